@@ -1,0 +1,90 @@
+//! Published pictures as the API tells them.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{FileName, ImageId, Sha256};
+
+/// A picture in the gallery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Image {
+    /// Which picture.
+    pub id: ImageId,
+    /// The name its uploader gave it.
+    pub file_name: FileName,
+    /// Width in pixels as it is shown, that is after its orientation was applied.
+    pub width: u32,
+    /// Height in pixels as it is shown.
+    pub height: u32,
+    /// The media type that the server found in the bytes.
+    pub content_type: String,
+    /// Size of the original in bytes.
+    #[cfg_attr(feature = "bindings", specta(type = f64))]
+    pub size: u64,
+    /// SHA-256 of the original.
+    pub sha256: Sha256,
+    /// A blurred preview of a few bytes (<https://evanw.github.io/thumbhash/>), in Base64.
+    pub thumbhash: String,
+    /// Whether it moves.
+    pub animated: bool,
+    /// When it was taken, where the picture says so. A picture that names no time zone is read as UTC.
+    #[cfg_attr(feature = "bindings", specta(type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub taken_at: Option<Timestamp>,
+    /// When it was published.
+    #[cfg_attr(feature = "bindings", specta(type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+    /// Maker and model of the camera, where the picture says so.
+    pub camera: Option<String>,
+    /// The name of the token that uploaded it.
+    pub owner: String,
+    /// Where the original is read: the address of a redirect that can be shared and does not expire.
+    pub url: String,
+}
+
+/// A page of the gallery, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ImagePage {
+    /// The pictures.
+    pub images: Vec<Image>,
+    /// What to give as `cursor` for the next page; absent on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// One entry of the change feed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Change {
+    /// A picture was published.
+    Added {
+        /// Position in the feed.
+        sequence: u64,
+        /// The picture, boxed for being much larger than a tombstone.
+        image: Box<Image>,
+    },
+    /// A picture was deleted; this tombstone stays.
+    Deleted {
+        /// Position in the feed.
+        sequence: u64,
+        /// Which picture.
+        id: ImageId,
+    },
+}
+
+/// A page of the change feed, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChangePage {
+    /// The entries.
+    pub changes: Vec<Change>,
+    /// What to give as `since` next time: the last position seen.
+    pub next_since: u64,
+    /// Whether there are more entries right now.
+    pub more: bool,
+}
