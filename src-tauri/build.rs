@@ -1,1 +1,23 @@
-fn main() {}
+//! Hands Tauri the configuration, the icons, and the commands that the window may call.
+//!
+//! Invariant: once an application manifest exists, Tauri refuses every command of ours that no capability names.
+
+use std::error::Error;
+
+use tauri_build::{AppManifest, Attributes};
+
+#[expect(
+    clippy::print_stdout,
+    reason = "standard output is how a build script talks to cargo"
+)]
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=src-tauri/capabilities");
+    println!("cargo:rerun-if-changed=src-tauri/permissions");
+    let permissions = AppManifest::new().permissions_path_pattern("./src-tauri/permissions/*.toml");
+    tauri_build::try_build(
+        Attributes::new()
+            .capabilities_path_pattern("./src-tauri/capabilities/*.json")
+            .app_manifest(permissions),
+    )?;
+    Ok(())
+}
