@@ -1,0 +1,92 @@
+//! The one interface behind the screens. Its makers are the desktop app (`tauri.ts`), a server over HTTP (`http.ts`)
+//! and a made-up gallery for design work (`fake.ts`).
+//!
+//! Invariant: every promise here rejects with a `BackendError` and with nothing else.
+
+import type {
+  AppState,
+  FileDrag,
+  GalleryChange,
+  Image,
+  ImagePage,
+  ImageQuery,
+  UploadView,
+  ViewError,
+} from "./types";
+
+/** A thumbnail's longest edge in pixels, or the file as it was uploaded. */
+export type PictureSize = 320 | 1280 | "original";
+
+/** What a backend tells without being asked. */
+export interface BackendEvents {
+  stateChanged(state: AppState): void;
+  /** Only the uploads that changed. */
+  uploadsChanged(uploads: UploadView[]): void;
+  galleryChanged(change: GalleryChange): void;
+  fileDrag(drag: FileDrag): void;
+}
+
+/** How files come in. */
+export type Intake =
+  /** The app's own file dialog; dropped files are taken outside of the web view, which never learns a path. */
+  | { readonly kind: "native"; pick(): Promise<UploadView[]> }
+  /** This page's files. */
+  | { readonly kind: "browser"; add(files: readonly File[]): void };
+
+/** Who decides which gallery is shown, and who may write to it. */
+export type Session =
+  | {
+      readonly kind: "desktop";
+      startLocalGallery(): Promise<AppState>;
+      connect(server: string, token: string | null): Promise<AppState>;
+      disconnect(): Promise<AppState>;
+    }
+  | { readonly kind: "web"; signIn(token: string): Promise<AppState>; signOut(): Promise<AppState> };
+
+export interface Backend {
+  readonly intake: Intake;
+  readonly session: Session;
+  state(): Promise<AppState>;
+  images(query: ImageQuery): Promise<ImagePage>;
+  deleteImage(id: string): Promise<void>;
+  uploads(): Promise<UploadView[]>;
+  cancelUpload(id: string): Promise<void>;
+  retryUpload(id: string): Promise<void>;
+  clearFinishedUploads(): Promise<void>;
+  copyLink(text: string): Promise<void>;
+  /** What an `<img>` may have as its source. */
+  pictureUrl(image: Image, size: PictureSize): string;
+  /** Starts telling; the result stops it. */
+  listen(events: BackendEvents): () => void;
+}
+
+/** Why something did not work: a code for programs and a message for people. */
+export class BackendError extends Error implements ViewError {
+  override readonly name = "BackendError";
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+
+  view(): ViewError {
+    return { code: this.code, message: this.message };
+  }
+}
+
+/** Whatever was thrown, as a `BackendError`. */
+export function asBackendError(thrown: unknown, unexpected: string): BackendError {
+  if (thrown instanceof BackendError) return thrown;
+  if (isViewError(thrown)) return new BackendError(thrown.code, thrown.message || unexpected);
+  return new BackendError("unexpected", unexpected, { cause: thrown });
+}
+
+function isViewError(value: unknown): value is ViewError {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    typeof (value as ViewError).code === "string" &&
+    typeof (value as ViewError).message === "string"
+  );
+}

@@ -1,0 +1,41 @@
+import { describe, expect, it } from "vitest";
+
+import { formatsOf } from "./format";
+
+const english = formatsOf("en-GB", "UTC");
+const german = formatsOf("de-DE", "UTC");
+
+describe("sizes", () => {
+  it("step by thousands and keep one digit only where it tells something", () => {
+    expect(english.bytes(0)).toBe("0 byte");
+    expect(english.bytes(999)).toBe("999 byte");
+    expect(english.bytes(1500)).toBe("1.5 kB");
+    expect(english.bytes(999_600)).toBe("1 MB");
+    expect(english.bytes(48_211_000)).toBe("48 MB");
+    expect(english.bytes(2_400_000_000)).toBe("2.4 GB");
+  });
+
+  it("follow the language", () => {
+    expect(german.bytes(1500)).toBe("1,5 kB");
+    expect(german.rate(2_400_000)).toBe("2,4 MB/s");
+  });
+});
+
+it("percentages stay between nothing and all", () => {
+  expect(english.percent(-1)).toBe("0%");
+  expect(english.percent(0.429)).toBe("43%");
+  expect(english.percent(2)).toBe("100%");
+});
+
+it("dates are in the user's language, and what is none is shown as it is", () => {
+  expect(english.dateTime("2026-05-04T12:30:00Z")).toBe("4 May 2026, 12:30");
+  expect(german.dateTime("2026-05-04T12:30:00Z")).toBe("04.05.2026, 12:30");
+  expect(english.dateTime("once")).toBe("once");
+});
+
+it("time left is told in steps", () => {
+  expect(english.duration(0.2)).toBe("5 secs");
+  expect(english.duration(41)).toBe("45 secs");
+  expect(english.duration(61)).toBe("2 mins");
+  expect(english.duration(5400)).toBe("1.5 hrs");
+});
