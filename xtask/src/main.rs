@@ -1,2 +1,57 @@
-//! Being written.
-fn main() {}
+//! The commands of those who work on imgn: `cargo xtask run`, `test`, `bindings`, `tidy` and `bench`.
+//!
+//! Nothing of it is shipped. Invariant: every command leaves the working tree as it found it, apart from `bindings`,
+//! which writes the one file it is named after; what is built or downloaded goes below the target directory or
+//! `ui/node_modules`.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "these are commands for a terminal; what they say is their output"
+)]
+
+mod bench;
+mod bindings;
+mod process;
+mod project;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::project::Project;
+
+/// The commands of those who work on imgn.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sets up what is missing and starts imgn on a gallery on this computer with a few sample pictures.
+    Run(run::Arguments),
+    /// Sets up what is missing and checks everything: format, lints, unit, black-box, interface and desktop tests.
+    Test(test::Arguments),
+    /// Writes the TypeScript side of the desktop app's commands and events.
+    Bindings,
+    /// Checks what the compiler does not: module docs, file lengths, leftovers, forbidden dependencies.
+    Tidy,
+    /// Measures something, prints one table, and writes it as JSON below `bench/` of the target directory.
+    Bench(bench::Arguments),
+}
+
+fn main() -> Result<()> {
+    let project = Project::find()?;
+    match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&project, &arguments),
+        Command::Test(arguments) => test::run(&project, &arguments),
+        Command::Bindings => bindings::write(&project),
+        Command::Tidy => tidy::run(&project),
+        Command::Bench(arguments) => bench::run(&project, &arguments),
+    }
+}

@@ -1,0 +1,92 @@
+//! `cargo xtask bench NAME`: figures for `docs/PERFORMANCE.md`.
+//!
+//! Invariant: every figure is of release builds, and comes with the command that makes it again.
+
+use std::{collections::BTreeMap, fs};
+
+use anyhow::Result;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::{process, project::Project, setup};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// What to measure.
+    name: Bench,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Bench {
+    /// The size of the three programs.
+    Size,
+}
+
+/// One row of a table.
+#[derive(Serialize)]
+struct Figure {
+    what: String,
+    value: f64,
+    unit: &'static str,
+}
+
+pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
+    let (name, figures) = match arguments.name {
+        Bench::Size => ("size", sizes(project)?),
+    };
+    report(project, name, &figures)
+}
+
+/// The three programs as they are shipped, stripped.
+fn sizes(project: &Project) -> Result<Vec<Figure>> {
+    build_release(project)?;
+    let programs = ["imgn-desktop", "imgn-server", "imgn"];
+    programs
+        .iter()
+        .map(|program| {
+            let size = fs::metadata(project.target.join("release").join(program))?.len();
+            Ok(Figure {
+                what: (*program).to_owned(),
+                value: size as f64 / (1024.0 * 1024.0),
+                unit: "MiB",
+            })
+        })
+        .collect()
+}
+
+fn build_release(project: &Project) -> Result<()> {
+    setup::for_running(project)?;
+    process::run(setup::npm(&project.ui()).args(["run", "build"]))?;
+    process::run(process::cargo(&project.root).args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "imgn-desktop",
+        "--package",
+        "imgn-server",
+        "--package",
+        "imgn-cli",
+    ]))
+}
+
+fn report(project: &Project, name: &str, figures: &[Figure]) -> Result<()> {
+    let width = figures
+        .iter()
+        .map(|figure| figure.what.len())
+        .max()
+        .unwrap_or_default();
+    for Figure { what, value, unit } in figures {
+        println!("{what:width$}  {value:>9.1} {unit}");
+    }
+    let directory = project.target.join("bench");
+    fs::create_dir_all(&directory)?;
+    let rows: BTreeMap<_, _> = figures
+        .iter()
+        .map(|figure| (&figure.what, figure))
+        .collect();
+    let file = directory.join(format!("{name}.json"));
+    fs::write(&file, serde_json::to_string_pretty(&rows)?)?;
+    println!("written to {}", file.display());
+    Ok(())
+}

