@@ -27,7 +27,8 @@ export const strings = {
   moreFailed: "More pictures could not be loaded.",
   tryAgain: "Try again",
   emptyTitle: "No pictures yet",
-  emptyDesktop: "Drop pictures anywhere in this window, or choose some. They are public as soon as they are checked.",
+  emptyDesktop:
+    "Drop pictures anywhere in this window, or choose some. They are public as soon as they are checked.",
   emptyWeb: "Drop pictures anywhere on this page, or choose some. You need a token to upload.",
   choosePictures: "Choose pictures",
   nothingFoundTitle: (search: string) => `Nothing found for “${search}”`,
@@ -36,10 +37,12 @@ export const strings = {
   galleryFailedTitle: "The gallery cannot be shown",
   anotherServer: "Connect to another server",
   startFailedTitle: "imgn could not start",
-  offline: (server: string) => `${server} cannot be reached. What is loaded stays; uploads wait and go on by themselves.`,
+  offline: (server: string) =>
+    `${server} cannot be reached. What is loaded stays; uploads wait and go on by themselves.`,
 
   // Dropping files.
-  dropTitle: (count: number) => (count === 0 ? "Drop pictures" : plural(count, "Drop # picture", "Drop # pictures")),
+  dropTitle: (count: number) =>
+    count === 0 ? "Drop pictures" : plural(count, "Drop # picture", "Drop # pictures"),
   dropTarget: (server: string) => `to publish ${server}`,
   inLocalGallery: "in the gallery on this computer",
   inServer: (host: string) => `in ${host}`,

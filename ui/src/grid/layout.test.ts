@@ -16,7 +16,9 @@ function someRatios(count: number, seed: number): Float64Array {
   const usual = [1.5, 4 / 3, 16 / 9, 1, 3 / 4, 2 / 3, 9 / 16];
   return Float64Array.from({ length: count }, () => {
     const pick = next();
-    return pick < 0.8 ? usual[Math.floor(next() * usual.length)]! : gridRatio(next() * 4000 + 1, next() * 4000 + 1);
+    return pick < 0.8
+      ? usual[Math.floor(next() * usual.length)]!
+      : gridRatio(next() * 4000 + 1, next() * 4000 + 1);
   });
 }
 

@@ -75,7 +75,8 @@ export function layOut(ratios: ArrayLike<number>, { width, rowHeight, gap }: Lay
       const height = heightOf(sum, end - first, fullWidth, gap);
       if (height > rowHeight) continue;
       // Heights are compared as factors: half of it is as far off as twice.
-      const leaveOut = without <= rowHeight * MAX_STRETCH && without / rowHeight < rowHeight / Math.max(1, height);
+      const leaveOut =
+        without <= rowHeight * MAX_STRETCH && without / rowHeight < rowHeight / Math.max(1, height);
       if (end - first > 1 && leaveOut) {
         end -= 1;
         sum -= ratio;

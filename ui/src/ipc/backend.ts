@@ -41,7 +41,13 @@ export type Session =
       connect(server: string, token: string | null): Promise<AppState>;
       disconnect(): Promise<AppState>;
     }
-  | { readonly kind: "web"; signIn(token: string): Promise<AppState>; signOut(): Promise<AppState> };
+  | {
+      readonly kind: "web";
+      /** Whether uploads are let in as things stand; a server may let everybody. */
+      mayUpload(): Promise<boolean>;
+      signIn(token: string): Promise<AppState>;
+      signOut(): Promise<AppState>;
+    };
 
 export interface Backend {
   readonly intake: Intake;

@@ -1,0 +1,157 @@
+//! The server's HTTP API, version 1, as typed calls. It knows no screen and keeps nothing but the token it is given.
+
+import { strings } from "../strings";
+import { BackendError } from "./backend";
+import type { Image, ImagePage, ImageQuery, ViewError } from "./types";
+
+/** One request to the store, to be sent exactly so. The URL is a secret of a few minutes. */
+export interface SignedRequest {
+  method: string;
+  url: string;
+  headers: Record<string, string>;
+  expires_at: string;
+}
+
+export interface OpenRequest {
+  file_name: string;
+  size: number;
+  sha256: string;
+  content_type?: string;
+}
+
+export interface CompletedPart {
+  number: number;
+  checksum: string;
+}
+
+export type UploadAnswer =
+  | {
+      state: "open";
+      mode: "single" | "multipart";
+      part_size: number;
+      part_count: number;
+      parts: { number: number; size: number; checksum: string }[];
+      signed?: SignedRequest;
+    }
+  | { state: "verifying" }
+  | { state: "published"; image: Image }
+  | ({ state: "rejected" } & ViewError)
+  | { state: "aborted" };
+
+/** The upload calls, which is all that the upload pipeline knows of a server. */
+export interface UploadApi {
+  open(id: string, request: OpenRequest, signal: AbortSignal): Promise<UploadAnswer>;
+  sign(id: string, checksum: string, part: number | null, signal: AbortSignal): Promise<SignedRequest>;
+  status(id: string, signal: AbortSignal): Promise<UploadAnswer>;
+  complete(id: string, parts: CompletedPart[], signal: AbortSignal): Promise<UploadAnswer>;
+  abort(id: string): Promise<void>;
+}
+
+export class HttpApi implements UploadApi {
+  token: string | null = null;
+  readonly #fetch: typeof fetch;
+  readonly #onReachable: (reachable: boolean) => void;
+
+  constructor(fetcher: typeof fetch, onReachable: (reachable: boolean) => void = () => undefined) {
+    this.#fetch = fetcher;
+    this.#onReachable = onReachable;
+  }
+
+  images({ search, cursor, limit }: ImageQuery): Promise<ImagePage> {
+    const query = new URLSearchParams({ limit: String(limit) });
+    if (cursor !== null) query.set("cursor", cursor);
+    if (search !== null && search.trim() !== "") query.set("q", search.trim());
+    // Asks whether what the browser has is still true, which costs a few bytes when it is.
+    return this.#call("GET", `/v1/images?${query}`, { cache: "no-cache" });
+  }
+
+  deleteImage(id: string): Promise<void> {
+    return this.#call("DELETE", `/v1/images/${encodeURIComponent(id)}`);
+  }
+
+  open(id: string, request: OpenRequest, signal: AbortSignal): Promise<UploadAnswer> {
+    return this.#call("PUT", `/v1/uploads/${id}?sign=true`, { body: request, signal });
+  }
+
+  sign(id: string, checksum: string, part: number | null, signal: AbortSignal): Promise<SignedRequest> {
+    const body = part === null ? { checksum } : { part, checksum };
+    return this.#call("POST", `/v1/uploads/${id}/sign`, { body, signal });
+  }
+
+  status(id: string, signal?: AbortSignal): Promise<UploadAnswer> {
+    return this.#call("GET", `/v1/uploads/${id}`, { cache: "no-store", ...(signal ? { signal } : {}) });
+  }
+
+  complete(id: string, parts: CompletedPart[], signal: AbortSignal): Promise<UploadAnswer> {
+    return this.#call("POST", `/v1/uploads/${id}/complete`, { body: { parts }, signal });
+  }
+
+  abort(id: string): Promise<void> {
+    return this.#call("DELETE", `/v1/uploads/${id}`);
+  }
+
+  async #call<T>(
+    method: string,
+    path: string,
+    { body, signal, cache }: { body?: unknown; signal?: AbortSignal; cache?: RequestCache } = {},
+  ): Promise<T> {
+    const headers: Record<string, string> = { accept: "application/json" };
+    if (this.token !== null && !path.startsWith("/v1/images?"))
+      headers.authorization = `Bearer ${this.token}`;
+    if (body !== undefined) headers["content-type"] = "application/json";
+
+    let response: Response;
+    try {
+      response = await this.#fetch.call(undefined, path, {
+        method,
+        headers,
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(signal ? { signal } : {}),
+        ...(cache ? { cache } : {}),
+      });
+    } catch (thrown) {
+      signal?.throwIfAborted();
+      this.#onReachable(false);
+      throw new BackendError("offline", strings.errors.offline, { cause: thrown });
+    }
+    this.#onReachable(true);
+    if (!response.ok) throw await problemOf(response);
+    if (response.status === 204) return undefined as T;
+    try {
+      return (await response.json()) as T;
+    } catch (thrown) {
+      signal?.throwIfAborted();
+      throw new BackendError("bad_answer", strings.errors.bad_answer, { cause: thrown });
+    }
+  }
+}
+
+interface ProblemLike {
+  code?: unknown;
+  detail?: unknown;
+  title?: unknown;
+}
+
+/** The error of an answer: what its problem document says, or what its status says where it has none. */
+async function problemOf(response: Response): Promise<BackendError> {
+  // A gateway in between answers with pages of its own.
+  const problem: ProblemLike | null = await response.json().catch(() => null);
+  const code = typeof problem?.code === "string" ? problem.code : codeOfStatus(response.status);
+  const detail = [problem?.detail, problem?.title].find((text) => typeof text === "string" && text !== "");
+  return new BackendError(code, (detail as string | undefined) ?? messageOfStatus(response));
+}
+
+function codeOfStatus(status: number): string {
+  if (status === 401) return "unauthorized";
+  if (status === 403) return "forbidden";
+  if (status === 404) return "not_found";
+  if (status === 413) return "too_large";
+  if (status === 429) return "rate_limited";
+  if (status === 502 || status === 503 || status === 504) return "unavailable";
+  return "bad_answer";
+}
+
+function messageOfStatus(response: Response): string {
+  if (response.status === 401) return strings.errors.unauthorized;
+  return `${strings.errors.bad_answer} (${response.status})`;
+}

@@ -1,0 +1,344 @@
+import { describe, expect, it } from "vitest";
+
+import { anImage } from "./testing";
+import { HttpApi, type SignedRequest, type UploadAnswer } from "./api";
+import { BackendError } from "./backend";
+import { cleanFileName } from "./file-name";
+import { NewestWatch } from "./newest";
+import type { Put } from "./put";
+import { hashFile } from "./sha256";
+import type { Image, ImagePage, UploadView } from "./types";
+import { uuidV7 } from "./uuid";
+import { WebUploads } from "./web-uploads";
+
+const json = (body: unknown, status = 200) =>
+  new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json" } });
+
+describe("calls", () => {
+  it("carry the token where it is needed and nowhere else", async () => {
+    const seen: { url: string; init: RequestInit }[] = [];
+    const api = new HttpApi((url, init) => {
+      seen.push({ url: String(url), init: init! });
+      return Promise.resolve(json({ images: [], next_cursor: null }));
+    });
+    api.token = "secret";
+    await api.images({ search: " a&b ", cursor: "c/1", limit: 20 });
+    await api.deleteImage("x");
+    expect(seen[0]!.url).toBe("/v1/images?limit=20&cursor=c%2F1&q=a%26b");
+    expect(seen[0]!.init.headers).not.toHaveProperty("authorization");
+    expect(seen[1]!.init.headers).toHaveProperty("authorization", "Bearer secret");
+  });
+
+  it.each([
+    [json({ code: "too_large", detail: "Over 20 MB.", title: "Too large" }, 413), "too_large", "Over 20 MB."],
+    [new Response("<html>", { status: 502 }), "unavailable", "(502)"],
+    [new Response("", { status: 401 }), "unauthorized", "token"],
+    [new Response("no json", { status: 200 }), "bad_answer", "answer"],
+  ])("fail with the problem's own code and words", async (response, code, words) => {
+    const api = new HttpApi(() => Promise.resolve(response));
+    const error = await api
+      .images({ search: null, cursor: null, limit: 1 })
+      .catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(BackendError);
+    expect((error as BackendError).code).toBe(code);
+    expect((error as BackendError).message).toContain(words);
+  });
+
+  it("tell whether the server answers at all", async () => {
+    const told: boolean[] = [];
+    let down = true;
+    const api = new HttpApi(
+      () => (down ? Promise.reject(new TypeError("network")) : Promise.resolve(json({}, 404))),
+      (reachable) => told.push(reachable),
+    );
+    await expect(api.deleteImage("x")).rejects.toMatchObject({ code: "offline" });
+    down = false;
+    await expect(api.deleteImage("x")).rejects.toMatchObject({ code: "not_found" });
+    expect(told).toEqual([false, true]);
+  });
+});
+
+/** A server and a store in memory, with the faults that a test asks for. */
+class World {
+  readonly calls: string[] = [];
+  readonly bodies: string[] = [];
+  puts: number[] = [];
+  openAnswer: (() => UploadAnswer | Promise<UploadAnswer>) | null = null;
+  completions: (() => UploadAnswer)[] = [];
+  offline = 0;
+  mostAtOnce = 0;
+  #atOnce = 0;
+  #signed = 0;
+  views = new Map<string, UploadView>();
+  readonly states = new Map<string, string[]>();
+  readonly arrived: Image[] = [];
+  readonly uploads: WebUploads;
+
+  constructor() {
+    const signed = (): SignedRequest => ({
+      method: "PUT",
+      url: `https://store.example/${(this.#signed += 1)}`,
+      headers: { "content-length": "3" },
+      expires_at: "2026-01-01T00:05:00Z",
+    });
+    const reach = (call: string) => {
+      this.calls.push(call);
+      if (this.offline > 0) {
+        this.offline -= 1;
+        throw new BackendError("offline", "no network");
+      }
+    };
+    const put: Put = async (request, body, onProgress) => {
+      this.calls.push(`put ${request.url.split("/").at(-1)}`);
+      this.#atOnce += 1;
+      this.mostAtOnce = Math.max(this.mostAtOnce, this.#atOnce);
+      onProgress(body.size);
+      this.bodies.push(await body.text());
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      this.#atOnce -= 1;
+      return this.puts.shift() ?? 200;
+    };
+    this.uploads = new WebUploads(
+      {
+        api: {
+          open: async () => {
+            reach("open");
+            return this.openAnswer === null
+              ? { state: "open", mode: "single", part_size: 3, part_count: 1, parts: [], signed: signed() }
+              : await this.openAnswer();
+          },
+          sign: async (_id, _checksum, part) => {
+            reach(part === null ? "sign" : `sign part ${part}`);
+            return signed();
+          },
+          status: async () => {
+            reach("status");
+            return this.#complete();
+          },
+          complete: async (_id, parts) => {
+            reach(parts.length === 0 ? "complete" : `complete ${parts.length} parts`);
+            return this.#complete();
+          },
+          abort: async () => reach("abort"),
+        },
+        put,
+        hash: (file, signal) => hashFile(file, { signal }),
+        pause: async (milliseconds) => {
+          this.calls.push(milliseconds >= 1000 ? "wait" : "poll");
+        },
+        now: () => performance.now(),
+      },
+      {
+        changed: (views) => {
+          for (const view of views) this.views.set(view.id, view);
+        },
+        published: (image) => this.arrived.push(image),
+      },
+    );
+  }
+
+  #complete(): UploadAnswer {
+    return this.completions.shift()?.() ?? { state: "published", image: anImage("new") };
+  }
+
+  add(...names: string[]): void {
+    this.uploads.add(names.map((name) => new File(["abc"], name, { type: "image/png" })));
+  }
+
+  async ended(): Promise<UploadView[]> {
+    const over = ["published", "duplicate", "rejected", "failed", "cancelled"];
+    while (!this.uploads.list().every((view) => over.includes(view.state)) || this.uploads.busy) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    return this.uploads.list();
+  }
+}
+
+describe("a file", () => {
+  it("goes to the store in three calls and is published", async () => {
+    const world = new World();
+    world.add("a.png");
+    const [view] = await world.ended();
+    expect(world.calls).toEqual(["open", "put 1", "complete"]);
+    expect(world.bodies).toEqual(["abc"]);
+    expect(view).toMatchObject({ state: "published", sent_bytes: 3, error: null, file_name: "a.png" });
+    expect(world.arrived).toHaveLength(1);
+  });
+
+  it("that is published already sends nothing and arrives nowhere again", async () => {
+    const world = new World();
+    world.openAnswer = () => ({ state: "published", image: anImage("old") });
+    world.add("a.png");
+    const [view] = await world.ended();
+    expect(world.calls).toEqual(["open"]);
+    expect(view).toMatchObject({ state: "duplicate", sent_bytes: 0 });
+    expect(world.arrived).toEqual([]);
+  });
+
+  it("gets one fresh URL after a refusal, and fails after a second", async () => {
+    const once = new World();
+    once.puts = [403];
+    once.add("a.png");
+    expect(await once.ended()).toMatchObject([{ state: "published" }]);
+    expect(once.calls).toEqual(["open", "put 1", "sign", "put 2", "complete"]);
+
+    const twice = new World();
+    twice.puts = [403, 403];
+    twice.add("a.png");
+    expect(await twice.ended()).toMatchObject([{ state: "failed", error: { code: "store_refused" } }]);
+    expect(twice.calls).toEqual(["open", "put 1", "sign", "put 2"]);
+  });
+
+  it("that the store has already is completed without sending it again", async () => {
+    const world = new World();
+    world.puts = [412];
+    world.add("a.png");
+    expect(await world.ended()).toMatchObject([{ state: "published" }]);
+
+    const resumed = new World();
+    const parts = [{ number: 1, size: 3, checksum: "x" }];
+    resumed.openAnswer = () => ({ state: "open", mode: "single", part_size: 3, part_count: 1, parts });
+    resumed.add("a.png");
+    await resumed.ended();
+    expect(resumed.calls).toEqual(["open", "complete"]);
+  });
+
+  it("is asked about while it is verified, and says why it was rejected", async () => {
+    const world = new World();
+    world.completions = [
+      () => ({ state: "verifying" }),
+      () => ({ state: "verifying" }),
+      () => ({ state: "rejected", code: "corrupt_picture", message: "It is cut off." }),
+    ];
+    world.add("a.png");
+    expect(await world.ended()).toMatchObject([
+      { state: "rejected", error: { code: "corrupt_picture", message: "It is cut off." } },
+    ]);
+    expect(world.calls).toEqual(["open", "put 1", "complete", "poll", "status", "poll", "status"]);
+  });
+
+  it("waits while the server is away and goes on by itself", async () => {
+    const world = new World();
+    world.offline = 2;
+    world.add("a.png");
+    expect(await world.ended()).toMatchObject([{ state: "published", error: null }]);
+    expect(world.calls).toEqual(["open", "wait", "open", "wait", "open", "put 1", "complete"]);
+  });
+
+  it("fails when only the store stays away", async () => {
+    const world = new World();
+    world.puts = new Array<number>(20).fill(0);
+    world.add("a.png");
+    expect(await world.ended()).toMatchObject([{ state: "failed", error: { code: "store_refused" } }]);
+    expect(world.calls.filter((call) => call.startsWith("put"))).toHaveLength(6);
+  });
+
+  it("without a valid token fails with the server's reason and can be tried again", async () => {
+    const world = new World();
+    let refused = true;
+    world.openAnswer = () => {
+      if (refused) throw new BackendError("unauthorized", "This token was revoked.");
+      return { state: "published", image: anImage("x") };
+    };
+    world.add("a.png");
+    const [failed] = await world.ended();
+    expect(failed).toMatchObject({ state: "failed", error: { message: "This token was revoked." } });
+    refused = false;
+    world.uploads.retry(failed!.id);
+    expect(await world.ended()).toMatchObject([{ id: failed!.id, state: "duplicate", error: null }]);
+  });
+
+  it("of a large size goes in parts, of which those that are there are not sent", async () => {
+    const world = new World();
+    world.openAnswer = () => ({
+      state: "open",
+      mode: "multipart",
+      part_size: 2,
+      part_count: 2,
+      parts: [{ number: 1, size: 2, checksum: "x" }],
+    });
+    world.add("a.png");
+    expect(await world.ended()).toMatchObject([{ state: "published", sent_bytes: 3 }]);
+    expect(world.calls).toEqual(["open", "sign part 2", "put 1", "complete 2 parts"]);
+    expect(world.bodies).toEqual(["c"]);
+  });
+
+  it("that is empty is not sent", async () => {
+    const world = new World();
+    world.uploads.add([new File([], "a.png")]);
+    expect(await world.ended()).toMatchObject([{ state: "failed", error: { code: "empty_file" } }]);
+    expect(world.calls).toEqual([]);
+  });
+
+  it("that is cancelled stays cancelled and is aborted on the server", async () => {
+    const world = new World();
+    world.openAnswer = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      return { state: "published", image: anImage("x") };
+    };
+    world.add("a.png");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    world.uploads.cancel(world.uploads.list()[0]!.id);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(world.uploads.list()).toMatchObject([{ state: "cancelled" }]);
+    expect(world.arrived).toEqual([]);
+    world.uploads.clearFinished();
+    expect(world.uploads.list()).toEqual([]);
+  });
+});
+
+it("three files are in work at once, and all of them end", async () => {
+  const world = new World();
+  world.add(...Array.from({ length: 12 }, (_, index) => `${index}.png`));
+  const views = await world.ended();
+  expect(views.map((view) => view.state)).toEqual(new Array(12).fill("published"));
+  expect(world.mostAtOnce).toBe(3);
+});
+
+describe("looking for new pictures", () => {
+  const page = (ids: string, next: string | null = null): ImagePage => ({
+    images: [...ids].map((id) => anImage(id)),
+    next_cursor: next,
+  });
+  const told = async (before: string, pages: ImagePage[]) => {
+    const watch = new NewestWatch(() => Promise.resolve(pages.shift()!));
+    watch.seen(page(before).images);
+    const { added, removed } = await watch.look();
+    return `+${added.map((image) => image.id).join("")} -${removed.join("")}`;
+  };
+
+  it("tells what is in front and what is gone, and nothing of what only moved up", async () => {
+    expect(await told("dcb", [page("dcb", "more")])).toBe("+ -");
+    expect(await told("dcb", [page("fedcb", "more")])).toBe("+fe -");
+    expect(await told("dcb", [page("dba", "more")])).toBe("+ -c");
+    expect(await told("dcb", [page("hg", "more"), page("fed", "more")])).toBe("+hgfe -");
+    expect(await told("dcb", [page("")])).toBe("+ -dcb");
+    expect(await told("", [page("a")])).toBe("+a -");
+  });
+
+  it("tells nothing before a first page was shown", async () => {
+    const watch = new NewestWatch(() => Promise.reject(new Error("asked")));
+    expect(await watch.look()).toEqual({ added: [], removed: [] });
+  });
+});
+
+describe("names", () => {
+  it.each([
+    ["Ferien 2026.JPG", "Ferien 2026.JPG"],
+    ["a\nb\u202egnp.png", "a_b_gnp.png"],
+    ["..", "picture"],
+    ["a\\b/c.png", "a_b_c.png"],
+  ])("%j become what the server takes", (given, name) => expect(cleanFileName(given)).toBe(name));
+
+  it("are shortened before their ending, on a whole character", () => {
+    const name = cleanFileName(`${"ü".repeat(300)}.jpeg`);
+    expect(new TextEncoder().encode(name).length).toBeLessThanOrEqual(255);
+    expect(name.endsWith("ü.jpeg")).toBe(true);
+  });
+});
+
+it("ids sort by time and are of version 7", () => {
+  const early = uuidV7(1_700_000_000_000);
+  expect(early).toMatch(/^018bcfe5-6800-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  expect(uuidV7(1_700_000_000_001) > early).toBe(true);
+});

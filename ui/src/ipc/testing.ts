@@ -1,0 +1,37 @@
+//! Pictures and uploads for tests.
+
+import type { Image, UploadView } from "./types";
+
+export function anImage(id: string, more: Partial<Image> = {}): Image {
+  return {
+    id,
+    file_name: `${id}.jpg`,
+    width: 600,
+    height: 400,
+    content_type: "image/jpeg",
+    size: 1000,
+    sha256: "0".repeat(64),
+    thumbhash: "",
+    animated: false,
+    taken_at: null,
+    created_at: "2026-01-01T00:00:00Z",
+    camera: null,
+    owner: "someone",
+    url: `https://gallery.example/v1/images/${id}/content`,
+    ...more,
+  };
+}
+
+export function anUpload(id: string, more: Partial<UploadView> = {}): UploadView {
+  return {
+    id,
+    file_name: `${id}.jpg`,
+    state: "queued",
+    size: 100,
+    sent_bytes: 0,
+    bytes_per_second: null,
+    image: null,
+    error: null,
+    ...more,
+  };
+}
