@@ -1,0 +1,241 @@
+//! What the server is started with, as plain data; the program's flags and environment variables become this.
+
+use std::{path::PathBuf, time::Duration};
+
+use url::Url;
+
+/// What a server is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `HOST:PORT` to listen on; port 0 lets the system choose.
+    pub listen: String,
+    /// What clients see: scheme, host and port, nothing else. Links and, with the embedded store, presigned URLs are
+    /// made from it. Without it, the address that the server listens on.
+    pub public_url: Option<Url>,
+    /// Where everything is that the server keeps. One server at a time.
+    pub data_dir: PathBuf,
+    /// `sqlite://PATH`; without it, a file in the data directory.
+    pub database: Option<String>,
+    /// Where the bytes of pictures are.
+    pub storage: StorageConfig,
+    /// How long a presigned URL may be used.
+    pub url_ttl: Duration,
+    /// The largest picture in bytes. It is held in memory once while it is verified.
+    pub max_size: u64,
+    /// The most pixels that one frame of a picture may have.
+    pub max_pixels: u64,
+    /// How much memory decoding may use at a time, in bytes, beside the files themselves. A picture that alone needs
+    /// more is refused.
+    pub verify_memory: u64,
+    /// When the server does what nobody asked it for.
+    pub timing: Timing,
+}
+
+/// Where the bytes of pictures are.
+#[derive(Debug, Clone)]
+pub enum StorageConfig {
+    /// In the data directory, behind an S3 endpoint on the server's own port.
+    Embedded,
+    /// In a bucket of an S3 service, with credentials from the environment as the AWS tools find them.
+    S3(S3Config),
+}
+
+/// Which bucket of which S3 service.
+#[derive(Debug, Clone)]
+pub struct S3Config {
+    /// The service's address, as the server and its clients reach it; without it, AWS.
+    pub endpoint: Option<Url>,
+    /// The bucket, which exists already.
+    pub bucket: String,
+    /// The region that requests are signed for.
+    pub region: String,
+    /// Whether the bucket is named in the path (`https://host/bucket/key`) and not in the host name.
+    pub path_style: bool,
+}
+
+/// When the server does what nobody asked it for.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// How often the sweeper looks.
+    pub sweep_every: Duration,
+    /// How long after its last URL expired an upload is published whose client never called complete.
+    pub adopt_after: Duration,
+    /// The age at which an open upload is aborted.
+    pub abort_after: Duration,
+    /// How long `complete` waits for the result before it answers `verifying`.
+    pub complete_wait: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            sweep_every: Duration::from_secs(60),
+            adopt_after: Duration::from_secs(60),
+            abort_after: Duration::from_secs(24 * 60 * 60),
+            complete_wait: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Config {
+    /// 64 MiB, which the largest camera JPEGs stay under.
+    pub const DEFAULT_MAX_SIZE: u64 = 64 * 1024 * 1024;
+    /// 300 s.
+    pub const DEFAULT_URL_TTL: Duration = Duration::from_secs(300);
+    /// 192 MiB, the picture pipeline's own limit: with the largest file and the server's own needs it is less than 300.
+    pub const DEFAULT_VERIFY_MEMORY: u64 = 192 * 1024 * 1024;
+    /// The longest life that S3 gives a presigned URL: 7 days.
+    pub const LONGEST_URL_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+    /// A server with everything in `data_dir`, on a port of the loopback interface that the system chooses.
+    #[must_use]
+    pub fn embedded(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            listen: "127.0.0.1:0".to_owned(),
+            public_url: None,
+            data_dir: data_dir.into(),
+            database: None,
+            storage: StorageConfig::Embedded,
+            url_ttl: Self::DEFAULT_URL_TTL,
+            max_size: Self::DEFAULT_MAX_SIZE,
+            max_pixels: Self::default_max_pixels(),
+            verify_memory: Self::DEFAULT_VERIFY_MEMORY,
+            timing: Timing::default(),
+        }
+    }
+
+    /// The picture pipeline's own limit.
+    #[must_use]
+    pub fn default_max_pixels() -> u64 {
+        imgn_thumbs::Limits::default().max_pixels
+    }
+
+    /// What one picture may cost.
+    pub(crate) fn picture_limits(&self) -> imgn_thumbs::Limits {
+        imgn_thumbs::Limits {
+            max_pixels: self.max_pixels,
+            max_decoded_bytes: self.verify_memory,
+            ..imgn_thumbs::Limits::default()
+        }
+    }
+
+    /// Where the catalogue is, as `sqlite://PATH`.
+    #[must_use]
+    pub fn database(&self) -> String {
+        self.database.clone().unwrap_or_else(|| {
+            let path = self.data_dir.join("catalogue.sqlite3");
+            format!("sqlite://{}", path.display())
+        })
+    }
+
+    /// Refuses what no server could be started with.
+    pub(crate) fn check(&self) -> Result<(), InvalidConfig> {
+        if let Some(url) = &self.public_url {
+            check_origin("public URL", url)?;
+        }
+        if !self.database().starts_with("sqlite:") {
+            return Err(InvalidConfig::Database);
+        }
+        if let StorageConfig::S3(s3) = &self.storage {
+            if let Some(url) = &s3.endpoint {
+                check_origin("S3 endpoint", url)?;
+            }
+            if s3.bucket.is_empty() {
+                return Err(InvalidConfig::Bucket);
+            }
+        }
+        if self.url_ttl < Duration::from_secs(1) || self.url_ttl > Self::LONGEST_URL_TTL {
+            return Err(InvalidConfig::UrlTtl);
+        }
+        if self.max_size == 0 || self.max_pixels == 0 || self.verify_memory == 0 {
+            return Err(InvalidConfig::Zero);
+        }
+        Ok(())
+    }
+}
+
+/// A base address must be an origin: S3 signatures cover the path, so no path can be put before it.
+fn check_origin(what: &'static str, url: &Url) -> Result<(), InvalidConfig> {
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(InvalidConfig::Scheme { what });
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(InvalidConfig::NotAnOrigin { what });
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(InvalidConfig::Credentials { what });
+    }
+    Ok(())
+}
+
+/// Why no server can be started with a [`Config`].
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum InvalidConfig {
+    /// Another scheme, or no host.
+    #[error("the {what} must start with http:// or https:// and a host")]
+    Scheme {
+        /// Which setting.
+        what: &'static str,
+    },
+    /// More than scheme, host and port.
+    #[error(
+        "the {what} must be scheme, host and port only, without a path or query (signatures cover the path); \
+         give the gallery a host name of its own"
+    )]
+    NotAnOrigin {
+        /// Which setting.
+        what: &'static str,
+    },
+    /// A user name or password.
+    #[error("the {what} must not hold a user name or password")]
+    Credentials {
+        /// Which setting.
+        what: &'static str,
+    },
+    /// A database that this server does not know.
+    #[error("the database must be given as sqlite://PATH")]
+    Database,
+    /// No bucket.
+    #[error("the S3 store needs a bucket (--s3-bucket)")]
+    Bucket,
+    /// A life of presigned URLs that S3 does not allow.
+    #[error("presigned URLs can live from 1 second to 7 days")]
+    UrlTtl,
+    /// A limit that lets nothing through.
+    #[error("the largest size, the most pixels and the memory for verification must be above 0")]
+    Zero,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_is_an_origin_and_nothing_more() {
+        let check = |url: &str| {
+            Config {
+                public_url: Some(Url::parse(url).unwrap()),
+                ..Config::embedded("unused")
+            }
+            .check()
+        };
+        assert_eq!(check("https://pictures.example"), Ok(()));
+        assert_eq!(check("http://[::1]:8787/"), Ok(()));
+        let what = "public URL";
+        for url in [
+            "https://x.example/gallery",
+            "https://x.example/?a",
+            "https://x.example/#a",
+        ] {
+            assert_eq!(check(url), Err(InvalidConfig::NotAnOrigin { what }), "{url}");
+        }
+        assert_eq!(
+            check("https://a:b@x.example/"),
+            Err(InvalidConfig::Credentials { what })
+        );
+        assert_eq!(
+            check("ftp://x.example/"),
+            Err(InvalidConfig::Scheme { what })
+        );
+    }
+}
