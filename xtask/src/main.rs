@@ -6,6 +6,7 @@
 
 #![expect(
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "these are commands for a terminal; what they say is their output"
 )]
 
@@ -17,6 +18,8 @@ mod run;
 mod setup;
 mod test;
 mod tidy;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -45,9 +48,20 @@ enum Command {
     Bench(bench::Arguments),
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match command(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without a backtrace, also where one is asked for: what failed is another program or a check.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command(command: Command) -> Result<()> {
     let project = Project::find()?;
-    match Arguments::parse().command {
+    match command {
         Command::Run(arguments) => run::run(&project, &arguments),
         Command::Test(arguments) => test::run(&project, &arguments),
         Command::Bindings => bindings::write(&project),
