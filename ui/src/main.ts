@@ -1,5 +1,19 @@
+//! Chooses what stands behind the screens, and shows them.
+
 import { mount } from "svelte";
 
 import App from "./App.svelte";
+import type { Backend } from "./ipc/backend";
+import { AppModel } from "./state/app.svelte";
+import "./styles/index.css";
 
-mount(App, { target: document.getElementById("app")! });
+async function chooseBackend(): Promise<Backend> {
+  // `npm run design`; no other build has the made-up gallery in it.
+  if (import.meta.env.MODE === "design") return (await import("./ipc/fake")).fakeBackend(location.search);
+  if ("__TAURI_INTERNALS__" in window) return (await import("./ipc/tauri")).tauriBackend();
+  return (await import("./ipc/http")).httpBackend();
+}
+
+const target = document.getElementById("app");
+if (target === null) throw new Error("the page has no place for the app");
+mount(App, { target, props: { model: new AppModel(await chooseBackend()) } });

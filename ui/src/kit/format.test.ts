@@ -21,10 +21,10 @@ describe("sizes", () => {
   });
 });
 
-it("percentages stay between nothing and all", () => {
+it("percentages are whole and never negative", () => {
   expect(english.percent(-1)).toBe("0%");
   expect(english.percent(0.429)).toBe("43%");
-  expect(english.percent(2)).toBe("100%");
+  expect(english.percent(2)).toBe("200%");
 });
 
 it("dates are in the user's language, and what is none is shown as it is", () => {

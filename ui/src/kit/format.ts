@@ -51,7 +51,7 @@ export function formatsOf(locale?: string, timeZone?: string): Formats {
       const { value, step } = scaled(bytesPerSecond);
       return inUnit(value, `${step}-per-second`, digitsOf(value, step));
     },
-    percent: (fraction) => percent.format(Math.min(1, Math.max(0, fraction))),
+    percent: (fraction) => percent.format(Math.max(0, fraction)),
     dateTime(rfc3339) {
       const date = new Date(rfc3339);
       return Number.isNaN(date.getTime()) ? rfc3339 : dateTime.format(date);
