@@ -1,0 +1,173 @@
+//! A desktop session of its own: a screen, a session bus, a window manager and an unlocked keyring.
+//!
+//! Invariant: nothing of the user's session is seen or touched, and everything here ends with its handle.
+
+use std::{
+    fs::{self, DirBuilder},
+    io::Write as _,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use imgn_testkit::process::Running;
+use tempfile::TempDir;
+
+/// Larger than the app's window, so that something beside it can be dragged from.
+const SIZE: &str = "1500x900x24";
+
+/// A desktop session.
+pub(crate) struct Screen {
+    folder: TempDir,
+    environment: Vec<(&'static str, String)>,
+    // What needs another stands before it, so that it ends first.
+    keyring: Background,
+    window_manager: Background,
+    _bus: Running,
+    _display: Running,
+}
+
+impl Screen {
+    /// Starts the session.
+    pub(crate) fn start() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let log = |name: &str| folder.path().join(format!("{name}.log"));
+        // The keyring and the bus look here when they start, so it comes first.
+        let private = |name: &str| -> Result<String> {
+            let path = folder.path().join(name);
+            DirBuilder::new().mode(0o700).create(&path)?;
+            Ok(path
+                .to_str()
+                .context("a temporary folder's name is text")?
+                .to_owned())
+        };
+        let home = private("home")?;
+        let mut environment = vec![
+            ("XDG_CACHE_HOME", format!("{home}/.cache")),
+            ("XDG_CONFIG_HOME", format!("{home}/.config")),
+            ("XDG_DATA_HOME", format!("{home}/.local/share")),
+            ("XDG_RUNTIME_DIR", private("run")?),
+            ("HOME", home),
+            // No accessibility bus: nothing here speaks to one, and starting it takes seconds.
+            ("NO_AT_BRIDGE", "1".to_owned()),
+            ("GDK_BACKEND", "x11".to_owned()),
+        ];
+
+        let mut xvfb = Command::new("Xvfb");
+        xvfb.args(["-displayfd", "1", "-screen", "0", SIZE, "-nolisten", "tcp"]);
+        let (display, number) = Running::start(xvfb, &log("display"))?;
+        environment.push(("DISPLAY", format!(":{number}")));
+
+        let mut dbus = Command::new("dbus-daemon");
+        dbus.args(["--session", "--nofork", "--print-address=1"]);
+        let (bus, address) = Running::start(in_session(dbus, &environment), &log("bus"))?;
+        environment.push(("DBUS_SESSION_BUS_ADDRESS", address));
+
+        let openbox = in_session(Command::new("openbox"), &environment);
+        let window_manager = Background::start(openbox, b"", &log("window-manager"))?;
+        let mut daemon = Command::new("gnome-keyring-daemon");
+        daemon.args(["--foreground", "--unlock", "--components=secrets"]);
+        let keyring =
+            Background::start(in_session(daemon, &environment), b"test", &log("keyring"))?;
+
+        Ok(Self {
+            folder,
+            environment,
+            keyring,
+            window_manager,
+            _bus: bus,
+            _display: display,
+        })
+    }
+
+    /// A program of this session, ready to start.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        in_session(Command::new(program), &self.environment)
+    }
+
+    /// A place for a test's files and logs, which ends with the session.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Moves and presses the pointer, or asks about windows: `xdotool` with these words.
+    pub(crate) fn xdotool(&self, words: &[&str]) -> Result<String> {
+        let output = self
+            .command("xdotool")
+            .args(words)
+            .output()
+            .context("xdotool")?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "xdotool {words:?}: {errors}{}",
+            self.deaths()
+        );
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+
+    /// What of the session has ended by itself, to explain a failure.
+    fn deaths(&self) -> String {
+        let parts = [&self.window_manager, &self.keyring];
+        parts.into_iter().map(Background::death).collect()
+    }
+}
+
+fn in_session(mut command: Command, environment: &[(&'static str, String)]) -> Command {
+    for name in ["WAYLAND_DISPLAY", "XAUTHORITY", "GNOME_KEYRING_CONTROL"] {
+        command.env_remove(name);
+    }
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+/// A process that says nothing when it is ready.
+struct Background {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Background {
+    fn start(mut command: Command, input: &[u8], log: &Path) -> Result<Self> {
+        let file = fs::File::create(log)?;
+        command
+            .stdin(Stdio::piped())
+            .stdout(file.try_clone()?)
+            .stderr(file);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("{command:?}; `cargo xtask test` installs it"))?;
+        let mut stdin = child.stdin.take().context("a pipe was asked for")?;
+        stdin.write_all(input)?;
+        Ok(Self {
+            child,
+            log: log.to_owned(),
+        })
+    }
+
+    /// Its log, if it runs no more.
+    fn death(&self) -> String {
+        let id = self.child.id();
+        let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let runs = state
+            .rsplit(") ")
+            .next()
+            .is_some_and(|rest| !rest.starts_with(['Z', 'X']));
+        if runs && !state.is_empty() {
+            return String::new();
+        }
+        format!(
+            "\n{}: {}",
+            self.log.display(),
+            fs::read_to_string(&self.log).unwrap_or_default()
+        )
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

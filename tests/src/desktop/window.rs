@@ -1,0 +1,246 @@
+//! The desktop app in a session of its own, driven as a person does: by its elements, and by files dragged onto it.
+
+use std::{path::PathBuf, process::Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use fantoccini::{Client, Locator, elements::Element};
+use imgn_testkit::process::{Running, eventually, program};
+use serde_json::{Value, json};
+
+use super::screen::Screen;
+use crate::driver::{Driver, PATIENCE};
+
+/// Where the window that is dragged from stands: in a corner that the app's window does not cover wholly.
+const SOURCE: (i32, i32) = (1360, 800);
+
+/// A picture in the grid.
+pub(crate) struct Painted {
+    /// Which.
+    pub(crate) id: String,
+    /// What its place on the screen shows, as PNG.
+    pub(crate) picture: Vec<u8>,
+}
+
+/// A running app. Ends before its session does.
+pub(crate) struct Window {
+    /// The web view.
+    pub(crate) page: Client,
+    // The driver ends the app; the screen must outlive both.
+    _driver: Driver,
+    screen: Screen,
+}
+
+impl Window {
+    /// Starts the app with these arguments in `screen`. It keeps everything below the session's home.
+    pub(crate) async fn open(screen: Screen, arguments: &[&str]) -> Result<Self> {
+        let mut command = screen.command("WebKitWebDriver");
+        command
+            .env("TAURI_AUTOMATION", "true")
+            .env("TAURI_WEBVIEW_AUTOMATION", "true");
+        let log = std::fs::File::create(screen.folder().join("app.log"))?;
+        command.stdout(log.try_clone()?).stderr(log);
+        let driver = Driver::start(command).await?;
+        let binary = program("imgn-desktop")?;
+        let options = json!({"binary": binary, "args": arguments});
+        let page = driver
+            .session(json!({"webkitgtk:browserOptions": options}))
+            .await
+            .with_context(|| {
+                std::fs::read_to_string(screen.folder().join("app.log")).unwrap_or_default()
+            })?;
+        Ok(Self {
+            page,
+            _driver: driver,
+            screen,
+        })
+    }
+
+    /// Closes the window and answers the session, in which it can be opened again.
+    pub(crate) async fn close(self) -> Result<Screen> {
+        self.page.close().await?;
+        Ok(self.screen)
+    }
+
+    /// Where the gallery is that the app shows.
+    pub(crate) async fn server(&self) -> Result<String> {
+        let state = self.invoke("app_state", json!({})).await?;
+        let url = state.pointer("/ok/server/url").and_then(Value::as_str);
+        Ok(url
+            .with_context(|| format!("no gallery: {state}"))?
+            .trim_end_matches('/')
+            .to_owned())
+    }
+
+    /// Calls a command as the page can; answers `{"ok": …}` or `{"error": …}`.
+    pub(crate) async fn invoke(&self, command: &str, arguments: Value) -> Result<Value> {
+        let source = "const [command, args, done] = arguments;
+            window.__TAURI_INTERNALS__.invoke(command, args)
+                .then((ok) => done({ ok }), (error) => done({ error: error }));";
+        Ok(self
+            .page
+            .execute_async(source, vec![json!(command), arguments])
+            .await?)
+    }
+
+    /// The elements with this test id that are there now.
+    pub(crate) async fn all(&self, test_id: &str) -> Result<Vec<Element>> {
+        Ok(self
+            .page
+            .find_all(Locator::Css(&format!("[data-testid='{test_id}']")))
+            .await?)
+    }
+
+    /// The picture with this file name, as soon as it is painted in full.
+    pub(crate) async fn painted(&self, file_name: &str) -> Result<Painted> {
+        // A pointer over a picture makes its caption appear.
+        self.screen.xdotool(&["mousemove", "0", "0"])?;
+        let source = "const image = [...document.querySelectorAll(\"[data-testid='cell'] img\")]
+                .find((image) => image.alt === arguments[0]);
+            if (!image || !image.complete || image.naturalWidth === 0) return null;
+            if (getComputedStyle(image).opacity !== '1') return null;
+            return image.closest('[data-image-id]').dataset.imageId;";
+        let what = format!("{file_name} is painted");
+        let id = eventually(&what, PATIENCE, async || {
+            let id = self.page.execute(source, vec![json!(file_name)]).await?;
+            Ok(id.as_str().map(ToOwned::to_owned))
+        })
+        .await?;
+        let image = format!("[data-image-id='{id}'] img");
+        let picture = self
+            .page
+            .find(Locator::Css(&image))
+            .await?
+            .screenshot()
+            .await?;
+        Ok(Painted { id, picture })
+    }
+
+    /// What the row of this file's upload says.
+    pub(crate) async fn row_text(&self, file_name: &str) -> Result<String> {
+        for row in self.all("upload-row").await? {
+            let text = row.text().await?;
+            if text.contains(file_name) {
+                return Ok(text);
+            }
+        }
+        bail!("no upload row names {file_name}")
+    }
+
+    /// Drags files from another window onto this one and lets go, with the real pointer.
+    pub(crate) async fn drop_files(&self, files: &[PathBuf]) -> Result<()> {
+        let screen = &self.screen;
+        let (x, y) = SOURCE;
+        let mut source = screen.command("/usr/bin/python3");
+        source.arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/desktop/dragsource.py"
+        ));
+        source
+            .args([x.to_string(), y.to_string()])
+            .args(files)
+            .stdin(Stdio::null());
+        let (source, ready) = Running::start(source, &screen.folder().join("dragsource.log"))?;
+        ensure!(ready == "ready", "the drag source said {ready:?}");
+
+        let mut pointer = Pointer {
+            screen,
+            x: x + 60,
+            y: y + 40,
+        };
+        pointer.place()?;
+        screen.xdotool(&["mousedown", "1"])?;
+        eventually("the drag begins", PATIENCE, async || {
+            pointer.nudge()?;
+            Ok(source.log().contains("begin").then_some(()))
+        })
+        .await?;
+
+        let (x, y) = self.middle()?;
+        eventually("the pointer is over the window", PATIENCE, async || {
+            pointer.approach(x, y)
+        })
+        .await?;
+        eventually(
+            "the window offers to take the files",
+            PATIENCE,
+            async || {
+                pointer.nudge()?;
+                Ok(self.overlay_is_shown().await?.then_some(()))
+            },
+        )
+        .await?;
+        screen.xdotool(&["mouseup", "1"])?;
+        eventually("the files are dropped", PATIENCE, async || {
+            Ok(source.log().contains("end ").then_some(()))
+        })
+        .await?;
+        ensure!(
+            !source.log().contains("failed"),
+            "the drop was refused:\n{}",
+            source.log()
+        );
+        Ok(())
+    }
+
+    async fn overlay_is_shown(&self) -> Result<bool> {
+        match self.all("drop-overlay").await?.first() {
+            Some(overlay) => Ok(overlay.is_displayed().await.unwrap_or(false)),
+            None => Ok(false),
+        }
+    }
+
+    /// The middle of the window on the screen.
+    fn middle(&self) -> Result<(i32, i32)> {
+        let geometry = self.screen.xdotool(&[
+            "search",
+            "--sync",
+            "--onlyvisible",
+            "--name",
+            "^imgn$",
+            "getwindowgeometry",
+            "--shell",
+        ])?;
+        let field = |name: &str| -> Result<i32> {
+            let value = geometry
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            Ok(value.with_context(|| geometry.clone())?.parse()?)
+        };
+        Ok((
+            field("X")? + field("WIDTH")? / 2,
+            field("Y")? + field("HEIGHT")? / 2,
+        ))
+    }
+}
+
+/// The real pointer. It moves as a hand does, in steps: toolkits take no notice of a jump.
+struct Pointer<'a> {
+    screen: &'a Screen,
+    x: i32,
+    y: i32,
+}
+
+impl Pointer<'_> {
+    /// Pixels of one step.
+    const STEP: i32 = 40;
+
+    fn place(&self) -> Result<()> {
+        self.screen
+            .xdotool(&["mousemove", &self.x.to_string(), &self.y.to_string()])
+            .map(drop)
+    }
+
+    /// One small movement, back and forth over time.
+    fn nudge(&mut self) -> Result<()> {
+        self.x += if self.x % 2 == 0 { 7 } else { -7 };
+        self.place()
+    }
+
+    /// One step towards a point; done when it is there.
+    fn approach(&mut self, x: i32, y: i32) -> Result<Option<()>> {
+        self.x += (x - self.x).clamp(-Self::STEP, Self::STEP);
+        self.y += (y - self.y).clamp(-Self::STEP, Self::STEP);
+        self.place()?;
+        Ok(((self.x, self.y) == (x, y)).then_some(()))
+    }
+}
