@@ -2,10 +2,12 @@
 
 import { mount } from "svelte";
 
+// First of all: it fixes the order of the layers that the components put their styles into.
+import "./styles/index.css";
+
 import App from "./App.svelte";
 import type { Backend } from "./ipc/backend";
 import { AppModel } from "./state/app.svelte";
-import "./styles/index.css";
 
 async function chooseBackend(): Promise<Backend> {
   // `npm run design`; no other build has the made-up gallery in it.

@@ -101,7 +101,7 @@ export const strings = {
   takenAt: (date: string) => `Taken ${date}`,
   publishedAt: (date: string) => `Published ${date}`,
   copyLink: "Copy link",
-  copyLinkOf: (name: string) => `Copy the link to ${name}`,
+  copyLinkOf: (name: string) => `Copy link to ${name}`,
   linkCopied: "Link copied",
   copyFailed: "The link could not be copied",
   delete: "Delete",
