@@ -1,1 +1,49 @@
-//! Being written.
+//! imgn's picture pipeline: what a file is, whether all of it is sound, and the small pictures made from it.
+//!
+//! [`sniff`] names a format by its first bytes. [`inspect`] reads headers only, and refuses what is too large before a
+//! decoder has seen it. [`verify`] decodes the whole file, once, and makes from the same pass everything that a gallery
+//! wants of a picture: [`Metadata`], a thumbhash and [`Rendition`]s, turned upright. [`DiskCache`] keeps such small
+//! files on a client's disk, within a bound.
+//!
+//! It is synchronous, uses one thread, and does no input or output except in [`DiskCache`]: callers give it bytes,
+//! and run it where blocking is allowed.
+//!
+//! # How one pass serves both verification and thumbnails
+//! A decoder hands its rows to a *canvas* that shrinks them on arrival, so that a picture is never held at full size
+//! when its format allows reading in rows. JPEG goes further: libjpeg-turbo decodes every coefficient of every scan
+//! (that is where damage shows: transforming coefficients to pixels cannot fail) but only transforms as many as the
+//! largest rendition needs. The renditions are resampled from that canvas, which keeps a headroom of at least
+//! [`HEADROOM`].
+//!
+//! # Invariants
+//! - No bytes whatsoever make it panic, and there is no `unsafe` here: what is read from a file is an index or a size
+//!   only after a check.
+//! - Memory beside the input is bounded by [`Limits::max_decoded_bytes`], known from the header by [`decode_cost`]
+//!   before anything is allocated.
+//! - [`verify`] succeeds only if every frame, row and scan that the file announces was decoded.
+//!
+//! # Adding a format
+//! A format is a variant of [`Format`], its magic bytes in [`sniff`], and a module with two functions, as `jpeg`:
+//! `probe` (own parsing, bounds-checked, no decoder) and `decode` (onto a canvas). Nothing else knows formats.
+
+mod bytes;
+mod cache;
+mod canvas;
+mod error;
+mod exif;
+mod format;
+mod gif;
+mod header;
+mod jpeg;
+mod limits;
+mod picture;
+mod png;
+mod webp;
+
+pub use cache::{CacheError, CacheUsage, DiskCache};
+pub use canvas::{GROUND, HEADROOM};
+pub use error::PictureError;
+pub use format::{Format, SNIFF_BYTES, sniff};
+pub use header::{Header, Orientation, decode_cost, inspect};
+pub use limits::Limits;
+pub use picture::{Metadata, Picture, Rendition, verify};

@@ -1,0 +1,247 @@
+//! What EXIF data say: orientation, time and camera, as far as they can be read.
+//!
+//! EXIF is often a little wrong, and never a reason to refuse a picture: what cannot be read is left out.
+
+use exif::{Exif, In, Reader, Tag, Value};
+use image::metadata::Orientation;
+use jiff::Timestamp;
+use jiff::civil;
+use jiff::tz::Offset;
+
+use crate::Metadata;
+
+/// EXIF data beyond this size are not looked at: a JPEG segment cannot hold more than 64 KiB.
+pub(crate) const MAX_EXIF_BYTES: usize = 1 << 20;
+/// The longest camera name that is kept, in characters.
+const MAX_CAMERA_CHARACTERS: usize = 100;
+/// Words that makers add to their name and people do not.
+const COMPANY_WORDS: [&str; 8] = [
+    "corporation",
+    "corp",
+    "company",
+    "co",
+    "ltd",
+    "inc",
+    "imaging",
+    "electronics",
+];
+
+/// EXIF data, parsed. `data` begins with the TIFF header.
+#[derive(Debug, Default)]
+pub(crate) struct ExifData(Option<Exif>);
+
+impl ExifData {
+    pub(crate) fn parse(data: Option<&[u8]>) -> Self {
+        Self(data.and_then(|data| {
+            // Some writers keep JPEG's prefix in PNG and WebP.
+            let data = data.strip_prefix(b"Exif\0\0").unwrap_or(data);
+            if data.len() > MAX_EXIF_BYTES {
+                return None;
+            }
+            Reader::new()
+                .continue_on_error(true)
+                .read_raw(data.to_vec())
+                .or_else(|error| error.distill_partial_result(|_| {}))
+                .ok()
+        }))
+    }
+
+    pub(crate) fn orientation(&self) -> Orientation {
+        self.field(Tag::Orientation)
+            .and_then(|value| value.get_uint(0))
+            .and_then(|value| Orientation::from_exif(u8::try_from(value).ok()?))
+            .unwrap_or(Orientation::NoTransforms)
+    }
+
+    pub(crate) fn metadata(&self) -> Metadata {
+        let taken = |date, offset, fraction| {
+            taken_at(
+                &self.text(date)?,
+                self.text(offset).as_deref(),
+                self.text(fraction).as_deref(),
+            )
+        };
+        Metadata {
+            taken_at: taken(
+                Tag::DateTimeOriginal,
+                Tag::OffsetTimeOriginal,
+                Tag::SubSecTimeOriginal,
+            )
+            .or_else(|| {
+                taken(
+                    Tag::DateTimeDigitized,
+                    Tag::OffsetTimeDigitized,
+                    Tag::SubSecTimeDigitized,
+                )
+            }),
+            camera: camera(self.text(Tag::Make), self.text(Tag::Model)),
+        }
+    }
+
+    fn field(&self, tag: Tag) -> Option<&Value> {
+        Some(&self.0.as_ref()?.get_field(tag, In::PRIMARY)?.value)
+    }
+
+    fn text(&self, tag: Tag) -> Option<String> {
+        match self.field(tag)? {
+            Value::Ascii(lines) => lines
+                .first()
+                .map(|line| tidy(&String::from_utf8_lossy(line))),
+            _ => None,
+        }
+        .filter(|text| !text.is_empty())
+    }
+}
+
+/// One line, without control characters, text-reordering characters, or runs of spaces.
+fn tidy(text: &str) -> String {
+    let visible: String = text
+        .chars()
+        // Far more than is kept in the end: this bounds the work.
+        .take(1000)
+        .map(|c| if is_hidden(c) { ' ' } else { c })
+        .collect();
+    visible.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fffd}')
+}
+
+/// `2023:07:01 12:34:56` with `+02:00` and the digits behind the decimal point. A camera whose clock was never set
+/// writes zeros or spaces: those are no date.
+fn taken_at(date: &str, offset: Option<&str>, fraction: Option<&str>) -> Option<Timestamp> {
+    let mut parsed = exif::DateTime::from_ascii(date.as_bytes()).ok()?;
+    // Each is left out where it cannot be read.
+    let _ = offset.map(|text| parsed.parse_offset(text.as_bytes()));
+    let _ = fraction.map(|text| parsed.parse_subsec(text.as_bytes()));
+    let local = civil::DateTime::new(
+        i16::try_from(parsed.year).ok()?,
+        i8::try_from(parsed.month).ok()?,
+        i8::try_from(parsed.day).ok()?,
+        i8::try_from(parsed.hour).ok()?,
+        i8::try_from(parsed.minute).ok()?,
+        // A leap second.
+        i8::try_from(parsed.second.min(59)).ok()?,
+        i32::try_from(parsed.nanosecond.unwrap_or(0)).ok()?,
+    )
+    .ok()?;
+    let offset = parsed
+        .offset
+        .and_then(|minutes| Offset::from_seconds(i32::from(minutes) * 60).ok())
+        .unwrap_or(Offset::UTC);
+    offset.to_timestamp(local).ok()
+}
+
+/// Maker and model in one, without what is said twice: `Canon`, `Canon EOS R5` is `Canon EOS R5`.
+fn camera(make: Option<String>, model: Option<String>) -> Option<String> {
+    let make = make
+        .map(|make| without_company_words(&make))
+        .filter(|make| !make.is_empty());
+    let name = match (make, model) {
+        (None, name) | (name, None) => name?,
+        (Some(make), Some(model)) => {
+            let first = |text: &str| text.split(' ').next().unwrap_or_default().to_lowercase();
+            if first(&make) == first(&model)
+                || model.to_lowercase().starts_with(&make.to_lowercase())
+            {
+                model
+            } else {
+                format!("{make} {model}")
+            }
+        }
+    };
+    let kept: String = name.chars().take(MAX_CAMERA_CHARACTERS).collect();
+    Some(kept.trim_end().to_owned())
+}
+
+/// `OLYMPUS IMAGING CORP.` is `OLYMPUS`. The first word stays, whatever it is.
+fn without_company_words(make: &str) -> String {
+    let mut words: Vec<&str> = make
+        .split([' ', ','])
+        .filter(|word| !word.is_empty())
+        .collect();
+    while words.len() > 1
+        && words.last().is_some_and(|word| {
+            let word = word.trim_end_matches('.').to_lowercase();
+            word.split('.').all(|part| COMPANY_WORDS.contains(&part))
+        })
+    {
+        words.pop();
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_is_named_once() {
+        for (make, model, name) in [
+            (Some("Canon"), Some("Canon EOS R5"), Some("Canon EOS R5")),
+            (
+                Some("NIKON CORPORATION"),
+                Some("NIKON D850"),
+                Some("NIKON D850"),
+            ),
+            (
+                Some("OLYMPUS IMAGING CORP."),
+                Some("E-M1"),
+                Some("OLYMPUS E-M1"),
+            ),
+            (
+                Some("SAMSUNG ELECTRONICS CO., LTD."),
+                Some("SM-G991B"),
+                Some("SAMSUNG SM-G991B"),
+            ),
+            (Some("Co"), None, Some("Co")),
+            (None, Some("Pixel 8"), Some("Pixel 8")),
+            (None, None, None),
+        ] {
+            let camera = camera(make.map(str::to_owned), model.map(str::to_owned));
+            assert_eq!(camera.as_deref(), name);
+        }
+        let long = camera(Some("a".repeat(300)), Some("b".to_owned())).unwrap();
+        assert_eq!(long.len(), MAX_CAMERA_CHARACTERS);
+    }
+
+    #[test]
+    fn a_time_has_its_zone_or_is_utc() {
+        for (date, offset, fraction, expected) in [
+            (
+                "2023:07:01 12:34:56",
+                Some("+02:00"),
+                None,
+                Some("2023-07-01T10:34:56Z"),
+            ),
+            (
+                "2023:07:01 12:34:56",
+                None,
+                Some("25"),
+                Some("2023-07-01T12:34:56.25Z"),
+            ),
+            (
+                "2023:07:01 12:34:56",
+                Some("home"),
+                None,
+                Some("2023-07-01T12:34:56Z"),
+            ),
+            ("0000:00:00 00:00:00", None, None, None),
+            ("2023:02:30 00:00:00", None, None, None),
+            ("yesterday", None, None, None),
+        ] {
+            let taken = taken_at(date, offset, fraction).map(|time| time.to_string());
+            assert_eq!(taken.as_deref(), expected, "{date}");
+        }
+    }
+
+    #[test]
+    fn text_is_one_visible_line() {
+        assert_eq!(
+            tidy("  Can\0on\n\u{202e}EOS\u{1b}[31m  "),
+            "Can on EOS [31m"
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! Which formats there are, and how each begins.
+
+use std::fmt;
+
+use crate::PictureError;
+
+/// A picture format that is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// JPEG: baseline, extended and progressive, 8 bits a sample.
+    Jpeg,
+    /// PNG, and animated PNG.
+    Png,
+    /// GIF, still or animated.
+    Gif,
+    /// WebP: lossy, lossless, animated.
+    WebP,
+}
+
+impl Format {
+    /// All formats.
+    pub const ALL: &'static [Self] = &[Self::Jpeg, Self::Png, Self::Gif, Self::WebP];
+
+    /// Its media type.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+            Self::Gif => "image/gif",
+            Self::WebP => "image/webp",
+        }
+    }
+
+    /// The usual ending of its file names, without the dot.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpg",
+            Self::Png => "png",
+            Self::Gif => "gif",
+            Self::WebP => "webp",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::Gif => "GIF",
+            Self::WebP => "WebP",
+        })
+    }
+}
+
+/// The bytes that [`sniff`] wants to see, at most.
+pub const SNIFF_BYTES: usize = 512;
+
+/// The format of a file that begins with `head`, by its magic bytes and nothing else: no file name, no announced type.
+/// [`SNIFF_BYTES`] of it are enough.
+#[must_use]
+pub fn sniff(head: &[u8]) -> Option<Format> {
+    if head.starts_with(&[0xff, 0xd8, 0xff]) {
+        Some(Format::Jpeg)
+    } else if head.starts_with(b"\x89PNG\r\n\x1a\n") {
+        Some(Format::Png)
+    } else if head.starts_with(b"GIF87a") || head.starts_with(b"GIF89a") {
+        Some(Format::Gif)
+    } else if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP") {
+        Some(Format::WebP)
+    } else {
+        None
+    }
+}
+
+/// Why bytes that [`sniff`] does not know are refused: a picture that is not taken is told from what is none.
+pub(crate) fn refuse(head: &[u8]) -> PictureError {
+    match unsupported(head) {
+        Some(what) => PictureError::UnsupportedFormat { what },
+        None => PictureError::NotAPicture,
+    }
+}
+
+fn unsupported(head: &[u8]) -> Option<&'static str> {
+    if head.starts_with(b"II*\0") || head.starts_with(b"MM\0*") {
+        return Some("TIFF and camera raw");
+    }
+    if head.starts_with(&[0xff, 0x0a]) || head.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n") {
+        return Some("JPEG XL");
+    }
+    if head.starts_with(b"\0\0\0\x0cjP  \r\n\x87\n") || head.starts_with(b"\xff\x4f\xff\x51") {
+        return Some("JPEG 2000");
+    }
+    if head.get(4..8) == Some(b"ftyp") {
+        return match head.get(8..12) {
+            Some(b"avif" | b"avis") => Some("AVIF"),
+            Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1") => {
+                Some("HEIC")
+            }
+            Some(b"crx ") => Some("TIFF and camera raw"),
+            _ => None,
+        };
+    }
+    // "BM" alone is two letters of any text: the size of the header that follows must be one that exists.
+    if head.starts_with(b"BM")
+        && matches!(
+            head.get(14..18),
+            Some([12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])
+        )
+    {
+        return Some("BMP");
+    }
+    if head.starts_with(&[0, 0, 1, 0]) && matches!(head.get(4..6), Some([1..=64, 0])) {
+        return Some("ICO");
+    }
+    if head.starts_with(b"8BPS\0\x01") {
+        return Some("Photoshop");
+    }
+    is_svg(head).then_some("SVG")
+}
+
+/// SVG is refused by name: it is a document that may hold scripts, and people do try.
+fn is_svg(head: &[u8]) -> bool {
+    let text = head
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(head)
+        .trim_ascii_start();
+    let text = &text[..text.len().min(SNIFF_BYTES)];
+    let is_xml = [b"<?xml".as_slice(), b"<!--", b"<!DOCTYPE svg"]
+        .iter()
+        .any(|start| text.starts_with(start));
+    text.starts_with(b"<svg") || is_xml && text.windows(4).any(|window| window == b"<svg")
+}

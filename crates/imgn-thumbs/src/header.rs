@@ -1,0 +1,152 @@
+//! What a picture says of itself before it is decoded, and what decoding it will cost.
+
+pub use image::metadata::Orientation;
+
+use crate::exif::ExifData;
+use crate::{Format, Limits, PictureError, format, gif, jpeg, png, sniff, webp};
+
+/// The largest rendition for which [`decode_cost`] holds.
+pub(crate) const COST_EDGE: u32 = 1280;
+
+/// What the headers of a picture say. Its existence means that the picture is within the limits it was inspected with.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Header {
+    /// The format, by content.
+    pub format: Format,
+    /// Width in pixels as the picture is shown: after `orientation`, and of the whole canvas of an animation.
+    pub width: u32,
+    /// Height, likewise.
+    pub height: u32,
+    /// What must be done to the stored pixels so that they are upright.
+    pub orientation: Orientation,
+    /// Whether there is more than one frame.
+    pub animated: bool,
+    /// Frames that are stored; 1 for a still picture.
+    pub frames: u32,
+    /// See [`decode_cost`].
+    cost: u64,
+}
+
+impl Header {
+    pub(crate) fn orientation_swaps_edges(&self) -> bool {
+        swaps_edges(self.orientation)
+    }
+}
+
+/// What a format's own parser found, before limits and EXIF are looked at. Numbers are as the file claims.
+#[derive(Debug)]
+pub(crate) struct Probe<'a> {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// The frame with the most pixels, if that may be larger than the picture itself.
+    pub(crate) largest_frame: (u32, u32),
+    pub(crate) frames: u32,
+    /// Pixels of all frames, as the decoder will go over them.
+    pub(crate) total_pixels: u64,
+    /// Passes over the whole picture.
+    pub(crate) scans: u32,
+    pub(crate) exif: Option<&'a [u8]>,
+    pub(crate) cost: u64,
+}
+
+/// Reads the headers of the picture in `bytes` (the whole file), without any decoder.
+///
+/// # Errors
+/// What is no picture or not an accepted one, what has damaged headers, and what exceeds a limit.
+pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
+    inspect_with_exif(bytes, limits).map(|(header, _)| header)
+}
+
+pub(crate) fn inspect_with_exif(
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<(Header, ExifData), PictureError> {
+    let format = sniff(bytes).ok_or_else(|| format::refuse(bytes))?;
+    let probe = match format {
+        Format::Jpeg => jpeg::probe(bytes),
+        Format::Png => png::probe(bytes),
+        Format::Gif => gif::probe(bytes),
+        Format::WebP => webp::probe(bytes),
+    }?;
+    check(format, &probe, limits)?;
+    let exif = ExifData::parse(probe.exif);
+    let orientation = exif.orientation();
+    let (width, height) = if swaps_edges(orientation) {
+        (probe.height, probe.width)
+    } else {
+        (probe.width, probe.height)
+    };
+    let header = Header {
+        format,
+        width,
+        height,
+        orientation,
+        animated: probe.frames > 1,
+        frames: probe.frames,
+        cost: probe.cost,
+    };
+    Ok((header, exif))
+}
+
+/// The memory, in bytes, that [`verify`](crate::verify) needs at its peak beside the file's own bytes: an upper
+/// estimate, for renditions of up to 1,280 pixels. For callers that let several pictures share a budget.
+#[must_use]
+pub fn decode_cost(header: &Header) -> u64 {
+    header.cost
+}
+
+fn check(format: Format, probe: &Probe<'_>, limits: &Limits) -> Result<(), PictureError> {
+    for (width, height) in [(probe.width, probe.height), probe.largest_frame] {
+        if width == 0 || height == 0 {
+            return Err(PictureError::corrupt(
+                format,
+                "it has no width or no height",
+            ));
+        }
+        if u64::from(width) * u64::from(height) > limits.max_pixels {
+            return Err(PictureError::TooManyPixels {
+                width,
+                height,
+                max_pixels: limits.max_pixels,
+            });
+        }
+    }
+    for (what, count, max) in [
+        (
+            "frames",
+            u64::from(probe.frames),
+            u64::from(limits.max_frames),
+        ),
+        ("scans", u64::from(probe.scans), u64::from(limits.max_scans)),
+        (
+            "pixels in all its frames",
+            probe.total_pixels,
+            limits.max_total_pixels,
+        ),
+    ] {
+        if count > max {
+            return Err(PictureError::TooManyFrames { what, count, max });
+        }
+    }
+    if probe.cost > limits.max_decoded_bytes {
+        return Err(PictureError::TooMuchMemory {
+            needed: probe.cost,
+            max: limits.max_decoded_bytes,
+        });
+    }
+    Ok(())
+}
+
+fn swaps_edges(orientation: Orientation) -> bool {
+    match orientation {
+        Orientation::NoTransforms
+        | Orientation::Rotate180
+        | Orientation::FlipHorizontal
+        | Orientation::FlipVertical => false,
+        Orientation::Rotate90
+        | Orientation::Rotate270
+        | Orientation::Rotate90FlipH
+        | Orientation::Rotate270FlipH => true,
+    }
+}

@@ -1,0 +1,65 @@
+//! How much one picture may ask of the machine that looks at it.
+
+use std::time::{Duration, Instant};
+
+use crate::PictureError;
+
+/// What a picture may cost. Everything but time is checked from the header, before a decoder starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Pixels of one frame: width times height. The default is 100 million, a medium-format camera's largest.
+    pub max_pixels: u64,
+    /// Bytes of memory that decoding may need beside the file itself ([`decode_cost`](crate::decode_cost)). It is the
+    /// tighter limit for what must be held whole: progressive JPEG (2 bytes a coefficient) and WebP. The default is
+    /// 208 MiB: 65 MP of progressive JPEG with 4:2:0 chroma, 40 MP of lossy and 24 MP of lossless WebP, any baseline
+    /// JPEG or PNG within `max_pixels` that is not a strip; and a server with one such picture at work stays under
+    /// 300 MiB.
+    pub max_decoded_bytes: u64,
+    /// Time from the start of a call, looked at between rows, frames and steps. The default is 20 s, more than ten
+    /// times what the largest honest picture takes. libjpeg-turbo cannot be interrupted: what it can be made to do is
+    /// bounded beforehand, by `max_pixels`, `max_decoded_bytes` and `max_scans`.
+    pub max_duration: Duration,
+    /// Frames of an animation. The default is 2,000: a minute and more of smooth motion.
+    pub max_frames: u32,
+    /// Pixels of all frames of an animation together, as stored. The default is 2,000 million.
+    pub max_total_pixels: u64,
+    /// Scans of a JPEG, each of which walks over the whole picture. The default is 100; encoders write about 10.
+    pub max_scans: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_pixels: 100_000_000,
+            max_decoded_bytes: 208 << 20,
+            max_duration: Duration::from_secs(20),
+            max_frames: 2_000,
+            max_total_pixels: 2_000_000_000,
+            max_scans: 100,
+        }
+    }
+}
+
+/// The moment at which a call gives up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    started: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    pub(crate) fn start(limits: &Limits) -> Self {
+        Self {
+            started: Instant::now(),
+            limit: limits.max_duration,
+        }
+    }
+
+    /// Fails once the time is over. Costs some tens of nanoseconds: for rows and frames, not for pixels.
+    pub(crate) fn check(&self) -> Result<(), PictureError> {
+        if self.started.elapsed() > self.limit {
+            return Err(PictureError::Timeout { limit: self.limit });
+        }
+        Ok(())
+    }
+}

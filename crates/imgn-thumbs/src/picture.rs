@@ -1,0 +1,214 @@
+//! The whole way: decode everything once, and keep the little that a gallery needs.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use fast_image_resize::images::Image as Pixels;
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::{DynamicImage, RgbImage};
+use jiff::Timestamp;
+
+use crate::canvas::Raster;
+use crate::header::inspect_with_exif;
+use crate::limits::Deadline;
+use crate::{Format, Header, Limits, Orientation, PictureError, gif, jpeg, png, webp};
+
+/// JPEG quality of renditions: where the eye stops to see a difference at these sizes.
+const QUALITY: i32 = 80;
+/// The picture that a thumbhash is made of: it keeps no finer detail than this.
+const THUMBHASH_EDGE: u32 = 32;
+
+/// A picture that was decoded to its end and found sound.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Picture {
+    /// What its headers say.
+    pub header: Header,
+    /// What its EXIF data say.
+    pub metadata: Metadata,
+    /// A blurred preview of about 25 bytes (<https://evanw.github.io/thumbhash/>), upright.
+    pub thumbhash: Vec<u8>,
+    /// The thumbnails asked for, in the order asked for.
+    pub renditions: Vec<Rendition>,
+}
+
+/// What a picture says about its making. Camera clocks and makers' spellings are as they are: a hint, not a fact.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metadata {
+    /// When it was taken. Where the picture names no time zone, its local time is read as UTC.
+    pub taken_at: Option<Timestamp>,
+    /// Maker and model, such as `NIKON D850`: one line of at most 100 characters, without control characters.
+    pub camera: Option<String>,
+}
+
+/// A thumbnail: a JPEG, upright, on [`GROUND`](crate::GROUND) where the picture is transparent, without metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rendition {
+    /// The longest edge that was asked for, in pixels. A smaller picture is not enlarged.
+    pub long_edge: u32,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// The file.
+    pub jpeg: Vec<u8>,
+}
+
+/// Decodes all of the picture in `bytes` (the whole file) and makes a rendition for each of `renditions`: the longest
+/// edge in pixels.
+///
+/// # Errors
+/// What [`inspect`](crate::inspect) refuses; a picture that is damaged or cut off anywhere; one that takes too long.
+pub fn verify(bytes: &[u8], limits: &Limits, renditions: &[u32]) -> Result<Picture, PictureError> {
+    let deadline = Deadline::start(limits);
+    let (header, exif) = inspect_with_exif(bytes, limits)?;
+    let long_edge = renditions.iter().copied().fold(THUMBHASH_EDGE, u32::max);
+    let raster = decode(header.format, bytes, limits, long_edge, &deadline)?;
+    deadline.check()?;
+    let mut renderer = Renderer::new(raster, &header)?;
+    let thumbhash = renderer.thumbhash()?;
+    let renditions = renditions
+        .iter()
+        .map(|&long_edge| {
+            deadline.check()?;
+            renderer.rendition(long_edge)
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Picture {
+        metadata: exif.metadata(),
+        thumbhash,
+        renditions,
+        header,
+    })
+}
+
+/// Runs the decoder. Those of others are not known to panic on any bytes; should one, it is the picture that is
+/// refused, not the process that ends.
+fn decode(
+    format: Format,
+    bytes: &[u8],
+    limits: &Limits,
+    long_edge: u32,
+    deadline: &Deadline,
+) -> Result<Raster, PictureError> {
+    catch_unwind(AssertUnwindSafe(|| match format {
+        Format::Jpeg => jpeg::decode(bytes, limits, long_edge),
+        Format::Png => png::decode(bytes, limits, long_edge, deadline),
+        Format::Gif => gif::decode(bytes, limits, long_edge, deadline),
+        Format::WebP => webp::decode(bytes, limits, long_edge, deadline),
+    }))
+    .unwrap_or_else(|_| Err(PictureError::corrupt(format, "the decoder failed on it")))
+}
+
+/// Makes small upright pictures from a decoded one.
+struct Renderer {
+    source: Pixels<'static>,
+    span: (f64, f64),
+    /// Edges of the picture itself, as stored.
+    width: u32,
+    height: u32,
+    orientation: Orientation,
+    resizer: Resizer,
+}
+
+impl Renderer {
+    fn new(raster: Raster, header: &Header) -> Result<Self, PictureError> {
+        let (mut width, mut height) = (header.width, header.height);
+        if header.orientation_swaps_edges() {
+            (width, height) = (height, width);
+        }
+        Ok(Self {
+            source: Pixels::from_vec_u8(
+                raster.width,
+                raster.height,
+                raster.pixels,
+                PixelType::U8x3,
+            )
+            .map_err(fault)?,
+            span: raster.span,
+            width,
+            height,
+            orientation: header.orientation,
+            resizer: Resizer::new(),
+        })
+    }
+
+    fn rendition(&mut self, long_edge: u32) -> Result<Rendition, PictureError> {
+        let picture = self.upright(long_edge)?;
+        let (width, height) = picture.dimensions();
+        let jpeg = encode(&picture)?;
+        Ok(Rendition {
+            long_edge,
+            width,
+            height,
+            jpeg,
+        })
+    }
+
+    fn thumbhash(&mut self) -> Result<Vec<u8>, PictureError> {
+        let picture = DynamicImage::ImageRgb8(self.upright(THUMBHASH_EDGE)?).into_rgba8();
+        let (width, height) = picture.dimensions();
+        Ok(thumbhash::rgba_to_thumb_hash(
+            width as usize,
+            height as usize,
+            picture.as_raw(),
+        ))
+    }
+
+    fn upright(&mut self, long_edge: u32) -> Result<RgbImage, PictureError> {
+        let (width, height) = fit(self.width, self.height, long_edge);
+        let mut target = Pixels::new(width, height, PixelType::U8x3);
+        let options = ResizeOptions::new()
+            .crop(0.0, 0.0, self.span.0, self.span.1)
+            .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
+        self.resizer
+            .resize(&self.source, &mut target, &options)
+            .map_err(fault)?;
+        let picture = RgbImage::from_raw(width, height, target.into_vec())
+            .ok_or_else(|| fault("a resampled picture has the wrong size"))?;
+        let mut picture = DynamicImage::ImageRgb8(picture);
+        picture.apply_orientation(self.orientation);
+        Ok(picture.into_rgb8())
+    }
+}
+
+/// The largest size of the same shape whose longest edge is at most `long_edge`; never larger than the picture, never
+/// nothing.
+fn fit(width: u32, height: u32, long_edge: u32) -> (u32, u32) {
+    let longest = width.max(height);
+    if longest <= long_edge {
+        return (width, height);
+    }
+    let scale = |edge: u32| {
+        let scaled =
+            (u64::from(edge) * u64::from(long_edge) + u64::from(longest) / 2) / u64::from(longest);
+        // At most `long_edge`.
+        (scaled as u32).max(1)
+    };
+    (scale(width), scale(height))
+}
+
+fn encode(picture: &RgbImage) -> Result<Vec<u8>, PictureError> {
+    let (width, height) = picture.dimensions();
+    let mut compressor = turbojpeg::Compressor::new().map_err(fault)?;
+    compressor.set_quality(QUALITY).map_err(fault)?;
+    compressor
+        .set_subsamp(turbojpeg::Subsamp::Sub2x2)
+        .map_err(fault)?;
+    compressor
+        .compress_to_vec(turbojpeg::Image {
+            pixels: picture.as_raw().as_slice(),
+            width: width as usize,
+            pitch: width as usize * 3,
+            height: height as usize,
+            format: turbojpeg::PixelFormat::RGB,
+        })
+        .map_err(fault)
+}
+
+fn fault(error: impl ToString) -> PictureError {
+    PictureError::Rendition {
+        reason: error.to_string(),
+    }
+}
