@@ -27,7 +27,6 @@ const COMPANY_WORDS: [&str; 8] = [
 ];
 
 /// EXIF data, parsed. `data` begins with the TIFF header.
-#[derive(Debug, Default)]
 pub(crate) struct ExifData(Option<Exif>);
 
 impl ExifData {
