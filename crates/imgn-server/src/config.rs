@@ -227,7 +227,11 @@ mod tests {
             "https://x.example/?a",
             "https://x.example/#a",
         ] {
-            assert_eq!(check(url), Err(InvalidConfig::NotAnOrigin { what }), "{url}");
+            assert_eq!(
+                check(url),
+                Err(InvalidConfig::NotAnOrigin { what }),
+                "{url}"
+            );
         }
         assert_eq!(
             check("https://a:b@x.example/"),

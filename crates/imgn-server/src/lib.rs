@@ -1,8 +1,42 @@
-//! imgn's backend; being written, its interface stands.
-mod config;
-mod role;
-mod server;
+//! imgn's backend: it signs upload requests for an S3 store, verifies what arrived there, publishes it in a catalogue
+//! and lists it. [`Server`] is the whole of it in one value; the program `imgn-server`, the desktop app ("Start a
+//! gallery on this computer") and the tests start the same one.
+//!
+//! It is not in the way of the bytes: clients send pictures straight to the store and read them from there. Only the
+//! embedded store shares the server's port, as an S3 endpoint of its own beside the API.
+//!
+//! Invariant: a picture is public exactly when it has a row in the catalogue, and the row is written in the same
+//! transaction as the end of its upload. Every step before it can be repeated, every step after it is in the garbage
+//! outbox; so a crash between any two of them is repaired by the next start.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `config` | what the server is started with |
+//! | `server` | start, accept loop, shutdown |
+//! | `catalogue` | SQLite: tokens, uploads, images, the change feed, the garbage outbox |
+//! | `storage` | the S3 client, presigning, and the embedded store behind it |
+//! | `publish` | verification on bounded workers, and the one transaction that publishes |
+//! | `garbage` | deletes what the outbox names |
+//! | `sweep` | what time and crashes leave undone |
+//! | `routes` | the HTTP API, the OpenAPI document and the web page |
 
+mod auth;
+mod catalogue;
+mod config;
+mod error;
+mod extract;
+mod garbage;
+mod publish;
+mod routes;
+mod server;
+mod state;
+mod storage;
+mod sweep;
+
+pub use auth::Role;
+pub use catalogue::{Catalogue, CatalogueError, TokenError, TokenRow};
 pub use config::{Config, InvalidConfig, S3Config, StorageConfig, Timing};
-pub use role::Role;
-pub use server::{Server, StartError};
+pub use routes::openapi::document as openapi;
+pub use server::{Server, StartError, SweepError};
+pub use storage::{EmbeddedError, StorageError};
+pub use sweep::Swept;

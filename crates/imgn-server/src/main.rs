@@ -1,2 +1,365 @@
-//! Being written.
-fn main() {}
+//! `imgn-server`, the program: flags and environment in, a [`Server`] or one command on its catalogue out.
+//!
+//! Standard output has what other programs read (the address, a new token, a list, the OpenAPI document) and nothing
+//! else; logs and errors go to standard error.
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use imgn_server::{Catalogue, Config, Role, S3Config, Server, StorageConfig};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use url::Url;
+
+/// How long work that cannot be interrupted may go on after everything else has ended.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// The backend of a public picture gallery.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    place: Place,
+
+    /// How logs are written to standard error; `RUST_LOG` says what is logged.
+    #[arg(long, global = true, env = "IMGN_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where the server keeps what it keeps.
+#[derive(Debug, Args)]
+struct Place {
+    /// The directory of everything that the server keeps.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "IMGN_DATA_DIR",
+        default_value = "imgn-data"
+    )]
+    data_dir: PathBuf,
+
+    /// The catalogue, as sqlite://PATH; a file in the data directory if left out.
+    #[arg(long, global = true, value_name = "URL", env = "IMGN_DATABASE")]
+    database: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the gallery until SIGTERM or SIGINT.
+    Serve(Serve),
+    /// Make, list and revoke the tokens that writing needs; also while the server runs.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Do once what a running server does every minute: take up what was left undone, delete what is garbage.
+    Sweep(Serve),
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make a token and print it, this once.
+    Add {
+        /// Whose it is; shown with the pictures that it uploads.
+        name: String,
+        /// What it allows: `uploader`, or `admin` who may also delete what others uploaded.
+        #[arg(long, default_value = "uploader")]
+        role: Role,
+    },
+    /// List the valid tokens: name, role, when made.
+    List,
+    /// End a token at once. What it uploaded stays.
+    Revoke {
+        /// Whose.
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// HOST:PORT to listen on; port 0 lets the system choose.
+    #[arg(long, env = "IMGN_LISTEN", default_value = "127.0.0.1:8787")]
+    listen: String,
+
+    /// What clients see: scheme, host and port. The address listened on if left out.
+    #[arg(long, value_name = "URL", env = "IMGN_PUBLIC_URL")]
+    public_url: Option<Url>,
+
+    /// Where the bytes of pictures are.
+    #[arg(long, env = "IMGN_STORAGE", default_value = "embedded")]
+    storage: StorageKind,
+
+    /// The S3 service's address; AWS if left out.
+    #[arg(long, value_name = "URL", env = "IMGN_S3_ENDPOINT")]
+    s3_endpoint: Option<Url>,
+
+    /// The bucket, which exists already.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "IMGN_S3_BUCKET",
+        required_if_eq("storage", "s3")
+    )]
+    s3_bucket: Option<String>,
+
+    /// The region that requests are signed for.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "IMGN_S3_REGION",
+        default_value = "us-east-1"
+    )]
+    s3_region: String,
+
+    /// Name the bucket in the path, not in the host name.
+    #[arg(long, env = "IMGN_S3_PATH_STYLE")]
+    s3_path_style: bool,
+
+    /// How many seconds a presigned URL may be used.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "IMGN_URL_TTL",
+        default_value_t = Config::DEFAULT_URL_TTL.as_secs()
+    )]
+    url_ttl: u64,
+
+    /// The largest picture: bytes, or with K, M or G for powers of 1024.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "IMGN_MAX_SIZE",
+        default_value = "64M",
+        value_parser = parse_size
+    )]
+    max_size: u64,
+
+    /// The most pixels that one frame of a picture may have.
+    #[arg(
+        long,
+        value_name = "PIXELS",
+        env = "IMGN_MAX_PIXELS",
+        default_value_t = Config::default_max_pixels()
+    )]
+    max_pixels: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StorageKind {
+    /// In the data directory.
+    Embedded,
+    /// In a bucket; credentials come from the environment as the AWS tools find them.
+    S3,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(cli.log_format);
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell if standard error is gone.
+            let _ = writeln!(io::stderr(), "imgn-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(serve) => run_server(serve.config(cli.place)).await,
+            Command::Token(command) => run_token(command, cli.place).await,
+            Command::Sweep(serve) => run_sweep(serve.config(cli.place)).await,
+            Command::Openapi => {
+                let document = imgn_server::openapi().to_pretty_json()?;
+                say(&document)
+            }
+        }
+    });
+    runtime.shutdown_timeout(LAST_WAIT);
+    result
+}
+
+async fn run_server(config: Config) -> anyhow::Result<()> {
+    // Before the address is printed: whoever reads it may send a signal.
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let server = Server::start(config).await?;
+    say(&format!(
+        "imgn-server listening on http://{}",
+        server.address()
+    ))?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    server.shutdown().await;
+    Ok(())
+}
+
+async fn run_sweep(config: Config) -> anyhow::Result<()> {
+    let swept = Server::sweep(config).await?;
+    say(&format!(
+        "{} verified, {} aborted, {} objects deleted",
+        swept.verifying, swept.aborted, swept.deleted
+    ))
+}
+
+async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&place.data_dir).with_context(|| {
+        format!(
+            "cannot make the data directory {}",
+            place.data_dir.display()
+        )
+    })?;
+    let config = Config {
+        database: place.database,
+        ..Config::embedded(place.data_dir)
+    };
+    let catalogue = Catalogue::open(&config.database()).await?;
+    match command {
+        TokenCommand::Add { name, role } => {
+            let token = catalogue.add_token(&name, role).await?;
+            say(token.expose())?;
+            if io::stdout().is_terminal() {
+                writeln!(io::stderr(), "Keep it: it is not shown again.")?;
+            }
+        }
+        TokenCommand::List => {
+            for row in catalogue.tokens().await? {
+                say(&format!("{}\t{}\t{}", row.name, row.role, row.created_at))?;
+            }
+        }
+        TokenCommand::Revoke { name } => catalogue.revoke_token(&name).await?,
+    }
+    catalogue.close().await;
+    Ok(())
+}
+
+impl Serve {
+    fn config(self, place: Place) -> Config {
+        let storage = match self.storage {
+            StorageKind::Embedded => StorageConfig::Embedded,
+            StorageKind::S3 => StorageConfig::S3(S3Config {
+                endpoint: self.s3_endpoint,
+                bucket: self.s3_bucket.unwrap_or_default(),
+                region: self.s3_region,
+                path_style: self.s3_path_style,
+            }),
+        };
+        Config {
+            listen: self.listen,
+            public_url: self.public_url,
+            database: place.database,
+            storage,
+            url_ttl: Duration::from_secs(self.url_ttl),
+            max_size: self.max_size,
+            max_pixels: self.max_pixels,
+            ..Config::embedded(place.data_dir)
+        }
+    }
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        _ => return Err("a size is a number of bytes, or one with K, M or G".to_owned()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+        .ok_or_else(|| "a size is a number of bytes, or one with K, M or G".to_owned())
+}
+
+fn say(line: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let mut filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,imgn_server=info,imgn_store=info"));
+    // Whatever RUST_LOG says: these print whole requests, with the signatures in them.
+    for silent in [
+        "aws_config=warn",
+        "aws_runtime=warn",
+        "aws_sdk_s3=warn",
+        "aws_sigv4=warn",
+        "aws_smithy_http_client=warn",
+        "aws_smithy_runtime=warn",
+        "aws_smithy_runtime_api=warn",
+        "hyper=info",
+        "hyper_util=info",
+        "s3s=warn",
+        "sqlx=warn",
+    ] {
+        if let Ok(directive) = silent.parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    match format {
+        LogFormat::Text => {
+            let layer = layer.with_ansi(io::stderr().is_terminal());
+            registry.with(layer).init();
+        }
+        LogFormat::Json => registry.with(layer.json()).init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_are_bytes_or_powers_of_1024() {
+        assert_eq!(parse_size("1"), Ok(1));
+        assert_eq!(parse_size("64M"), Ok(64 << 20));
+        assert_eq!(parse_size("2 GiB"), Ok(2 << 30));
+        for bad in [
+            "",
+            "M",
+            "-1",
+            "1.5M",
+            "1T",
+            "99999999999999999999",
+            "9999999999999G",
+        ] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,31 +1,139 @@
-//! Start, accept loop and shutdown.
-use std::net::SocketAddr;
+//! A server from its start to its end: the data directory and its lock, the parts put together, the accept loop.
+//!
+//! Invariant: when [`Server::start`] returns, the server answers; when [`Server::shutdown`] returns, nothing of it is
+//! left, and another may start on the same directory.
 
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
 use imgn_protocol::Token;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
-use crate::{Config, Role};
+use crate::{
+    auth::Role,
+    catalogue::{Catalogue, CatalogueError, TokenError},
+    config::{Config, InvalidConfig, StorageConfig},
+    error::ApiError,
+    garbage,
+    publish::Publisher,
+    routes,
+    state::{App, Inner},
+    storage::{Embedded, EmbeddedError, Storage, StorageError},
+    sweep::{self, Swept},
+};
 
-/// A running server.
+/// How long a client may take to send a request's head, and a connection may idle between two requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long requests that are under way when the server is to end are waited for.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pause after a connection could not be accepted, most likely for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long [`Server::sweep`] waits for verifications to end.
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// A running server. Dropped without [`shutdown`](Self::shutdown) it ends soon after, as by a crash: nothing is lost.
+#[derive(Debug)]
 pub struct Server {
     url: Url,
     address: SocketAddr,
+    catalogue: Catalogue,
+    stop: DropGuard,
+    tasks: [JoinHandle<()>; 2],
+    publisher: Publisher,
+    lock: File,
 }
 
 /// Why no server was started.
 #[derive(Debug, thiserror::Error)]
-#[error("not written yet")]
-pub struct StartError;
-
-/// Why a token was not made.
-#[derive(Debug, thiserror::Error)]
-#[error("not written yet")]
-pub struct TokenError;
+pub enum StartError {
+    /// A setting that makes no sense.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// The data directory cannot be made or written.
+    #[error("cannot write to the data directory {}", path.display())]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another server has the data directory.
+    #[error("the data directory {} is in use by another imgn-server", path.display())]
+    InUse {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// As it was given.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The catalogue.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// The embedded store.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// The S3 store.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
 
 impl Server {
-    /// Starts; when this returns, it answers at [`url`](Self::url).
-    pub async fn start(_config: Config) -> Result<Self, StartError> {
-        Err(StartError)
+    /// Starts a server.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        config.check()?;
+        let lock = lock(&config.data_dir)?;
+        let failed = |source| StartError::Listen {
+            address: config.listen.clone(),
+            source,
+        };
+        let listener = TcpListener::bind(&config.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+
+        let (app, embedded) = assemble(config, address).await?;
+        if let Err(error) = app.storage.check().await {
+            tracing::warn!(
+                cause = crate::error::chain(&error),
+                "the store does not answer yet"
+            );
+        }
+        let store = embedded.map(|embedded| embedded.service());
+        let router = routes::router(app.clone(), store);
+        let serving = tokio::spawn(serve(listener, router, app.stopping.clone()));
+        let sweeping = tokio::spawn(sweep::run(app.clone()));
+        tracing::info!(%address, url = %app.public_url, "serving");
+        Ok(Self {
+            url: app.public_url.clone(),
+            address,
+            catalogue: app.catalogue.clone(),
+            stop: app.stopping.clone().drop_guard(),
+            tasks: [serving, sweeping],
+            publisher: app.publisher.clone(),
+            lock,
+        })
     }
 
     /// Where clients reach it.
@@ -40,11 +148,172 @@ impl Server {
         self.address
     }
 
-    /// Makes a token, shown once.
-    pub async fn add_token(&self, _name: &str, _role: Role) -> Result<Token, TokenError> {
-        Err(TokenError)
+    /// Makes a token, which is to be shown once.
+    pub async fn add_token(&self, name: &str, role: Role) -> Result<Token, TokenError> {
+        self.catalogue.add_token(name, role).await
     }
 
-    /// Ends it: no new request is taken, running ones are answered, what is being verified is taken up by the next start.
-    pub async fn shutdown(self) {}
+    /// Ends it: no new request is taken, those under way are answered, and what is being verified is left to the next
+    /// start. Takes up to about 10 s.
+    pub async fn shutdown(self) {
+        drop(self.stop);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a part of the server had failed");
+            }
+        }
+        self.publisher.finish().await;
+        self.catalogue.close().await;
+        drop(self.lock);
+        tracing::info!("stopped");
+    }
+
+    /// One pass of the sweeper on a data directory that no server runs on; waits for verifications to end.
+    pub async fn sweep(config: Config) -> Result<Swept, SweepError> {
+        config.check().map_err(StartError::from)?;
+        let lock = lock(&config.data_dir)?;
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let (app, _) = assemble(config, anywhere).await?;
+        let swept = sweep_once(&app).await;
+        app.stopping.cancel();
+        app.publisher.finish().await;
+        app.catalogue.close().await;
+        drop(lock);
+        swept.map_err(|error| SweepError::Sweep(Box::new(error)))
+    }
+}
+
+/// Why a pass of the sweeper did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// It did not begin.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The catalogue or the store failed.
+    #[error("the sweep was cut short")]
+    Sweep(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+async fn sweep_once(app: &App) -> Result<Swept, ApiError> {
+    let mut swept = sweep::pass(app).await?;
+    let finished = tokio::time::timeout(SWEEP_TIMEOUT, app.publisher.finish()).await;
+    if finished.is_err() {
+        tracing::warn!("some verifications did not end; the next start takes them up");
+    }
+    swept.deleted += garbage::collect_due(&app.catalogue, &app.storage).await?;
+    Ok(swept)
+}
+
+/// Makes the data directory where it is missing, and takes it for this server alone.
+fn lock(data_dir: &Path) -> Result<File, StartError> {
+    let failed = |source| StartError::DataDir {
+        path: data_dir.to_owned(),
+        source,
+    };
+    let mut directory = fs::DirBuilder::new();
+    directory.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
+    directory.create(data_dir).map_err(failed)?;
+    let lock = File::create(data_dir.join("lock")).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse {
+            path: data_dir.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+async fn assemble(
+    config: Config,
+    address: SocketAddr,
+) -> Result<(App, Option<Embedded>), StartError> {
+    let catalogue = Catalogue::open(&config.database()).await?;
+    let public_url = match &config.public_url {
+        Some(url) => url.clone(),
+        None => own_url(address)?,
+    };
+    let (storage, embedded) = match &config.storage {
+        StorageConfig::Embedded => {
+            let embedded = Embedded::open(&config.data_dir).await?;
+            let storage = Storage::embedded(&embedded, &public_url, config.url_ttl);
+            (storage, Some(embedded))
+        }
+        StorageConfig::S3(s3) => (Storage::s3(s3, config.url_ttl).await, None),
+    };
+    let store_origin = storage.origin().await?;
+    let stopping = CancellationToken::new();
+    let publisher = Publisher::new(
+        &config,
+        catalogue.clone(),
+        storage.clone(),
+        stopping.clone(),
+    );
+    let app = App::new(Inner {
+        config,
+        public_url,
+        store_origin,
+        catalogue,
+        storage,
+        publisher,
+        stopping,
+    });
+    Ok((app, embedded))
+}
+
+/// What a server is reached under that was told no public URL.
+fn own_url(address: SocketAddr) -> Result<Url, InvalidConfig> {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    if address.ip().is_unspecified() {
+        tracing::warn!("without --public-url, links and uploads work on this computer only");
+    }
+    let own = SocketAddr::new(ip, address.port());
+    Url::parse(&format!("http://{own}/")).map_err(|_| InvalidConfig::Scheme {
+        what: "listen address",
+    })
+}
+
+/// Takes connections until the server is to stop, then waits for the requests that are under way.
+async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopping.cancelled() => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Answers are written whole: waiting for more to send with them only delays them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        let service = TowerToHyperService::new(router.clone());
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection broke");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!("some requests did not end in time and were cut off");
+    }
 }

@@ -1,0 +1,123 @@
+//! The outbox of keys to delete: written in the transaction that makes them garbage, emptied by the sweeper.
+
+use sqlx::SqliteConnection;
+
+use super::{Catalogue, CatalogueError, now};
+
+/// After a URL has expired nobody can begin to write its key. A request that began in its last moment is given this
+/// long; what it writes is deleted at the last visit.
+const LATE_WRITERS: [i64; 2] = [5_000, 60 * 60 * 1000];
+
+/// The longest pause before a deletion that failed is tried again, in milliseconds.
+const LONGEST_PAUSE: i64 = 10 * 60 * 1000;
+
+/// A key to delete.
+#[derive(Debug, Clone)]
+pub(crate) struct Garbage {
+    pub(crate) key: String,
+    url_expires_at: Option<i64>,
+    failures: i64,
+}
+
+impl Catalogue {
+    /// Keys to delete now, the longest due first.
+    pub(crate) async fn garbage_due(&self, limit: u32) -> Result<Vec<Garbage>, CatalogueError> {
+        let rows: Vec<(String, Option<i64>, i64)> = sqlx::query_as(
+            "SELECT key, url_expires_at, failures FROM garbage WHERE due_at <= ? ORDER BY due_at LIMIT ?",
+        )
+        .bind(now())
+        .bind(limit)
+        .fetch_all(&self.reader)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(key, url_expires_at, failures)| Garbage {
+                key,
+                url_expires_at,
+                failures,
+            })
+            .collect())
+    }
+
+    /// The key, when it is in the outbox and due.
+    pub(crate) async fn garbage_at(&self, key: &str) -> Result<Option<Garbage>, CatalogueError> {
+        let row: Option<(Option<i64>, i64)> = sqlx::query_as(
+            "SELECT url_expires_at, failures FROM garbage WHERE key = ? AND due_at <= ?",
+        )
+        .bind(key)
+        .bind(now())
+        .fetch_optional(&self.reader)
+        .await?;
+        Ok(row.map(|(url_expires_at, failures)| Garbage {
+            key: key.to_owned(),
+            url_expires_at,
+            failures,
+        }))
+    }
+
+    /// A key was deleted in the store: it leaves the outbox, unless somebody may still write it.
+    pub(crate) async fn garbage_deleted(&self, garbage: &Garbage) -> Result<(), CatalogueError> {
+        let query = match next_visit(garbage.url_expires_at, now()) {
+            Some(due_at) => {
+                sqlx::query("UPDATE garbage SET due_at = ?2, failures = 0 WHERE key = ?1")
+                    .bind(&garbage.key)
+                    .bind(due_at)
+            }
+            None => sqlx::query("DELETE FROM garbage WHERE key = ?").bind(&garbage.key),
+        };
+        query.execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// A key could not be deleted: it is tried again later, less and less often.
+    pub(crate) async fn garbage_kept(&self, garbage: &Garbage) -> Result<(), CatalogueError> {
+        let pause = (1000_i64 << garbage.failures.clamp(0, 20)).min(LONGEST_PAUSE);
+        sqlx::query("UPDATE garbage SET due_at = ?2, failures = failures + 1 WHERE key = ?1")
+            .bind(&garbage.key)
+            .bind(now() + pause)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Puts a key in the outbox, within the transaction that makes it garbage.
+pub(super) async fn discard(
+    transaction: &mut SqliteConnection,
+    key: &str,
+    url_expires_at: Option<i64>,
+) -> Result<(), CatalogueError> {
+    sqlx::query(
+        "INSERT INTO garbage (key, url_expires_at, due_at) VALUES (?1, ?2, ?3)
+         ON CONFLICT (key) DO UPDATE SET
+             url_expires_at = max(coalesce(url_expires_at, ?2), coalesce(?2, url_expires_at)),
+             due_at = ?3",
+    )
+    .bind(key)
+    .bind(url_expires_at)
+    .bind(now())
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+fn next_visit(url_expires_at: Option<i64>, now: i64) -> Option<i64> {
+    let expires = url_expires_at?;
+    LATE_WRITERS
+        .into_iter()
+        .map(|late| expires + late)
+        .find(|&visit| visit > now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_visited_until_no_request_can_write_it() {
+        assert_eq!(next_visit(None, 1), None);
+        assert_eq!(next_visit(Some(1_000), 0), Some(6_000));
+        assert_eq!(next_visit(Some(1_000), 6_000), Some(3_601_000));
+        assert_eq!(next_visit(Some(1_000), 3_601_000), None);
+    }
+}

@@ -1,0 +1,286 @@
+//! What is public, and in which order it became so.
+
+use imgn_protocol::{FileName, ImageId, Sha256, Timestamp};
+use sqlx::SqliteConnection;
+
+use super::{
+    Catalogue, CatalogueError, Upload, from_column, garbage::discard, now, parse, sha256,
+    timestamp, to_column,
+};
+use crate::{auth::Caller, auth::Role, storage::keys};
+
+/// What verification found out about a picture.
+#[derive(Debug, Clone)]
+pub(crate) struct Picture {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) content_type: &'static str,
+    pub(crate) thumbhash: Vec<u8>,
+    pub(crate) animated: bool,
+    pub(crate) taken_at: Option<Timestamp>,
+    pub(crate) camera: Option<String>,
+}
+
+/// A published picture.
+#[derive(Debug, Clone)]
+pub(crate) struct ImageRow {
+    pub(crate) id: ImageId,
+    pub(crate) sequence: u64,
+    pub(crate) owner: String,
+    pub(crate) file_name: FileName,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) content_type: String,
+    pub(crate) size: u64,
+    pub(crate) sha256: Sha256,
+    pub(crate) thumbhash: Vec<u8>,
+    pub(crate) animated: bool,
+    pub(crate) taken_at: Option<Timestamp>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) camera: Option<String>,
+}
+
+/// Which pictures, newest first.
+#[derive(Debug, Clone)]
+pub(crate) struct PageQuery {
+    /// Only those before this place in the feed.
+    pub(crate) before: Option<u64>,
+    /// Only those whose file name or camera has this in it, in any case.
+    pub(crate) search: Option<String>,
+    pub(crate) limit: u32,
+}
+
+/// One entry of the change feed.
+#[derive(Debug, Clone)]
+pub(crate) enum ChangeRow {
+    /// Boxed for being much larger than a tombstone.
+    Added(Box<ImageRow>),
+    Deleted {
+        sequence: u64,
+        id: ImageId,
+    },
+}
+
+/// How deleting ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deletion {
+    Deleted,
+    Unknown,
+    NotYours,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    sequence: i64,
+    owner_name: String,
+    file_name: String,
+    width: i64,
+    height: i64,
+    content_type: String,
+    size: i64,
+    sha256: Vec<u8>,
+    thumbhash: Vec<u8>,
+    animated: bool,
+    taken_at: Option<i64>,
+    created_at: i64,
+    camera: Option<String>,
+}
+
+impl TryFrom<Row> for ImageRow {
+    type Error = CatalogueError;
+
+    fn try_from(row: Row) -> Result<Self, CatalogueError> {
+        Ok(Self {
+            id: parse(&row.id, "image id")?,
+            sequence: from_column(row.sequence, "sequence")?,
+            owner: row.owner_name,
+            file_name: FileName::parse(&row.file_name)
+                .map_err(|_| CatalogueError::Invalid { what: "file name" })?,
+            width: from_column(row.width, "width")?,
+            height: from_column(row.height, "height")?,
+            content_type: row.content_type,
+            size: from_column(row.size, "size")?,
+            sha256: sha256(&row.sha256)?,
+            thumbhash: row.thumbhash,
+            animated: row.animated,
+            taken_at: row.taken_at.map(timestamp).transpose()?,
+            created_at: timestamp(row.created_at)?,
+            camera: row.camera,
+        })
+    }
+}
+
+impl Catalogue {
+    /// One picture.
+    pub(crate) async fn image(&self, id: ImageId) -> Result<Option<ImageRow>, CatalogueError> {
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT images.*, tokens.name AS owner_name
+             FROM images JOIN tokens ON tokens.id = images.owner WHERE images.id = ?",
+        )
+        .bind(id.to_string())
+        .fetch_optional(&self.reader)
+        .await?;
+        row.map(ImageRow::try_from).transpose()
+    }
+
+    /// A page of the gallery, and whether there is another.
+    pub(crate) async fn images(
+        &self,
+        query: &PageQuery,
+    ) -> Result<(Vec<ImageRow>, bool), CatalogueError> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT images.*, tokens.name AS owner_name
+             FROM images JOIN tokens ON tokens.id = images.owner
+             WHERE images.sequence < ?1 AND (?2 IS NULL OR instr(images.search, ?2) > 0)
+             ORDER BY images.sequence DESC LIMIT ?3",
+        )
+        .bind(query.before.map_or(i64::MAX, to_column))
+        .bind(query.search.as_deref().map(str::to_lowercase))
+        .bind(i64::from(query.limit) + 1)
+        .fetch_all(&self.reader)
+        .await?;
+        page(rows, query.limit, ImageRow::try_from)
+    }
+
+    /// The feed after `since`, oldest first, and whether there is more.
+    pub(crate) async fn changes(
+        &self,
+        since: u64,
+        limit: u32,
+    ) -> Result<(Vec<ChangeRow>, bool), CatalogueError> {
+        // One snapshot for the entries and their pictures, so that no addition is without its picture.
+        let mut snapshot = self.reader.begin().await?;
+        let entries: Vec<(i64, String, String)> = sqlx::query_as(
+            "SELECT sequence, kind, image_id FROM changes WHERE sequence > ? ORDER BY sequence LIMIT ?",
+        )
+        .bind(to_column(since))
+        .bind(i64::from(limit) + 1)
+        .fetch_all(&mut *snapshot)
+        .await?;
+        let last = entries.last().map_or(0, |(sequence, ..)| *sequence);
+        let images: Vec<Row> = sqlx::query_as(
+            "SELECT images.*, tokens.name AS owner_name
+             FROM images JOIN tokens ON tokens.id = images.owner
+             WHERE images.sequence > ? AND images.sequence <= ? ORDER BY images.sequence",
+        )
+        .bind(to_column(since))
+        .bind(last)
+        .fetch_all(&mut *snapshot)
+        .await?;
+        snapshot.commit().await?;
+
+        let mut images = images.into_iter();
+        page(entries, limit, |(sequence, kind, id)| {
+            if kind == "deleted" {
+                return Ok(ChangeRow::Deleted {
+                    sequence: from_column(sequence, "sequence")?,
+                    id: parse(&id, "image id")?,
+                });
+            }
+            let row = images.next().filter(|row| row.sequence == sequence).ok_or(
+                CatalogueError::Invalid {
+                    what: "change without its picture",
+                },
+            )?;
+            Ok(ChangeRow::Added(Box::new(row.try_into()?)))
+        })
+    }
+
+    /// Takes a picture out of the gallery: its row goes, its bytes become garbage, a tombstone stays in the feed. The
+    /// uploads that ended as this picture are forgotten, so that its file can be sent again.
+    pub(crate) async fn delete_image(
+        &self,
+        id: ImageId,
+        caller: &Caller,
+    ) -> Result<Deletion, CatalogueError> {
+        let mut transaction = self.begin().await?;
+        let owner: Option<i64> = sqlx::query_scalar("SELECT owner FROM images WHERE id = ?")
+            .bind(id.to_string())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        match owner {
+            None => return Ok(Deletion::Unknown),
+            Some(owner) if owner != caller.owner && caller.role != Role::Admin => {
+                return Ok(Deletion::NotYours);
+            }
+            Some(_) => {}
+        }
+        let url_expires_at: Option<i64> =
+            sqlx::query_scalar("SELECT url_expires_at FROM uploads WHERE image_id = ?")
+                .bind(id.to_string())
+                .fetch_optional(&mut *transaction)
+                .await?
+                .flatten();
+        discard(&mut transaction, &keys::original(id), url_expires_at).await?;
+        for key in keys::thumbnails(id) {
+            discard(&mut transaction, &key, None).await?;
+        }
+        for statement in [
+            "DELETE FROM uploads WHERE published_image = ?",
+            "DELETE FROM images WHERE id = ?",
+            "DELETE FROM changes WHERE image_id = ? AND kind = 'added'",
+            "INSERT INTO changes (kind, image_id) VALUES ('deleted', ?)",
+        ] {
+            sqlx::query(statement)
+                .bind(id.to_string())
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(Deletion::Deleted)
+    }
+}
+
+/// Makes a picture public, within the transaction that ends its upload.
+pub(super) async fn insert_image(
+    connection: &mut SqliteConnection,
+    upload: &Upload,
+    picture: &Picture,
+) -> Result<(), CatalogueError> {
+    let sequence: i64 = sqlx::query_scalar(
+        "INSERT INTO changes (kind, image_id) VALUES ('added', ?) RETURNING sequence",
+    )
+    .bind(upload.image.to_string())
+    .fetch_one(&mut *connection)
+    .await?;
+    let announced = &upload.announced;
+    let camera = picture.camera.as_deref().unwrap_or_default();
+    sqlx::query(
+        "INSERT INTO images
+             (id, sequence, owner, file_name, width, height, content_type, size, sha256, thumbhash, animated,
+              taken_at, created_at, camera, search)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(upload.image.to_string())
+    .bind(sequence)
+    .bind(upload.owner)
+    .bind(announced.file_name.as_str())
+    .bind(picture.width)
+    .bind(picture.height)
+    .bind(picture.content_type)
+    .bind(to_column(announced.size))
+    .bind(&announced.sha256.as_bytes()[..])
+    .bind(&picture.thumbhash)
+    .bind(picture.animated)
+    .bind(picture.taken_at.map(Timestamp::as_millisecond))
+    .bind(now())
+    .bind(&picture.camera)
+    .bind(format!("{}\n{camera}", announced.file_name.as_str()).to_lowercase())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The first `limit` of what was fetched with one more than that, and whether that one was there.
+fn page<R, T>(
+    mut rows: Vec<R>,
+    limit: u32,
+    convert: impl FnMut(R) -> Result<T, CatalogueError>,
+) -> Result<(Vec<T>, bool), CatalogueError> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let rows = rows.into_iter().map(convert).collect::<Result<_, _>>()?;
+    Ok((rows, more))
+}

@@ -1,0 +1,177 @@
+//! The catalogue: who may write, what is being uploaded, what is published, in which order that happened, and which
+//! keys are to be deleted. It is SQLite, and no S3: it never touches the bytes of a picture.
+//!
+//! Invariant: each change is one transaction that takes an upload or a picture from one whole state to the next. All
+//! of them go through one connection, one after the other; reads have connections of their own and see the last commit.
+
+mod garbage;
+mod images;
+mod tokens;
+mod uploads;
+
+use std::{str::FromStr as _, time::Duration};
+
+use imgn_protocol::{Sha256, Timestamp};
+use sqlx::{
+    Sqlite, SqlitePool, Transaction,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+pub(crate) use garbage::Garbage;
+pub(crate) use images::{ChangeRow, Deletion, ImageRow, PageQuery, Picture};
+pub use tokens::{TokenError, TokenRow};
+pub(crate) use uploads::{Abort, Expiry, Outcome, Published, Upload, UploadState};
+
+/// How long a writer waits for another process (the `token` commands) to end its transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections for reading. SQLite reads from the page cache: more than the cores serve nobody.
+const READERS: u32 = 4;
+
+/// The catalogue. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    writer: SqlitePool,
+    reader: SqlitePool,
+}
+
+/// A catalogue that could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// The database cannot be opened.
+    #[error("cannot open the catalogue {database}")]
+    Open {
+        /// Which, as a `sqlite:` URL.
+        database: String,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The database is of a newer server, or damaged.
+    #[error("cannot bring the catalogue {database} to this server's version")]
+    Migrate {
+        /// Which, as a `sqlite:` URL.
+        database: String,
+        /// Why.
+        #[source]
+        source: sqlx::migrate::MigrateError,
+    },
+    /// No space on the disk.
+    #[error("no space is left for the catalogue")]
+    Full,
+    /// Another process or too many requests hold it.
+    #[error("the catalogue is busy")]
+    Busy,
+    /// A value is not what this server writes.
+    #[error("the catalogue holds an invalid {what}")]
+    Invalid {
+        /// Which value.
+        what: &'static str,
+    },
+    /// Anything else that SQLite says.
+    #[error("the catalogue failed")]
+    Database(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for CatalogueError {
+    fn from(error: sqlx::Error) -> Self {
+        if matches!(error, sqlx::Error::PoolTimedOut) {
+            return Self::Busy;
+        }
+        // SQLite's result codes; the low byte is the primary one: https://sqlite.org/rescode.html
+        let code = error
+            .as_database_error()
+            .and_then(|error| error.code()?.parse::<u32>().ok())
+            .map(|code| code & 0xff);
+        match code {
+            Some(5 | 6) => Self::Busy,
+            Some(13) => Self::Full,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+impl Catalogue {
+    /// Opens the catalogue at `database` (`sqlite://PATH`), which is made and brought to this version where needed.
+    pub async fn open(database: &str) -> Result<Self, CatalogueError> {
+        let failed = |source| CatalogueError::Open {
+            database: database.to_owned(),
+            source,
+        };
+        let options = SqliteConnectOptions::from_str(database)
+            .map_err(failed)?
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .journal_mode(SqliteJournalMode::Wal)
+            // NORMAL may forget the last commits after a power cut, and `published` was told to a client by then.
+            .synchronous(SqliteSynchronous::Full);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(failed)?;
+        sqlx::migrate!()
+            .run(&writer)
+            .await
+            .map_err(|source| CatalogueError::Migrate {
+                database: database.to_owned(),
+                source,
+            })?;
+        let reader = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options.read_only(true))
+            .await
+            .map_err(failed)?;
+        Ok(Self { writer, reader })
+    }
+
+    /// Whether it answers.
+    pub(crate) async fn check(&self) -> Result<(), CatalogueError> {
+        sqlx::query("SELECT count(*) FROM tokens")
+            .execute(&self.reader)
+            .await?;
+        Ok(())
+    }
+
+    /// Ends all connections, after which the database is one file again.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    /// A transaction that may write. It has the write lock from its first moment, so nothing it read can have changed
+    /// when it commits.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+/// This moment as the catalogue keeps times.
+fn now() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+fn timestamp(milliseconds: i64) -> Result<Timestamp, CatalogueError> {
+    Timestamp::from_millisecond(milliseconds).map_err(|_| CatalogueError::Invalid { what: "time" })
+}
+
+fn sha256(bytes: &[u8]) -> Result<Sha256, CatalogueError> {
+    let bytes: [u8; 32] = bytes
+        .try_into()
+        .map_err(|_| CatalogueError::Invalid { what: "SHA-256" })?;
+    Ok(bytes.into())
+}
+
+/// SQLite's integers have a sign; sizes here are far below where it would matter.
+fn to_column(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+fn from_column<T: TryFrom<i64>>(value: i64, what: &'static str) -> Result<T, CatalogueError> {
+    T::try_from(value).map_err(|_| CatalogueError::Invalid { what })
+}
+
+fn parse<T: std::str::FromStr>(text: &str, what: &'static str) -> Result<T, CatalogueError> {
+    text.parse().map_err(|_| CatalogueError::Invalid { what })
+}

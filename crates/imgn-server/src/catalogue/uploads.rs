@@ -1,0 +1,499 @@
+//! Uploads, from their opening to their end.
+
+use imgn_protocol::{ErrorCode, ImageId, OpenRequest, Rejection, UploadId};
+use sqlx::SqliteConnection;
+
+use super::{
+    Catalogue, CatalogueError,
+    garbage::discard,
+    images::{Picture, insert_image},
+    now, parse, sha256, to_column,
+};
+use crate::storage::keys;
+
+/// Where an upload stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum UploadState {
+    /// Bytes may be sent.
+    Open,
+    /// The bytes are there and are being looked at.
+    Verifying,
+    /// It is in the gallery, as this picture.
+    Published(ImageId),
+    /// It will not be in the gallery.
+    Rejected(Rejection),
+    /// Its client, or the sweeper, ended it.
+    Aborted,
+}
+
+/// An upload as the catalogue has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Upload {
+    pub(crate) id: UploadId,
+    pub(crate) owner: i64,
+    /// What its picture will be, and what its keys derive from.
+    pub(crate) image: ImageId,
+    /// What was announced.
+    pub(crate) announced: OpenRequest,
+    pub(crate) state: UploadState,
+}
+
+/// How opening ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The upload as it stands now, opened at this moment or before.
+    Upload(Upload),
+    /// The id is in use, by somebody else.
+    NotYours,
+    /// The id is in use, for another file.
+    Conflict,
+}
+
+/// How publishing ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Published {
+    /// The picture is public.
+    New,
+    /// Another picture has the same bytes, and the upload ended as that one.
+    Duplicate,
+    /// The upload had ended before.
+    TooLate,
+}
+
+/// How aborting ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Abort {
+    /// It has ended without a picture, now or before.
+    Ended,
+    /// It ended with a picture.
+    Published,
+    /// The caller has no such upload.
+    Unknown,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    owner: i64,
+    image_id: String,
+    file_name: String,
+    size: i64,
+    sha256: Vec<u8>,
+    content_type: Option<String>,
+    state: String,
+    published_image: Option<String>,
+    rejection_code: Option<String>,
+    rejection_message: Option<String>,
+}
+
+impl TryFrom<Row> for Upload {
+    type Error = CatalogueError;
+
+    fn try_from(row: Row) -> Result<Self, CatalogueError> {
+        let invalid = |what| CatalogueError::Invalid { what };
+        let state = match row.state.as_str() {
+            "open" => UploadState::Open,
+            "verifying" => UploadState::Verifying,
+            "published" => {
+                let image = row.published_image.ok_or(invalid("published image"))?;
+                UploadState::Published(parse(&image, "image id")?)
+            }
+            "rejected" => UploadState::Rejected(Rejection {
+                code: rejection_code(row.rejection_code.as_deref())?,
+                message: row.rejection_message.unwrap_or_default(),
+            }),
+            "aborted" => UploadState::Aborted,
+            _ => return Err(invalid("upload state")),
+        };
+        Ok(Self {
+            id: parse(&row.id, "upload id")?,
+            owner: row.owner,
+            image: parse(&row.image_id, "image id")?,
+            announced: OpenRequest {
+                file_name: imgn_protocol::FileName::parse(&row.file_name)
+                    .map_err(|_| invalid("file name"))?,
+                size: super::from_column(row.size, "size")?,
+                sha256: sha256(&row.sha256)?,
+                content_type: row.content_type,
+            },
+            state,
+        })
+    }
+}
+
+fn rejection_code(text: Option<&str>) -> Result<ErrorCode, CatalogueError> {
+    ErrorCode::ALL
+        .iter()
+        .copied()
+        .find(|code| Some(code.as_str()) == text)
+        .ok_or(CatalogueError::Invalid {
+            what: "rejection code",
+        })
+}
+
+impl Catalogue {
+    /// Opens an upload, or says where it stands when it was opened before. Bytes that are published already end it at
+    /// once. `url_until` is when the URL expires that the caller wants to sign with it, if one.
+    pub(crate) async fn open_upload(
+        &self,
+        id: UploadId,
+        owner: i64,
+        request: &OpenRequest,
+        url_until: Option<Expiry>,
+    ) -> Result<Outcome, CatalogueError> {
+        let mut transaction = self.begin().await?;
+        let upload = match find(&mut transaction, id).await? {
+            Some(upload) if upload.owner != owner => return Ok(Outcome::NotYours),
+            Some(upload) if upload.announced != *request => return Ok(Outcome::Conflict),
+            Some(upload) => upload,
+            None => {
+                let upload = Upload {
+                    id,
+                    owner,
+                    image: ImageId::new(),
+                    announced: request.clone(),
+                    state: UploadState::Open,
+                };
+                insert(&mut transaction, &upload).await?;
+                upload
+            }
+        };
+        let upload = adopt_published(&mut transaction, upload).await?;
+        if let (UploadState::Open, Some(expiry)) = (&upload.state, url_until) {
+            record_url(&mut transaction, id, expiry).await?;
+        }
+        transaction.commit().await?;
+        Ok(Outcome::Upload(upload))
+    }
+
+    /// The upload, when it is the caller's.
+    pub(crate) async fn upload_of(
+        &self,
+        id: UploadId,
+        owner: i64,
+    ) -> Result<Option<Upload>, CatalogueError> {
+        Ok(self
+            .upload(id)
+            .await?
+            .filter(|upload| upload.owner == owner))
+    }
+
+    /// The upload, whosever it is.
+    pub(crate) async fn upload(&self, id: UploadId) -> Result<Option<Upload>, CatalogueError> {
+        find(&mut *self.reader.acquire().await?, id).await
+    }
+
+    /// Writes down that a URL is about to be signed; `false` when the upload takes no more bytes.
+    pub(crate) async fn url_signed(
+        &self,
+        id: UploadId,
+        expiry: Expiry,
+    ) -> Result<bool, CatalogueError> {
+        record_url(&mut *self.writer.acquire().await?, id, expiry).await
+    }
+
+    /// The bytes of an open upload are there: from here on they are verified, after every crash too. Answers where the
+    /// upload stands now; bytes that somebody else published meanwhile are not looked at.
+    pub(crate) async fn begin_verifying(
+        &self,
+        id: UploadId,
+    ) -> Result<Option<Upload>, CatalogueError> {
+        let mut transaction = self.begin().await?;
+        let Some(upload) = find(&mut transaction, id).await? else {
+            return Ok(None);
+        };
+        let mut upload = adopt_published(&mut transaction, upload).await?;
+        if upload.state == UploadState::Open {
+            set_state(&mut transaction, id, "verifying").await?;
+            upload.state = UploadState::Verifying;
+        }
+        transaction.commit().await?;
+        Ok(Some(upload))
+    }
+
+    /// The bytes of an upload under verification are gone: they may be sent again.
+    pub(crate) async fn reopen(&self, id: UploadId) -> Result<(), CatalogueError> {
+        sqlx::query("UPDATE uploads SET state = 'open', updated_at = ?2 WHERE id = ?1 AND state = 'verifying'")
+            .bind(id.to_string())
+            .bind(now())
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    /// Ends an upload under verification with a reason; its bytes become garbage. Does nothing to one that ended.
+    pub(crate) async fn reject(
+        &self,
+        id: UploadId,
+        rejection: &Rejection,
+    ) -> Result<(), CatalogueError> {
+        let mut transaction = self.begin().await?;
+        let changed = sqlx::query(
+            "UPDATE uploads SET state = 'rejected', rejection_code = ?2, rejection_message = ?3,
+                 look_at = NULL, updated_at = ?4 WHERE id = ?1 AND state = 'verifying'",
+        )
+        .bind(id.to_string())
+        .bind(rejection.code.as_str())
+        .bind(&rejection.message)
+        .bind(now())
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+        if changed > 0 {
+            discard_bytes(&mut transaction, id).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Ends an upload under verification with its picture: row, place in the feed and end of the upload at once.
+    pub(crate) async fn publish(
+        &self,
+        id: UploadId,
+        picture: &Picture,
+    ) -> Result<Published, CatalogueError> {
+        let mut transaction = self.begin().await?;
+        let Some(upload) = find(&mut transaction, id).await? else {
+            return Ok(Published::TooLate);
+        };
+        let upload = adopt_published(&mut transaction, upload).await?;
+        let published = match upload.state {
+            UploadState::Verifying => {
+                insert_image(&mut transaction, &upload, picture).await?;
+                end_published(&mut transaction, id, upload.image).await?;
+                Published::New
+            }
+            UploadState::Published(image) if image == upload.image => Published::New,
+            UploadState::Published(_) => {
+                discard_bytes(&mut transaction, id).await?;
+                Published::Duplicate
+            }
+            UploadState::Rejected(_) | UploadState::Aborted => {
+                // Thumbnails were stored for an upload that ended meanwhile.
+                discard_bytes(&mut transaction, id).await?;
+                Published::TooLate
+            }
+            UploadState::Open => Published::TooLate,
+        };
+        transaction.commit().await?;
+        Ok(published)
+    }
+
+    /// Ends an upload without a picture; its bytes become garbage. `owner` is `None` for the sweeper.
+    pub(crate) async fn abort(
+        &self,
+        id: UploadId,
+        owner: Option<i64>,
+    ) -> Result<Abort, CatalogueError> {
+        let mut transaction = self.begin().await?;
+        let upload = find(&mut transaction, id).await?;
+        let abort = match upload {
+            None => Abort::Unknown,
+            Some(upload) if owner.is_some_and(|owner| owner != upload.owner) => Abort::Unknown,
+            Some(upload) => match upload.state {
+                UploadState::Published(_) => Abort::Published,
+                UploadState::Rejected(_) | UploadState::Aborted => Abort::Ended,
+                UploadState::Open | UploadState::Verifying => {
+                    set_state(&mut transaction, id, "aborted").await?;
+                    discard_bytes(&mut transaction, id).await?;
+                    Abort::Ended
+                }
+            },
+        };
+        transaction.commit().await?;
+        Ok(abort)
+    }
+
+    /// Uploads whose verification is to be taken up again, the oldest first.
+    pub(crate) async fn verifying(&self, limit: u32) -> Result<Vec<UploadId>, CatalogueError> {
+        ids(sqlx::query_scalar(
+            "SELECT id FROM uploads WHERE state = 'verifying' ORDER BY updated_at LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(&self.reader)
+        .await?)
+    }
+
+    /// Open uploads whose object may be there though nobody said so.
+    pub(crate) async fn to_look_at(&self, limit: u32) -> Result<Vec<Upload>, CatalogueError> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT * FROM uploads WHERE look_at <= ? AND state = 'open' ORDER BY look_at LIMIT ?",
+        )
+        .bind(now())
+        .bind(limit)
+        .fetch_all(&self.reader)
+        .await?;
+        rows.into_iter().map(Upload::try_from).collect()
+    }
+
+    /// Nothing was there: it is not looked at again unless a URL is signed.
+    pub(crate) async fn looked_at(&self, id: UploadId) -> Result<(), CatalogueError> {
+        sqlx::query("UPDATE uploads SET look_at = NULL WHERE id = ? AND state = 'open'")
+            .bind(id.to_string())
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    /// Open uploads that were opened this many milliseconds ago or more, the oldest first.
+    pub(crate) async fn open_for(
+        &self,
+        age: i64,
+        limit: u32,
+    ) -> Result<Vec<Upload>, CatalogueError> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT * FROM uploads WHERE state = 'open' AND created_at <= ? ORDER BY created_at LIMIT ?",
+        )
+        .bind(now() - age)
+        .bind(limit)
+        .fetch_all(&self.reader)
+        .await?;
+        rows.into_iter().map(Upload::try_from).collect()
+    }
+
+    /// Forgets uploads that ended without a picture this many milliseconds ago or more.
+    pub(crate) async fn forget_ended(&self, age: i64) -> Result<u64, CatalogueError> {
+        Ok(sqlx::query(
+            "DELETE FROM uploads WHERE state IN ('rejected', 'aborted') AND updated_at <= ?",
+        )
+        .bind(now() - age)
+        .execute(&self.writer)
+        .await?
+        .rows_affected())
+    }
+}
+
+/// When a URL expires, and when the sweeper should look for what was sent with it; milliseconds since 1970.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expiry {
+    pub(crate) url_expires_at: i64,
+    pub(crate) look_at: i64,
+}
+
+async fn find(
+    connection: &mut SqliteConnection,
+    id: UploadId,
+) -> Result<Option<Upload>, CatalogueError> {
+    let row: Option<Row> = sqlx::query_as("SELECT * FROM uploads WHERE id = ?")
+        .bind(id.to_string())
+        .fetch_optional(connection)
+        .await?;
+    row.map(Upload::try_from).transpose()
+}
+
+async fn insert(connection: &mut SqliteConnection, upload: &Upload) -> Result<(), CatalogueError> {
+    let request = &upload.announced;
+    sqlx::query(
+        "INSERT INTO uploads
+             (id, owner, image_id, file_name, size, sha256, content_type, state, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8, ?8)",
+    )
+    .bind(upload.id.to_string())
+    .bind(upload.owner)
+    .bind(upload.image.to_string())
+    .bind(request.file_name.as_str())
+    .bind(to_column(request.size))
+    .bind(&request.sha256.as_bytes()[..])
+    .bind(&request.content_type)
+    .bind(now())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Ends an upload that has not ended when its bytes are in the gallery already.
+async fn adopt_published(
+    connection: &mut SqliteConnection,
+    mut upload: Upload,
+) -> Result<Upload, CatalogueError> {
+    if !matches!(upload.state, UploadState::Open | UploadState::Verifying) {
+        return Ok(upload);
+    }
+    let published: Option<String> = sqlx::query_scalar("SELECT id FROM images WHERE sha256 = ?")
+        .bind(&upload.announced.sha256.as_bytes()[..])
+        .fetch_optional(&mut *connection)
+        .await?;
+    if let Some(image) = published {
+        let image = parse(&image, "image id")?;
+        end_published(connection, upload.id, image).await?;
+        discard_bytes(connection, upload.id).await?;
+        upload.state = UploadState::Published(image);
+    }
+    Ok(upload)
+}
+
+async fn end_published(
+    connection: &mut SqliteConnection,
+    id: UploadId,
+    image: ImageId,
+) -> Result<(), CatalogueError> {
+    sqlx::query(
+        "UPDATE uploads SET state = 'published', published_image = ?2, look_at = NULL, updated_at = ?3
+         WHERE id = ?1",
+    )
+    .bind(id.to_string())
+    .bind(image.to_string())
+    .bind(now())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn set_state(
+    connection: &mut SqliteConnection,
+    id: UploadId,
+    state: &'static str,
+) -> Result<(), CatalogueError> {
+    sqlx::query("UPDATE uploads SET state = ?2, look_at = NULL, updated_at = ?3 WHERE id = ?1")
+        .bind(id.to_string())
+        .bind(state)
+        .bind(now())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn record_url(
+    connection: &mut SqliteConnection,
+    id: UploadId,
+    expiry: Expiry,
+) -> Result<bool, CatalogueError> {
+    let changed = sqlx::query(
+        "UPDATE uploads SET url_expires_at = max(coalesce(url_expires_at, ?2), ?2), look_at = ?3, updated_at = ?4
+         WHERE id = ?1 AND state = 'open'",
+    )
+    .bind(id.to_string())
+    .bind(expiry.url_expires_at)
+    .bind(expiry.look_at)
+    .bind(now())
+    .execute(connection)
+    .await?
+    .rows_affected();
+    Ok(changed > 0)
+}
+
+/// Puts the upload's own keys in the garbage outbox. An upload that never had a URL has none.
+async fn discard_bytes(
+    connection: &mut SqliteConnection,
+    id: UploadId,
+) -> Result<(), CatalogueError> {
+    let row: (String, Option<i64>) =
+        sqlx::query_as("SELECT image_id, url_expires_at FROM uploads WHERE id = ?")
+            .bind(id.to_string())
+            .fetch_one(&mut *connection)
+            .await?;
+    let (image, url_expires_at) = row;
+    if url_expires_at.is_none() {
+        return Ok(());
+    }
+    let image = parse(&image, "image id")?;
+    discard(connection, &keys::original(image), url_expires_at).await?;
+    for key in keys::thumbnails(image) {
+        discard(connection, &key, None).await?;
+    }
+    Ok(())
+}
+
+fn ids(rows: Vec<String>) -> Result<Vec<UploadId>, CatalogueError> {
+    rows.iter().map(|id| parse(id, "upload id")).collect()
+}

@@ -1,0 +1,159 @@
+//! How a failure becomes an answer: a problem document with a closed code. Which error goes where:
+//!
+//! - what the caller did wrong is told to the caller, in `detail`, with what to do;
+//! - what failed here or in the store is told to the log, with its source; the caller gets a fixed text.
+//!
+//! Invariant: no answer of the API with status 400 or above is anything but a problem document.
+
+use std::{error::Error, fmt, sync::Arc};
+
+use axum::{
+    http::{
+        HeaderValue, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+    response::{IntoResponse, Response},
+};
+use imgn_protocol::{ErrorCode, Problem};
+
+use crate::{catalogue::CatalogueError, storage::StorageError};
+
+/// The media type of RFC 9457.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// A refusal, on its way to the caller.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiError {
+    code: ErrorCode,
+    detail: String,
+    /// For the log only.
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl ApiError {
+    pub(crate) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            source: None,
+        }
+    }
+
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidRequest, detail)
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(ErrorCode::NotFound, detail)
+    }
+
+    /// A fault of this server; `source` goes to the log.
+    pub(crate) fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            source: Some(Arc::from(source.into())),
+            ..Self::new(
+                ErrorCode::Internal,
+                "The server failed. Its log says more under the request id of this answer.",
+            )
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl Error for ApiError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|error| error as _)
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        let (code, detail) = match &error {
+            StorageError::Full => (
+                ErrorCode::StoreFull,
+                "The store has no space left; its operator has to make some.",
+            ),
+            StorageError::Unavailable { .. } => (
+                ErrorCode::StoreUnavailable,
+                "The store does not answer; try again in a moment.",
+            ),
+            StorageError::Presign { .. } => return Self::internal(error),
+        };
+        Self {
+            source: Some(Arc::new(error)),
+            ..Self::new(code, detail)
+        }
+    }
+}
+
+impl From<CatalogueError> for ApiError {
+    fn from(error: CatalogueError) -> Self {
+        let (code, detail) = match &error {
+            CatalogueError::Full => (
+                ErrorCode::StoreFull,
+                "The server's disk is full; its operator has to make space.",
+            ),
+            CatalogueError::Busy => (
+                ErrorCode::Unavailable,
+                "The server is busy; try again in a moment.",
+            ),
+            _ => return Self::internal(error),
+        };
+        Self {
+            source: Some(Arc::new(error)),
+            ..Self::new(code, detail)
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if self.code.status() >= 500 {
+            let cause = self.source.as_deref().map(|error| chain(error));
+            tracing::error!(code = %self.code, cause, "request failed");
+        }
+        let mut response = problem(self.code, self.detail);
+        let headers = response.headers_mut();
+        match self.code {
+            ErrorCode::Unauthorized => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            ErrorCode::StoreUnavailable | ErrorCode::Unavailable | ErrorCode::StoreFull => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// The answer that says `code`.
+pub(crate) fn problem(code: ErrorCode, detail: impl Into<String>) -> Response {
+    let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, axum::Json(Problem::new(code, detail))).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// An error with all that caused it, on one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Many errors repeat their source's text in their own.
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,149 @@
+//! The HTTP interface: which path is answered by whom, and what every answer has.
+
+pub(crate) mod health;
+pub(crate) mod images;
+pub(crate) mod openapi;
+pub(crate) mod uploads;
+mod web;
+
+use std::{any::Any, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{
+        HeaderName, HeaderValue, Method,
+        header::{
+            AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, REFERRER_POLICY,
+            RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+        },
+    },
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+use imgn_protocol::ErrorCode;
+use imgn_store::StoreService;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{Any as AnyOrigin, CorsLayer},
+    set_header::SetResponseHeaderLayer,
+    timeout::RequestBodyTimeoutLayer,
+};
+use tracing::Instrument as _;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use crate::{error::ApiError, extract::MAX_JSON_BODY, state::App, storage::BUCKET};
+
+/// How long a client may be silent in the middle of a request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Everything that the server answers; with the embedded store, that too.
+pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
+    let (api, _) = api().split_for_parts();
+    let mut router = api
+        .route("/openapi.json", axum::routing::get(openapi::openapi_json))
+        .merge(web::router())
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_JSON_BODY))
+        .layer(cors())
+        .layer(SetResponseHeaderLayer::if_not_present(
+            X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        ))
+        .with_state(app);
+    if let Some(store) = store {
+        // The store gets each request as it was signed, path and all, and has its own CORS.
+        router = router.merge(store_router(store));
+    }
+    router
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
+        .layer(middleware::from_fn(log))
+}
+
+/// The API's operations, from which the router and the OpenAPI document are made.
+pub(crate) fn api() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(uploads::open, uploads::get, uploads::abort))
+        .routes(routes!(uploads::sign))
+        .routes(routes!(uploads::complete))
+        .routes(routes!(images::list))
+        .routes(routes!(images::get, images::delete))
+        .routes(routes!(images::content))
+        .routes(routes!(images::thumb))
+        .routes(routes!(images::changes))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+}
+
+fn store_router(store: StoreService) -> Router {
+    Router::new()
+        .route_service(&format!("/{BUCKET}"), store.clone())
+        .route_service(&format!("/{BUCKET}/"), store.clone())
+        .route_service(&format!("/{BUCKET}/{{*key}}"), store)
+}
+
+/// Any page may read the gallery, and write to it with a token of its own: there are no cookies to abuse.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AnyOrigin)
+        .allow_methods([Method::GET, Method::PUT, Method::POST, Method::DELETE])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH])
+        .expose_headers([ETAG, LOCATION, RETRY_AFTER, REQUEST_ID])
+        .max_age(Duration::from_secs(24 * 60 * 60))
+}
+
+async fn unknown_path() -> ApiError {
+    ApiError::not_found("There is nothing at this path; /openapi.json lists what there is.")
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::new(
+        ErrorCode::MethodNotAllowed,
+        "This path does not take this method; the `Allow` header lists those it takes.",
+    )
+}
+
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    ApiError::internal(format!("panicked: {message}")).into_response()
+}
+
+/// Gives each request an id and a line in the log. Neither query strings nor headers are logged: they hold secrets.
+async fn log(request: Request, next: Next) -> Response {
+    let id = Uuid::now_v7();
+    let started = std::time::Instant::now();
+    let span = tracing::info_span!(
+        "request",
+        %id,
+        method = %request.method(),
+        path = request.uri().path(),
+    );
+    async move {
+        let mut response = next.run(request).await;
+        let status = response.status();
+        tracing::debug!(
+            status = status.as_u16(),
+            ms = started.elapsed().as_millis(),
+            "answered"
+        );
+        if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}

@@ -1,0 +1,376 @@
+//! The life of an upload, as its client drives it. Every call can be repeated.
+//!
+//! Invariant: each call is bound to the caller's own uploads. Somebody else's id is answered like one that never was.
+
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use imgn_protocol::{
+    CompleteRequest, ErrorCode, FileName, Mode, OpenRequest, Part, Problem, Sha256, SignRequest,
+    SignedRequest, UploadAnswer, UploadId,
+};
+use imgn_thumbs::Format;
+use serde::Deserialize;
+
+use crate::{
+    auth::Caller,
+    catalogue::{Abort, Outcome, Upload, UploadState},
+    error::ApiError,
+    extract::{Id, Json, OptionalJson, Query},
+    garbage,
+    publish::Progress,
+    state::App,
+    storage::keys,
+};
+
+/// What S3 allows at most, and the numbers it allows.
+const PART_NUMBERS: std::ops::RangeInclusive<u32> = 1..=10_000;
+
+/// The media type that is signed where none was announced that could be a picture's.
+const UNKNOWN_TYPE: &str = "application/octet-stream";
+
+/// How an upload is opened.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct OpenQuery {
+    #[serde(default)]
+    sign: bool,
+}
+
+/// [`OpenRequest`] with a name that was not looked at yet, so that a bad one gets its own code.
+#[derive(Debug, Deserialize)]
+pub(crate) struct OpenBody {
+    file_name: String,
+    size: u64,
+    sha256: Sha256,
+    #[serde(default)]
+    content_type: Option<String>,
+}
+
+/// Opens an upload, or answers again where it stands.
+///
+/// The client makes the id and keeps it before it asks. Bytes that are published already are not sent again: the
+/// answer is the picture that has them.
+#[utoipa::path(
+    put, path = "/v1/uploads/{id}", tag = "uploads", security(("token" = [])),
+    params(
+        ("id" = UploadId, Path, description = "The client's own id of this upload, a UUID"),
+        ("sign" = Option<bool>, Query, description = "Whether to sign the request that sends the bytes at once"),
+    ),
+    request_body = OpenRequest,
+    responses(
+        (status = 200, body = UploadAnswer),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn open(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<UploadId>,
+    Query(query): Query<OpenQuery>,
+    Json(body): Json<OpenBody>,
+) -> Result<axum::Json<UploadAnswer>, ApiError> {
+    let request = accept(&app, body)?;
+    let expiry = query.sign.then(|| app.expiry());
+    let outcome = app
+        .catalogue
+        .open_upload(id, caller.owner, &request, expiry)
+        .await?;
+    let upload = match outcome {
+        Outcome::Upload(upload) => upload,
+        Outcome::NotYours => return Err(unknown_upload()),
+        Outcome::Conflict => {
+            return Err(ApiError::new(
+                ErrorCode::UploadConflict,
+                "This upload id was opened for another file; take a new id for this one.",
+            ));
+        }
+    };
+    let mut answer = answer(&app, &upload).await?;
+    if let UploadAnswer::Open { signed, .. } = &mut answer
+        && query.sign
+    {
+        *signed = Some(sign_put(&app, &upload).await?);
+    }
+    Ok(axum::Json(answer))
+}
+
+/// Where an upload stands.
+#[utoipa::path(
+    get, path = "/v1/uploads/{id}", tag = "uploads", security(("token" = [])),
+    params(("id" = UploadId, Path)),
+    responses(
+        (status = 200, body = UploadAnswer),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<UploadId>,
+) -> Result<axum::Json<UploadAnswer>, ApiError> {
+    let upload = own_upload(&app, id, &caller).await?;
+    Ok(axum::Json(answer(&app, &upload).await?))
+}
+
+/// Signs the one request that is about to send bytes.
+#[utoipa::path(
+    post, path = "/v1/uploads/{id}/sign", tag = "uploads", security(("token" = [])),
+    params(("id" = UploadId, Path)),
+    request_body = SignRequest,
+    responses(
+        (status = 200, body = SignedRequest),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn sign(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<UploadId>,
+    Json(body): Json<SignRequest>,
+) -> Result<axum::Json<SignedRequest>, ApiError> {
+    let upload = own_upload(&app, id, &caller).await?;
+    if let Some(part) = body.part {
+        return Err(ApiError::invalid(if PART_NUMBERS.contains(&part) {
+            "This upload is sent by one PUT (its mode is `single`); leave out `part`."
+        } else {
+            "Parts are numbered from 1 to 10000."
+        }));
+    }
+    if body.checksum != upload.announced.sha256 {
+        return Err(ApiError::new(
+            ErrorCode::ChecksumMismatch,
+            "This upload is sent by one PUT, and `checksum` is not the SHA-256 that it was opened with. If the file \
+             has changed, open a new upload.",
+        ));
+    }
+    // Written down before the URL exists: what it may write is known, even if this answer is never sent.
+    if !app.catalogue.url_signed(id, app.expiry()).await? {
+        return Err(closed());
+    }
+    Ok(axum::Json(sign_put(&app, &upload).await?))
+}
+
+/// Says that the bytes are sent: they are verified, and the picture is published.
+///
+/// Answers 200 with the result, or 202 `verifying` when that takes longer; ask again then, by this call or by `GET`.
+#[utoipa::path(
+    post, path = "/v1/uploads/{id}/complete", tag = "uploads", security(("token" = [])),
+    params(("id" = UploadId, Path)),
+    request_body = CompleteRequest,
+    responses(
+        (status = 200, description = "Published or rejected", body = UploadAnswer),
+        (status = 202, description = "Verifying", body = UploadAnswer),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn complete(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<UploadId>,
+    OptionalJson(body): OptionalJson<CompleteRequest>,
+) -> Result<Response, ApiError> {
+    let mut upload = own_upload(&app, id, &caller).await?;
+    if !body.parts.is_empty() {
+        return Err(ApiError::invalid(
+            "This upload is sent by one PUT (its mode is `single`); leave `parts` empty.",
+        ));
+    }
+    if upload.state == UploadState::Open {
+        let key = keys::original(upload.image);
+        if app.storage.size(&key).await?.is_none() {
+            return Err(ApiError::new(
+                ErrorCode::NotUploaded,
+                "The bytes are not in the store yet; sign a request, send them, and complete again.",
+            ));
+        }
+        upload = app
+            .catalogue
+            .begin_verifying(id)
+            .await?
+            .ok_or_else(unknown_upload)?;
+    }
+    if upload.state == UploadState::Verifying {
+        verified(&app, id).await?;
+        upload = own_upload(&app, id, &caller).await?;
+    }
+    if upload.state == UploadState::Aborted {
+        return Err(closed());
+    }
+    let answer = answer(&app, &upload).await?;
+    let status = match answer {
+        UploadAnswer::Verifying => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    };
+    Ok((status, axum::Json(answer)).into_response())
+}
+
+/// Ends an upload; the store keeps nothing of it.
+#[utoipa::path(
+    delete, path = "/v1/uploads/{id}", tag = "uploads", security(("token" = [])),
+    params(("id" = UploadId, Path)),
+    responses(
+        (status = 204, description = "It has ended, now or before"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn abort(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<UploadId>,
+) -> Result<StatusCode, ApiError> {
+    let upload = own_upload(&app, id, &caller).await?;
+    match app.catalogue.abort(id, Some(caller.owner)).await? {
+        Abort::Ended => {
+            garbage::collect_image(&app.catalogue, &app.storage, upload.image).await;
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Abort::Published => Err(ApiError::new(
+            ErrorCode::UploadClosed,
+            "This upload is published; delete the image to take it out of the gallery.",
+        )),
+        Abort::Unknown => Err(unknown_upload()),
+    }
+}
+
+/// Waits for the verification of an upload, for as long as a request may; says when it cannot go on at the moment.
+async fn verified(app: &App, id: UploadId) -> Result<(), ApiError> {
+    let mut progress = app.publisher.start(id);
+    let decided = progress.wait_for(|progress| !matches!(progress, Progress::Running));
+    tokio::select! {
+        progress = decided => match progress.as_deref() {
+            Ok(Progress::Failing(error)) => Err(error.clone()),
+            _ => Ok(()),
+        },
+        () = tokio::time::sleep(app.config.timing.complete_wait) => Ok(()),
+        () = app.stopping.cancelled() => Ok(()),
+    }
+}
+
+/// Refuses what cannot become a picture here, before a byte of it is sent.
+fn accept(app: &App, body: OpenBody) -> Result<OpenRequest, ApiError> {
+    let file_name = FileName::parse(&body.file_name)
+        .map_err(|error| ApiError::new(ErrorCode::InvalidFileName, format!("{error}.")))?;
+    if body.size == 0 {
+        return Err(ApiError::invalid(format!(
+            "\"{}\" is empty (0 bytes).",
+            file_name.as_str()
+        )));
+    }
+    let max = app.config.max_size;
+    if body.size > max {
+        return Err(ApiError::new(
+            ErrorCode::TooLarge,
+            format!(
+                "\"{}\" has {} bytes; this gallery takes at most {max}.",
+                file_name.as_str(),
+                body.size
+            ),
+        ));
+    }
+    if let Some(announced) = &body.content_type
+        && picture_type(announced).is_none()
+        && essence(announced) != UNKNOWN_TYPE
+    {
+        return Err(ApiError::new(
+            ErrorCode::UnsupportedFormat,
+            format!(
+                "\"{}\" was announced as {announced:?}; JPEG, PNG, GIF and WebP pictures are accepted.",
+                file_name.as_str()
+            ),
+        ));
+    }
+    Ok(OpenRequest {
+        file_name,
+        size: body.size,
+        sha256: body.sha256,
+        content_type: body.content_type,
+    })
+}
+
+async fn answer(app: &App, upload: &Upload) -> Result<UploadAnswer, ApiError> {
+    Ok(match &upload.state {
+        UploadState::Open => {
+            let key = keys::original(upload.image);
+            let there = app.storage.size(&key).await?;
+            UploadAnswer::Open {
+                key,
+                mode: Mode::Single,
+                part_size: upload.announced.size,
+                part_count: 1,
+                // No other bytes could have been stored: their checksum was signed.
+                parts: there
+                    .map(|size| Part {
+                        number: 1,
+                        size,
+                        checksum: upload.announced.sha256.to_string(),
+                    })
+                    .into_iter()
+                    .collect(),
+                signed: None,
+            }
+        }
+        UploadState::Verifying => UploadAnswer::Verifying,
+        UploadState::Published(image) => match app.catalogue.image(*image).await? {
+            Some(row) => UploadAnswer::Published {
+                image: Box::new(app.image(row)),
+            },
+            // It was deleted between two reads, and the upload with it.
+            None => return Err(unknown_upload()),
+        },
+        UploadState::Rejected(rejection) => UploadAnswer::Rejected(rejection.clone()),
+        UploadState::Aborted => UploadAnswer::Aborted,
+    })
+}
+
+async fn sign_put(app: &App, upload: &Upload) -> Result<SignedRequest, ApiError> {
+    let announced = &upload.announced;
+    let content_type = announced
+        .content_type
+        .as_deref()
+        .and_then(picture_type)
+        .unwrap_or(UNKNOWN_TYPE);
+    let key = keys::original(upload.image);
+    Ok(app
+        .storage
+        .sign_put(&key, announced.size, content_type, &announced.sha256)
+        .await?)
+}
+
+async fn own_upload(app: &App, id: UploadId, caller: &Caller) -> Result<Upload, ApiError> {
+    app.catalogue
+        .upload_of(id, caller.owner)
+        .await?
+        .ok_or_else(unknown_upload)
+}
+
+fn unknown_upload() -> ApiError {
+    ApiError::not_found("You have no upload with this id.")
+}
+
+fn closed() -> ApiError {
+    ApiError::new(
+        ErrorCode::UploadClosed,
+        "This upload has ended and takes no more bytes; open a new one.",
+    )
+}
+
+/// The accepted type that was announced, if it is one.
+fn picture_type(announced: &str) -> Option<&'static str> {
+    let announced = match essence(announced).as_str() {
+        // Not registered, and widely sent.
+        "image/jpg" | "image/pjpeg" => "image/jpeg".to_owned(),
+        other => other.to_owned(),
+    };
+    Format::ALL
+        .iter()
+        .map(|format| format.content_type())
+        .find(|&accepted| accepted == announced)
+}
+
+/// A media type without its parameters, in lower case.
+fn essence(media_type: &str) -> String {
+    let essence = media_type.split(';').next().unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
+}

@@ -1,0 +1,84 @@
+//! What every request handler can reach.
+
+use std::{ops::Deref, sync::Arc};
+
+use imgn_protocol::Timestamp;
+use imgn_protocol::{Image, ImageId};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
+use crate::{
+    catalogue::{Catalogue, Expiry, ImageRow},
+    config::Config,
+    publish::Publisher,
+    storage::Storage,
+};
+
+/// The server's insides. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    /// Where clients reach the server; ends in a slash.
+    pub(crate) public_url: Url,
+    /// Where browsers send bytes and read them from.
+    pub(crate) store_origin: String,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) storage: Storage,
+    pub(crate) publisher: Publisher,
+    /// Cancelled when the server is to end.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl App {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// A picture as the API tells it.
+    pub(crate) fn image(&self, row: ImageRow) -> Image {
+        Image {
+            url: self.content_url(row.id),
+            id: row.id,
+            file_name: row.file_name,
+            width: row.width,
+            height: row.height,
+            content_type: row.content_type,
+            size: row.size,
+            sha256: row.sha256,
+            thumbhash: BASE64_STANDARD.encode(row.thumbhash),
+            animated: row.animated,
+            taken_at: row.taken_at,
+            created_at: row.created_at,
+            camera: row.camera,
+            owner: row.owner,
+        }
+    }
+
+    /// The life of a URL that is signed now.
+    pub(crate) fn expiry(&self) -> Expiry {
+        let milliseconds = |duration: std::time::Duration| {
+            i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+        };
+        let url_expires_at = Timestamp::now().as_millisecond() + milliseconds(self.config.url_ttl);
+        Expiry {
+            url_expires_at,
+            look_at: url_expires_at + milliseconds(self.config.timing.adopt_after),
+        }
+    }
+
+    fn content_url(&self, id: ImageId) -> String {
+        format!("{}v1/images/{id}/content", self.public_url)
+    }
+}

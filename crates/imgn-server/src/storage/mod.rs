@@ -1,0 +1,366 @@
+//! The bytes of pictures: an S3 bucket, be it the embedded store's or another's, through one client. Nothing else here
+//! names `aws-sdk-s3`.
+//!
+//! Invariant: a presigned URL leaves this module only as a [`PresignedUrl`], which no log can print.
+
+mod embedded;
+mod in_process;
+pub(crate) mod keys;
+
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    time::{Duration, SystemTime},
+};
+
+use aws_sdk_s3::{
+    Client,
+    config::{
+        BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+        SharedCredentialsProvider, SharedHttpClient, StalledStreamProtectionConfig,
+        retry::RetryConfig, timeout::TimeoutConfig,
+    },
+    error::{ProvideErrorMetadata, SdkError},
+    presigning::{PresignedRequest, PresigningConfig},
+    primitives::ByteStream,
+};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::http::Response;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use imgn_protocol::{PresignedUrl, Sha256, SignedRequest, Timestamp};
+use url::Url;
+
+pub use embedded::EmbeddedError;
+pub(crate) use embedded::{BUCKET, Embedded};
+
+use crate::config::S3Config;
+
+/// How long the store may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the store may take to answer one request, up to the first byte of what it answers.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the store may be silent in the middle of an object.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a request to the store is tried before its fault is told.
+const ATTEMPTS: u32 = 3;
+
+/// A store that could not do what was asked. That there is no object is no error.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// It has no space left.
+    #[error("the store is full")]
+    Full,
+    /// It does not answer, answers with a fault of its own, or does not take our credentials.
+    #[error("the store could not {action}")]
+    Unavailable {
+        /// What was asked.
+        action: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A URL could not be signed.
+    #[error("a request to the store could not be signed")]
+    Presign {
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+/// The store, as the server uses it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Storage {
+    client: Client,
+    bucket: String,
+    url_ttl: Duration,
+}
+
+/// An object's bytes as they come.
+pub(crate) struct Object(ByteStream);
+
+impl Storage {
+    /// The embedded store, whose URLs are signed for `public_url`.
+    pub(crate) fn embedded(embedded: &Embedded, public_url: &Url, url_ttl: Duration) -> Self {
+        let config = config(in_process::http_client(embedded.service()))
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(embedded.credentials())
+            .endpoint_url(public_url.as_str().trim_end_matches('/'))
+            .force_path_style(true)
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            bucket: BUCKET.to_owned(),
+            url_ttl,
+        }
+    }
+
+    /// A bucket of an S3 service, with credentials as the AWS tools find them.
+    pub(crate) async fn s3(settings: &S3Config, url_ttl: Duration) -> Self {
+        let http_client = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        let region = Region::new(settings.region.clone());
+        let environment = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http_client.clone())
+            .region(region.clone())
+            .load()
+            .await;
+        let mut config = config(http_client)
+            .region(region)
+            .force_path_style(settings.path_style);
+        config.set_credentials_provider(
+            environment
+                .credentials_provider()
+                .map(SharedCredentialsProvider::new),
+        );
+        if let Some(endpoint) = &settings.endpoint {
+            config = config.endpoint_url(endpoint.as_str().trim_end_matches('/'));
+        }
+        Self {
+            client: Client::from_conf(config.build()),
+            bucket: settings.bucket.clone(),
+            url_ttl,
+        }
+    }
+
+    /// Signs the one request that sends a picture: exactly these bytes, to a key that has none yet.
+    pub(crate) async fn sign_put(
+        &self,
+        key: &str,
+        size: u64,
+        content_type: &str,
+        sha256: &Sha256,
+    ) -> Result<SignedRequest, StorageError> {
+        let expires_at = Timestamp::now() + self.url_ttl;
+        let request = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_length(i64::try_from(size).unwrap_or(i64::MAX))
+            .content_type(content_type)
+            .checksum_sha256(BASE64_STANDARD.encode(sha256.as_bytes()))
+            .if_none_match("*")
+            .presigned(self.presigning()?)
+            .await
+            .map_err(presign)?;
+        let headers: BTreeMap<_, _> = request
+            .headers()
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .filter(|(name, _)| name != "host")
+            .collect();
+        Ok(SignedRequest {
+            method: request.method().to_owned(),
+            url: url(&request),
+            headers,
+            expires_at,
+        })
+    }
+
+    /// Signs a request that reads an object under a media type and a disposition of the server's choice.
+    pub(crate) async fn sign_get(
+        &self,
+        key: &str,
+        content_type: &str,
+        disposition: &str,
+    ) -> Result<PresignedUrl, StorageError> {
+        let request = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .response_content_type(content_type)
+            .response_content_disposition(disposition)
+            .presigned(self.presigning()?)
+            .await
+            .map_err(presign)?;
+        Ok(url(&request))
+    }
+
+    /// Scheme, host and port of the URLs that are signed here.
+    pub(crate) async fn origin(&self) -> Result<String, StorageError> {
+        let url = self.sign_get("-", "-", "-").await?;
+        let url = Url::parse(url.expose()).map_err(|source| StorageError::Presign {
+            source: Box::new(source),
+        })?;
+        Ok(url.origin().ascii_serialization())
+    }
+
+    /// The object's size in bytes; `None` when there is none.
+    pub(crate) async fn size(&self, key: &str) -> Result<Option<u64>, StorageError> {
+        let answer = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await;
+        match answer {
+            Ok(head) => Ok(Some(
+                u64::try_from(head.content_length().unwrap_or(0)).unwrap_or(0),
+            )),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(fault("look at an object", error)),
+        }
+    }
+
+    /// The object; `None` when there is none.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Object>, StorageError> {
+        let answer = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await;
+        match answer {
+            Ok(object) => Ok(Some(Object(object.body))),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(fault("read an object", error)),
+        }
+    }
+
+    /// Stores a thumbnail, in place of the same one from an attempt before.
+    pub(crate) async fn put_jpeg(&self, key: &str, jpeg: Vec<u8>) -> Result<(), StorageError> {
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type("image/jpeg")
+            .checksum_sha256(BASE64_STANDARD.encode(Sha256::of(&jpeg).as_bytes()))
+            .body(ByteStream::from(jpeg))
+            .send()
+            .await
+            .map_err(|error| fault("store an object", error))?;
+        Ok(())
+    }
+
+    /// Deletes an object; that there is none is as good.
+    pub(crate) async fn delete(&self, key: &str) -> Result<(), StorageError> {
+        let answer = self
+            .client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            Err(error) if is_missing(&error) => Ok(()),
+            Err(error) => Err(fault("delete an object", error)),
+        }
+    }
+
+    /// Whether the bucket answers.
+    pub(crate) async fn check(&self) -> Result<(), StorageError> {
+        self.client
+            .head_bucket()
+            .bucket(&self.bucket)
+            .send()
+            .await
+            .map_err(|error| fault("find the bucket", error))?;
+        Ok(())
+    }
+
+    fn presigning(&self) -> Result<PresigningConfig, StorageError> {
+        PresigningConfig::builder()
+            .start_time(SystemTime::now())
+            .expires_in(self.url_ttl)
+            .build()
+            .map_err(|source| StorageError::Presign {
+                source: Box::new(source),
+            })
+    }
+}
+
+impl Object {
+    /// The next bytes; `None` at the end.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, StorageError> {
+        let unavailable = |source| StorageError::Unavailable {
+            action: "send an object to its end",
+            source,
+        };
+        match tokio::time::timeout(READ_TIMEOUT, self.0.next()).await {
+            Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
+            Ok(Some(Err(error))) => Err(unavailable(Box::new(error))),
+            Ok(None) => Ok(None),
+            Err(elapsed) => Err(unavailable(Box::new(elapsed))),
+        }
+    }
+
+    /// All bytes of a small object; more than `limit` are an error.
+    pub(crate) async fn bytes(mut self, limit: usize) -> Result<Vec<u8>, StorageError> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            if bytes.len() + chunk.len() > limit {
+                return Err(StorageError::Unavailable {
+                    action: "send a small object",
+                    source: format!("it has more than {limit} bytes").into(),
+                });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+}
+
+/// What every client here has in common.
+fn config(http_client: SharedHttpClient) -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(http_client)
+        // Not every engine knows the checksums that the client adds on its own; ours are stated where they matter.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        // It takes a reader that waits for memory for a connection that stalls; `Object::chunk` looks itself.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .build(),
+        )
+}
+
+fn url(request: &PresignedRequest) -> PresignedUrl {
+    PresignedUrl::new(request.uri().to_owned())
+}
+
+fn presign<E>(error: SdkError<E, Response>) -> StorageError
+where
+    E: Error + Send + Sync + 'static,
+{
+    StorageError::Presign {
+        source: Box::new(error),
+    }
+}
+
+/// A HEAD has no body to name an error in, so the status decides.
+fn is_missing<E>(error: &SdkError<E, Response>) -> bool {
+    let status = error
+        .raw_response()
+        .map(|response| response.status().as_u16());
+    status == Some(404)
+}
+
+fn fault<E>(action: &'static str, error: SdkError<E, Response>) -> StorageError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let status = error
+        .raw_response()
+        .map(|response| response.status().as_u16());
+    if status == Some(507) || error.code() == Some("XMinioStorageFull") {
+        return StorageError::Full;
+    }
+    StorageError::Unavailable {
+        action,
+        source: Box::new(error),
+    }
+}

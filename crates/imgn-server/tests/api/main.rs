@@ -1,0 +1,9 @@
+//! The server in this process, asked over HTTP: each rule of the API once, and what restarts and races do to it.
+//!
+//! The built program, other clients and `kill -9` are the black-box tests' matter.
+
+mod gallery;
+mod harness;
+mod repair;
+mod surface;
+mod uploads;

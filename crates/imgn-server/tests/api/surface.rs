@@ -1,0 +1,185 @@
+//! What every answer has, the OpenAPI document, tokens, and the web page.
+
+use imgn_protocol::ErrorCode;
+use imgn_server::{Catalogue, Role, TokenError};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::harness::{Gallery, reply};
+
+#[tokio::test]
+async fn nothing_is_answered_with_an_error_that_is_no_problem_document() {
+    let gallery = Gallery::start().await;
+    for (method, path, code) in [
+        (Method::GET, "/nothing", "not_found"),
+        (Method::GET, "/v1", "not_found"),
+        (Method::GET, "/assets/nothing.js", "not_found"),
+        (Method::GET, "/assets/../Cargo.toml", "not_found"),
+        (Method::PATCH, "/v1/images", "method_not_allowed"),
+        (Method::DELETE, "/healthz", "method_not_allowed"),
+        (Method::POST, "/", "method_not_allowed"),
+    ] {
+        let answer = reply(gallery.ada.request(method.clone(), path)).await;
+        assert_eq!(answer.code(), code, "{method} {path}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        assert!(answer.headers.contains_key("x-request-id"));
+        assert_eq!(
+            answer.json["type"],
+            format!("/problems/{code}"),
+            "{method} {path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_may_read_and_write() {
+    let gallery = Gallery::start().await;
+    let preflight = gallery
+        .anonymous()
+        .request(
+            Method::OPTIONS,
+            "/v1/uploads/0192f0c1-2345-7000-8000-000000000000",
+        )
+        .header("origin", "https://elsewhere.example")
+        .header("access-control-request-method", "PUT")
+        .header(
+            "access-control-request-headers",
+            "authorization,content-type",
+        );
+    let answer = reply(preflight).await;
+    assert!(answer.status.is_success());
+    assert_eq!(answer.headers["access-control-allow-origin"], "*");
+    let allowed = answer.headers["access-control-allow-headers"]
+        .to_str()
+        .unwrap();
+    assert!(allowed.contains("authorization"), "{allowed}");
+    assert!(
+        !answer
+            .headers
+            .contains_key("access-control-allow-credentials")
+    );
+
+    let refused = gallery
+        .anonymous()
+        .request(Method::GET, "/nothing")
+        .header("origin", "https://elsewhere.example");
+    let answer = reply(refused).await;
+    assert_eq!(answer.headers["access-control-allow-origin"], "*");
+}
+
+#[tokio::test]
+async fn the_server_lives_and_is_ready() {
+    let gallery = Gallery::start().await;
+    for path in ["/healthz", "/readyz"] {
+        let answer = gallery.anonymous().get(path).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.json["status"], "ok");
+    }
+}
+
+#[tokio::test]
+async fn the_openapi_document_names_every_call_and_every_code() {
+    let gallery = Gallery::start().await;
+    let document = gallery.anonymous().get("/openapi.json").await.json;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let mut calls = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            calls.push(format!("{method} {path}"));
+            let secured = operation["security"] != Value::Null;
+            let writes = method != "get" || path.starts_with("/v1/uploads");
+            assert_eq!(secured, writes, "{method} {path}");
+        }
+    }
+    calls.sort();
+    assert_eq!(
+        calls,
+        [
+            "delete /v1/images/{id}",
+            "delete /v1/uploads/{id}",
+            "get /healthz",
+            "get /readyz",
+            "get /v1/changes",
+            "get /v1/images",
+            "get /v1/images/{id}",
+            "get /v1/images/{id}/content",
+            "get /v1/images/{id}/thumb/{size}",
+            "get /v1/uploads/{id}",
+            "post /v1/uploads/{id}/complete",
+            "post /v1/uploads/{id}/sign",
+            "put /v1/uploads/{id}",
+        ]
+    );
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let codes = schemas["ErrorCode"]["enum"].as_array().unwrap();
+    assert_eq!(codes.len(), ErrorCode::ALL.len());
+
+    // Every reference leads somewhere.
+    let text = document.to_string();
+    for reference in text.split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(schemas.contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_refused_at_once_and_its_name_can_have_another() {
+    let gallery = Gallery::start().await;
+    let database = format!(
+        "sqlite://{}",
+        gallery.directory.path().join("catalogue.sqlite3").display()
+    );
+    // As the `token` commands do it, beside the running server.
+    let catalogue = Catalogue::open(&database).await.unwrap();
+    let taken = catalogue.add_token("ada", Role::Uploader).await;
+    assert!(matches!(taken, Err(TokenError::Exists { .. })));
+    let path = "/v1/uploads/0192f0c1-2345-7000-8000-000000000000";
+    assert_eq!(gallery.ada.get(path).await.code(), "not_found");
+
+    catalogue.revoke_token("ada").await.unwrap();
+    assert_eq!(gallery.ada.get(path).await.code(), "unauthorized");
+    let unknown = catalogue.revoke_token("ada").await;
+    assert!(matches!(unknown, Err(TokenError::Unknown { .. })));
+    let listed = catalogue.tokens().await.unwrap();
+    let names: Vec<_> = listed.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, ["root"]);
+
+    let token = catalogue.add_token("ada", Role::Uploader).await.unwrap();
+    let mut ada = gallery.ada.clone();
+    ada.token = Some(token.expose().to_owned());
+    assert_eq!(ada.get(path).await.code(), "not_found");
+    for name in ["", " ada", "a\nb", &"x".repeat(65)] {
+        let refused = catalogue.add_token(name, Role::Uploader).await;
+        assert!(matches!(refused, Err(TokenError::Name)), "{name:?}");
+    }
+    catalogue.close().await;
+}
+
+#[tokio::test]
+async fn tokens_are_not_kept() {
+    let mut gallery = Gallery::start().await;
+    let token = gallery.ada.token.clone().unwrap();
+    gallery.stop().await;
+    for entry in std::fs::read_dir(gallery.directory.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            let found = bytes
+                .windows(token.len())
+                .any(|window| window == token.as_bytes());
+            assert!(!found, "{}", path.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_web_page_may_load_itself_and_pictures_and_nothing_else() {
+    let gallery = Gallery::start().await;
+    let answer = gallery.anonymous().get("/").await;
+    let policy = answer.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self';"));
+    assert!(!policy.contains("unsafe"));
+    assert!(policy.contains(&gallery.ada.url), "the store's origin");
+    assert_eq!(answer.headers["referrer-policy"], "no-referrer");
+    assert_eq!(answer.headers["cache-control"], "no-cache");
+}
