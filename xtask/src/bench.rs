@@ -2,6 +2,8 @@
 //!
 //! Invariant: every figure is of release builds, and comes with the command that makes it again.
 
+mod start;
+
 use std::{collections::BTreeMap, fs};
 
 use anyhow::Result;
@@ -18,8 +20,8 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Bench {
-    /// The size of the three programs.
-    Size,
+    /// How soon there is something to see, what the programs take at rest, and their sizes.
+    Start,
 }
 
 /// One row of a table.
@@ -30,9 +32,17 @@ struct Figure {
     unit: &'static str,
 }
 
+fn figure(what: &str, value: f64, unit: &'static str) -> Figure {
+    Figure {
+        what: what.to_owned(),
+        value,
+        unit,
+    }
+}
+
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let (name, figures) = match arguments.name {
-        Bench::Size => ("size", sizes(project)?),
+        Bench::Start => ("start", start::measure(project)?),
     };
     report(project, name, &figures)
 }
@@ -45,11 +55,11 @@ fn sizes(project: &Project) -> Result<Vec<Figure>> {
         .iter()
         .map(|program| {
             let size = fs::metadata(project.target.join("release").join(program))?.len();
-            Ok(Figure {
-                what: (*program).to_owned(),
-                value: size as f64 / (1024.0 * 1024.0),
-                unit: "MiB",
-            })
+            Ok(figure(
+                &format!("{program}: size of the program"),
+                size as f64 / (1024.0 * 1024.0),
+                "MiB",
+            ))
         })
         .collect()
 }

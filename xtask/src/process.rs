@@ -4,8 +4,9 @@
 
 use std::{
     ffi::OsStr,
+    io::{BufRead as _, BufReader, Read as _},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -42,6 +43,22 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         bail!("`{line}` failed ({})", output.status);
     }
     String::from_utf8(output.stdout).with_context(|| format!("`{line}` did not print text"))
+}
+
+/// Waits until a started `imgn-server`, whose standard output is a pipe, says where it listens.
+pub(crate) fn listening_url(server: &mut Child) -> Result<String> {
+    let stdout = server
+        .stdout
+        .take()
+        .context("the server's output is a pipe")?;
+    let mut stdout = BufReader::new(stdout);
+    let mut line = String::new();
+    stdout.read_line(&mut line)?;
+    // Keep the pipe open, so that the server can write to it.
+    std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()));
+    let url = line.trim_end().strip_prefix("imgn-server listening on ");
+    url.map(ToOwned::to_owned)
+        .context("imgn-server did not start")
 }
 
 /// Whether a program can be started and succeeds with these arguments.

