@@ -145,6 +145,7 @@ export const strings = {
   tokenText: "Whoever runs this gallery gives tokens to those who may upload. Looking needs none.",
   tokenLabel: "Token",
   tokenHint: "Kept until you close this tab.",
+  tokenHintKeyring: "Kept in this computer’s keyring.",
   tokenSubmit: "Continue",
   tokenChecking: "Checking…",
   tokenMissing: "Enter the token you were given.",

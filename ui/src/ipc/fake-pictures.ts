@@ -84,7 +84,16 @@ export function madeUpImage(index: number): Image {
   };
 }
 
+const DRAWN = new Map<string, string>();
+
 export function madeUpPicture(image: Image, size: PictureSize): string {
+  const key = `${image.sha256} ${size}`;
+  const drawn = DRAWN.get(key) ?? drawPicture(image, size);
+  DRAWN.set(key, drawn);
+  return drawn;
+}
+
+function drawPicture(image: Image, size: PictureSize): string {
   const scale = size === "original" ? 1 : Math.min(1, size / Math.max(image.width, image.height));
   const width = Math.round(image.width * scale);
   const height = Math.round(image.height * scale);
