@@ -13,7 +13,6 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use imgn_server::{Catalogue, Config, Role, S3Config, Server, StorageConfig};
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 use url::Url;
 
@@ -200,19 +199,40 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 
 async fn run_server(config: Config) -> anyhow::Result<()> {
     // Before the address is printed: whoever reads it may send a signal.
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let asked_to_stop = stop_signal()?;
     let server = Server::start(config).await?;
     say(&format!(
         "imgn-server listening on http://{}",
         server.address()
     ))?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    asked_to_stop.await;
     server.shutdown().await;
     Ok(())
+}
+
+#[cfg(unix)]
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let interrupt = tokio::signal::ctrl_c();
+    Ok(async move {
+        // That no signal can come is no reason to stop.
+        if interrupt.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
 }
 
 async fn run_sweep(config: Config) -> anyhow::Result<()> {

@@ -36,6 +36,8 @@ pub(crate) struct Upload {
     /// What was announced.
     pub(crate) announced: OpenRequest,
     pub(crate) state: UploadState,
+    /// Whether a URL was signed before, so that there may be bytes in the store.
+    pub(crate) url_signed: bool,
 }
 
 /// How opening ended.
@@ -84,6 +86,7 @@ struct Row {
     published_image: Option<String>,
     rejection_code: Option<String>,
     rejection_message: Option<String>,
+    url_expires_at: Option<i64>,
 }
 
 impl TryFrom<Row> for Upload {
@@ -117,6 +120,7 @@ impl TryFrom<Row> for Upload {
                 content_type: row.content_type,
             },
             state,
+            url_signed: row.url_expires_at.is_some(),
         })
     }
 }
@@ -153,6 +157,7 @@ impl Catalogue {
                     image: ImageId::new(),
                     announced: request.clone(),
                     state: UploadState::Open,
+                    url_signed: false,
                 };
                 insert(&mut transaction, &upload).await?;
                 upload

@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the code that answers.
 
 use axum::Json;
+use imgn_protocol::{ImageId, UploadId};
 use utoipa::{
     OpenApi as _,
     openapi::{
@@ -18,6 +19,8 @@ use utoipa::{
                        sent to and read from the store, by URLs that are presigned for one request. Every error is a \
                        problem document (RFC 9457) with a `code` of a closed set.",
     ),
+    // Only named in paths, where the operations' own collection does not look.
+    components(schemas(ImageId, UploadId)),
     tags(
         (name = "uploads", description = "From a file to a published picture"),
         (name = "images", description = "What is published"),

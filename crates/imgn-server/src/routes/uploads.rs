@@ -180,10 +180,7 @@ pub(crate) async fn complete(
     if upload.state == UploadState::Open {
         let key = keys::original(upload.image);
         if app.storage.size(&key).await?.is_none() {
-            return Err(ApiError::new(
-                ErrorCode::NotUploaded,
-                "The bytes are not in the store yet; sign a request, send them, and complete again.",
-            ));
+            return Err(not_uploaded());
         }
         upload = app
             .catalogue
@@ -195,8 +192,11 @@ pub(crate) async fn complete(
         verified(&app, id).await?;
         upload = own_upload(&app, id, &caller).await?;
     }
-    if upload.state == UploadState::Aborted {
-        return Err(closed());
+    match upload.state {
+        // Its bytes were there, and were gone when they were read.
+        UploadState::Open => return Err(not_uploaded()),
+        UploadState::Aborted => return Err(closed()),
+        UploadState::Verifying | UploadState::Published(_) | UploadState::Rejected(_) => {}
     }
     let answer = answer(&app, &upload).await?;
     let status = match answer {
@@ -293,7 +293,11 @@ async fn answer(app: &App, upload: &Upload) -> Result<UploadAnswer, ApiError> {
     Ok(match &upload.state {
         UploadState::Open => {
             let key = keys::original(upload.image);
-            let there = app.storage.size(&key).await?;
+            let there = if upload.url_signed {
+                app.storage.size(&key).await?
+            } else {
+                None
+            };
             UploadAnswer::Open {
                 key,
                 mode: Mode::Single,
@@ -353,6 +357,13 @@ fn closed() -> ApiError {
     ApiError::new(
         ErrorCode::UploadClosed,
         "This upload has ended and takes no more bytes; open a new one.",
+    )
+}
+
+fn not_uploaded() -> ApiError {
+    ApiError::new(
+        ErrorCode::NotUploaded,
+        "The bytes are not in the store; sign a request, send them, and complete again.",
     )
 }
 

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -94,11 +93,11 @@ fn make(path: &Path) -> io::Result<(String, String)> {
     {
         return Err(error);
     }
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)?;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&temporary)?;
     write!(file, "{access_key}\n{secret_key}\n")?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
@@ -114,8 +113,6 @@ fn random<const N: usize>() -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -126,8 +123,12 @@ mod tests {
         assert_eq!(made.0.len(), 20);
         assert_eq!(made.1.len(), 40);
         assert_eq!(read_or_make(&path).unwrap(), made);
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
 
         fs::write(&path, "one line").unwrap();
         assert_eq!(

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::{Caller, Gallery, reply};
 
 async fn publish(caller: &Caller, name: &str, width: u32) -> Value {
-    let outcome = caller.upload(name, &pictures::photo(width, 40)).await;
+    let outcome = caller.upload(name, &pictures::jpeg(width, 40)).await;
     assert_eq!(outcome["state"], "published", "{outcome}");
     outcome["image"].clone()
 }
@@ -147,7 +147,7 @@ async fn owners_and_admins_delete_and_nothing_is_left() {
     let gallery = Gallery::start().await;
     let empty = gallery.stored_bytes();
     let grace = gallery.caller("grace").await;
-    let photo = pictures::photo(640, 480);
+    let photo = pictures::jpeg(640, 480);
     let image = gallery.ada.upload("a.jpg", &photo).await["image"].clone();
     let path = format!("/v1/images/{}", image["id"].as_str().unwrap());
 
@@ -182,7 +182,7 @@ async fn thumbnails_are_small_jpegs_that_never_change() {
     let gallery = Gallery::start().await;
     let image = gallery
         .ada
-        .upload("a.jpg", &pictures::photo(2000, 1000))
+        .upload("a.jpg", &pictures::jpeg(2000, 1000))
         .await["image"]
         .clone();
     for size in [320, 1280] {

@@ -12,7 +12,7 @@ use crate::harness::{Gallery, eventually};
 #[tokio::test]
 async fn verification_that_was_cut_off_is_taken_up_by_the_next_start() {
     let mut gallery = Gallery::start().await;
-    let (photo, id) = (pictures::photo(640, 480), UploadId::new());
+    let (photo, id) = (pictures::jpeg(640, 480), UploadId::new());
     gallery.ada.send(id, "a.jpg", &photo).await;
     gallery.stop().await;
     gallery.sql("UPDATE uploads SET state = 'verifying'").await;
@@ -33,10 +33,7 @@ async fn a_picture_whose_client_never_completed_is_published() {
     })
     .await;
     let id = UploadId::new();
-    gallery
-        .ada
-        .send(id, "a.jpg", &pictures::photo(64, 48))
-        .await;
+    gallery.ada.send(id, "a.jpg", &pictures::jpeg(64, 48)).await;
     eventually("publishing", async || {
         let page = gallery.anonymous().get("/v1/images").await.json;
         page["images"].as_array().unwrap().len() == 1
@@ -50,7 +47,7 @@ async fn an_upload_that_is_never_sent_is_aborted_for_its_age() {
         config.timing.abort_after = Duration::from_millis(300);
     })
     .await;
-    let (photo, id) = (pictures::photo(64, 48), UploadId::new());
+    let (photo, id) = (pictures::jpeg(64, 48), UploadId::new());
     gallery.ada.open(id, "a.jpg", &photo).await;
     let path = format!("/v1/uploads/{id}");
     eventually("the abort", async || {
@@ -62,7 +59,7 @@ async fn an_upload_that_is_never_sent_is_aborted_for_its_age() {
 #[tokio::test]
 async fn bytes_that_vanished_can_be_sent_again() {
     let mut gallery = Gallery::start().await;
-    let (photo, id) = (pictures::photo(64, 48), UploadId::new());
+    let (photo, id) = (pictures::jpeg(64, 48), UploadId::new());
     gallery.ada.open(id, "a.jpg", &photo).await;
     gallery.stop().await;
     gallery.sql("UPDATE uploads SET state = 'verifying'").await;
@@ -81,7 +78,7 @@ async fn bytes_that_vanished_can_be_sent_again() {
 async fn what_a_late_url_writes_after_an_abort_is_deleted() {
     let gallery = Gallery::start_with(|config| config.url_ttl = Duration::from_secs(2)).await;
     let empty = gallery.stored_bytes();
-    let (photo, id) = (pictures::photo(640, 480), UploadId::new());
+    let (photo, id) = (pictures::jpeg(640, 480), UploadId::new());
     gallery.ada.open(id, "a.jpg", &photo).await;
     let signed = gallery.ada.sign(id, &photo).await.signed();
     gallery.ada.delete(&format!("/v1/uploads/{id}")).await;
@@ -95,10 +92,7 @@ async fn what_a_late_url_writes_after_an_abort_is_deleted() {
 async fn one_sweep_of_a_stopped_servers_directory_finishes_what_it_left() {
     let mut gallery = Gallery::start().await;
     let id = UploadId::new();
-    gallery
-        .ada
-        .send(id, "a.jpg", &pictures::photo(64, 48))
-        .await;
+    gallery.ada.send(id, "a.jpg", &pictures::jpeg(64, 48)).await;
     let running = Server::sweep(Config::embedded(gallery.directory.path())).await;
     assert!(running.is_err(), "a server runs on it");
     gallery.stop().await;

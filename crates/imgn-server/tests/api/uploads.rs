@@ -10,7 +10,7 @@ use crate::harness::{Gallery, eventually, reply};
 #[tokio::test]
 async fn a_picture_is_opened_signed_sent_completed_and_read_back() {
     let gallery = Gallery::start().await;
-    let (ada, photo, id) = (&gallery.ada, pictures::photo(640, 480), UploadId::new());
+    let (ada, photo, id) = (&gallery.ada, pictures::jpeg(640, 480), UploadId::new());
     let path = format!("/v1/uploads/{id}");
 
     let opened = ada.open(id, "sea.jpg", &photo).await;
@@ -101,7 +101,7 @@ async fn a_picture_is_opened_signed_sent_completed_and_read_back() {
 #[tokio::test]
 async fn a_small_picture_takes_three_round_trips() {
     let gallery = Gallery::start().await;
-    let (ada, photo, id) = (&gallery.ada, pictures::photo(64, 48), UploadId::new());
+    let (ada, photo, id) = (&gallery.ada, pictures::jpeg(64, 48), UploadId::new());
     let body = json!({
         "file_name": "a.jpg", "size": photo.len(), "sha256": Sha256::of(&photo), "content_type": "image/jpeg"
     });
@@ -119,7 +119,7 @@ async fn a_small_picture_takes_three_round_trips() {
 #[tokio::test]
 async fn published_bytes_are_not_sent_again() {
     let gallery = Gallery::start().await;
-    let photo = pictures::photo(64, 48);
+    let photo = pictures::jpeg(64, 48);
     let first = gallery.ada.upload("a.jpg", &photo).await;
     let stored = gallery.stored_bytes();
 
@@ -135,7 +135,7 @@ async fn published_bytes_are_not_sent_again() {
 async fn of_two_uploads_of_the_same_bytes_one_is_published() {
     let gallery = Gallery::start().await;
     let grace = gallery.caller("grace").await;
-    let photo = pictures::photo(800, 600);
+    let photo = pictures::jpeg(800, 600);
     let (one, two) = (UploadId::new(), UploadId::new());
     gallery.ada.send(one, "a.jpg", &photo).await;
     let stored_once = gallery.stored_bytes();
@@ -164,15 +164,19 @@ async fn what_is_no_sound_picture_is_rejected_and_leaves_nothing() {
         ("long.png", text, ErrorCode::NotAPicture),
         (
             "cut.jpg",
-            pictures::truncated_jpeg(),
+            pictures::truncated(&pictures::jpeg(640, 480), 0.5),
             ErrorCode::CorruptPicture,
         ),
         (
             "bomb.png",
-            pictures::png_bomb(50_000, 50_000),
+            pictures::claimed_png(50_000, 50_000),
             ErrorCode::TooManyPixels,
         ),
-        ("drawing.svg", pictures::svg(), ErrorCode::UnsupportedFormat),
+        (
+            "drawing.svg",
+            pictures::SVG.to_vec(),
+            ErrorCode::UnsupportedFormat,
+        ),
     ] {
         let id = UploadId::new();
         gallery.ada.send(id, name, &bytes).await;
@@ -194,7 +198,7 @@ async fn what_is_no_sound_picture_is_rejected_and_leaves_nothing() {
 async fn nobody_touches_anothers_upload() {
     let gallery = Gallery::start().await;
     let grace = gallery.caller("grace").await;
-    let (photo, id) = (pictures::photo(64, 48), UploadId::new());
+    let (photo, id) = (pictures::jpeg(64, 48), UploadId::new());
     gallery.ada.send(id, "a.jpg", &photo).await;
     let path = format!("/v1/uploads/{id}");
     for stranger in [&grace, &gallery.admin] {
@@ -218,7 +222,7 @@ async fn nobody_touches_anothers_upload() {
 #[tokio::test]
 async fn an_id_is_for_one_file() {
     let gallery = Gallery::start().await;
-    let (photo, id) = (pictures::photo(64, 48), UploadId::new());
+    let (photo, id) = (pictures::jpeg(64, 48), UploadId::new());
     gallery.ada.open(id, "a.jpg", &photo).await;
     for (name, bytes) in [("b.jpg", photo.as_slice()), ("a.jpg", b"other".as_slice())] {
         let answer = gallery.ada.open(id, name, bytes).await;
@@ -234,7 +238,7 @@ async fn an_id_is_for_one_file() {
 async fn an_aborted_upload_keeps_nothing_and_stays_aborted() {
     let gallery = Gallery::start().await;
     let empty = gallery.stored_bytes();
-    let (photo, id) = (pictures::photo(640, 480), UploadId::new());
+    let (photo, id) = (pictures::jpeg(640, 480), UploadId::new());
     let path = format!("/v1/uploads/{id}");
     gallery.ada.send(id, "a.jpg", &photo).await;
     assert!(gallery.stored_bytes() > empty);
