@@ -21,7 +21,6 @@ pub struct Image {
     /// The media type that the server found in the bytes.
     pub content_type: String,
     /// Size of the original in bytes.
-    #[cfg_attr(feature = "bindings", specta(type = f64))]
     pub size: u64,
     /// SHA-256 of the original.
     pub sha256: Sha256,
@@ -52,7 +51,7 @@ pub struct Image {
 pub struct ImagePage {
     /// The pictures.
     pub images: Vec<Image>,
-    /// What to give as `cursor` for the next page; absent on the last.
+    /// What to give as `cursor` for the next page; null on the last.
     pub next_cursor: Option<String>,
 }
 
