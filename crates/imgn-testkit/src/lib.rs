@@ -16,3 +16,5 @@
 
 pub mod process;
 pub mod proxy;
+pub mod s3;
+pub mod seaweedfs;

@@ -1,0 +1,278 @@
+//! Objects: publishing, reading, copying, deleting, listing. Everything here blocks; see [`crate::blocking`].
+//!
+//! Invariant: a key's file is only ever replaced as a whole by a rename, under the key's lock, after the
+//! conditions of the request were checked under that same lock. So a race has exactly one winner.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::conditions::{WriteConditions, now};
+use crate::digest::{Checksums, Coverage, Digester};
+use crate::error::Error;
+use crate::index::{Entry, KeyIndex, Query};
+use crate::key::{ObjectKey, UploadId};
+use crate::layout::{Layout, parent, sync_directory};
+use crate::record::{Record, RecordWriter, SealedRecord};
+
+/// Bytes moved at once between files.
+const COPY_BUFFER: usize = 1024 * 1024;
+
+/// Locks are striped by hash: two keys seldom share one, and when they do one waits for a rename.
+const STRIPES: usize = 64;
+
+/// An open bucket.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    pub(crate) name: String,
+    pub(crate) layout: Layout,
+    index: RwLock<KeyIndex>,
+    key_locks: Stripes,
+    pub(crate) upload_locks: Stripes,
+    /// Locked for as long as the bucket is open.
+    _lock: File,
+}
+
+/// What is known of an object beside its bytes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ObjectFooter {
+    pub(crate) key: ObjectKey,
+    /// Seconds since 1970.
+    pub(crate) modified: u64,
+    /// Without quotes.
+    pub(crate) etag: String,
+    #[serde(default)]
+    pub(crate) checksums: Checksums,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) coverage: Option<Coverage>,
+    #[serde(flatten)]
+    pub(crate) headers: StoredHeaders,
+    /// The multipart upload that this object was, if any: how a repeated complete is recognised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) upload_id: Option<UploadId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parts: Option<u32>,
+}
+
+/// Headers that are given back as they came.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct StoredHeaders {
+    pub(crate) content_type: Option<String>,
+    pub(crate) content_disposition: Option<String>,
+    pub(crate) content_encoding: Option<String>,
+    pub(crate) content_language: Option<String>,
+    pub(crate) cache_control: Option<String>,
+    /// `x-amz-meta-*`, without the prefix.
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// A line of a listing.
+#[derive(Debug)]
+pub(crate) enum Listed {
+    Object {
+        size: u64,
+        footer: Box<ObjectFooter>,
+    },
+    Group(String),
+}
+
+impl Bucket {
+    pub(crate) fn new(name: String, layout: Layout, index: KeyIndex, lock: File) -> Self {
+        Self {
+            name,
+            layout,
+            index: RwLock::new(index),
+            key_locks: Stripes::default(),
+            upload_locks: Stripes::default(),
+            _lock: lock,
+        }
+    }
+
+    /// The object under a key, open.
+    pub(crate) fn open(&self, key: &ObjectKey) -> Result<Record<ObjectFooter>, Error> {
+        self.find(key)?.ok_or(Error::NoSuchKey)
+    }
+
+    pub(crate) fn find(&self, key: &ObjectKey) -> Result<Option<Record<ObjectFooter>>, Error> {
+        let path = self.layout.object(key);
+        let record = Record::<ObjectFooter>::open(&path)?;
+        match record {
+            Some(record) if record.footer.key != *key => Err(Error::Damaged {
+                what: format!("{}: holds another key", path.display()),
+            }),
+            found => Ok(found),
+        }
+    }
+
+    /// Checks conditions without taking effect: to refuse early what will be refused anyway.
+    pub(crate) fn check(&self, key: &ObjectKey, conditions: &WriteConditions) -> Result<(), Error> {
+        if !conditions.any() {
+            return Ok(());
+        }
+        let current = self.find(key)?;
+        conditions.check(current.as_ref().map(|record| &record.footer))
+    }
+
+    /// Makes a sealed record the object of its key, and answers when that is durable.
+    pub(crate) fn publish(
+        &self,
+        sealed: SealedRecord<ObjectFooter>,
+        conditions: &WriteConditions,
+    ) -> Result<ObjectFooter, Error> {
+        let key = sealed.footer.key.clone();
+        let path = self.layout.object(&key);
+        let footer = {
+            let _held = self.key_locks.lock(key.as_str());
+            self.check(&key, conditions)?;
+            let footer = sealed.rename(&path)?;
+            self.index_mut(|index| index.insert(key));
+            footer
+        };
+        sync_directory(parent(&path))?;
+        Ok(footer)
+    }
+
+    /// Removes a key; not an error when it is absent.
+    pub(crate) fn delete(
+        &self,
+        key: &ObjectKey,
+        conditions: &WriteConditions,
+    ) -> Result<(), Error> {
+        let path = self.layout.object(key);
+        {
+            let _held = self.key_locks.lock(key.as_str());
+            self.check(key, conditions)?;
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                other => other?,
+            }
+            self.index_mut(|index| index.remove(key));
+        }
+        Ok(sync_directory(parent(&path))?)
+    }
+
+    /// Copies an object to another key, or to itself with other headers.
+    pub(crate) fn copy(
+        &self,
+        mut source: Record<ObjectFooter>,
+        key: ObjectKey,
+        headers: Option<StoredHeaders>,
+        conditions: &WriteConditions,
+    ) -> Result<ObjectFooter, Error> {
+        let algorithms = source
+            .footer
+            .checksums
+            .iter()
+            .map(|(algorithm, _)| algorithm);
+        let mut writer = RecordWriter::create(&self.layout, Digester::new(algorithms))?;
+        copy_data(&mut source, &mut writer)?;
+        let headers = headers.unwrap_or(source.footer.headers);
+        let sealed = writer.finish(|summary| {
+            Ok(ObjectFooter {
+                key,
+                modified: now(),
+                etag: summary.etag(),
+                coverage: (!summary.checksums.is_empty()).then_some(Coverage::FullObject),
+                checksums: summary.checksums,
+                headers,
+                upload_id: None,
+                parts: None,
+            })
+        })?;
+        self.publish(sealed, conditions)
+    }
+
+    /// A page of the listing, with what the files say of each key, and the start of the next page.
+    pub(crate) fn list(&self, query: &Query) -> Result<(Vec<Listed>, Option<Vec<u8>>), Error> {
+        let page = self
+            .index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .list(query);
+        let mut listed = Vec::with_capacity(page.entries.len());
+        for entry in page.entries {
+            match entry {
+                Entry::Group(group) => listed.push(Listed::Group(group)),
+                // Deleted since the page was made: not listed, and the next page starts where it would have.
+                Entry::Key(key) => {
+                    if let Some(Record { size, footer, .. }) = self.find(&key)? {
+                        let footer = Box::new(footer);
+                        listed.push(Listed::Object { size, footer });
+                    }
+                }
+            }
+        }
+        Ok((listed, page.next))
+    }
+
+    fn index_mut(&self, change: impl FnOnce(&mut KeyIndex)) {
+        change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Appends a record's data to a record being written.
+pub(crate) fn copy_data<F>(source: &mut Record<F>, writer: &mut RecordWriter) -> Result<(), Error> {
+    use std::io::Seek as _;
+    source.file.rewind()?;
+    let mut buffer = vec![0; COPY_BUFFER];
+    let mut left = source.size;
+    while left > 0 {
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(COPY_BUFFER);
+        let read = source.file.read(&mut buffer[..most])?;
+        if read == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        writer.write(&buffer[..read])?;
+        left -= read as u64;
+    }
+    Ok(())
+}
+
+/// A fixed number of locks for any number of names.
+#[derive(Debug)]
+pub(crate) struct Stripes([Mutex<()>; STRIPES]);
+
+impl Default for Stripes {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::new(())))
+    }
+}
+
+impl Stripes {
+    /// The lock guards no data, so a panic of its last holder poisons nothing.
+    pub(crate) fn lock(&self, name: &str) -> MutexGuard<'_, ()> {
+        let stripe = usize::from(Sha256::digest(name.as_bytes())[0]) % STRIPES;
+        self.0[stripe]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The keys of all objects on disk. Reads no file whose name spells its key.
+pub(crate) fn scan(layout: &Layout) -> Result<KeyIndex, Error> {
+    let mut index = KeyIndex::default();
+    for shard in 0..=u8::MAX {
+        for entry in fs::read_dir(layout.shard(shard))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            match ObjectKey::from_file_name(name) {
+                Some(key) => index.insert(key),
+                None if crate::key::is_hashed(name) => index.insert(hashed_key(&entry.path())?),
+                None => tracing::warn!(name, "a foreign file in the store is ignored"),
+            }
+        }
+    }
+    Ok(index)
+}
+
+fn hashed_key(path: &Path) -> Result<ObjectKey, Error> {
+    let record = Record::<ObjectFooter>::open(path)?.ok_or(Error::NoSuchKey)?;
+    Ok(record.footer.key)
+}

@@ -1,0 +1,247 @@
+//! Multipart uploads.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
+    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, ETag,
+    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput,
+    MultipartUpload, Part as PartDto, UploadPartInput, UploadPartOutput,
+};
+use s3s::{S3Request, S3Response, S3Result};
+
+use super::{Endpoint, ok, page_limit, size, strong};
+use crate::body::receive;
+use crate::conditions::{WriteConditions, now, timestamp};
+use crate::convert::{
+    announced, checksum_type, checksums, coverage, stored_headers, unless_default, url_encoded,
+};
+use crate::digest::Algorithm;
+use crate::error::Error;
+use crate::key::{ObjectKey, PartNumber};
+use crate::multipart::{Completion, Manifest, NamedPart};
+use crate::{blocking, convert};
+
+impl Endpoint {
+    pub(super) async fn create_upload(
+        &self,
+        req: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let input = req.input;
+        let bucket = self.bucket(&input.bucket)?;
+        let key = ObjectKey::new(&input.key)?;
+        let algorithm = input
+            .checksum_algorithm
+            .as_ref()
+            .map(|name| Algorithm::parse(name.as_str()))
+            .transpose()?;
+        let coverage = coverage(algorithm, input.checksum_type.as_ref())?;
+        let manifest = Manifest {
+            key,
+            initiated: now(),
+            headers: stored_headers!(input),
+            algorithm,
+            coverage,
+        };
+        let id = blocking(move || bucket.create_upload(&manifest)).await?;
+        ok(CreateMultipartUploadOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(id.as_str().to_owned()),
+            checksum_algorithm: input.checksum_algorithm,
+            checksum_type: coverage.map(checksum_type),
+            ..CreateMultipartUploadOutput::default()
+        })
+    }
+
+    pub(super) async fn put_part(
+        &self,
+        req: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
+        let S3Request {
+            mut input,
+            trailing_headers,
+            ..
+        } = req;
+        let bucket = self.bucket(&input.bucket)?;
+        let key = ObjectKey::new(&input.key)?;
+        let number = part_number(input.part_number)?;
+        let body = input.body.take();
+        let mut announced = announced!(input)?;
+        let found = Arc::clone(&bucket);
+        let (id, manifest) = blocking(move || found.upload(&key, &input.upload_id)).await?;
+        if trailing_headers.is_none() {
+            announced.algorithm = announced.algorithm.or(manifest.algorithm);
+        }
+        let incoming = receive(&bucket, body, announced, trailing_headers).await?;
+        let footer = blocking(move || bucket.put_part(&id, number, incoming)).await?;
+        ok(UploadPartOutput {
+            e_tag: strong(footer.etag),
+            checksum_crc32: footer.checksums.crc32,
+            checksum_crc32c: footer.checksums.crc32c,
+            checksum_crc64nvme: footer.checksums.crc64nvme,
+            checksum_sha1: footer.checksums.sha1,
+            checksum_sha256: footer.checksums.sha256,
+            ..UploadPartOutput::default()
+        })
+    }
+
+    pub(super) async fn parts(
+        &self,
+        req: S3Request<ListPartsInput>,
+    ) -> S3Result<S3Response<ListPartsOutput>> {
+        let input = req.input;
+        let bucket = self.bucket(&input.bucket)?;
+        let key = ObjectKey::new(&input.key)?;
+        let after = input.part_number_marker.unwrap_or(0);
+        let (limit, entries) = page_limit(input.max_parts)?;
+        let upload_id = input.upload_id.clone();
+        let (manifest, (parts, more)) = blocking(move || {
+            let (id, manifest) = bucket.upload(&key, &upload_id)?;
+            Ok((manifest, bucket.parts(&id, after, entries)?))
+        })
+        .await?;
+        let last = parts.last().map(|part| part.number.get());
+        let parts = parts.into_iter().map(|part| PartDto {
+            part_number: Some(part.number.get()),
+            size: size(part.size),
+            last_modified: Some(timestamp(part.footer.modified)),
+            e_tag: strong(part.footer.etag),
+            checksum_crc32: part.footer.checksums.crc32,
+            checksum_crc32c: part.footer.checksums.crc32c,
+            checksum_crc64nvme: part.footer.checksums.crc64nvme,
+            checksum_sha1: part.footer.checksums.sha1,
+            checksum_sha256: part.footer.checksums.sha256,
+        });
+        ok(ListPartsOutput {
+            parts: Some(parts.collect()),
+            is_truncated: Some(more),
+            next_part_number_marker: if more { last } else { None },
+            part_number_marker: Some(after),
+            max_parts: Some(limit),
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(input.upload_id),
+            checksum_algorithm: manifest.algorithm.map(convert::algorithm_dto),
+            checksum_type: manifest.coverage.map(checksum_type),
+            ..ListPartsOutput::default()
+        })
+    }
+
+    pub(super) async fn uploads(
+        &self,
+        req: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        let input = req.input;
+        let bucket = self.bucket(&input.bucket)?;
+        unless_default(
+            input
+                .delimiter
+                .as_deref()
+                .filter(|delimiter| !delimiter.is_empty()),
+            "grouping uploads by a delimiter",
+        )?;
+        let encode = url_encoded(input.encoding_type.as_ref());
+        let (limit, entries) = page_limit(input.max_uploads)?;
+        let prefix = input.prefix.clone().unwrap_or_default();
+        // With an upload id the page starts inside the key's uploads, without one behind them all.
+        let marker = input.key_marker.clone().unwrap_or_default();
+        let id_marker = input.upload_id_marker.clone().unwrap_or_default();
+        let after = move |key: &str, id: &str| {
+            key > marker.as_str() || (key == marker && !id_marker.is_empty() && *id > *id_marker)
+        };
+        let mut uploads = blocking(move || bucket.uploads()).await?;
+        uploads.retain(|(id, manifest)| {
+            let key = manifest.key.as_str();
+            key.starts_with(&prefix) && after(key, id.as_str())
+        });
+        let more = uploads.len() > entries;
+        uploads.truncate(entries);
+        let last = uploads.last().filter(|_| more);
+        ok(ListMultipartUploadsOutput {
+            next_key_marker: last.map(|(_, manifest)| encode(manifest.key.to_string())),
+            next_upload_id_marker: last.map(|(id, _)| id.as_str().to_owned()),
+            is_truncated: Some(more),
+            max_uploads: Some(limit),
+            bucket: Some(input.bucket),
+            prefix: input.prefix.map(&encode),
+            key_marker: input.key_marker.map(&encode),
+            upload_id_marker: input.upload_id_marker,
+            encoding_type: input.encoding_type,
+            uploads: Some(
+                uploads
+                    .into_iter()
+                    .map(|(id, manifest)| MultipartUpload {
+                        key: Some(encode(manifest.key.to_string())),
+                        upload_id: Some(id.as_str().to_owned()),
+                        initiated: Some(timestamp(manifest.initiated)),
+                        checksum_algorithm: manifest.algorithm.map(convert::algorithm_dto),
+                        checksum_type: manifest.coverage.map(checksum_type),
+                        ..MultipartUpload::default()
+                    })
+                    .collect(),
+            ),
+            ..ListMultipartUploadsOutput::default()
+        })
+    }
+
+    pub(super) async fn complete(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let input = req.input;
+        let bucket = self.bucket(&input.bucket)?;
+        let key = ObjectKey::new(&input.key)?;
+        let named = input.multipart_upload.and_then(|upload| upload.parts);
+        let parts = named.unwrap_or_default().into_iter().map(|part| NamedPart {
+            number: part.part_number.unwrap_or_default(),
+            checksums: checksums!(part),
+            etag: part.e_tag.map(ETag::into_value).unwrap_or_default(),
+        });
+        let completion = Completion {
+            parts: parts.collect(),
+            checksums: checksums!(input),
+            size: input
+                .mpu_object_size
+                .and_then(|size| u64::try_from(size).ok()),
+            conditions: WriteConditions {
+                if_match: input.if_match,
+                if_none_match: input.if_none_match,
+            },
+        };
+        let footer = blocking(move || bucket.complete(&key, &input.upload_id, &completion)).await?;
+        ok(CompleteMultipartUploadOutput {
+            location: Some(format!("/{}/{}", input.bucket, input.key)),
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            e_tag: strong(footer.etag),
+            checksum_type: footer.coverage.map(checksum_type),
+            checksum_crc32: footer.checksums.crc32,
+            checksum_crc32c: footer.checksums.crc32c,
+            checksum_crc64nvme: footer.checksums.crc64nvme,
+            checksum_sha1: footer.checksums.sha1,
+            checksum_sha256: footer.checksums.sha256,
+            ..CompleteMultipartUploadOutput::default()
+        })
+    }
+
+    pub(super) async fn abort(
+        &self,
+        req: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        let bucket = self.bucket(&req.input.bucket)?;
+        let key = ObjectKey::new(&req.input.key)?;
+        blocking(move || bucket.abort(&key, &req.input.upload_id)).await?;
+        Ok(S3Response::with_status(
+            AbortMultipartUploadOutput::default(),
+            StatusCode::NO_CONTENT,
+        ))
+    }
+}
+
+fn part_number(number: i32) -> Result<PartNumber, Error> {
+    PartNumber::new(number).ok_or_else(|| Error::InvalidArgument {
+        message: format!("a part number is an integer from 1 to {}", PartNumber::MAX),
+    })
+}

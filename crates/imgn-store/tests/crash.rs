@@ -1,0 +1,280 @@
+//! What a crash, a restart and a full disk leave: everything that was promised, and nothing else.
+
+#![expect(clippy::print_stdout, reason = "says what was skipped and seen")]
+
+mod common;
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use imgn_testkit::s3::raw;
+use imgn_testkit::s3::sign::Request;
+use tempfile::TempDir;
+
+use crate::common::{BUCKET, StoreProcess};
+
+const PART: usize = 5 * 1024 * 1024;
+
+async fn create(client: &Client, key: &str) -> Result<String> {
+    let created = client
+        .create_multipart_upload()
+        .bucket(BUCKET)
+        .key(key)
+        .send()
+        .await?;
+    Ok(created.upload_id().context("an upload id")?.to_owned())
+}
+
+async fn part(
+    client: &Client,
+    key: &str,
+    id: &str,
+    number: i32,
+    body: Vec<u8>,
+) -> Result<CompletedPart> {
+    let part = client
+        .upload_part()
+        .bucket(BUCKET)
+        .key(key)
+        .upload_id(id)
+        .part_number(number);
+    let sent = part.body(body.into()).send().await?;
+    Ok(CompletedPart::builder()
+        .part_number(number)
+        .set_e_tag(sent.e_tag().map(Into::into))
+        .build())
+}
+
+async fn complete(client: &Client, key: &str, id: &str, parts: &[CompletedPart]) -> Result<String> {
+    let parts = CompletedMultipartUpload::builder()
+        .set_parts(Some(parts.to_vec()))
+        .build();
+    let complete = client
+        .complete_multipart_upload()
+        .bucket(BUCKET)
+        .key(key)
+        .upload_id(id);
+    let done = complete.multipart_upload(parts).send().await?;
+    Ok(done.e_tag().context("an entity tag")?.to_owned())
+}
+
+async fn get(client: &Client, key: &str) -> Result<Vec<u8>> {
+    let got = client.get_object().bucket(BUCKET).key(key).send().await?;
+    Ok(got.body.collect().await?.to_vec())
+}
+
+async fn put(client: &Client, key: &str, body: Vec<u8>) -> Result<()> {
+    client
+        .put_object()
+        .bucket(BUCKET)
+        .key(key)
+        .body(body.into())
+        .send()
+        .await?;
+    Ok(())
+}
+
+async fn keys(client: &Client) -> Result<Vec<String>> {
+    let page = client.list_objects_v2().bucket(BUCKET).send().await?;
+    Ok(page
+        .contents()
+        .iter()
+        .filter_map(|object| object.key())
+        .map(Into::into)
+        .collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_objects_and_open_uploads() -> Result<()> {
+    let mut store = StoreProcess::start()?;
+    let client = store.target().client();
+    let names = ["../x", "Upper", "a", "a/b", &"long".repeat(250)];
+    for name in names {
+        put(&client, name, name.as_bytes().to_vec()).await?;
+    }
+    let id = create(&client, "multipart").await?;
+    let first = part(&client, "multipart", &id, 1, vec![1; PART]).await?;
+
+    ensure!(store.terminate()? == Some(0), "SIGTERM ends it well");
+    store.restart()?;
+    ensure!(keys(&client).await? == names, "{:?}", keys(&client).await?);
+    for name in names {
+        ensure!(get(&client, name).await? == name.as_bytes());
+    }
+    let second = part(&client, "multipart", &id, 2, vec![2; 5]).await?;
+    store.kill();
+    store.restart()?;
+    let etag = complete(&client, "multipart", &id, &[first.clone(), second.clone()]).await?;
+    store.kill();
+    store.restart()?;
+    let again = complete(&client, "multipart", &id, &[first, second]).await?;
+    ensure!(
+        etag == again,
+        "the same completion has the same answer after a crash"
+    );
+    ensure!(store.files("uploads")?.is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_at_any_moment_of_completing_leaves_all_or_the_upload() -> Result<()> {
+    let mut store = StoreProcess::start()?;
+    let client = store.target().client();
+    let mut outcomes = [0, 0];
+    for round in 0..20_u8 {
+        let key = format!("object-{round}");
+        let id = create(&client, &key).await?;
+        let parts = [
+            part(&client, &key, &id, 1, vec![round; PART]).await?,
+            part(&client, &key, &id, 2, vec![round; PART]).await?,
+            part(&client, &key, &id, 3, vec![round; 9]).await?,
+        ];
+        let (racer, its_key, its_id, its_parts) =
+            (client.clone(), key.clone(), id.clone(), parts.clone());
+        let completing =
+            tokio::spawn(async move { complete(&racer, &its_key, &its_id, &its_parts).await });
+        // From before the request arrives to after it is answered.
+        tokio::time::sleep(Duration::from_millis(u64::from(round) * 4)).await;
+        store.kill();
+        let answered = completing.await?.is_ok();
+        store.restart()?;
+
+        ensure!(
+            store.files("tmp")?.is_empty(),
+            "unfinished files survive a restart"
+        );
+        let published = keys(&client).await?.contains(&key);
+        let open = client
+            .list_parts()
+            .bucket(BUCKET)
+            .key(&key)
+            .upload_id(&id)
+            .send()
+            .await;
+        ensure!(
+            published != open.is_ok(),
+            "round {round}: published {published}, open {}",
+            open.is_ok()
+        );
+        ensure!(published || !answered, "an answered completion was lost");
+        if let Ok(open) = open {
+            ensure!(open.parts().len() == 3, "parts were lost");
+        }
+        complete(&client, &key, &id, &parts).await?;
+        ensure!(get(&client, &key).await? == vec![round; 2 * PART + 9]);
+        outcomes[usize::from(published)] += 1;
+    }
+    println!(
+        "killed before the moment of publishing: {}, after it: {}",
+        outcomes[0], outcomes[1]
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_while_putting_leaves_the_old_object_or_the_new() -> Result<()> {
+    let mut store = StoreProcess::start()?;
+    let client = store.target().client();
+    put(&client, "object", vec![0; 300_000]).await?;
+    for round in 1..=12_u8 {
+        let racer = client.clone();
+        let putting =
+            tokio::spawn(async move { put(&racer, "object", vec![round; 300_000]).await });
+        tokio::time::sleep(Duration::from_millis(u64::from(round))).await;
+        store.kill();
+        let answered = putting.await?.is_ok();
+        store.restart()?;
+        let found = get(&client, "object").await?;
+        ensure!(
+            found.len() == 300_000 && found.iter().all(|&byte| byte == found[0]),
+            "a mixture"
+        );
+        ensure!(!answered || found[0] == round, "an answered put was lost");
+        ensure!(store.files("tmp")?.is_empty());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_does_not_grow_with_the_object() -> Result<()> {
+    let store = StoreProcess::start()?;
+    let client = store.target().client();
+    for seed in 0..4 {
+        put(&client, "large", vec![seed; 128 * 1024 * 1024]).await?;
+    }
+    ensure!(get(&client, "large").await?.len() == 128 * 1024 * 1024);
+    let peak = store.peak_memory()?;
+    ensure!(peak < 64 * 1024 * 1024, "{} MiB", peak / 1024 / 1024);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_said_and_leaves_nothing() -> Result<()> {
+    let Some(disk) = SmallDisk::mount()? else {
+        println!("SKIPPED: a small file system can be mounted by root only");
+        return Ok(());
+    };
+    let store = StoreProcess::start_in(disk.0.path())?;
+    let client = store.target().client();
+    put(&client, "old", vec![1; 1024 * 1024]).await?;
+    for key in ["old", "new"] {
+        let request = Request::new(store.target(), "PUT", key).presign();
+        let answer = raw::send(store.target(), request, vec![2; 12 * 1024 * 1024]).await?;
+        ensure!(answer.status.as_u16() == 507, "{}", answer.status);
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        ensure!(text.contains("<Code>StorageFull</Code>"), "{text}");
+    }
+    ensure!(get(&client, "old").await? == vec![1; 1024 * 1024]);
+    ensure!(keys(&client).await? == ["old"]);
+    ensure!(
+        store.files("tmp")?.is_empty(),
+        "a refused body stays on a full disk"
+    );
+
+    // Parts fit, their object does not: the upload stays open and can be aborted.
+    let id = create(&client, "multipart").await?;
+    let parts = [part(&client, "multipart", &id, 1, vec![3; PART]).await?];
+    ensure!(complete(&client, "multipart", &id, &parts).await.is_err());
+    let listed = client
+        .list_parts()
+        .bucket(BUCKET)
+        .key("multipart")
+        .upload_id(&id)
+        .send()
+        .await?;
+    ensure!(listed.parts().len() == 1);
+    client
+        .abort_multipart_upload()
+        .bucket(BUCKET)
+        .key("multipart")
+        .upload_id(&id)
+        .send()
+        .await?;
+    put(&client, "new", vec![4; 5 * 1024 * 1024]).await?;
+    Ok(())
+}
+
+/// A file system of 8 MiB in memory, unmounted when dropped.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    /// `None` where this user may not mount.
+    fn mount() -> Result<Option<Self>> {
+        let directory = tempfile::tempdir()?;
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
+            .arg(directory.path());
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        Ok(mounted.then_some(Self(directory)))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).output();
+    }
+}

