@@ -1,0 +1,95 @@
+//! Files that are no sound picture, or claim what they do not hold, and sound ones with oddities that real files have.
+
+use super::encode::{jpeg, png_of_chunks, stored_zlib};
+
+/// A text; sent under the name of a picture.
+pub const TEXT: &[u8] = b"This is not a picture, whatever its name says.\n";
+
+/// An SVG with a script.
+pub const SVG: &[u8] = b"<?xml version=\"1.0\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\"><script>alert(1)</script></svg>\n";
+
+/// The first `share` (0.0 to 1.0) of a file.
+#[must_use]
+pub fn truncated(file: &[u8], share: f64) -> Vec<u8> {
+    file[..(file.len() as f64 * share) as usize].to_vec()
+}
+
+/// A file whose second half is overwritten with noise, but for its last two bytes.
+#[must_use]
+pub fn garbage_half(file: &[u8]) -> Vec<u8> {
+    let mut broken = file.to_vec();
+    let (half, end) = (file.len() / 2, file.len().saturating_sub(2));
+    let mut random = 0x9e37_79b9_u32;
+    for byte in &mut broken[half..end] {
+        random ^= random << 13;
+        random ^= random >> 17;
+        random ^= random << 5;
+        *byte = random as u8;
+    }
+    broken
+}
+
+/// A PNG of a few hundred bytes that claims any size: sound checksums, and data that end after a few rows' worth.
+#[must_use]
+pub fn claimed_png(width: u32, height: u32) -> Vec<u8> {
+    let mut header = Vec::new();
+    header.extend(width.to_be_bytes());
+    header.extend(height.to_be_bytes());
+    header.extend([8, 6, 0, 0, 0]);
+    png_of_chunks(&[
+        (b"IHDR", &header),
+        (b"IDAT", &stored_zlib(&[0; 200])),
+        (b"IEND", &[]),
+    ])
+}
+
+/// A JPEG of less than a kilobyte that claims any size.
+#[must_use]
+pub fn claimed_jpeg(width: u16, height: u16) -> Vec<u8> {
+    let mut file = jpeg(8, 8);
+    let frame = position(&file, 0xc0);
+    // Marker, length, precision.
+    file[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
+    file[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
+    file
+}
+
+/// A sound JPEG with another file behind its end.
+#[must_use]
+pub fn jpeg_with_trailer(width: u32, height: u32) -> Vec<u8> {
+    let mut file = jpeg(width, height);
+    file.extend(jpeg(16, 16));
+    file.extend(b"and the video that some phones append");
+    file
+}
+
+/// A sound JPEG with stray bytes between the segments of its header, and scan parameters that belong to another kind.
+#[must_use]
+pub fn jpeg_with_odd_header(width: u32, height: u32) -> Vec<u8> {
+    let mut file = jpeg(width, height);
+    let scan = position(&file, 0xda);
+    let length = usize::from(u16::from_be_bytes([file[scan + 2], file[scan + 3]]));
+    // The last three bytes of a scan's header: first and last coefficient, and approximation.
+    file[scan + 2 + length - 2] = 0;
+    let frame = position(&file, 0xc0);
+    file.splice(frame..frame, [0, 0, 0]);
+    file
+}
+
+/// A sound JPEG with a few stray bytes before its end marker.
+#[must_use]
+pub fn stray_bytes_before_end(width: u32, height: u32) -> Vec<u8> {
+    let mut file = jpeg(width, height);
+    let end = file.len() - 2;
+    file.splice(end..end, [0, 0, 0, 0]);
+    file
+}
+
+/// Where a header segment's marker is, walking from segment to segment.
+fn position(jpeg: &[u8], marker: u8) -> usize {
+    let mut at = 2;
+    while jpeg[at + 1] != marker {
+        at += 2 + usize::from(u16::from_be_bytes([jpeg[at + 2], jpeg[at + 3]]));
+    }
+    at
+}

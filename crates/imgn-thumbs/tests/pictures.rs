@@ -1,0 +1,391 @@
+//! The pipeline on every kind of picture, sound and broken.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    reason = "a test that cannot go on fails"
+)]
+
+use std::time::{Duration, Instant};
+
+use image::ExtendedColorType::{L8, L16, La8, La16, Rgb8, Rgb16, Rgba8, Rgba16};
+use image::RgbImage;
+use imgn_testkit::pictures;
+use imgn_thumbs::{Format, GROUND, Limits, PictureError, decode_cost, inspect, sniff, verify};
+use proptest::prelude::*;
+
+const SIZES: [u32; 2] = [320, 1280];
+
+fn sound() -> Vec<(&'static str, Format, Vec<u8>)> {
+    let png = |color| pictures::png(60, 40, color);
+    vec![
+        ("jpeg", Format::Jpeg, pictures::jpeg(60, 40)),
+        (
+            "progressive",
+            Format::Jpeg,
+            pictures::progressive_jpeg(60, 40),
+        ),
+        ("inks", Format::Jpeg, pictures::cmyk_jpeg(60, 40)),
+        ("oriented", Format::Jpeg, pictures::oriented_jpeg(60, 40, 6)),
+        ("trailer", Format::Jpeg, pictures::jpeg_with_trailer(60, 40)),
+        (
+            "odd header",
+            Format::Jpeg,
+            pictures::jpeg_with_odd_header(60, 40),
+        ),
+        (
+            "stray bytes",
+            Format::Jpeg,
+            pictures::stray_bytes_before_end(60, 40),
+        ),
+        ("grey", Format::Png, png(L8)),
+        ("grey alpha", Format::Png, png(La8)),
+        ("rgb", Format::Png, png(Rgb8)),
+        ("rgba", Format::Png, png(Rgba8)),
+        ("grey 16", Format::Png, png(L16)),
+        ("grey alpha 16", Format::Png, png(La16)),
+        ("rgb 16", Format::Png, png(Rgb16)),
+        ("rgba 16", Format::Png, png(Rgba16)),
+        ("palette", Format::Png, pictures::palette_png(60, 40)),
+        ("interlaced", Format::Png, pictures::interlaced_png(60, 40)),
+        ("png exif", Format::Png, pictures::png_with_exif(60, 40, 8)),
+        ("apng", Format::Png, pictures::animated_png(60, 40, 3)),
+        ("gif", Format::Gif, pictures::gif(60, 40)),
+        (
+            "animated gif",
+            Format::Gif,
+            pictures::animated_gif(60, 40, 3),
+        ),
+        ("webp", Format::WebP, pictures::webp(60, 40, false)),
+        ("webp alpha", Format::WebP, pictures::webp(60, 40, true)),
+        (
+            "webp exif",
+            Format::WebP,
+            pictures::webp_with_exif(60, 40, 5),
+        ),
+        (
+            "animated webp",
+            Format::WebP,
+            pictures::animated_webp(60, 40, 3),
+        ),
+    ]
+}
+
+fn decoded(jpeg: &[u8]) -> RgbImage {
+    image::load_from_memory_with_format(jpeg, image::ImageFormat::Jpeg)
+        .unwrap()
+        .into_rgb8()
+}
+
+#[test]
+fn every_kind_of_picture_is_shown_as_it_is() {
+    let scene = pictures::scene(60, 40);
+    for (name, format, file) in sound() {
+        assert_eq!(sniff(&file), Some(format), "{name}");
+        let picture = verify(&file, &Limits::default(), &SIZES)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(
+            (picture.header.width, picture.header.height),
+            (60, 40),
+            "{name}"
+        );
+        let animated = matches!(name, "apng" | "animated gif" | "animated webp");
+        assert_eq!(picture.header.animated, animated, "{name}");
+        assert_eq!(
+            picture.header.frames,
+            if animated { 3 } else { 1 },
+            "{name}"
+        );
+        assert!((15..=25).contains(&picture.thumbhash.len()), "{name}");
+        assert_eq!(picture.renditions.len(), 2);
+        for rendition in picture.renditions {
+            // A small picture is not enlarged.
+            assert_eq!((rendition.width, rendition.height), (60, 40), "{name}");
+            let shown = decoded(&rendition.jpeg);
+            let expected = match name {
+                _ if name.contains("alpha") || name.starts_with("rgba") => {
+                    on_ground(&scene, name.contains("grey"))
+                }
+                _ if name.starts_with("grey") => grey(&scene),
+                _ => scene.clone(),
+            };
+            // The palette has six shades a colour: 51 apart.
+            let tolerance = if name.contains("gif") || name == "palette" {
+                16.0
+            } else {
+                7.0
+            };
+            let difference = pictures::mean_difference(&shown, &expected);
+            assert!(difference < tolerance, "{name}: {difference}");
+        }
+    }
+}
+
+fn grey(picture: &RgbImage) -> RgbImage {
+    image::DynamicImage::ImageLuma8(image::DynamicImage::ImageRgb8(picture.clone()).into_luma8())
+        .into_rgb8()
+}
+
+fn on_ground(picture: &RgbImage, is_grey: bool) -> RgbImage {
+    let mut expected = if is_grey {
+        grey(picture)
+    } else {
+        picture.clone()
+    };
+    let half = expected.width() / 2;
+    for (_, _, pixel) in expected
+        .enumerate_pixels_mut()
+        .filter(|(x, _, _)| *x >= half)
+    {
+        pixel.0 = GROUND;
+    }
+    expected
+}
+
+#[test]
+fn all_eight_orientations_stand_upright() {
+    let (width, height) = (900, 600);
+    let upright = image::imageops::resize(
+        &pictures::scene(width, height),
+        320,
+        213,
+        image::imageops::FilterType::Lanczos3,
+    );
+    let upside_down = image::imageops::rotate180(&upright);
+    assert!(
+        pictures::mean_difference(&upright, &upside_down) > 20.0,
+        "the scene tells its sides apart"
+    );
+    for orientation in pictures::ORIENTATIONS {
+        for file in [
+            pictures::oriented_jpeg(width, height, orientation),
+            pictures::png_with_exif(width, height, orientation),
+            pictures::webp_with_exif(width, height, orientation),
+        ] {
+            let picture = verify(&file, &Limits::default(), &[320]).unwrap();
+            let format = picture.header.format;
+            assert_eq!(
+                (picture.header.width, picture.header.height),
+                (width, height),
+                "{format} {orientation}"
+            );
+            let shown = decoded(&picture.renditions[0].jpeg);
+            assert_eq!(shown.dimensions(), (320, 213), "{format} {orientation}");
+            let difference = pictures::mean_difference(&shown, &upright);
+            assert!(difference < 4.0, "{format} {orientation}: {difference}");
+            assert_eq!(picture.metadata.camera.as_deref(), Some("imgn Test 1"));
+            assert_eq!(
+                picture.metadata.taken_at.unwrap().to_string(),
+                "2023-07-01T10:34:56Z"
+            );
+        }
+    }
+}
+
+#[test]
+fn renditions_are_near_a_resampling_from_full_size() {
+    let (width, height) = (2501, 1667);
+    let scene = pictures::scene(width, height);
+    let references = [(320, 213), (1280, 853)].map(|(width, height)| {
+        image::imageops::resize(
+            &scene,
+            width,
+            height,
+            image::imageops::FilterType::Lanczos3,
+        )
+    });
+    for file in [
+        pictures::jpeg(width, height),
+        pictures::progressive_jpeg(width, height),
+        pictures::png(width, height, Rgb8),
+        pictures::interlaced_png(width, height),
+        pictures::webp(width, height, false),
+    ] {
+        let picture = verify(&file, &Limits::default(), &SIZES).unwrap();
+        for (rendition, reference) in picture.renditions.iter().zip(&references) {
+            let shown = decoded(&rendition.jpeg);
+            assert_eq!((rendition.width, rendition.height), shown.dimensions());
+            let difference = pictures::mean_difference(&shown, reference);
+            assert!(
+                difference < 2.5,
+                "{:?} {}: {difference}",
+                picture.header,
+                rendition.long_edge
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_not_sound_is_refused_with_its_reason() {
+    let limits = Limits::default();
+    let corrupt = |format| move |error: &PictureError| matches!(error, PictureError::Corrupt { format: it, .. } if *it == format);
+    let check = |name: &str, file: &[u8], is_expected: &dyn Fn(&PictureError) -> bool| {
+        let error = verify(file, &limits, &SIZES).expect_err(name);
+        assert!(is_expected(&error), "{name}: {error:?}");
+    };
+    check("nothing", b"", &|error| *error == PictureError::NotAPicture);
+    check("text", pictures::TEXT, &|error| {
+        *error == PictureError::NotAPicture
+    });
+    check("svg", pictures::SVG, &|error| {
+        *error == PictureError::UnsupportedFormat { what: "SVG" }
+    });
+    let too_large = |error: &PictureError| matches!(error, PictureError::TooManyPixels { .. });
+    check(
+        "huge png",
+        &pictures::claimed_png(50_000, 50_000),
+        &too_large,
+    );
+    check(
+        "huge jpeg",
+        &pictures::claimed_jpeg(65_500, 65_500),
+        &too_large,
+    );
+    check(
+        "empty claim",
+        &pictures::claimed_jpeg(9_000, 9_000),
+        &corrupt(Format::Jpeg),
+    );
+    check(
+        "no width",
+        &pictures::claimed_png(0, 5),
+        &corrupt(Format::Png),
+    );
+    for (name, format, file) in [
+        ("jpeg", Format::Jpeg, pictures::jpeg(400, 300)),
+        (
+            "progressive",
+            Format::Jpeg,
+            pictures::progressive_jpeg(400, 300),
+        ),
+        ("png", Format::Png, pictures::png(400, 300, Rgb8)),
+        (
+            "interlaced",
+            Format::Png,
+            pictures::interlaced_png(400, 300),
+        ),
+        ("apng", Format::Png, pictures::animated_png(400, 300, 3)),
+        ("gif", Format::Gif, pictures::animated_gif(400, 300, 3)),
+        ("webp", Format::WebP, pictures::webp(400, 300, true)),
+        (
+            "animated webp",
+            Format::WebP,
+            pictures::animated_webp(400, 300, 3),
+        ),
+    ] {
+        for share in [0.1, 0.5, 0.9, 0.99] {
+            check(
+                &format!("{share} of {name}"),
+                &pictures::truncated(&file, share),
+                &corrupt(format),
+            );
+        }
+        check(
+            &format!("garbage in {name}"),
+            &pictures::garbage_half(&file),
+            &corrupt(format),
+        );
+    }
+}
+
+#[test]
+fn limits_are_kept() {
+    let animated = pictures::animated_gif(60, 40, 9);
+    let few_frames = Limits {
+        max_frames: 8,
+        ..Limits::default()
+    };
+    assert!(matches!(
+        inspect(&animated, &few_frames),
+        Err(PictureError::TooManyFrames {
+            count: 9,
+            max: 8,
+            ..
+        })
+    ));
+    let few_pixels = Limits {
+        max_total_pixels: 60 * 40 * 8,
+        ..Limits::default()
+    };
+    assert!(matches!(
+        inspect(&animated, &few_pixels),
+        Err(PictureError::TooManyFrames { .. })
+    ));
+    let no_time = Limits {
+        max_duration: Duration::ZERO,
+        ..Limits::default()
+    };
+    for (name, _, file) in sound() {
+        assert!(
+            matches!(
+                verify(&file, &no_time, &SIZES),
+                Err(PictureError::Timeout { .. })
+            ),
+            "{name}"
+        );
+        let header = inspect(&file, &Limits::default()).unwrap();
+        let no_memory = Limits {
+            max_decoded_bytes: decode_cost(&header) - 1,
+            ..Limits::default()
+        };
+        assert!(
+            matches!(
+                inspect(&file, &no_memory),
+                Err(PictureError::TooMuchMemory { .. })
+            ),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn bombs_are_refused_before_they_go_off() {
+    for file in [
+        pictures::claimed_png(50_000, 50_000),
+        pictures::claimed_png(u32::MAX, u32::MAX),
+        pictures::claimed_jpeg(65_500, 65_500),
+    ] {
+        let started = Instant::now();
+        for _ in 0..100 {
+            inspect(&file, &Limits::default()).unwrap_err();
+        }
+        // A hundred times in the time allowed for ten; it is some microseconds each.
+        assert!(started.elapsed() < Duration::from_millis(100));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Whatever happens to the bytes: an answer, no panic.
+    #[test]
+    fn no_bytes_make_it_panic(
+        which in 0..25_usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        keep in any::<prop::sample::Index>(),
+        cut in any::<bool>(),
+    ) {
+        let pictures = sound();
+        let (_, _, file) = &pictures[which % pictures.len()];
+        let mut file = file.clone();
+        for (at, value) in &changes {
+            // Half of the changes go where the headers are.
+            let range = if value % 2 == 0 { file.len() } else { file.len().min(200) };
+            file[at.index(range)] = *value;
+        }
+        if cut {
+            file.truncate(keep.index(file.len()));
+        }
+        sniff(&file);
+        let inspected = inspect(&file, &Limits::default());
+        let verified = verify(&file, &Limits::default(), &[64]);
+        if let Err(PictureError::Corrupt { reason, .. }) = &verified {
+            // The barrier around decoders was not needed.
+            prop_assert_ne!(reason, "the decoder failed on it");
+        }
+        prop_assert!(verified.is_err() || inspected.is_ok());
+    }
+}
