@@ -189,12 +189,7 @@ fn renditions_are_near_a_resampling_from_full_size() {
     let (width, height) = (2501, 1667);
     let scene = pictures::scene(width, height);
     let references = [(320, 213), (1280, 853)].map(|(width, height)| {
-        image::imageops::resize(
-            &scene,
-            width,
-            height,
-            image::imageops::FilterType::Lanczos3,
-        )
+        image::imageops::resize(&scene, width, height, image::imageops::FilterType::Lanczos3)
     });
     for file in [
         pictures::jpeg(width, height),
