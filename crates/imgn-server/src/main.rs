@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use imgn_server::{Catalogue, Config, Role, S3Config, Server, StorageConfig};
+use imgn_server::{Config, Role, S3Config, Server, StorageConfig};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 use url::Url;
 
@@ -244,17 +244,11 @@ async fn run_sweep(config: Config) -> anyhow::Result<()> {
 }
 
 async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&place.data_dir).with_context(|| {
-        format!(
-            "cannot make the data directory {}",
-            place.data_dir.display()
-        )
-    })?;
     let config = Config {
         database: place.database,
         ..Config::embedded(place.data_dir)
     };
-    let catalogue = Catalogue::open(&config.database()).await?;
+    let catalogue = Server::catalogue(&config).await?;
     match command {
         TokenCommand::Add { name, role } => {
             let token = catalogue.add_token(&name, role).await?;

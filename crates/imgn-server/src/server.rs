@@ -168,6 +168,16 @@ impl Server {
         tracing::info!("stopped");
     }
 
+    /// The catalogue of a data directory, for the commands on its tokens; also while a server runs on it.
+    pub async fn catalogue(config: &Config) -> Result<Catalogue, StartError> {
+        config.check()?;
+        make_data_dir(&config.data_dir).map_err(|source| StartError::DataDir {
+            path: config.data_dir.clone(),
+            source,
+        })?;
+        Ok(Catalogue::open(&config.database()).await?)
+    }
+
     /// One pass of the sweeper on a data directory that no server runs on; waits for verifications to end.
     pub async fn sweep(config: Config) -> Result<Swept, SweepError> {
         config.check().map_err(StartError::from)?;
@@ -204,17 +214,22 @@ async fn sweep_once(app: &App) -> Result<Swept, ApiError> {
     Ok(swept)
 }
 
-/// Makes the data directory where it is missing, and takes it for this server alone.
+/// Makes the data directory where it is missing; nobody else may look into it.
+fn make_data_dir(path: &Path) -> io::Result<()> {
+    let mut directory = fs::DirBuilder::new();
+    directory.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
+    directory.create(path)
+}
+
+/// Takes the data directory for this server alone.
 fn lock(data_dir: &Path) -> Result<File, StartError> {
     let failed = |source| StartError::DataDir {
         path: data_dir.to_owned(),
         source,
     };
-    let mut directory = fs::DirBuilder::new();
-    directory.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
-    directory.create(data_dir).map_err(failed)?;
+    make_data_dir(data_dir).map_err(failed)?;
     let lock = File::create(data_dir.join("lock")).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),

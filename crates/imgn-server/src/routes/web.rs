@@ -15,7 +15,7 @@ use rust_embed::RustEmbed;
 use crate::{error::ApiError, state::App};
 
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../ui/dist"]
+#[folder = "../../ui/dist"]
 #[allow_missing = true]
 struct Ui;
 
@@ -84,11 +84,14 @@ fn file(path: &str, cache: HeaderValue) -> Result<Response, ApiError> {
 
 /// What the page may load: itself, the API, and pictures from the store.
 fn policy(app: &App) -> String {
-    let store = &app.store_origin;
     let api = app.public_url.origin().ascii_serialization();
+    let elsewhere = match &app.store_origin {
+        store if *store == api => api,
+        store => format!("{api} {store}"),
+    };
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; worker-src 'self'; \
-         img-src 'self' blob: data: {api} {store}; connect-src 'self' {api} {store}; \
+         img-src 'self' blob: data: {elsewhere}; connect-src 'self' {elsewhere}; \
          manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 }

@@ -175,11 +175,28 @@ async fn tokens_are_not_kept() {
 #[tokio::test]
 async fn the_web_page_may_load_itself_and_pictures_and_nothing_else() {
     let gallery = Gallery::start().await;
-    let answer = gallery.anonymous().get("/").await;
-    let policy = answer.headers["content-security-policy"].to_str().unwrap();
+    let anonymous = gallery.anonymous();
+    let answer = anonymous.request(Method::GET, "/").send().await.unwrap();
+    let headers = answer.headers();
+    let policy = headers["content-security-policy"].to_str().unwrap();
     assert!(policy.starts_with("default-src 'none'; script-src 'self';"));
     assert!(!policy.contains("unsafe"));
     assert!(policy.contains(&gallery.ada.url), "the store's origin");
-    assert_eq!(answer.headers["referrer-policy"], "no-referrer");
-    assert_eq!(answer.headers["cache-control"], "no-cache");
+    assert_eq!(headers["referrer-policy"], "no-referrer");
+    assert_eq!(headers["cache-control"], "no-cache");
+    assert_eq!(headers["content-type"], "text/html; charset=utf-8");
+
+    // What was built before this test was is in the program; a page that was not built says so.
+    let page = answer.text().await.unwrap();
+    let assets: Vec<_> = page
+        .split('"')
+        .filter(|text| text.starts_with("/assets/"))
+        .collect();
+    assert_eq!(assets.is_empty(), page.contains("without its web page"));
+    for asset in assets {
+        let answer = anonymous.request(Method::GET, asset).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{asset}");
+        let cache = &answer.headers()["cache-control"];
+        assert_eq!(cache, "public, max-age=31536000, immutable", "{asset}");
+    }
 }
