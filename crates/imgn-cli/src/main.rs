@@ -1,2 +1,121 @@
-//! Being written.
-fn main() {}
+//! `imgn`: a picture gallery's client on the command line.
+//!
+//! It reads arguments, calls [`imgn_core::App`] and prints what it answers: answers on standard output, everything else
+//! on standard error. It decides nothing about uploads.
+//!
+//! Invariant: standard output carries only what was asked for, one line each.
+
+mod account;
+mod args;
+mod gallery;
+mod output;
+mod upload;
+
+use std::{io, process::ExitCode, time::Duration};
+
+use anyhow::Result;
+use clap::Parser as _;
+use imgn_core::{App, Home, Options, protocol::Token};
+use tracing_subscriber::EnvFilter;
+
+use args::{Cli, Command, Global};
+use output::Output;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log(cli.global.verbose);
+    let output = Output {
+        json: cli.global.json,
+        quiet: cli.global.quiet,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output.error(format!(
+                "cannot start ({error}); are there too many processes?"
+            ));
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(run(cli, &output));
+    // A read of standard input may still hang; it does not keep the program.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            if !is_broken_pipe(&error) {
+                output.error(format!("{error:#}"));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Answers whether all was done.
+async fn run(cli: Cli, output: &Output) -> Result<bool> {
+    let Global { server, home, .. } = cli.global;
+    let token = std::env::var("IMGN_TOKEN").ok();
+    let token = token
+        .map(|token| Token::new(&token))
+        .filter(|token| !token.is_empty());
+    let has_token = token.is_some();
+    let mut options = Options {
+        token,
+        ..Options::default()
+    };
+    match &cli.command {
+        // It chooses the server; the one that is chosen now may be out of order.
+        Command::Login { .. } => {}
+        _ => options.server.clone_from(&server),
+    }
+    match &cli.command {
+        Command::Resume { .. } => options.adopt = true,
+        Command::Upload { jobs, .. } => options.jobs = jobs.map(usize::from),
+        _ => {}
+    }
+    let app = App::open(Home::locate(home)?, options).await?;
+    let done = match cli.command {
+        Command::Login { token_stdin } => {
+            account::login(&app, output, server, token_stdin, has_token).await
+        }
+        Command::Logout => account::logout(&app, output).await,
+        Command::Status => account::status(&app, output).await,
+        Command::Upload { paths, format, .. } => {
+            upload::upload(&app, output, paths, &format.format).await
+        }
+        Command::Resume { format } => upload::resume(&app, output, &format.format).await,
+        Command::Queue => upload::queue(&app, output).await,
+        Command::Cancel { ids } => upload::cancel(&app, output, ids).await,
+        Command::List { limit, search } => gallery::list(&app, output, limit, search).await,
+        Command::Get { id, output: to } => gallery::get(&app, output, id, to).await,
+        Command::Delete { ids } => gallery::delete(&app, output, ids).await,
+        Command::Link { id, format } => gallery::print_link(&app, output, id, &format.format).await,
+    };
+    app.quit().await;
+    done
+}
+
+fn log(verbose: u8) {
+    let filter = match verbose {
+        0 => "off",
+        1 => "warn,imgn_core=debug,imgn_upload=debug",
+        _ => "debug",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(io::stderr)
+        .init();
+}
+
+/// Whether the reader of standard output has gone away, as `head` does: nobody is left to be told.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,1 +1,29 @@
-//! Being written.
+//! imgn's client without a window: commands in, events out.
+//!
+//! The desktop app and the command line are two faces of this crate. It knows no window, no terminal and no server
+//! crate; whoever starts a gallery on this computer hands it the address.
+//!
+//! Invariant: every command answers with data or with a [`CommandError`] that says what to do; nothing here prints,
+//! exits, or blocks the thread that asks.
+
+mod app;
+mod error;
+mod home;
+mod http;
+mod intake;
+mod link;
+mod secrets;
+mod settings;
+mod uploads;
+mod view;
+
+pub use app::{App, Options};
+pub use error::{ClientCode, Code, CommandError};
+pub use home::{Home, HomeError};
+pub use imgn_protocol as protocol;
+pub use link::{InvalidFormat, LinkFormat, Template, link};
+pub use settings::{CacheSettings, ServerSettings, Settings, UploadSettings};
+pub use uploads::UploadReport;
+pub use view::{
+    AppState, Event, GalleryChange, ImageQuery, ServerView, UploadState, UploadView, ViewError,
+};

@@ -1,0 +1,422 @@
+//! The app: one value, cheap to clone, that every face talks to.
+
+mod gallery;
+mod uploading;
+
+use std::sync::Arc;
+
+use imgn_protocol::Token;
+use imgn_thumbs::DiskCache;
+use imgn_upload::{Engine, EngineConfig, Journal, Remote};
+use tokio::sync::{Mutex, RwLock, Semaphore, broadcast};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    AppState, ClientCode, CommandError, Event, Home, ImageQuery, ServerView,
+    http::{Credentials, Server, parse_server},
+    secrets,
+    settings::{ServerSettings, Settings},
+    uploads,
+};
+
+/// How the app is to behave.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The gallery, in place of the one in the settings (`--server`, `IMGN_SERVER`).
+    pub server: Option<String>,
+    /// The token, above the keyring (`IMGN_TOKEN`); with it no keyring is touched.
+    pub token: Option<Token>,
+    /// Whether to drive every unfinished upload of the profile, not only the own ones: the window and `imgn resume` do.
+    pub adopt: bool,
+    /// How many uploads are worked at at the same time, in place of the settings'.
+    pub jobs: Option<usize>,
+    /// Whether who opens the app can start the gallery on this computer. A profile that uses it is then not connected
+    /// before [`App::connect_local`]; without, it is tried at the address where it last was.
+    pub starts_local: bool,
+}
+
+/// The app without a window. Cheap to clone; all clones are the same app.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    home: Home,
+    options: Options,
+    settings: Mutex<Settings>,
+    connection: RwLock<Option<Arc<Connection>>>,
+    events: broadcast::Sender<Event>,
+    thumbs: Arc<DiskCache>,
+    /// Requests for thumbnails at the same time: enough for a screen to fill quickly, few enough that what is scrolled
+    /// into view is not behind hundreds that were scrolled away.
+    thumb_slots: Semaphore,
+}
+
+/// A gallery that is chosen, and everything that lives as long as that.
+struct Connection {
+    server: Arc<Server>,
+    engine: Arc<Engine>,
+    local: bool,
+    signed_in: bool,
+    /// Its tasks: they end with it.
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+/// Ended uploads are remembered for so long.
+const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How often the profile is looked through for uploads that another program left unfinished.
+const ADOPTION_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The gallery on this computer may listen at another address each time; its uploads are known by this name.
+const LOCAL: &str = "local";
+
+impl App {
+    /// Opens a profile. Connects to its gallery, but asks nothing of it yet: that it cannot be reached is no error.
+    ///
+    /// # Errors
+    /// When the settings or the journal cannot be read, or the address is none.
+    pub async fn open(home: Home, options: Options) -> Result<Self, CommandError> {
+        let settings_file = home.settings();
+        let cache_folder = home.cache();
+        let (settings, thumbs) = blocking(move || {
+            let settings = Settings::load(&settings_file)?;
+            let thumbs = DiskCache::open(cache_folder, settings.cache.max_bytes)
+                .map_err(|error| CommandError::new(ClientCode::DiskFailed, error.to_string()))?;
+            Ok((settings, thumbs))
+        })
+        .await?;
+        let app = Self(Arc::new(Inner {
+            home,
+            options,
+            settings: Mutex::new(settings.clone()),
+            connection: RwLock::new(None),
+            events: broadcast::Sender::new(256),
+            thumbs: Arc::new(thumbs),
+            thumb_slots: Semaphore::new(8),
+        }));
+        if let Some(chosen) = app.chosen_server(settings.server)? {
+            app.reconnect(chosen).await?;
+        }
+        Ok(app)
+    }
+
+    /// What the app tells from now on. A listener that falls behind by more than 256 events misses the oldest and asks
+    /// for the whole state again.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.0.events.subscribe()
+    }
+
+    /// The profile.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.0.home
+    }
+
+    /// The app as a whole.
+    pub async fn state(&self) -> AppState {
+        let connection = self.0.connection.read().await.clone();
+        AppState {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            server: connection.map(|connection| connection.view()),
+        }
+    }
+
+    /// Whether the profile's gallery is the one on this computer: its starter then calls [`App::connect_local`].
+    pub async fn wants_local(&self) -> bool {
+        let settings = self.0.settings.lock().await;
+        settings.server.as_ref().is_some_and(|server| server.local)
+    }
+
+    /// Chooses a gallery: asks it something, and whether it takes the token, before anything is kept. The address goes
+    /// into the settings, the token into the keyring; with `IMGN_TOKEN` that one is used and no keyring is touched.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or is none, when it does not take the token, or when the token cannot be kept.
+    pub async fn connect(
+        &self,
+        server: &str,
+        token: Option<Token>,
+    ) -> Result<AppState, CommandError> {
+        let url = parse_server(server)?;
+        let given = self
+            .0
+            .options
+            .token
+            .clone()
+            .or(token.filter(|token| !token.is_empty()));
+        let credentials = given
+            .clone()
+            .map_or(Credentials::Nobody, Credentials::Given);
+        let asked = Server::new(url.clone(), credentials)?;
+        check(&asked, given.is_some()).await?;
+        let signed_in = match &given {
+            Some(_) if self.0.options.token.is_some() => false,
+            Some(token) => {
+                secrets::store(&url, token).await?;
+                true
+            }
+            None => false,
+        };
+        let chosen = ServerSettings {
+            url,
+            local: false,
+            signed_in,
+        };
+        self.choose(Some(chosen.clone())).await?;
+        self.establish(asked, &chosen).await?;
+        self.told_state().await
+    }
+
+    /// Connects to the gallery on this computer, which the caller has started. The token is used as it is given; the
+    /// keyring is offered it for the command line, and need not take it.
+    ///
+    /// # Errors
+    /// When the server does not answer, or the settings cannot be written.
+    pub async fn connect_local(
+        &self,
+        server: &str,
+        token: Token,
+    ) -> Result<AppState, CommandError> {
+        let url = parse_server(server)?;
+        let asked = Server::new(url.clone(), Credentials::Given(token.clone()))?;
+        check(&asked, true).await?;
+        let chosen = ServerSettings {
+            url: url.clone(),
+            local: true,
+            signed_in: true,
+        };
+        self.choose(Some(chosen.clone())).await?;
+        self.establish(asked, &chosen).await?;
+        tokio::spawn(async move {
+            if let Err(error) = secrets::store(&url, &token).await {
+                tracing::info!(code = %error.code, "the command line has no token for the gallery on this computer");
+            }
+        });
+        self.told_state().await
+    }
+
+    /// Leaves the gallery: its address leaves the settings, its token the keyring. Uploads stay in the journal for when
+    /// it is chosen again.
+    ///
+    /// # Errors
+    /// When the settings cannot be written, or the keyring does not give the token up.
+    pub async fn disconnect(&self) -> Result<AppState, CommandError> {
+        let left = self.0.settings.lock().await.server.clone();
+        let left = self.chosen_server(left)?;
+        self.choose(None).await?;
+        self.drop_connection().await;
+        if let Some(server) = left.filter(|server| server.signed_in) {
+            secrets::forget(&server.url).await?;
+        }
+        self.told_state().await
+    }
+
+    /// Asks the gallery whether it answers, and whether it takes the token where there may be one.
+    ///
+    /// # Errors
+    /// When no gallery is chosen, it does not answer, or the keyring or the server is in the way of the token.
+    pub async fn check(&self) -> Result<(), CommandError> {
+        let connection = self.connected().await?;
+        check(&connection.server, connection.signed_in).await
+    }
+
+    /// Stops within 3 s and keeps everything.
+    pub async fn quit(&self) {
+        self.drop_connection().await;
+    }
+
+    /// The gallery that the options or else the settings name.
+    fn chosen_server(
+        &self,
+        kept: Option<ServerSettings>,
+    ) -> Result<Option<ServerSettings>, CommandError> {
+        let Some(named) = &self.0.options.server else {
+            return Ok(kept);
+        };
+        let url = parse_server(named)?;
+        let known = kept.filter(|server| server.url == url);
+        // Whether the keyring has a token for a server that is not in the settings is found out when it is needed.
+        Ok(Some(known.unwrap_or(ServerSettings {
+            url,
+            local: false,
+            signed_in: true,
+        })))
+    }
+
+    async fn reconnect(&self, chosen: ServerSettings) -> Result<(), CommandError> {
+        let options = &self.0.options;
+        if chosen.local && options.starts_local {
+            return Ok(());
+        }
+        let credentials = match &options.token {
+            Some(token) => Credentials::Given(token.clone()),
+            None if chosen.signed_in => Credentials::keyring(),
+            None => Credentials::Nobody,
+        };
+        let server = Server::new(chosen.url.clone(), credentials)?;
+        self.establish(server, &chosen).await
+    }
+
+    async fn choose(&self, server: Option<ServerSettings>) -> Result<(), CommandError> {
+        let mut settings = self.0.settings.lock().await;
+        let file = self.0.home.settings();
+        let changed = blocking(move || {
+            // Another program may have changed something else meanwhile.
+            let mut settings = Settings::load(&file)?;
+            settings.server = server;
+            settings.save(&file)?;
+            Ok(settings)
+        })
+        .await?;
+        *settings = changed;
+        Ok(())
+    }
+
+    async fn establish(
+        &self,
+        server: Arc<Server>,
+        chosen: &ServerSettings,
+    ) -> Result<(), CommandError> {
+        self.drop_connection().await;
+        let inner = &self.0;
+        let name = if chosen.local {
+            LOCAL
+        } else {
+            server.url().as_str()
+        };
+        let journal = Journal::open(&inner.home.journal(), &inner.home.owners(), name).await?;
+        let jobs = inner.settings.lock().await.uploads.jobs;
+        let config = EngineConfig {
+            jobs: inner.options.jobs.unwrap_or(jobs).clamp(1, 64),
+            ..EngineConfig::default()
+        };
+        let remote: Arc<dyn Remote> = Arc::clone(&server) as Arc<dyn Remote>;
+        let engine = Arc::new(Engine::start(journal, remote, config).await?);
+        engine.forget_ended(REMEMBERED).await?;
+        let mut tasks = vec![
+            spawn(uploads::tell(
+                Arc::clone(&engine),
+                Arc::clone(&server),
+                inner.events.clone(),
+                inner.home.spool(),
+            )),
+            spawn(tell_reachable(self.clone(), Arc::clone(&server))),
+        ];
+        if inner.options.adopt {
+            engine.adopt().await?;
+            tasks.push(spawn(keep_adopting(Arc::clone(&engine))));
+        }
+        let connection = Connection {
+            server,
+            engine,
+            local: chosen.local,
+            signed_in: chosen.signed_in || inner.options.token.is_some(),
+            _tasks: tasks,
+        };
+        *inner.connection.write().await = Some(Arc::new(connection));
+        Ok(())
+    }
+
+    async fn drop_connection(&self) {
+        let old = self.0.connection.write().await.take();
+        if let Some(old) = old {
+            old.engine.shutdown().await;
+            for snapshot in old.engine.snapshots() {
+                let state = uploads::view(&snapshot, &old.server).state;
+                uploads::forget_spooled(&snapshot.entry.path, state, &self.0.home.spool()).await;
+            }
+        }
+    }
+
+    async fn connected(&self) -> Result<Arc<Connection>, CommandError> {
+        let connection = self.0.connection.read().await.clone();
+        connection.ok_or_else(CommandError::not_connected)
+    }
+
+    async fn told_state(&self) -> Result<AppState, CommandError> {
+        let state = self.state().await;
+        // Nobody may be listening.
+        let _ = self.0.events.send(Event::StateChanged(state.clone()));
+        Ok(state)
+    }
+}
+
+impl Connection {
+    fn view(&self) -> ServerView {
+        ServerView {
+            url: self.server.url().to_string(),
+            local: self.local,
+            signed_in: self.signed_in,
+            reachable: *self.server.reachable().borrow(),
+        }
+    }
+}
+
+async fn check(server: &Server, has_token: bool) -> Result<(), CommandError> {
+    let one = ImageQuery {
+        limit: 1,
+        ..ImageQuery::default()
+    };
+    server.images(&one).await?;
+    if has_token {
+        server.check_token().await?;
+    }
+    Ok(())
+}
+
+/// Tells when the server goes away and comes back. Holds the app only while there is something to tell.
+async fn tell_reachable(app: App, server: Arc<Server>) {
+    let app_events = app.0.events.clone();
+    let weak = Arc::downgrade(&app.0);
+    drop(app);
+    let mut reachable = server.reachable();
+    while reachable.changed().await.is_ok() {
+        let Some(inner) = weak.upgrade() else {
+            return;
+        };
+        let state = App(inner).state().await;
+        let _ = app_events.send(Event::StateChanged(state));
+    }
+}
+
+async fn keep_adopting(engine: Arc<Engine>) {
+    loop {
+        tokio::time::sleep(ADOPTION_INTERVAL).await;
+        if let Err(error) = engine.adopt().await {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+/// Runs what reads or writes the disk away from the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
+) -> Result<T, CommandError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| {
+            Err(CommandError::new(
+                ClientCode::DiskFailed,
+                format!("a disk operation failed ({error})"),
+            ))
+        })
+}
+
+impl From<imgn_upload::JournalError> for CommandError {
+    fn from(error: imgn_upload::JournalError) -> Self {
+        use std::error::Error as _;
+        let cause = error
+            .source()
+            .map(|cause| format!(" ({cause})"))
+            .unwrap_or_default();
+        Self::new(
+            imgn_upload::UploadCode::JournalFailed,
+            format!("{error}{cause}"),
+        )
+    }
+}

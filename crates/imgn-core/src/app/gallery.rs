@@ -1,0 +1,199 @@
+//! Commands about the pictures of the gallery.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use imgn_protocol::{Image, ImageId, ImagePage, Sha256Hasher, THUMBNAIL_SIZES};
+use reqwest::{Response, header::CONTENT_TYPE};
+use tokio::io::AsyncWriteExt as _;
+
+use super::{App, blocking};
+use crate::{
+    ClientCode, CommandError, Event, GalleryChange, ImageQuery,
+    http::{broken, not_the_original},
+};
+
+/// An original that is kept in memory is never larger; it is for looking at, [`App::download`] for keeping.
+const ORIGINAL_BYTES: usize = 512 * 1024 * 1024;
+
+impl App {
+    /// A page of the gallery, newest first.
+    ///
+    /// # Errors
+    /// When no gallery is chosen, or the server does not answer or refuses.
+    pub async fn images(&self, query: ImageQuery) -> Result<ImagePage, CommandError> {
+        self.connected().await?.server.images(&query).await
+    }
+
+    /// One picture.
+    ///
+    /// # Errors
+    /// When there is none of that id, or the server does not answer.
+    pub async fn image(&self, id: ImageId) -> Result<Image, CommandError> {
+        self.connected().await?.server.image(id).await
+    }
+
+    /// A thumbnail, from the cache on this computer or from the server. `size` is one of [`THUMBNAIL_SIZES`].
+    ///
+    /// # Errors
+    /// When there is no such thumbnail, or it is not cached and the server does not answer.
+    pub async fn thumb(&self, id: ImageId, size: u32) -> Result<Vec<u8>, CommandError> {
+        if !THUMBNAIL_SIZES.contains(&size) {
+            let message = format!("there are no thumbnails of {size} pixels, only of 320 and 1280");
+            return Err(CommandError::new(ClientCode::InvalidInput, message));
+        }
+        let key = format!("{id}-{size}");
+        if let Some(bytes) = self.cached(key.clone()).await? {
+            return Ok(bytes);
+        }
+        let connection = self.connected().await?;
+        // It is never closed.
+        let _slot = self.0.thumb_slots.acquire().await.ok();
+        // Whoever asked for the same while this one waited has cached it.
+        if let Some(bytes) = self.cached(key.clone()).await? {
+            return Ok(bytes);
+        }
+        let bytes = connection.server.thumb(id, size).await?;
+        let (cache, copy) = (Arc::clone(&self.0.thumbs), bytes.clone());
+        blocking(move || {
+            // A cache that cannot be written costs time, not the picture.
+            if let Err(error) = cache.put(&key, &copy) {
+                tracing::warn!("{error}");
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(bytes)
+    }
+
+    /// Whether a thumbnail for the grid is on this computer.
+    pub async fn has_thumb(&self, id: ImageId) -> bool {
+        let key = format!("{id}-{}", THUMBNAIL_SIZES[0]);
+        matches!(self.cached(key).await, Ok(Some(_)))
+    }
+
+    async fn cached(&self, key: String) -> Result<Option<Vec<u8>>, CommandError> {
+        let cache = Arc::clone(&self.0.thumbs);
+        blocking(move || Ok(cache.get(&key))).await
+    }
+
+    /// The original's media type and bytes, for looking at.
+    ///
+    /// # Errors
+    /// When there is no such picture, the connection breaks, or it is too large to be kept in memory.
+    pub async fn original(&self, id: ImageId) -> Result<(String, Vec<u8>), CommandError> {
+        let mut response = self.connected().await?.server.content(id).await?;
+        let content_type = content_type(&response);
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if bytes.len() + chunk.len() > ORIGINAL_BYTES {
+                let message = "the original is too large to be shown; download it instead";
+                return Err(CommandError::new(ClientCode::InvalidInput, message));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok((content_type, bytes))
+    }
+
+    /// Writes the original to `to`: under a temporary name until every byte is there and its SHA-256 is the gallery's.
+    /// What is there already is replaced only with `replace`.
+    ///
+    /// # Errors
+    /// When there is no such picture, the connection breaks, the bytes are not the original's, or the file cannot be
+    /// written. Nothing is left behind then.
+    pub async fn download(
+        &self,
+        id: ImageId,
+        to: PathBuf,
+        replace: bool,
+    ) -> Result<Image, CommandError> {
+        let server = Arc::clone(&self.connected().await?.server);
+        let image = server.image(id).await?;
+        if !replace && to.exists() {
+            return Err(exists(&to));
+        }
+        let folder = match to.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let failed = |error: &std::io::Error| {
+            let message = format!("{} cannot be written ({error})", to.display());
+            CommandError::new(ClientCode::DiskFailed, message)
+        };
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".imgn-");
+        // As a new file has them, less what the person's mask takes away; a temporary one is else for its owner only.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let temporary = builder
+            .tempfile_in(&folder)
+            .map_err(|error| failed(&error))?;
+        let file = temporary.reopen().map_err(|error| failed(&error))?;
+        let mut file = tokio::fs::File::from_std(file);
+        let mut response = server.content(id).await?;
+        let (mut hasher, mut size) = (Sha256Hasher::new(), 0);
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            size += chunk.len() as u64;
+            if size > image.size {
+                break;
+            }
+            hasher.update(&chunk);
+            file.write_all(&chunk)
+                .await
+                .map_err(|error| failed(&error))?;
+        }
+        file.flush().await.map_err(|error| failed(&error))?;
+        if size != image.size || hasher.finish() != image.sha256 {
+            return Err(not_the_original(&image));
+        }
+        file.sync_all().await.map_err(|error| failed(&error))?;
+        let kept = keep(temporary, &to, replace);
+        kept.map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => exists(&to),
+            _ => failed(&error),
+        })?;
+        Ok(image)
+    }
+
+    /// Deletes a picture from the gallery, for everybody.
+    ///
+    /// # Errors
+    /// When it is not yours, there is none, or the server does not answer.
+    pub async fn delete(&self, id: ImageId) -> Result<(), CommandError> {
+        self.connected().await?.server.delete(id).await?;
+        let change = GalleryChange {
+            added: vec![],
+            removed: vec![id],
+        };
+        // Nobody may be listening.
+        let _ = self.0.events.send(Event::GalleryChanged(change));
+        Ok(())
+    }
+}
+
+fn content_type(response: &Response) -> String {
+    let value = response.headers().get(CONTENT_TYPE);
+    value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("application/octet-stream")
+        .to_owned()
+}
+
+fn keep(file: tempfile::NamedTempFile, to: &Path, replace: bool) -> std::io::Result<()> {
+    if replace {
+        file.persist(to)?;
+    } else {
+        file.persist_noclobber(to)?;
+    }
+    Ok(())
+}
+
+fn exists(path: &Path) -> CommandError {
+    let message = format!(
+        "{} exists; name another file with -o, which replaces what is there",
+        path.display()
+    );
+    CommandError::new(ClientCode::DiskFailed, message)
+}

@@ -1,0 +1,179 @@
+//! From what HTTP says to a [`Failure`], and from that to words for a person.
+
+use std::{error::Error as _, time::Duration};
+
+use imgn_protocol::{ErrorCode, Problem, Timestamp};
+use imgn_upload::{Failure, UploadCode};
+use reqwest::{Response, header};
+use url::Url;
+
+use crate::{ClientCode, CommandError};
+
+/// Errors are short; what is longer is not read.
+const ERROR_BYTES: usize = 64 * 1024;
+
+/// No answer, or not a whole one.
+pub(super) fn from_transport(error: reqwest::Error) -> Failure {
+    // The URL may be a signed one.
+    let error = error.without_url();
+    let reason = innermost(&error);
+    if error.is_connect() {
+        Failure::Unreachable { reason }
+    } else if error.is_timeout() {
+        let after = super::STALL;
+        Failure::Stalled { after }
+    } else if error.is_builder() || error.is_redirect() {
+        Failure::Garbled { reason }
+    } else {
+        Failure::Broken { reason }
+    }
+}
+
+/// The cause that says most: the outer ones only say that a request failed.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    let mut text = error.to_string();
+    while let Some(inner) = cause {
+        text = inner.to_string();
+        cause = inner.source();
+    }
+    text
+}
+
+/// The server's refusal: a problem document, or whatever stands before the server.
+pub(super) async fn refused_by_server(response: Response) -> Failure {
+    let status = response.status();
+    let retry_after = retry_after(&response);
+    let body = read_some(response).await;
+    let (code, detail) = match serde_json::from_slice::<Problem>(&body) {
+        Ok(problem) => (Some(problem.code), problem.detail),
+        Err(_) => (None, unknown_detail(&body, status)),
+    };
+    Failure::Server {
+        status: status.as_u16(),
+        code,
+        detail,
+        retry_after,
+    }
+}
+
+/// A problem document with a code that this version does not know still has its detail.
+fn unknown_detail(body: &[u8], status: reqwest::StatusCode) -> String {
+    let document: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    ["detail", "title"]
+        .iter()
+        .find_map(|key| document.get(key)?.as_str())
+        .or_else(|| status.canonical_reason())
+        .unwrap_or("no reason was given")
+        .to_owned()
+}
+
+/// The store's refusal: S3's error document.
+pub(super) async fn refused_by_store(response: Response) -> Failure {
+    let status = response.status();
+    let retry_after = retry_after(&response);
+    let body = read_some(response).await;
+    let text = String::from_utf8_lossy(&body);
+    let detail = element(&text, "Message")
+        .or_else(|| status.canonical_reason().map(str::to_owned))
+        .unwrap_or_else(|| "no reason was given".to_owned());
+    Failure::Store {
+        status: status.as_u16(),
+        code: element(&text, "Code").unwrap_or_default(),
+        detail,
+        retry_after,
+    }
+}
+
+/// The text of the first element of that name. S3's errors are flat and have no attributes.
+fn element(xml: &str, name: &str) -> Option<String> {
+    let (_, from) = xml.split_once(&format!("<{name}>"))?;
+    let (text, _) = from.split_once(&format!("</{name}>"))?;
+    let text = text
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&apos;", "'")
+        .replace("&amp;", "&");
+    // It is shown to people: no more than a sentence, and nothing that moves a terminal's cursor.
+    Some(text.chars().filter(|c| !c.is_control()).take(300).collect())
+}
+
+async fn read_some(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > ERROR_BYTES {
+            break;
+        }
+    }
+    body
+}
+
+/// `Retry-After` in either of its forms: seconds, or a date.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response
+        .headers()
+        .get(header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+    // A date that has passed means now.
+    Some(Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default())
+}
+
+/// A failure in the words of a person's command.
+pub(super) fn explain(failure: Failure, server: &Url) -> CommandError {
+    match failure {
+        Failure::Unreachable { reason } => CommandError::new(
+            UploadCode::Offline,
+            format!(
+                "{server} cannot be reached ({reason}); check the address and the network, then try again"
+            ),
+        ),
+        Failure::Server {
+            status: 401,
+            detail,
+            ..
+        } => CommandError::new(
+            ErrorCode::Unauthorized,
+            format!("{detail}; log in with `imgn login`, or set IMGN_TOKEN"),
+        ),
+        Failure::Server {
+            code: Some(code),
+            detail,
+            ..
+        } => CommandError::new(code, detail),
+        Failure::Server { .. } => CommandError::new(
+            UploadCode::ServerRefused,
+            format!("{}; is {server} an imgn server?", failure.describe()),
+        ),
+        Failure::Store { .. } => CommandError::new(UploadCode::StoreRefused, failure.describe()),
+        Failure::Garbled { .. } => CommandError::new(
+            UploadCode::UnexpectedAnswer,
+            format!("{}; is {server} an imgn server?", failure.describe()),
+        ),
+        Failure::Broken { .. } | Failure::Stalled { .. } => CommandError::new(
+            ClientCode::ConnectionFailed,
+            format!("{}; try again", failure.describe()),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_s3_error_is_read() {
+        let xml = "<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code>\
+                   <Message>Request has &lt;expired&gt;\u{1b}[2J</Message></Error>";
+        assert_eq!(element(xml, "Code").unwrap(), "AccessDenied");
+        assert_eq!(element(xml, "Message").unwrap(), "Request has <expired>[2J");
+        assert_eq!(element("<html>", "Code"), None);
+    }
+}

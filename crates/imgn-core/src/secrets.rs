@@ -1,0 +1,137 @@
+//! Tokens in the system's keyring, one entry a server. They are never kept anywhere else.
+//!
+//! A keyring may be locked, absent, or wait for a person who is not there. Every call runs on a thread of its own and
+//! is given up after [`PATIENCE`]; the thread is left to itself then, and does not keep the program from ending.
+
+use std::time::Duration;
+
+use imgn_protocol::Token;
+use keyring::v1::Entry;
+use tokio::sync::oneshot;
+use url::Url;
+
+use crate::{ClientCode, CommandError};
+
+/// How long a keyring may take: far more than one that is unlocked needs, and not so long that a script seems to hang.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const SERVICE: &str = "imgn";
+
+/// The token for `server`, if the keyring has one.
+pub(crate) async fn load(server: &Url) -> Result<Option<Token>, CommandError> {
+    let server = server.to_string();
+    bounded(PATIENCE, move || {
+        match Entry::new(SERVICE, &server)?.get_password() {
+            Ok(token) => Ok(Some(Token::new(&token))),
+            Err(keyring::Error::NoEntry) => Ok(None),
+            Err(error) => Err(error),
+        }
+    })
+    .await
+}
+
+/// Keeps the token for `server`.
+pub(crate) async fn store(server: &Url, token: &Token) -> Result<(), CommandError> {
+    let (server, token) = (server.to_string(), token.clone());
+    bounded(PATIENCE, move || {
+        Entry::new(SERVICE, &server)?.set_password(token.expose())
+    })
+    .await
+}
+
+/// Forgets the token for `server`.
+pub(crate) async fn forget(server: &Url) -> Result<(), CommandError> {
+    let server = server.to_string();
+    bounded(PATIENCE, move || {
+        match Entry::new(SERVICE, &server)?.delete_credential() {
+            Err(keyring::Error::NoEntry) => Ok(()),
+            other => other,
+        }
+    })
+    .await
+}
+
+async fn bounded<T: Send + 'static>(
+    patience: Duration,
+    call: impl FnOnce() -> keyring::Result<T> + Send + 'static,
+) -> Result<T, CommandError> {
+    let (answer, answered) = oneshot::channel();
+    // Not the runtime's own threads: it would wait for a hanging one before it ends.
+    std::thread::Builder::new()
+        .name("keyring".to_owned())
+        .spawn(move || answer.send(call()))
+        .map_err(|error| {
+            CommandError::new(
+                ClientCode::KeyringFailed,
+                format!("no thread can be started ({error})"),
+            )
+        })?;
+    match tokio::time::timeout(patience, answered).await {
+        Ok(Ok(Ok(value))) => Ok(value),
+        Ok(Ok(Err(error))) => Err(explain(&error)),
+        // The thread ended without an answer: the keyring's code panicked.
+        Ok(Err(_)) => Err(CommandError::new(
+            ClientCode::KeyringFailed,
+            format!("the keyring failed; {WAY_OUT}"),
+        )),
+        Err(_) => Err(CommandError::new(
+            ClientCode::KeyringTimeout,
+            format!(
+                "the keyring did not answer within {} s; if a window asks you to unlock it, do so and try again, or {WAY_OUT}",
+                patience.as_secs()
+            ),
+        )),
+    }
+}
+
+const WAY_OUT: &str = "set the environment variable IMGN_TOKEN to use a token without the keyring";
+
+fn explain(error: &keyring::Error) -> CommandError {
+    let (code, what) = match error {
+        keyring::Error::NoStorageAccess(_) => (
+            ClientCode::KeyringLocked,
+            "the keyring is locked; unlock it and try again, or".to_owned(),
+        ),
+        keyring::Error::NoDefaultStore | keyring::Error::NotSupportedByStore(_) => (
+            ClientCode::KeyringMissing,
+            "there is no keyring on this computer (no Secret Service answers on the session bus); start one, or"
+                .to_owned(),
+        ),
+        other => (
+            ClientCode::KeyringFailed,
+            format!("the keyring answered with an error ({other}); look at it and try again, or"),
+        ),
+    };
+    CommandError::new(code, format!("{what} {WAY_OUT}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn code_of(call: impl FnOnce() -> keyring::Result<()> + Send + 'static) -> ClientCode {
+        let error = bounded(Duration::from_secs(1), call).await.unwrap_err();
+        assert!(error.message.contains("IMGN_TOKEN"), "{error}");
+        match error.code {
+            crate::Code::Client(code) => code,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn locked_absent_hanging_and_broken_are_told_apart() {
+        let locked = || Err(keyring::Error::NoStorageAccess("locked".into()));
+        assert_eq!(code_of(locked).await, ClientCode::KeyringLocked);
+        let absent = || Err(keyring::Error::NoDefaultStore);
+        assert_eq!(code_of(absent).await, ClientCode::KeyringMissing);
+        let hanging = || {
+            std::thread::sleep(Duration::from_secs(60));
+            Ok(())
+        };
+        assert_eq!(code_of(hanging).await, ClientCode::KeyringTimeout);
+        let broken = || Err(keyring::Error::BadStoreFormat("odd".to_owned()));
+        assert_eq!(code_of(broken).await, ClientCode::KeyringFailed);
+        let panics = || panic!("in the keyring");
+        assert_eq!(code_of(panics).await, ClientCode::KeyringFailed);
+    }
+}

@@ -1,0 +1,145 @@
+//! What people chose, in `settings.toml`: read once, written whole and at once.
+
+use std::{io::Write as _, path::Path};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::{ClientCode, CommandError};
+
+/// The settings of one profile. What a file leaves out has its default; what it has beside is left out of account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// The gallery; none at the first start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerSettings>,
+    /// How uploads are done.
+    pub uploads: UploadSettings,
+    /// What is kept for speed.
+    pub cache: CacheSettings,
+}
+
+/// Which gallery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerSettings {
+    /// Its address.
+    pub url: Url,
+    /// Whether it is the gallery on this computer.
+    #[serde(default)]
+    pub local: bool,
+    /// Whether the keyring was given a token for it.
+    #[serde(default)]
+    pub signed_in: bool,
+}
+
+/// How uploads are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UploadSettings {
+    /// How many are worked at at the same time; from 1 to 64.
+    pub jobs: usize,
+}
+
+impl Default for UploadSettings {
+    fn default() -> Self {
+        Self { jobs: 4 }
+    }
+}
+
+/// What is kept for speed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CacheSettings {
+    /// Thumbnails take at most so much of the disk, in bytes.
+    pub max_bytes: u64,
+}
+
+impl Default for CacheSettings {
+    /// 512 MiB: some twenty thousand thumbnails of the grid's size.
+    fn default() -> Self {
+        Self {
+            max_bytes: 512 * 1024 * 1024,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the file; defaults where there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read or understood. It is not replaced then: a person wrote something in it.
+    pub fn load(path: &Path) -> Result<Self, CommandError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) => return Err(failed(path, "cannot be read", &error)),
+        };
+        toml::from_str(&text)
+            .map_err(|error| failed(path, "is not understood; correct it or delete it", &error))
+    }
+
+    /// Replaces the file, whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), CommandError> {
+        let text = toml::to_string_pretty(self)
+            .map_err(|error| failed(path, "cannot be written", &error))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let write = || {
+            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            file.write_all(text.as_bytes())?;
+            file.as_file().sync_all()?;
+            file.persist(path)?;
+            std::io::Result::Ok(())
+        };
+        write().map_err(|error| failed(path, "cannot be written", &error))
+    }
+}
+
+fn failed(path: &Path, what: &str, error: &dyn std::error::Error) -> CommandError {
+    let message = format!("the settings {} {what} ({error})", path.display());
+    CommandError::new(ClientCode::SettingsFailed, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_back_and_gaps_have_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        assert_eq!(Settings::load(&path).unwrap(), Settings::default());
+
+        let mut settings = Settings::default();
+        settings.server = Some(ServerSettings {
+            url: Url::parse("https://gallery.example/").unwrap(),
+            local: false,
+            signed_in: true,
+        });
+        settings.save(&path).unwrap();
+        assert_eq!(Settings::load(&path).unwrap(), settings);
+
+        std::fs::write(&path, "[uploads]\njobs = 9\n").unwrap();
+        let read = Settings::load(&path).unwrap();
+        assert_eq!(
+            (read.uploads.jobs, read.cache),
+            (9, CacheSettings::default())
+        );
+    }
+
+    #[test]
+    fn settings_that_are_not_understood_are_said_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        std::fs::write(&path, "uploads = 3").unwrap();
+        let error = Settings::load(&path).unwrap_err();
+        assert_eq!(error.code, ClientCode::SettingsFailed.into());
+        assert!(error.message.contains("settings.toml"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "uploads = 3");
+    }
+}
