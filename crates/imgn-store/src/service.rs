@@ -11,9 +11,9 @@ use futures_util::future::BoxFuture;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, ORIGIN, RANGE, VARY,
 };
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use s3s::service::S3Service;
@@ -68,7 +68,8 @@ impl StoreService {
         let awaits_continue = request.headers().contains_key(EXPECT);
         let method = request.method().clone();
 
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        forget_invalid_range(&mut parts.headers);
         let (body, leftover) = Lent::new(body);
         let body = Body::http_body_unsync(body);
         let mut response = match gate::check(&parts, self.max_presigned_ttl) {
@@ -149,6 +150,17 @@ fn preflight<B>(request: &Request<B>) -> Option<Response<Body>> {
         HeaderValue::from_static("access-control-request-headers"),
     );
     Some(response)
+}
+
+/// A range that cannot be understood is as good as none (RFC 9110, section 14.2); the protocol crate would refuse it.
+fn forget_invalid_range(headers: &mut HeaderMap) {
+    let invalid = headers.get(RANGE).is_some_and(|range| {
+        let range = range.to_str().unwrap_or_default();
+        s3s::dto::Range::parse(range).is_err()
+    });
+    if invalid {
+        headers.remove(RANGE);
+    }
 }
 
 fn render(refusal: S3Error) -> Response<Body> {

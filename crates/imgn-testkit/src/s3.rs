@@ -6,6 +6,8 @@
 //!
 //! Invariant: a case that an engine is known to fail says so beside its name, with the reason, and still runs.
 
+mod bodies;
+mod completion;
 mod listing;
 mod multipart;
 mod objects;
@@ -212,9 +214,11 @@ pub(crate) fn success(answer: &raw::Answer) -> Result<()> {
 pub fn cases() -> Vec<Case> {
     [
         objects::CASES,
+        bodies::CASES,
         refusals::CASES,
         listing::CASES,
         multipart::CASES,
+        completion::CASES,
     ]
     .concat()
 }
