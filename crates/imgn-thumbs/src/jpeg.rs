@@ -29,11 +29,8 @@ const MAX_STRAY_BYTES: usize = 1024;
 /// The header of a JPEG file.
 #[derive(Debug)]
 struct Frame<'a> {
-    width: u16,
-    height: u16,
+    shape: Shape,
     coding: Coding,
-    /// Sampling factors of each component.
-    sampling: Vec<(u8, u8)>,
     exif: Option<&'a [u8]>,
     /// Where the first scan begins: at its marker.
     first_scan: usize,
@@ -48,6 +45,15 @@ struct Frame<'a> {
     corrections: Vec<(usize, u8)>,
 }
 
+/// What a frame header says of the picture's size.
+#[derive(Debug)]
+struct Shape {
+    width: u16,
+    height: u16,
+    /// Sampling factors of each component, across and down.
+    sampling: Vec<(u8, u8)>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Coding {
     progressive: bool,
@@ -57,7 +63,7 @@ struct Coding {
 /// Reads the header.
 pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
     let frame = Frame::read(bytes)?;
-    let (width, height) = (u32::from(frame.width), u32::from(frame.height));
+    let (width, height) = (u32::from(frame.shape.width), u32::from(frame.shape.height));
     let scans = if frame.in_several_scans {
         count_scans(bytes, frame.first_scan)
     } else {
@@ -89,7 +95,12 @@ pub(crate) fn decode(
     let mut decoder = Decompressor::new().map_err(fault)?;
     decoder.set_scan_limit(limits.max_scans).map_err(fault)?;
     let header = decoder.read_header(&bytes).map_err(corrupt)?;
-    if (header.width, header.height) != (usize::from(frame.width), usize::from(frame.height)) {
+    if (header.width, header.height)
+        != (
+            usize::from(frame.shape.width),
+            usize::from(frame.shape.height),
+        )
+    {
         return Err(damaged("its header can be read in two ways"));
     }
     decoder.set_scaling_factor(scale).map_err(fault)?;
@@ -131,7 +142,7 @@ pub(crate) fn decode(
 
 impl<'a> Frame<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, PictureError> {
-        let mut found: Option<(Coding, u16, u16, Vec<(u8, u8)>)> = None;
+        let mut found: Option<(Coding, Shape)> = None;
         let mut exif = None;
         let mut stray = false;
         let mut segments = Vec::new();
@@ -183,8 +194,7 @@ impl<'a> Frame<'a> {
                         progressive: matches!(marker, 0xc2 | 0xca),
                         arithmetic: marker >= 0xc9,
                     };
-                    let (width, height, sampling) = read_frame_header(payload)?;
-                    found = Some((coding, width, height, sampling));
+                    found = Some((coding, Shape::read(payload)?));
                 }
                 0xc3 | 0xcb => return Err(unsupported("lossless JPEG")),
                 0xc5..=0xc7 | 0xcd..=0xcf => return Err(unsupported("hierarchical JPEG")),
@@ -199,11 +209,11 @@ impl<'a> Frame<'a> {
                 {
                     let inks = found
                         .as_ref()
-                        .is_some_and(|(.., sampling)| sampling.len() == 4);
+                        .is_some_and(|(_, shape)| shape.sampling.len() == 4);
                     corrections.push((body + 2 + 11, if inks { 2 } else { 1 }));
                 }
                 0xda => {
-                    let (coding, width, height, sampling) =
+                    let (coding, shape) =
                         found.ok_or_else(|| damaged("its data come before its frame header"))?;
                     let components = usize::from(*payload.first().unwrap_or(&0));
                     let parameters = 1 + components * 2;
@@ -219,11 +229,9 @@ impl<'a> Frame<'a> {
                     }
                     segments.pop();
                     return Ok(Self {
-                        width,
-                        height,
                         coding,
-                        in_several_scans: coding.progressive || components < sampling.len(),
-                        sampling,
+                        in_several_scans: coding.progressive || components < shape.sampling.len(),
+                        shape,
                         exif,
                         first_scan: marker_at - 1,
                         data: end,
@@ -239,11 +247,24 @@ impl<'a> Frame<'a> {
 
     /// Blocks of 8 x 8 samples, in all components, with those that fill up the edges.
     fn blocks(&self) -> u64 {
-        let widest = self.sampling.iter().map(|&(h, _)| h).max().unwrap_or(1);
-        let tallest = self.sampling.iter().map(|&(_, v)| v).max().unwrap_or(1);
-        let units = u64::from(self.width).div_ceil(8 * u64::from(widest))
-            * u64::from(self.height).div_ceil(8 * u64::from(tallest));
-        self.sampling
+        let widest = self
+            .shape
+            .sampling
+            .iter()
+            .map(|&(h, _)| h)
+            .max()
+            .unwrap_or(1);
+        let tallest = self
+            .shape
+            .sampling
+            .iter()
+            .map(|&(_, v)| v)
+            .max()
+            .unwrap_or(1);
+        let units = u64::from(self.shape.width).div_ceil(8 * u64::from(widest))
+            * u64::from(self.shape.height).div_ceil(8 * u64::from(tallest));
+        self.shape
+            .sampling
             .iter()
             .map(|&(h, v)| units * u64::from(h) * u64::from(v))
             .sum()
@@ -251,9 +272,9 @@ impl<'a> Frame<'a> {
 
     fn cost(&self, file_bytes: usize) -> u64 {
         let scale = self.scale(COST_EDGE);
-        let pixels = scale.scale(usize::from(self.width)) as u64
-            * scale.scale(usize::from(self.height)) as u64;
-        let output = pixels * if self.sampling.len() == 4 { 4 } else { 3 };
+        let pixels = scale.scale(usize::from(self.shape.width)) as u64
+            * scale.scale(usize::from(self.shape.height)) as u64;
+        let output = pixels * if self.shape.sampling.len() == 4 { 4 } else { 3 };
         // 64 coefficients of 2 bytes.
         let coefficients = if self.in_several_scans {
             self.blocks() * 128
@@ -265,12 +286,12 @@ impl<'a> Frame<'a> {
         } else {
             0
         };
-        FIXED_COST + COST_PER_COLUMN * u64::from(self.width) + output + coefficients + copy
+        FIXED_COST + COST_PER_COLUMN * u64::from(self.shape.width) + output + coefficients + copy
     }
 
     /// The smallest of libjpeg-turbo's scales, eighths, that serves renditions of `long_edge`.
     fn scale(&self, long_edge: u32) -> ScalingFactor {
-        let longest = u64::from(self.width.max(self.height)).max(1);
+        let longest = u64::from(self.shape.width.max(self.shape.height)).max(1);
         let eighths = (u64::from(wanted_edge(long_edge)) * 8)
             .div_ceil(longest)
             .clamp(1, 8);
@@ -328,34 +349,40 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Width, height and sampling factors from the payload of a frame header.
-fn read_frame_header(payload: &[u8]) -> Result<(u16, u16, Vec<(u8, u8)>), PictureError> {
-    let malformed = || damaged("its frame header is malformed");
-    let &[precision, _, _, _, _, components, ref rest @ ..] = payload else {
-        return Err(malformed());
-    };
-    if precision != 8 {
-        return Err(unsupported("JPEG with other than 8 bits a sample"));
+impl Shape {
+    /// From the payload of a frame header.
+    fn read(payload: &[u8]) -> Result<Self, PictureError> {
+        let malformed = || damaged("its frame header is malformed");
+        let &[precision, _, _, _, _, components, ref rest @ ..] = payload else {
+            return Err(malformed());
+        };
+        if precision != 8 {
+            return Err(unsupported("JPEG with other than 8 bits a sample"));
+        }
+        if !matches!(components, 1 | 3 | 4) {
+            return Err(unsupported("JPEG with other than 1, 3 or 4 components"));
+        }
+        if rest.len() != usize::from(components) * 3 {
+            return Err(malformed());
+        }
+        let sampling: Vec<(u8, u8)> = rest
+            .chunks_exact(3)
+            .map(|component| (component[1] >> 4, component[1] & 15))
+            .collect();
+        if sampling
+            .iter()
+            .any(|&(h, v)| !(1..=4).contains(&h) || !(1..=4).contains(&v))
+        {
+            return Err(malformed());
+        }
+        let height = be16(payload, 1).ok_or_else(malformed)?;
+        let width = be16(payload, 3).ok_or_else(malformed)?;
+        Ok(Self {
+            width,
+            height,
+            sampling,
+        })
     }
-    if !matches!(components, 1 | 3 | 4) {
-        return Err(unsupported("JPEG with other than 1, 3 or 4 components"));
-    }
-    if rest.len() != usize::from(components) * 3 {
-        return Err(malformed());
-    }
-    let sampling: Vec<(u8, u8)> = rest
-        .chunks_exact(3)
-        .map(|component| (component[1] >> 4, component[1] & 15))
-        .collect();
-    if sampling
-        .iter()
-        .any(|&(h, v)| !(1..=4).contains(&h) || !(1..=4).contains(&v))
-    {
-        return Err(malformed());
-    }
-    let height = be16(payload, 1).ok_or_else(malformed)?;
-    let width = be16(payload, 3).ok_or_else(malformed)?;
-    Ok((width, height, sampling))
 }
 
 /// Scans from the one at `at` to the end of the picture, or of the file.

@@ -11,7 +11,7 @@ pub struct Limits {
     pub max_pixels: u64,
     /// Bytes of memory that decoding may need beside the file itself ([`decode_cost`](crate::decode_cost)). It is the
     /// tighter limit for what must be held whole: progressive JPEG (2 bytes a coefficient) and WebP. The default is
-    /// 208 MiB: 65 MP of progressive JPEG with 4:2:0 chroma, 40 MP of lossy and 24 MP of lossless WebP, any baseline
+    /// 216 MiB: 65 MP of progressive JPEG with 4:2:0 chroma, 40 MP of lossy and 24 MP of lossless WebP, any baseline
     /// JPEG or PNG within `max_pixels` that is not a strip; and a server with one such picture at work stays under
     /// 300 MiB.
     pub max_decoded_bytes: u64,
@@ -31,7 +31,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_pixels: 100_000_000,
-            max_decoded_bytes: 208 << 20,
+            max_decoded_bytes: 216 << 20,
             max_duration: Duration::from_secs(20),
             max_frames: 2_000,
             max_total_pixels: 2_000_000_000,

@@ -201,7 +201,7 @@ impl Passes {
 fn to_rgb(color: ColorType, row: &[u8], rgb: &mut Vec<u8>) {
     match color {
         ColorType::Grayscale | ColorType::Indexed => {
-            rgb.extend(row.iter().flat_map(|&grey| [grey; 3]))
+            rgb.extend(row.iter().flat_map(|&grey| [grey; 3]));
         }
         ColorType::GrayscaleAlpha => {
             rgb.extend(

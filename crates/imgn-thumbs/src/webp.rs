@@ -174,7 +174,7 @@ fn extended(chunks: Chunks<'_>) -> Result<(Frames, Option<&[u8]>), PictureError>
         match chunk? {
             (b"ALPH", _) => has_alpha = true,
             (kind @ (b"VP8 " | b"VP8L"), data) if still.is_none() => {
-                still = Some(frame(kind, data, has_alpha)?)
+                still = Some(frame(kind, data, has_alpha)?);
             }
             (b"ANMF", data) => {
                 let frame = animation_frame(data)?;
