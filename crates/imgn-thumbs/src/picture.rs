@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use fast_image_resize::images::Image as Pixels;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer, pixels::U8x3};
 use image::{DynamicImage, RgbImage};
 use jiff::Timestamp;
 
@@ -66,7 +66,7 @@ pub fn verify(bytes: &[u8], limits: &Limits, renditions: &[u32]) -> Result<Pictu
     let long_edge = renditions.iter().copied().fold(THUMBHASH_EDGE, u32::max);
     let raster = decode(header.format, bytes, limits, long_edge, &deadline)?;
     deadline.check()?;
-    let mut renderer = Renderer::new(raster, &header)?;
+    let mut renderer = Renderer::new(raster, &header);
     let thumbhash = renderer.thumbhash()?;
     let renditions = renditions
         .iter()
@@ -103,8 +103,7 @@ fn decode(
 
 /// Makes small upright pictures from a decoded one.
 struct Renderer {
-    source: Pixels<'static>,
-    span: (f64, f64),
+    source: Raster,
     /// Edges of the picture itself, as stored.
     width: u32,
     height: u32,
@@ -113,25 +112,18 @@ struct Renderer {
 }
 
 impl Renderer {
-    fn new(raster: Raster, header: &Header) -> Result<Self, PictureError> {
+    fn new(source: Raster, header: &Header) -> Self {
         let (mut width, mut height) = (header.width, header.height);
         if header.orientation_swaps_edges() {
             (width, height) = (height, width);
         }
-        Ok(Self {
-            source: Pixels::from_vec_u8(
-                raster.width,
-                raster.height,
-                raster.pixels,
-                PixelType::U8x3,
-            )
-            .map_err(fault)?,
-            span: raster.span,
+        Self {
+            source,
             width,
             height,
             orientation: header.orientation,
             resizer: Resizer::new(),
-        })
+        }
     }
 
     fn rendition(&mut self, long_edge: u32) -> Result<Rendition, PictureError> {
@@ -158,14 +150,21 @@ impl Renderer {
 
     fn upright(&mut self, long_edge: u32) -> Result<RgbImage, PictureError> {
         let (width, height) = fit(self.width, self.height, long_edge);
-        let mut target = Pixels::new(width, height, PixelType::U8x3);
+        let Raster { pixels, span, .. } = &self.source;
+        // One pixel type is named, so that the library's code for all others is not compiled into this crate.
+        let source =
+            TypedImageRef::<U8x3>::from_buffer(self.source.width, self.source.height, pixels)
+                .map_err(fault)?;
+        let mut scaled = vec![0; width as usize * height as usize * 3];
+        let mut target =
+            TypedImage::<U8x3>::from_buffer(width, height, &mut scaled).map_err(fault)?;
         let options = ResizeOptions::new()
-            .crop(0.0, 0.0, self.span.0, self.span.1)
+            .crop(0.0, 0.0, span.0, span.1)
             .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
         self.resizer
-            .resize(&self.source, &mut target, &options)
+            .resize_typed(&source, &mut target, &options)
             .map_err(fault)?;
-        let picture = RgbImage::from_raw(width, height, target.into_vec())
+        let picture = RgbImage::from_raw(width, height, scaled)
             .ok_or_else(|| fault("a resampled picture has the wrong size"))?;
         let mut picture = DynamicImage::ImageRgb8(picture);
         picture.apply_orientation(self.orientation);
