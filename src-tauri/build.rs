@@ -13,6 +13,7 @@ use tauri_build::{AppManifest, Attributes};
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=src-tauri/capabilities");
     println!("cargo:rerun-if-changed=src-tauri/permissions");
+    println!("cargo:rerun-if-changed=ui/dist");
     let permissions = AppManifest::new().permissions_path_pattern("./src-tauri/permissions/*.toml");
     tauri_build::try_build(
         Attributes::new()

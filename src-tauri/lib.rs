@@ -1,1 +1,85 @@
-//! Being written.
+//! imgn's desktop window: the only Rust that names Tauri.
+//!
+//! It is thin. What the app does is in `imgn-core`, and the gallery on this computer is `imgn-server`, started in this
+//! process; here are the window, its commands and events, dropped files, and pictures for the web view.
+//!
+//! Invariant: the web view names pictures and uploads by id and never a path of this computer. Files come in by the
+//! system's own dialog, by a drop on the window or by the command line, and are taken here.
+
+mod commands;
+mod gallery;
+mod ipc;
+mod launch;
+mod quit;
+mod shell;
+mod thumb_scheme;
+mod view;
+
+use std::{io::IsTerminal as _, process::ExitCode};
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+use imgn_core::{App, Home};
+use tauri::Manager as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::{gallery::LocalGallery, launch::Arguments, quit::Quit, shell::Shell};
+
+/// The program: runs until the window is closed.
+#[expect(
+    clippy::print_stderr,
+    reason = "without a window there is no other place to say why"
+)]
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("IMGN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("imgn-desktop: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let home = Home::locate(arguments.home.clone())?;
+    let gallery = LocalGallery::new(home.path().join("gallery"));
+    // Commands may arrive as soon as there is a window, so the profile is open before there is one.
+    let core = tauri::async_runtime::block_on(App::open(home, arguments.options()))
+        .context("cannot open the profile")?;
+    let pictures = core.clone();
+    let ipc = ipc::builder();
+    let invoke_handler = ipc.invoke_handler();
+
+    tauri::Builder::default()
+        .plugin(tauri_plugin_clipboard_manager::init())
+        .plugin(tauri_plugin_dialog::init())
+        .manage(Shell::new(core, gallery))
+        .register_asynchronous_uri_scheme_protocol("thumb", move |_, request, responder| {
+            thumb_scheme::answer(pictures.clone(), request, responder);
+        })
+        .invoke_handler(invoke_handler)
+        .on_window_event(shell::on_window_event)
+        .setup(move |app| {
+            ipc.mount_events(app);
+            shell::start(app.handle(), arguments);
+            quit::on_signal(app.handle());
+            Ok(())
+        })
+        .build(tauri::generate_context!())
+        .context("cannot open a window")?
+        .run({
+            let quit = Quit::default();
+            move |app, event| {
+                quit.on_run_event(app, &event, || app.state::<Shell>().inner().clone())
+            }
+        });
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! What the web view may ask for: each command is one request to the app without a window.
+//!
+//! Invariant: the list here, the one in `ipc.rs` and the one in `permissions/window.toml` are the same; a test says so.
+
+use imgn_core::{
+    AppState, ClientCode, CommandError, ImageQuery, UploadView, ViewError,
+    protocol::{ImageId, ImagePage, Token, UploadId},
+};
+use tauri::{AppHandle, State, WebviewWindow};
+use tauri_plugin_clipboard_manager::ClipboardExt as _;
+use tauri_plugin_dialog::DialogExt as _;
+use tokio::sync::oneshot;
+
+use crate::shell::{PICTURE_EXTENSIONS, Shell};
+
+type Answer<T> = Result<T, ViewError>;
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn app_state(shell: State<'_, Shell>) -> Answer<AppState> {
+    Ok(shell.core.state().await)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn start_local_gallery(shell: State<'_, Shell>) -> Answer<AppState> {
+    shell.start_local_gallery().await
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn connect(
+    shell: State<'_, Shell>,
+    server: String,
+    token: Option<String>,
+) -> Answer<AppState> {
+    let token = token.map(|token| Token::new(token.trim()));
+    Ok(shell.core.connect(&server, token).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn disconnect(shell: State<'_, Shell>) -> Answer<AppState> {
+    Ok(shell.core.disconnect().await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn pick_files(
+    window: WebviewWindow,
+    shell: State<'_, Shell>,
+) -> Answer<Vec<UploadView>> {
+    let (send, chosen) = oneshot::channel();
+    let dialog = window.dialog().file().set_parent(&window);
+    dialog
+        .add_filter("Pictures", &PICTURE_EXTENSIONS)
+        .pick_files(|files| drop(send.send(files)));
+    let files = chosen.await.ok().flatten().unwrap_or_default();
+    shell
+        .enqueue(
+            files
+                .into_iter()
+                .filter_map(|file| file.into_path().ok())
+                .collect(),
+        )
+        .await
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn uploads(shell: State<'_, Shell>) -> Answer<Vec<UploadView>> {
+    Ok(shell.core.uploads().await)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn cancel_upload(shell: State<'_, Shell>, id: UploadId) -> Answer<()> {
+    Ok(shell.core.cancel(id).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn retry_upload(shell: State<'_, Shell>, id: UploadId) -> Answer<()> {
+    Ok(shell.core.retry(id).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn clear_finished_uploads(shell: State<'_, Shell>) -> Answer<()> {
+    Ok(shell.core.clear_finished().await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn images(shell: State<'_, Shell>, query: ImageQuery) -> Answer<ImagePage> {
+    Ok(shell.core.images(query).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn delete_image(shell: State<'_, Shell>, id: ImageId) -> Answer<()> {
+    Ok(shell.core.delete(id).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn copy_link(app: AppHandle, text: String) -> Answer<()> {
+    app.clipboard().write_text(text).map_err(|error| {
+        let message = format!("The link could not be copied: {error}. Try again.");
+        CommandError::new(ClientCode::ClipboardFailed, message).into()
+    })
+}

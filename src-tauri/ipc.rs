@@ -1,0 +1,87 @@
+//! The commands and events together, and the TypeScript that is made from them.
+
+use tauri::Wry;
+use tauri_specta::{Builder, ErrorHandlingMode, collect_commands, collect_events};
+
+use crate::{commands, view};
+
+/// Every command and event. A command that fails rejects its promise with a `ViewError`.
+pub(crate) fn builder() -> Builder<Wry> {
+    Builder::new()
+        .error_handling(ErrorHandlingMode::Throw)
+        // A type has the same shape in both directions: nothing is renamed or left out in one of them.
+        .disable_serde_phases()
+        // Sizes in bytes are exact in a JavaScript number up to 8 PiB.
+        .dangerously_cast_bigints_to_number()
+        .commands(collect_commands![
+            commands::app_state,
+            commands::start_local_gallery,
+            commands::connect,
+            commands::disconnect,
+            commands::pick_files,
+            commands::uploads,
+            commands::cancel_upload,
+            commands::retry_upload,
+            commands::clear_finished_uploads,
+            commands::images,
+            commands::delete_image,
+            commands::copy_link,
+        ])
+        .events(collect_events![
+            view::StateChanged,
+            view::UploadsChanged,
+            view::GalleryChanged,
+            view::FileDrag,
+        ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use specta_typescript::Typescript;
+
+    use super::*;
+
+    const PERMISSIONS: &str = include_str!("permissions/window.toml");
+
+    fn generated() -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bindings.ts");
+        builder().export(Typescript::default(), &file).unwrap();
+        fs::read_to_string(file).unwrap()
+    }
+
+    /// Compares; `cargo xtask bindings` sets the variable that lets it write.
+    #[test]
+    fn bindings_are_as_generated() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("ui/src/ipc/bindings.ts");
+        let generated = generated();
+        if std::env::var_os("IMGN_WRITE_BINDINGS").is_some() {
+            fs::write(&file, &generated).unwrap();
+        }
+        let committed = fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            committed == generated,
+            "ui/src/ipc/bindings.ts is stale; run `cargo xtask bindings`"
+        );
+    }
+
+    #[test]
+    fn the_window_is_allowed_every_command_and_no_other() {
+        let mut allowed: Vec<&str> = PERMISSIONS
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\","))
+            .collect();
+        let generated = generated();
+        let mut invoked: Vec<&str> = generated
+            .split("=> __TAURI_INVOKE<")
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once(">(\"")?.1.split_once('"')?.0))
+            .collect();
+        allowed.sort_unstable();
+        invoked.sort_unstable();
+        assert!(!invoked.is_empty());
+        assert_eq!(allowed, invoked);
+    }
+}

@@ -1,0 +1,75 @@
+//! The end of the program: it stops what runs, keeps everything, and takes at most three seconds.
+//!
+//! Invariant: however the end was asked for (last window closed, signal), it goes the same way once.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use tauri::{AppHandle, RunEvent};
+
+use crate::shell::Shell;
+
+/// How long the end may take. What has not stopped by then is repaired by the next start, as after a crash.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// Whether the end has begun.
+#[derive(Default)]
+pub(crate) struct Quit {
+    begun: AtomicBool,
+}
+
+impl Quit {
+    /// Holds the first request to exit until everything has stopped.
+    pub(crate) fn on_run_event(
+        &self,
+        app: &AppHandle,
+        event: &RunEvent,
+        shell: impl FnOnce() -> Shell,
+    ) {
+        let RunEvent::ExitRequested { api, .. } = event else {
+            return;
+        };
+        if self.begun.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        api.prevent_exit();
+        let (app, shell) = (app.clone(), shell());
+        tauri::async_runtime::spawn(async move {
+            if tokio::time::timeout(LIMIT, shell.stop()).await.is_err() {
+                tracing::warn!("not everything stopped in time");
+            }
+            app.exit(0);
+        });
+    }
+}
+
+/// Lets the signals by which a session or a terminal ends its programs ask for the end.
+pub(crate) fn on_signal(app: &AppHandle) {
+    let app = app.clone();
+    tauri::async_runtime::spawn(async move {
+        match end_signal().await {
+            Ok(()) => app.exit(0),
+            Err(error) => tracing::warn!(%error, "signals end the program at once"),
+        }
+    });
+}
+
+#[cfg(unix)]
+async fn end_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn end_signal() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}

@@ -1,0 +1,212 @@
+//! What the window is made of beside its commands: the start, dropped files, and events on their way to the web view.
+//!
+//! Invariant: nothing here blocks the thread of the window.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use imgn_core::{
+    App, AppState, ClientCode, CommandError, Event, ImageQuery, UploadView, ViewError,
+};
+use tauri::{AppHandle, DragDropEvent, Manager as _, Window, WindowEvent};
+use tauri_plugin_dialog::{DialogExt as _, MessageDialogKind};
+use tauri_specta::Event as _;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::{
+    gallery::LocalGallery,
+    launch::Arguments,
+    view::{DragPhase, FileDrag, GalleryChanged, StateChanged, UploadsChanged},
+};
+
+/// Files that the dialog and an imported folder offer. What a file truly is, the server finds in its bytes.
+pub(crate) const PICTURE_EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "gif", "webp"];
+
+/// The app without a window, and the gallery that it can start. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Shell {
+    /// What every command is about.
+    pub(crate) core: App,
+    gallery: LocalGallery,
+}
+
+impl Shell {
+    /// Puts them together; starts nothing.
+    pub(crate) fn new(core: App, gallery: LocalGallery) -> Self {
+        Self { core, gallery }
+    }
+
+    /// Starts the gallery on this computer and connects to it.
+    pub(crate) async fn start_local_gallery(&self) -> Result<AppState, ViewError> {
+        let (url, token) = self.gallery.start().await.map_err(|error| {
+            tracing::error!(%error, "the gallery on this computer did not start");
+            let message = format!("The gallery on this computer cannot be started: {error}.");
+            CommandError::new(ClientCode::GalleryFailed, message)
+        })?;
+        Ok(self.core.connect_local(&url, token).await?)
+    }
+
+    /// Uploads what was dropped or chosen.
+    pub(crate) async fn enqueue(&self, paths: Vec<PathBuf>) -> Result<Vec<UploadView>, ViewError> {
+        Ok(self.core.enqueue(paths).await?)
+    }
+
+    /// Stops uploads, then the gallery; keeps everything. The caller bounds the time.
+    pub(crate) async fn stop(&self) {
+        self.core.quit().await;
+        self.gallery.stop().await;
+    }
+
+    /// Connects to the gallery that was asked for or last used, and uploads what came with the command line.
+    async fn begin(&self, arguments: Arguments) -> Result<(), ViewError> {
+        if arguments.local_gallery || self.core.wants_local().await {
+            self.start_local_gallery().await?;
+        }
+        let mut files = arguments.files;
+        if let Some(folder) = arguments.import
+            && self.is_empty().await?
+        {
+            files.extend(pictures_in(&folder).await.map_err(|error| {
+                let message = format!("The folder {} cannot be read: {error}.", folder.display());
+                CommandError::new(ClientCode::DiskFailed, message)
+            })?);
+        }
+        if !files.is_empty() {
+            self.enqueue(files).await?;
+        }
+        Ok(())
+    }
+
+    async fn is_empty(&self) -> Result<bool, CommandError> {
+        let first = ImageQuery {
+            limit: 1,
+            ..ImageQuery::default()
+        };
+        Ok(self.core.images(first).await?.images.is_empty())
+    }
+}
+
+/// Begins to forward events, and connects.
+pub(crate) fn start(app: &AppHandle, arguments: Arguments) {
+    let shell = app.state::<Shell>().inner().clone();
+    tauri::async_runtime::spawn(forward_events(app.clone(), shell.core.clone()));
+    let app = app.clone();
+    tauri::async_runtime::spawn(async move {
+        if let Err(error) = shell.begin(arguments).await {
+            tell(&app, &error);
+        }
+    });
+}
+
+/// Takes dropped files, and tells the web view what hovers over it.
+pub(crate) fn on_window_event(window: &Window, event: &WindowEvent) {
+    let WindowEvent::DragDrop(event) = event else {
+        return;
+    };
+    let app = window.app_handle();
+    match event {
+        DragDropEvent::Enter { paths, .. } => tell_drag(app, DragPhase::Enter, paths.len()),
+        DragDropEvent::Leave => tell_drag(app, DragPhase::Leave, 0),
+        DragDropEvent::Drop { paths, .. } => {
+            tell_drag(app, DragPhase::Drop, paths.len());
+            take(app, paths.clone());
+        }
+        _ => {}
+    }
+}
+
+fn take(app: &AppHandle, paths: Vec<PathBuf>) {
+    let shell = app.state::<Shell>().inner().clone();
+    let app = app.clone();
+    tauri::async_runtime::spawn(async move {
+        if let Err(error) = shell.enqueue(paths).await {
+            tell(&app, &error);
+        }
+    });
+}
+
+fn tell_drag(app: &AppHandle, phase: DragPhase, count: usize) {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    sent(FileDrag { phase, count }.emit(app));
+}
+
+async fn forward_events(app: AppHandle, core: App) {
+    let mut events = core.events();
+    loop {
+        match events.recv().await {
+            Ok(event) => forward(&app, event),
+            // The web view missed some; what it shows is made whole again.
+            Err(RecvError::Lagged(_)) => {
+                forward(&app, Event::StateChanged(core.state().await));
+                forward(&app, Event::UploadsChanged(core.uploads().await));
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn forward(app: &AppHandle, event: Event) {
+    sent(match event {
+        Event::StateChanged(state) => StateChanged(state).emit(app),
+        Event::UploadsChanged(uploads) => UploadsChanged(uploads).emit(app),
+        Event::GalleryChanged(change) => GalleryChanged(change).emit(app),
+    });
+}
+
+fn sent(result: tauri::Result<()>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "an event did not reach the window");
+    }
+}
+
+/// Says what nobody is waiting for the answer of, in the system's own dialog.
+fn tell(app: &AppHandle, error: &ViewError) {
+    tracing::warn!(code = %error.code, message = error.message);
+    let dialog = app.dialog().message(&error.message);
+    dialog
+        .title("imgn")
+        .kind(MessageDialogKind::Error)
+        .show(|_| {});
+}
+
+async fn pictures_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut entries = tokio::fs::read_dir(folder).await?;
+    let mut pictures = Vec::new();
+    while let Some(entry) = entries.next_entry().await? {
+        let path = entry.path();
+        if is_picture(&path) {
+            pictures.push(path);
+        }
+    }
+    pictures.sort();
+    Ok(pictures)
+}
+
+fn is_picture(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|it| {
+        PICTURE_EXTENSIONS
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(it))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_folder_is_imported_in_order_and_without_what_is_no_picture() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.jpg", "a.PNG", "README.md", "noextension"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = pictures_in(folder.path()).await.unwrap();
+        assert_eq!(
+            found,
+            [folder.path().join("a.PNG"), folder.path().join("b.jpg")]
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! Pictures for the web view: `thumb://localhost/{image id}/{320|1280|original}`.
+//!
+//! It reads and never writes, and it answers from the app's cache and server, never from a path. Invariant: what does
+//! not parse as exactly these two parts is not found, and the thread that asks is not held up.
+
+use imgn_core::{
+    App, CommandError,
+    protocol::{ErrorCode, ImageId, THUMBNAIL_SIZES},
+};
+use tauri::{
+    UriSchemeResponder,
+    http::{
+        Method, Request, Response, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    },
+};
+
+/// What thumbnails are encoded as.
+const THUMBNAIL_TYPE: &str = "image/jpeg";
+
+/// A picture never changes; when it is deleted, the grid no longer asks for it.
+const FOREVER: &str = "private, max-age=31536000, immutable";
+
+/// Which picture in which size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Thumbnail(ImageId, u32),
+    Original(ImageId),
+}
+
+/// Answers a request of the web view, in its own time.
+pub(crate) fn answer(core: App, request: Request<Vec<u8>>, responder: UriSchemeResponder) {
+    let wanted = (request.method() == Method::GET)
+        .then(|| parse(request.uri().path()))
+        .flatten();
+    let Some(wanted) = wanted else {
+        responder.respond(failure(StatusCode::NOT_FOUND));
+        return;
+    };
+    tauri::async_runtime::spawn(async move {
+        responder.respond(match read(&core, wanted).await {
+            Ok((content_type, bytes)) => picture(&content_type, bytes),
+            Err(error) => {
+                tracing::debug!(?wanted, %error, "a picture cannot be shown");
+                failure(status(&error))
+            }
+        });
+    });
+}
+
+async fn read(core: &App, wanted: Wanted) -> Result<(String, Vec<u8>), CommandError> {
+    match wanted {
+        Wanted::Thumbnail(id, size) => Ok((THUMBNAIL_TYPE.to_owned(), core.thumb(id, size).await?)),
+        Wanted::Original(id) => core.original(id).await,
+    }
+}
+
+fn parse(path: &str) -> Option<Wanted> {
+    let (id, size) = path.strip_prefix('/')?.split_once('/')?;
+    // A UUID has one spelling here, so that a picture has one address in the web view's cache.
+    let parsed: ImageId = id.parse().ok()?;
+    if parsed.to_string() != id {
+        return None;
+    }
+    if size == "original" {
+        return Some(Wanted::Original(parsed));
+    }
+    let size = THUMBNAIL_SIZES
+        .into_iter()
+        .find(|known| known.to_string() == size)?;
+    Some(Wanted::Thumbnail(parsed, size))
+}
+
+fn status(error: &CommandError) -> StatusCode {
+    if error.code == ErrorCode::NotFound.into() {
+        StatusCode::NOT_FOUND
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
+fn picture(content_type: &str, bytes: Vec<u8>) -> Response<Vec<u8>> {
+    // The web view renders pictures only: a server that claims another type is not believed.
+    let Ok(content_type) = HeaderValue::from_str(content_type) else {
+        return failure(StatusCode::NOT_FOUND);
+    };
+    if !content_type.as_bytes().starts_with(b"image/") || content_type == "image/svg+xml" {
+        return failure(StatusCode::NOT_FOUND);
+    }
+    let mut response = Response::new(bytes);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(FOREVER));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("cross-origin"),
+    );
+    response
+}
+
+fn failure(status: StatusCode) -> Response<Vec<u8>> {
+    let mut response = Response::new(Vec::new());
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0192a5e8-7c1d-7def-8123-456789abcdef";
+
+    #[test]
+    fn a_picture_has_one_address() {
+        let id: ImageId = ID.parse().unwrap();
+        assert_eq!(
+            parse(&format!("/{ID}/320")),
+            Some(Wanted::Thumbnail(id, 320))
+        );
+        assert_eq!(
+            parse(&format!("/{ID}/1280")),
+            Some(Wanted::Thumbnail(id, 1280))
+        );
+        assert_eq!(
+            parse(&format!("/{ID}/original")),
+            Some(Wanted::Original(id))
+        );
+        for path in [
+            "",
+            "/",
+            "/etc/passwd",
+            &format!("/{ID}"),
+            &format!("/{ID}/"),
+            &format!("/{ID}/0320"),
+            &format!("/{ID}/640"),
+            &format!("/{ID}/320/"),
+            &format!("/{ID}/320/.."),
+            &format!("//{ID}/320"),
+            &format!("/{}/320", ID.to_uppercase()),
+            &format!("/{}/320", ID.replace('-', "")),
+            &format!("/%2e%2e/{ID}/320"),
+        ] {
+            assert_eq!(parse(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_pictures_are_rendered() {
+        assert_eq!(picture("image/png", vec![1]).status(), StatusCode::OK);
+        assert_eq!(
+            picture("image/png", vec![1]).headers()[X_CONTENT_TYPE_OPTIONS],
+            "nosniff"
+        );
+        for content_type in ["text/html", "image/svg+xml", "image/png\r\nx: y", ""] {
+            let response = picture(content_type, vec![1]);
+            assert_eq!(response.status(), StatusCode::NOT_FOUND, "{content_type:?}");
+            assert!(response.body().is_empty());
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Events as the web view hears them. Their payloads are `imgn-core`'s; only the drag over the window is the shell's own.
+
+use imgn_core::{AppState, GalleryChange, UploadView};
+use serde::{Deserialize, Serialize};
+use specta::Type;
+use tauri_specta::Event;
+
+/// The app's state is now this.
+#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
+#[tauri_specta(event_name = "state_changed")]
+pub(crate) struct StateChanged(pub(crate) AppState);
+
+/// These uploads changed.
+#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
+#[tauri_specta(event_name = "uploads_changed")]
+pub(crate) struct UploadsChanged(pub(crate) Vec<UploadView>);
+
+/// The gallery changed by something that this app did.
+#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
+#[tauri_specta(event_name = "gallery_changed")]
+pub(crate) struct GalleryChanged(pub(crate) GalleryChange);
+
+/// Files are dragged over the window. Their paths stay in Rust.
+#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
+#[tauri_specta(event_name = "file_drag")]
+pub(crate) struct FileDrag {
+    /// What happens to them.
+    pub(crate) phase: DragPhase,
+    /// How many there are; 0 when they leave.
+    pub(crate) count: u32,
+}
+
+/// What happens to dragged files. Movement within the window is not told: a drop counts anywhere in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DragPhase {
+    /// They came over the window.
+    Enter,
+    /// They went away.
+    Leave,
+    /// They were dropped, and are being uploaded.
+    Drop,
+}
