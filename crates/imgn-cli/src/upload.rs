@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::Result;
 use imgn_core::{
-    App, ClientCode, CommandError, Event, LinkFormat, UploadReport, UploadState, ViewError, link,
+    App, ClientCode, Code, CommandError, Event, LinkFormat, UploadCode, UploadReport, UploadState,
+    ViewError, link,
     protocol::{ImageId, Sha256, UploadId},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -110,8 +111,9 @@ pub(crate) async fn resume(app: &App, output: &Output, format: &LinkFormat) -> R
     for report in app.upload_reports().await {
         let id: UploadId = report.view.id.parse()?;
         match report.view.state {
-            // Something has changed perhaps: the token, the disk, the server.
-            UploadState::Failed => app.retry(id).await?,
+            UploadState::Failed if is_worth_another_try(report.view.error.as_ref()) => {
+                app.retry(id).await?;
+            }
             state if state.has_ended() => continue,
             _ => {}
         }
@@ -127,6 +129,17 @@ pub(crate) async fn resume(app: &App, output: &Output, format: &LinkFormat) -> R
     Follow::new(app, output, format, total)
         .run(pending, events)
         .await
+}
+
+/// The token, the server or the store may be another by now. What was wrong with the file itself, its owner knows.
+fn is_worth_another_try(error: Option<&ViewError>) -> bool {
+    use UploadCode::{FileEmpty, FileMissing, FileUnreadable, NotAFile};
+    !error.is_some_and(|error| {
+        matches!(
+            error.code,
+            Code::Upload(FileEmpty | FileMissing | FileUnreadable | NotAFile)
+        )
+    })
 }
 
 /// Prints a line for each upload as it ends, in order, until all have ended or there is no use in waiting.

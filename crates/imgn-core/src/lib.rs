@@ -21,6 +21,7 @@ pub use app::{App, Options};
 pub use error::{ClientCode, Code, CommandError};
 pub use home::{Home, HomeError};
 pub use imgn_protocol as protocol;
+pub use imgn_upload::UploadCode;
 pub use link::{InvalidFormat, LinkFormat, Template, link};
 pub use settings::{CacheSettings, ServerSettings, Settings, UploadSettings};
 pub use uploads::UploadReport;

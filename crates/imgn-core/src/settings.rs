@@ -115,12 +115,14 @@ mod tests {
         let path = folder.path().join("settings.toml");
         assert_eq!(Settings::load(&path).unwrap(), Settings::default());
 
-        let mut settings = Settings::default();
-        settings.server = Some(ServerSettings {
-            url: Url::parse("https://gallery.example/").unwrap(),
-            local: false,
-            signed_in: true,
-        });
+        let settings = Settings {
+            server: Some(ServerSettings {
+                url: Url::parse("https://gallery.example/").unwrap(),
+                local: false,
+                signed_in: true,
+            }),
+            ..Settings::default()
+        };
         settings.save(&path).unwrap();
         assert_eq!(Settings::load(&path).unwrap(), settings);
 

@@ -111,7 +111,7 @@ impl FakeRemote {
 
     async fn die(&self) {
         self.killed.notify_one();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn answer(world: &World, id: UploadId, sign: bool) -> Result<UploadAnswer, Failure> {
