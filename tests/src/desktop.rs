@@ -16,7 +16,7 @@ use self::{screen::Screen, window::Window};
 use crate::{
     api::Api,
     driver::{PATIENCE, element},
-    photographs,
+    photographs, upright,
 };
 
 /// Writes a file that can be dragged.
@@ -36,9 +36,13 @@ fn name_of(file: &std::path::Path) -> Result<&str> {
 async fn dropped_photographs_are_painted_upright_and_kept_byte_for_byte() -> Result<()> {
     let screen = Screen::start()?;
     let mut files = photographs::some(2)?;
-    for orientation in 1..=8 {
+    for orientation in pictures::ORIENTATIONS {
         let name = format!("orientation {orientation}.jpg");
-        files.push(file(&screen, &name, &pictures::oriented_jpeg(orientation))?);
+        files.push(file(
+            &screen,
+            &name,
+            &pictures::oriented_jpeg(480, 320, orientation),
+        )?);
     }
     let window = Window::open(screen, &[]).await?;
 
@@ -56,7 +60,7 @@ async fn dropped_photographs_are_painted_upright_and_kept_byte_for_byte() -> Res
         let name = name_of(file)?;
         let cell = window.painted(name).await?;
         if name.starts_with("orientation") {
-            pictures::assert_upright(&cell.picture);
+            upright::check_file(&cell.picture).with_context(|| name.to_owned())?;
         }
         let original = api
             .bytes(&format!("/v1/images/{}/content", cell.id))
@@ -75,8 +79,12 @@ async fn what_is_no_picture_is_refused_with_its_reason_and_the_rest_goes_up() ->
     let screen = Screen::start()?;
     let files = [
         file(&screen, "notes.png", b"no picture at all")?,
-        file(&screen, "cut.jpg", &pictures::truncated_jpeg())?,
-        file(&screen, "good.jpg", &pictures::photo(320, 200))?,
+        file(
+            &screen,
+            "cut.jpg",
+            &pictures::truncated(&pictures::jpeg(320, 240), 0.5),
+        )?,
+        file(&screen, "good.jpg", &pictures::jpeg(320, 200))?,
     ];
     let window = Window::open(screen, &["--local-gallery"]).await?;
     element(&window.page, "empty-gallery").await?;
@@ -120,7 +128,7 @@ async fn what_is_no_picture_is_refused_with_its_reason_and_the_rest_goes_up() ->
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_gallery_is_back_after_a_restart_without_asking() -> Result<()> {
     let screen = Screen::start()?;
-    let picture = file(&screen, "kept.jpg", &pictures::photo(400, 300))?;
+    let picture = file(&screen, "kept.jpg", &pictures::jpeg(400, 300))?;
     let window = Window::open(screen, &["--local-gallery"]).await?;
     element(&window.page, "empty-gallery").await?;
     window.drop_files(&[picture]).await?;

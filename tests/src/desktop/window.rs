@@ -230,9 +230,9 @@ impl Pointer<'_> {
             .map(drop)
     }
 
-    /// One small movement, back and forth over time.
+    /// One small movement, back and forth over time; more than the 8 pixels from which GTK takes it for a drag.
     fn nudge(&mut self) -> Result<()> {
-        self.x += if self.x % 2 == 0 { 7 } else { -7 };
+        self.x += if self.x % 2 == 0 { 15 } else { -15 };
         self.place()
     }
 
