@@ -1,1 +1,18 @@
-//! Being written.
+//! Black-box tests of the built programs: what a user, a foreign client or an attacker can see and do.
+//!
+//! Nothing here links imgn's own code but the testkit; the programs are started from where they were built
+//! (`cargo xtask test` builds them and says where).
+//!
+//! Invariant: each test has its own directory, ports and processes, so that all may run at once.
+
+#![cfg(test)]
+
+mod api;
+mod command_line;
+mod crash;
+mod desktop;
+mod driver;
+mod hostile;
+mod photographs;
+mod upright;
+mod web_page;

@@ -25,7 +25,10 @@ pub fn program(name: &str) -> Result<PathBuf> {
         // target/debug/deps/test-hash -> target/debug
         None => {
             let test = std::env::current_exe()?;
-            let directory = test.ancestors().nth(2).context("the test runs from a target directory")?;
+            let directory = test
+                .ancestors()
+                .nth(2)
+                .context("the test runs from a target directory")?;
             directory.to_owned()
         }
     };
@@ -73,7 +76,10 @@ impl Running {
             .spawn()
             .with_context(|| format!("{command:?}"))?;
         let stdout = child.stdout.take().context("a pipe was asked for")?;
-        let mut running = Self { child, log: log.to_owned() };
+        let mut running = Self {
+            child,
+            log: log.to_owned(),
+        };
         let (send, lines) = mpsc::channel();
         std::thread::spawn(move || {
             let mut stdout = BufReader::new(stdout);
@@ -113,7 +119,12 @@ impl Running {
     /// `SIGTERM`, and the exit code; fails if it does not end within `limit`.
     pub fn terminate(&mut self, limit: Duration) -> Result<Option<i32>> {
         let id = self.child.id().to_string();
-        ensure!(Command::new("kill").args(["-TERM", &id]).status()?.success());
+        ensure!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()?
+                .success()
+        );
         let start = Instant::now();
         while start.elapsed() < limit {
             if let Some(status) = self.child.try_wait()? {
@@ -121,7 +132,10 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        bail!("the process did not end within {limit:?} of SIGTERM:\n{}", self.log())
+        bail!(
+            "the process did not end within {limit:?} of SIGTERM:\n{}",
+            self.log()
+        )
     }
 
     /// The most resident memory it ever had, in bytes.
@@ -139,8 +153,12 @@ impl Drop for Running {
 /// A memory field of `/proc/{id}/status`, in bytes.
 pub fn status_field(id: u32, field: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")).context("a field in kB")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let kib = line
+        .and_then(|rest| rest.trim().strip_suffix(" kB"))
+        .context("a field in kB")?;
     Ok(kib.trim().parse::<u64>()? * 1024)
 }
 
@@ -153,32 +171,66 @@ pub struct ServerProcess {
     pub token: String,
     directory: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl ServerProcess {
     /// Starts the server on `directory` with further arguments of `serve`.
     pub fn start(directory: &Path, arguments: &[&str]) -> Result<Self> {
+        Self::start_with(directory, arguments, &[])
+    }
+
+    /// The same with variables of its environment, such as a store's credentials.
+    pub fn start_with(
+        directory: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let data = directory.join("data");
         fs::create_dir_all(&data)?;
         let token = Self::add_token_in(&data, "owner", "admin")?;
         let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
-        let (running, url) = Self::spawn(directory, "127.0.0.1:0", &arguments)?;
-        Ok(Self { running, url, token, directory: directory.to_owned(), arguments })
+        let environment: Vec<(String, String)> = environment
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let (running, url) = Self::spawn(directory, "127.0.0.1:0", &arguments, &environment)?;
+        Ok(Self {
+            running,
+            url,
+            token,
+            directory: directory.to_owned(),
+            arguments,
+            environment,
+        })
     }
 
-    fn spawn(directory: &Path, listen: &str, arguments: &[String]) -> Result<(Running, String)> {
+    fn spawn(
+        directory: &Path,
+        listen: &str,
+        arguments: &[String],
+        environment: &[(String, String)],
+    ) -> Result<(Running, String)> {
         let mut command = Command::new(program("imgn-server")?);
-        command.args(["serve", "--listen", listen, "--data-dir"]).arg(directory.join("data")).args(arguments);
+        command
+            .args(["serve", "--listen", listen, "--data-dir"])
+            .arg(directory.join("data"))
+            .args(arguments);
         clean_environment(&mut command);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let (running, line) = Running::start(command, &directory.join("server.log"))?;
-        let url = line.strip_prefix("imgn-server listening on ").with_context(|| line.clone())?.to_owned();
+        let url = line
+            .strip_prefix("imgn-server listening on ")
+            .with_context(|| line.clone())?
+            .to_owned();
         Ok((running, url))
     }
 
     /// Starts it again where it listened before, after [`Self::kill`] or [`Self::terminate`].
     pub fn restart(&mut self) -> Result<()> {
         let listen = self.url.strip_prefix("http://").context("a plain URL")?;
-        let (running, url) = Self::spawn(&self.directory, listen, &self.arguments)?;
+        let (running, url) =
+            Self::spawn(&self.directory, listen, &self.arguments, &self.environment)?;
         self.running = running;
         ensure!(url == self.url, "{url} is not {}", self.url);
         Ok(())
@@ -192,17 +244,26 @@ impl ServerProcess {
     /// Runs another of the program's commands on the same data; answers its output.
     pub fn command(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = Command::new(program("imgn-server")?);
-        command.args(arguments).arg("--data-dir").arg(self.directory.join("data"));
+        command
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.directory.join("data"));
         clean_environment(&mut command);
         Ok(command.output()?)
     }
 
     fn add_token_in(data: &Path, name: &str, role: &str) -> Result<String> {
         let mut command = Command::new(program("imgn-server")?);
-        command.args(["token", "add", name, "--role", role, "--data-dir"]).arg(data);
+        command
+            .args(["token", "add", name, "--role", role, "--data-dir"])
+            .arg(data);
         clean_environment(&mut command);
         let output = command.output()?;
-        ensure!(output.status.success(), "token add: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "token add: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
@@ -282,14 +343,20 @@ impl Client {
     /// A client of `server` that keeps everything below `home`.
     #[must_use]
     pub fn new(home: &Path, server: &str, token: Option<&str>) -> Self {
-        Self { home: home.to_owned(), server: server.to_owned(), token: token.map(ToOwned::to_owned) }
+        Self {
+            home: home.to_owned(),
+            server: server.to_owned(),
+            token: token.map(ToOwned::to_owned),
+        }
     }
 
     /// A command that is ready to run; the caller may add to it.
     pub fn command(&self, arguments: &[impl AsRef<OsStr>]) -> Result<Command> {
         let mut command = Command::new(program("imgn")?);
         clean_environment(&mut command);
-        command.env("IMGN_HOME", &self.home).env("IMGN_SERVER", &self.server);
+        command
+            .env("IMGN_HOME", &self.home)
+            .env("IMGN_SERVER", &self.server);
         if let Some(token) = &self.token {
             command.env("IMGN_TOKEN", token);
         }

@@ -112,6 +112,9 @@ impl Window {
             .await?
             .screenshot()
             .await?;
+        std::fs::write("/tmp/dbg-el.png", &picture)?;
+        std::fs::write("/tmp/dbg-page.png", self.page.screenshot().await?)?;
+        std::fs::write("/tmp/dbg.txt", format!("{}", self.page.execute("const r=document.querySelector(arguments[0]).getBoundingClientRect(); return [r.x,r.y,r.width,r.height,devicePixelRatio,innerWidth,innerHeight]", vec![json!(image)]).await?))?;
         Ok(Painted { id, picture })
     }
 

@@ -1,0 +1,402 @@
+//! What a hostile or broken client sends: each gets its own clear error, the server stays small, and nothing is left.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use imgn_testkit::{pictures, process::ServerProcess};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::api::{Api, sha256};
+
+/// The store's objects, whatever they are called: everything below the data directory's store that is not empty.
+fn stored_bytes(server: &ServerProcess) -> Result<u64> {
+    let files = server.files()?;
+    let store = files
+        .iter()
+        .filter(|(path, _)| path.components().any(|part| part.as_os_str() == "store"));
+    Ok(store.map(|(_, size)| size).sum())
+}
+
+#[tokio::test]
+async fn each_broken_upload_gets_its_error_and_leaves_nothing() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let server = ServerProcess::start(directory.path(), &["--max-size", "50000000"])?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    let empty = stored_bytes(&server)?;
+
+    let rejected: [(&str, Vec<u8>, &str); 7] = [
+        (
+            "text.png",
+            b"This is no picture, whatever its name says.".to_vec(),
+            "not_a_picture",
+        ),
+        (
+            "cut.jpg",
+            pictures::truncated(&pictures::jpeg(640, 480), 0.6),
+            "corrupt_picture",
+        ),
+        (
+            "garbage.jpg",
+            pictures::garbage_half(&pictures::jpeg(640, 480)),
+            "corrupt_picture",
+        ),
+        (
+            "bomb.png",
+            pictures::claimed_png(50_000, 50_000),
+            "too_many_pixels",
+        ),
+        (
+            "bomb.jpg",
+            pictures::claimed_jpeg(65_500, 65_500),
+            "too_many_pixels",
+        ),
+        ("drawing.svg", pictures::SVG.to_vec(), "unsupported_format"),
+        (
+            "page.png",
+            b"<html><script>alert(1)</script></html>".to_vec(),
+            "not_a_picture",
+        ),
+    ];
+    for (name, bytes, code) in rejected {
+        let outcome = api.upload(name, &bytes).await?;
+        ensure!(
+            outcome["state"] == "rejected" && outcome["code"] == code,
+            "{name}: {outcome}"
+        );
+        let message = outcome["message"].as_str().unwrap_or_default();
+        ensure!(
+            message.len() > 10,
+            "{name}: an explanation, not {message:?}"
+        );
+    }
+
+    let photo = pictures::jpeg(640, 480);
+    let sum = sha256(&photo);
+    let id = Uuid::now_v7();
+    ensure!(api.open(id, "photo.jpg", photo.len(), &sum).await?.status == StatusCode::OK);
+
+    // Other bytes of the same length, a longer body, a shorter one: the signature holds the length and the checksum.
+    let signed = api.sign(id, &sum).await?;
+    let mut other = photo.clone();
+    other[100] ^= 1;
+    ensure!(
+        api.send(&signed, other).await?.is_client_error(),
+        "a wrong checksum"
+    );
+    let longer = [photo.as_slice(), b"!"].concat();
+    let mut stretched = signed.clone();
+    stretched.headers.remove("content-length");
+    ensure!(
+        api.send(&stretched, longer).await?.is_client_error(),
+        "a longer body"
+    );
+    ensure!(
+        api.send(&stretched, photo[..100].to_vec())
+            .await?
+            .is_client_error(),
+        "a shorter body"
+    );
+    let early = api.complete(id).await?;
+    ensure!(
+        early.code() == "not_uploaded" && early.status == StatusCode::CONFLICT,
+        "{early:?}"
+    );
+
+    // Altered, then used once, then used again.
+    let mut altered = signed.clone();
+    altered.url = altered.url.replace("Expires=300", "Expires=30000");
+    ensure!(altered.url != signed.url, "the expiry is in the URL");
+    ensure!(
+        api.send(&altered, photo.clone()).await? == StatusCode::FORBIDDEN,
+        "an altered URL"
+    );
+    ensure!(api.send(&signed, photo.clone()).await?.is_success());
+    ensure!(
+        api.send(&signed, photo.clone()).await? == StatusCode::PRECONDITION_FAILED,
+        "a second use"
+    );
+
+    // Someone else, nobody, and someone whose token was revoked.
+    let other_token = server.add_token("other", "uploader")?;
+    let path = format!("/v1/uploads/{id}");
+    for (caller, status, code) in [
+        (
+            api.with_token(Some(&other_token)),
+            StatusCode::NOT_FOUND,
+            "not_found",
+        ),
+        (
+            api.with_token(None),
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+        ),
+        (
+            api.with_token(Some("imgn_forged")),
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+        ),
+    ] {
+        let body = json!({"checksum": sum});
+        for reply in [
+            caller.get(&path).await?,
+            caller
+                .call(Method::POST, &format!("{path}/sign"), Some(body))
+                .await?,
+            caller.complete(id).await?,
+            caller.call(Method::DELETE, &path, None).await?,
+        ] {
+            ensure!(reply.status == status && reply.code() == code, "{reply:?}");
+        }
+    }
+    ensure!(
+        server
+            .command(&["token", "revoke", "other"])?
+            .status
+            .success()
+    );
+    let revoked = api
+        .with_token(Some(&other_token))
+        .open(Uuid::now_v7(), "a.jpg", 10, &sum)
+        .await?;
+    ensure!(revoked.code() == "unauthorized", "{revoked:?}");
+
+    // Aborted: nothing of all this is left, and the server stayed small.
+    ensure!(
+        api.call(Method::DELETE, &path, None)
+            .await?
+            .status
+            .is_success()
+    );
+    imgn_testkit::process::eventually("an empty store", Duration::from_secs(20), async || {
+        Ok((stored_bytes(&server)? <= empty).then_some(()))
+    })
+    .await
+    .with_context(|| format!("{:#?}", server.files()))?;
+    ensure!(api.images().await?.is_empty(), "nothing was published");
+    let peak = server.process().peak_memory()?;
+    ensure!(peak < 300 << 20, "{} MiB", peak >> 20);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_expired_url_is_refused_and_a_fresh_one_works() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let server = ServerProcess::start(directory.path(), &["--url-ttl", "1"])?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    let photo = pictures::jpeg(320, 240);
+    let (id, sum) = (Uuid::now_v7(), sha256(&photo));
+    api.open(id, "photo.jpg", photo.len(), &sum).await?;
+    let signed = api.sign(id, &sum).await?;
+    imgn_testkit::process::eventually("expiry", Duration::from_secs(20), async || {
+        Ok((jiff::Timestamp::now() > signed.expires_at).then_some(()))
+    })
+    .await?;
+    // The store counts in whole seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    ensure!(
+        api.send(&signed, photo.clone()).await? == StatusCode::FORBIDDEN,
+        "an expired URL"
+    );
+    let fresh = api.sign(id, &sum).await?;
+    ensure!(api.send(&fresh, photo).await?.is_success(), "a fresh URL");
+    ensure!(api.outcome(id).await?["state"] == "published");
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_that_make_no_sense_are_refused_by_code() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let server = ServerProcess::start(directory.path(), &["--max-size", "1000000"])?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    let id = Uuid::now_v7();
+    let sum = sha256(b"x");
+    let path = format!("/v1/uploads/{id}");
+    let open = |name: &str, size: serde_json::Value, sum: &str| json!({"file_name": name, "size": size, "sha256": sum});
+    let table = [
+        (
+            Method::PUT,
+            path.clone(),
+            Some(open("../a.png", json!(1), &sum)),
+            400,
+            "invalid_file_name",
+        ),
+        (
+            Method::PUT,
+            path.clone(),
+            Some(open("a\u{0}.png", json!(1), &sum)),
+            400,
+            "invalid_file_name",
+        ),
+        (
+            Method::PUT,
+            path.clone(),
+            Some(open("", json!(1), &sum)),
+            400,
+            "invalid_file_name",
+        ),
+        (
+            Method::PUT,
+            path.clone(),
+            Some(open("a.png", json!(-1), &sum)),
+            400,
+            "invalid_request",
+        ),
+        (
+            Method::PUT,
+            path.clone(),
+            Some(open("a.png", json!(0), &sum)),
+            400,
+            "invalid_request",
+        ),
+        (
+            Method::PUT,
+            path.clone(),
+            Some(open("a.png", json!(1), "beef")),
+            400,
+            "invalid_request",
+        ),
+        (
+            Method::PUT,
+            path.clone(),
+            Some(open("a.png", json!(1_000_001), &sum)),
+            413,
+            "too_large",
+        ),
+        (
+            Method::PUT,
+            path.clone(),
+            Some(open(&"a".repeat(3_000_000), json!(1), &sum)),
+            413,
+            "too_large",
+        ),
+        (
+            Method::PUT,
+            "/v1/uploads/not-a-uuid".to_owned(),
+            Some(open("a.png", json!(1), &sum)),
+            400,
+            "invalid_request",
+        ),
+        (Method::GET, path.clone(), None, 404, "not_found"),
+        (
+            Method::GET,
+            "/v1/nothing".to_owned(),
+            None,
+            404,
+            "not_found",
+        ),
+        (
+            Method::PATCH,
+            "/v1/images".to_owned(),
+            None,
+            405,
+            "method_not_allowed",
+        ),
+        (
+            Method::GET,
+            "/v1/images?limit=0".to_owned(),
+            None,
+            400,
+            "invalid_request",
+        ),
+        (
+            Method::GET,
+            "/v1/images?cursor=%00".to_owned(),
+            None,
+            400,
+            "invalid_request",
+        ),
+        (
+            Method::GET,
+            format!("/v1/images/{id}"),
+            None,
+            404,
+            "not_found",
+        ),
+        (
+            Method::GET,
+            format!("/v1/images/{id}/thumb/321"),
+            None,
+            404,
+            "not_found",
+        ),
+    ];
+    for (method, path, body, status, code) in table {
+        let reply = api.call(method.clone(), &path, body).await?;
+        ensure!(
+            reply.status.as_u16() == status && reply.code() == code,
+            "{method} {path}: {reply:?}"
+        );
+        ensure!(
+            reply.json["status"] == status && reply.json["detail"].is_string(),
+            "{reply:?}"
+        );
+    }
+    // The server is well after all this.
+    ensure!(api.get("/readyz").await?.status == StatusCode::OK);
+    Ok(())
+}
+
+/// A file system of a few megabytes; unmounted on drop.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path, megabytes: u32) -> Result<Self> {
+        fs::create_dir_all(at)?;
+        let size = format!("size={megabytes}m");
+        let status = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(at)
+            .status()?;
+        ensure!(
+            status.success(),
+            "this test mounts a small tmpfs, for which it must run as root"
+        );
+        Ok(Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(&self.0)
+            .status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_over_once_there_is_space() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let disk = SmallDisk::mount(&directory.path().join("data"), 24)?;
+    let server = ServerProcess::start(directory.path(), &[])?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    let ballast = disk.0.join("ballast");
+    fs::write(&ballast, vec![0; 20 << 20])?;
+    let before = stored_bytes(&server)?;
+
+    let noise = pictures::interlaced_png(1600, 1200);
+    let (id, sum) = (Uuid::now_v7(), sha256(&noise));
+    ensure!(noise.len() > 4 << 20, "larger than what is left");
+    api.open(id, "noise.png", noise.len(), &sum).await?;
+    let signed = api.sign(id, &sum).await?;
+    ensure!(
+        api.send(&signed, noise.clone()).await?.as_u16() == 507,
+        "the store says that it is full"
+    );
+    ensure!(
+        stored_bytes(&server)? <= before,
+        "nothing is left behind: {:#?}",
+        server.files()
+    );
+
+    fs::remove_file(&ballast)?;
+    let signed = api.sign(id, &sum).await?;
+    ensure!(api.send(&signed, noise).await?.is_success());
+    let outcome = api.outcome(id).await?;
+    ensure!(outcome["state"] == "published", "{outcome}");
+    drop(server);
+    drop(disk);
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! The web page at the server's `/`, in a real Chromium: browsing without a token, uploading with one.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result, ensure};
+use fantoccini::{Client, Locator};
+use imgn_testkit::{
+    pictures,
+    process::{ServerProcess, eventually},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    api::{Api, sha256},
+    driver::{PATIENCE, chromium, element, script},
+    photographs, upright,
+};
+
+/// Waits until the grid has a painted thumbnail of each of these names, and answers their pixels' corners by name.
+async fn painted(client: &Client, names: &[String]) -> Result<Value> {
+    // The thumbnail as the page has it, drawn at its own size; four corners and the size of the picture.
+    const CORNERS: &str = "
+        const found = {};
+        for (const image of document.querySelectorAll('[data-testid=cell] img')) {
+            if (!image.complete || image.naturalWidth === 0 || !arguments[0].includes(image.alt)) continue;
+            const canvas = document.createElement('canvas');
+            const [w, h] = [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+            const context = canvas.getContext('2d');
+            context.drawImage(image, 0, 0);
+            const at = (x, y) => [...context.getImageData(Math.floor(x * (w - 1)), Math.floor(y * (h - 1)), 1, 1).data].slice(0, 3);
+            found[image.alt] = {width: w, height: h, corners: [at(.125, .125), at(.875, .125), at(.125, .875), at(.875, .875)]};
+        }
+        return found;";
+    eventually("all thumbnails are painted", PATIENCE, async || {
+        let found = script(client, CORNERS, vec![json!(names)]).await?;
+        Ok((found.as_object().map(serde_json::Map::len) == Some(names.len())).then_some(found))
+    })
+    .await
+}
+
+async fn open(profile: &Path, url: &str) -> Result<(crate::driver::Driver, Client)> {
+    let (driver, client) = chromium(profile).await?;
+    client.goto(url).await?;
+    Ok((driver, client))
+}
+
+#[tokio::test]
+async fn pictures_are_uploaded_and_shown_upright() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let server = ServerProcess::start(&directory.path().join("server"), &[])?;
+    let api = Api::new(&server.url, None)?;
+    let (_driver, client) = open(&directory.path().join("profile"), &server.url).await?;
+
+    // Without a token the page shows the gallery, which is empty.
+    element(&client, "empty-gallery").await?;
+
+    let mut files = photographs::some(2)?;
+    for orientation in pictures::ORIENTATIONS {
+        let path = directory
+            .path()
+            .join(format!("orientation {orientation}.jpg"));
+        fs::write(&path, pictures::oriented_jpeg(480, 320, orientation))?;
+        files.push(path);
+    }
+    let text = directory.path().join("not a picture.png");
+    fs::write(&text, "plain text")?;
+    let names: Vec<String> = files
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    let list: Vec<&str> = files
+        .iter()
+        .chain([&text])
+        .filter_map(|path| path.to_str())
+        .collect();
+    // A hidden file input takes paths by WebDriver as it takes them from the dialog.
+    let picker = client
+        .wait()
+        .at_most(PATIENCE)
+        .for_element(Locator::Css("[data-testid='file-input']"))
+        .await?;
+    picker.send_keys(&list.join("\n")).await?;
+    // Nothing goes up without a token; with it, the files that wait do.
+    enter_token(&client, &server.token).await?;
+
+    let found = painted(&client, &names).await?;
+    for orientation in pictures::ORIENTATIONS {
+        let name = format!("orientation {orientation}.jpg");
+        let picture = &found[&name];
+        ensure!(
+            picture["width"].as_u64() > picture["height"].as_u64(),
+            "{name} is upright: {picture}"
+        );
+        upright::check(serde_json::from_value(picture["corners"].clone())?)
+            .with_context(|| name)?;
+    }
+    eventually("the refusal is shown", PATIENCE, async || {
+        let rows = client
+            .find_all(Locator::Css(
+                "[data-testid='upload-row'][data-state='rejected']",
+            ))
+            .await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let words = row.text().await?;
+        ensure!(words.contains("not a picture.png"), "{words}");
+        Ok(Some(()))
+    })
+    .await?;
+    for (name, file) in names.iter().zip(&files) {
+        let bytes = fs::read(file)?;
+        let images = api.images().await?;
+        let image = images
+            .iter()
+            .find(|image| image["file_name"] == name.as_str())
+            .context("in the gallery")?;
+        ensure!(image["sha256"] == sha256(&bytes));
+        let id = image["id"].as_str().context("an id")?;
+        ensure!(
+            api.bytes(&format!("/v1/images/{id}/content")).await? == bytes,
+            "{name}: byte for byte"
+        );
+    }
+    client.close().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_visitor_views_and_the_owner_deletes() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let server = ServerProcess::start(&directory.path().join("server"), &[])?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    for n in 0..3 {
+        api.upload(&format!("picture {n}.jpg"), &pictures::jpeg(900 + n, 600))
+            .await?;
+    }
+    let (_driver, client) = open(&directory.path().join("profile"), &server.url).await?;
+    element(&client, "cell").await?.click().await?;
+    element(&client, "viewer").await?;
+    eventually("the viewer shows the newest picture", PATIENCE, async || {
+        let script_source = "const i = document.querySelector('[data-testid=viewer-image]'); return i && i.complete && i.naturalWidth > 0 ? i.alt : null;";
+        Ok((script(&client, script_source, vec![]).await? == "picture 2.jpg").then_some(()))
+    })
+    .await?;
+    ensure!(
+        client
+            .find_all(Locator::Css("[data-testid='delete-image']"))
+            .await?
+            .is_empty(),
+        "not without a token"
+    );
+    let violations = axe(&client).await?;
+    ensure!(
+        violations.as_array().is_some_and(Vec::is_empty),
+        "{violations:#}"
+    );
+    // Escape closes it, and the focus is back where it was.
+    client.active_element().await?.send_keys("\u{e00c}").await?;
+    eventually("the viewer is closed", PATIENCE, async || {
+        Ok(client
+            .find_all(Locator::Css("[data-testid='viewer'][open]"))
+            .await?
+            .is_empty()
+            .then_some(()))
+    })
+    .await?;
+    let focused = script(
+        &client,
+        "return document.activeElement.dataset.testid",
+        vec![],
+    )
+    .await?;
+    ensure!(focused == "cell", "{focused}");
+
+    element(&client, "server").await?.click().await?;
+    element(&client, "sign-in").await?.click().await?;
+    enter_token(&client, &server.token).await?;
+    element(&client, "cell").await?.click().await?;
+    element(&client, "delete-image").await?.click().await?;
+    element(&client, "confirm-delete").await?.click().await?;
+    eventually("it is gone", PATIENCE, async || {
+        Ok((api.images().await?.len() == 2).then_some(()))
+    })
+    .await?;
+    eventually("from the grid too", PATIENCE, async || {
+        let cells = client
+            .find_all(Locator::Css("[data-testid='cell']"))
+            .await?;
+        Ok((cells.len() == 2).then_some(()))
+    })
+    .await?;
+    let violations = axe(&client).await?;
+    ensure!(
+        violations.as_array().is_some_and(Vec::is_empty),
+        "{violations:#}"
+    );
+    client.close().await?;
+    Ok(())
+}
+
+async fn enter_token(client: &Client, token: &str) -> Result<()> {
+    element(client, "token-input")
+        .await?
+        .send_keys(token)
+        .await?;
+    element(client, "token-submit").await?.click().await?;
+    Ok(())
+}
+
+/// What axe-core finds on the page as it is.
+async fn axe(client: &Client) -> Result<Value> {
+    let source = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../ui/node_modules/axe-core/axe.min.js"
+    );
+    let library = fs::read_to_string(source).context("axe-core; `cargo xtask test` installs it")?;
+    script(client, &library, vec![]).await?;
+    let run = "const done = arguments[arguments.length - 1];
+        axe.run().then((result) => done(result.violations.map((v) => [v.id, v.nodes.map((n) => n.html)])), (error) => done(String(error)));";
+    Ok(client.execute_async(run, vec![]).await?)
+}
