@@ -55,6 +55,10 @@ async fn dropped_photographs_are_painted_upright_and_kept_byte_for_byte() -> Res
     element(&window.page, "empty-gallery").await?;
 
     window.drop_files(&files).await?;
+    eventually("a cell a file", PATIENCE, async || {
+        Ok((window.all("cell").await?.len() == files.len()).then_some(()))
+    })
+    .await?;
     let api = Api::new(&window.server().await?, None)?;
     for file in &files {
         let name = name_of(file)?;
@@ -67,10 +71,6 @@ async fn dropped_photographs_are_painted_upright_and_kept_byte_for_byte() -> Res
             .await?;
         ensure!(original == fs::read(file)?, "{name} is kept byte for byte");
     }
-    ensure!(
-        window.all("cell").await?.len() == files.len(),
-        "a cell a file and no other"
-    );
     Ok(())
 }
 

@@ -1,14 +1,16 @@
 //! The desktop app in a session of its own, driven as a person does: by its elements, and by files dragged onto it.
 
-use std::{path::PathBuf, process::Stdio};
+use std::{io::Cursor, path::PathBuf, process::Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use fantoccini::{Client, Locator, elements::Element};
+use image::ImageFormat;
 use imgn_testkit::process::{Running, eventually, program};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::screen::Screen;
-use crate::driver::{Driver, PATIENCE};
+use crate::driver::{Driver, PATIENCE, element};
 
 /// Where the window that is dragged from stands: in a corner that the app's window does not cover wholly.
 const SOURCE: (i32, i32) = (1360, 800);
@@ -19,6 +21,14 @@ pub(crate) struct Painted {
     pub(crate) id: String,
     /// What its place on the screen shows, as PNG.
     pub(crate) picture: Vec<u8>,
+}
+
+/// Where a picture is in the window, in pixels.
+#[derive(PartialEq, Eq, Deserialize)]
+struct Place {
+    id: String,
+    /// Left, top, width, height.
+    rectangle: [u32; 4],
 }
 
 /// A running app. Ends before its session does.
@@ -91,42 +101,75 @@ impl Window {
     }
 
     /// The picture with this file name, as soon as it is painted in full.
+    ///
+    /// It is cut out of a picture of the whole page: the driver's own picture of an element scrolls first, and misses.
     pub(crate) async fn painted(&self, file_name: &str) -> Result<Painted> {
-        // A pointer over a picture makes its caption appear.
+        // Over the pictures are their captions, where the pointer is, and the upload panel.
         self.screen.xdotool(&["mousemove", "0", "0"])?;
+        self.show_panel(false).await?;
+        eventually(&format!("{file_name} is painted"), PATIENCE, async || {
+            let Some(before) = self.place(file_name).await? else {
+                return Ok(None);
+            };
+            let page = image::load_from_memory(&self.page.screenshot().await?)?;
+            // Pictures move while others are added.
+            if self.place(file_name).await?.as_ref() != Some(&before) {
+                return Ok(None);
+            }
+            let [x, y, width, height] = before.rectangle;
+            ensure!(
+                x + width <= page.width() && y + height <= page.height(),
+                "{file_name} is not in sight"
+            );
+            let mut picture = Cursor::new(Vec::new());
+            page.crop_imm(x, y, width, height)
+                .write_to(&mut picture, ImageFormat::Png)?;
+            Ok(Some(Painted {
+                id: before.id,
+                picture: picture.into_inner(),
+            }))
+        })
+        .await
+    }
+
+    /// Where a picture is, once it is loaded and no longer fades in.
+    async fn place(&self, file_name: &str) -> Result<Option<Place>> {
         let source = "const image = [...document.querySelectorAll(\"[data-testid='cell'] img\")]
                 .find((image) => image.alt === arguments[0]);
             if (!image || !image.complete || image.naturalWidth === 0) return null;
             if (getComputedStyle(image).opacity !== '1') return null;
-            return image.closest('[data-image-id]').dataset.imageId;";
-        let what = format!("{file_name} is painted");
-        let id = eventually(&what, PATIENCE, async || {
-            let id = self.page.execute(source, vec![json!(file_name)]).await?;
-            Ok(id.as_str().map(ToOwned::to_owned))
-        })
-        .await?;
-        let image = format!("[data-image-id='{id}'] img");
-        let picture = self
-            .page
-            .find(Locator::Css(&image))
-            .await?
-            .screenshot()
-            .await?;
-        std::fs::write("/tmp/dbg-el.png", &picture)?;
-        std::fs::write("/tmp/dbg-page.png", self.page.screenshot().await?)?;
-        std::fs::write("/tmp/dbg.txt", format!("{}", self.page.execute("const r=document.querySelector(arguments[0]).getBoundingClientRect(); return [r.x,r.y,r.width,r.height,devicePixelRatio,innerWidth,innerHeight]", vec![json!(image)]).await?))?;
-        Ok(Painted { id, picture })
+            const { x, y, width, height } = image.getBoundingClientRect();
+            const rectangle = [x, y, width, height].map((length) => Math.round(length * devicePixelRatio));
+            return { id: image.closest('[data-image-id]').dataset.imageId, rectangle };";
+        Ok(serde_json::from_value(
+            self.page.execute(source, vec![json!(file_name)]).await?,
+        )?)
+    }
+
+    /// Opens or folds the upload panel, if it is not so already.
+    pub(crate) async fn show_panel(&self, shown: bool) -> Result<()> {
+        let toggle = element(&self.page, "upload-toggle").await?;
+        let is_shown = toggle.attr("aria-expanded").await?.as_deref() == Some("true");
+        if is_shown != shown {
+            toggle.click().await?;
+        }
+        Ok(())
     }
 
     /// What the row of this file's upload says.
     pub(crate) async fn row_text(&self, file_name: &str) -> Result<String> {
-        for row in self.all("upload-row").await? {
-            let text = row.text().await?;
-            if text.contains(file_name) {
-                return Ok(text);
+        self.show_panel(true).await?;
+        // The panel slides in, and its rows with it.
+        eventually(&format!("the row of {file_name}"), PATIENCE, async || {
+            for row in self.all("upload-row").await? {
+                let text = row.text().await?;
+                if text.contains(file_name) {
+                    return Ok(Some(text));
+                }
             }
-        }
-        bail!("no upload row names {file_name}")
+            Ok(None)
+        })
+        .await
     }
 
     /// Drags files from another window onto this one and lets go, with the real pointer.
