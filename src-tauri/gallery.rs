@@ -8,6 +8,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     path::PathBuf,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use imgn_core::protocol::Token;
@@ -19,6 +20,9 @@ const OWNER: &str = "this computer";
 
 /// The port that is tried first, so that a link to a picture works again after a restart. Not assigned to anyone.
 const PORT: u16 = 8786;
+
+/// How long the app that ran before may still have the gallery open: longer than its end may take.
+const PREDECESSOR: Duration = Duration::from_secs(6);
 
 /// Why there is no gallery on this computer.
 #[derive(Debug, thiserror::Error)]
@@ -80,16 +84,33 @@ impl LocalGallery {
                 path: self.folder.clone(),
                 source,
             })?;
-        let config = Config {
-            listen: format!("{}:{}", Ipv4Addr::LOCALHOST, free_port()),
-            ..Config::embedded(&self.folder)
-        };
-        let catalogue = Catalogue::open(&config.database())
+        let server = self.start_server().await?;
+        // Not before: where another program has this gallery open, its token stays good.
+        let catalogue = Catalogue::open(&self.config().database())
             .await
             .map_err(TokenError::from)?;
         let token = replace_token(&catalogue).await?;
-        let server = Server::start(config).await?;
         Ok(Running { server, token })
+    }
+
+    /// Waits for an app that is just ending and still has the gallery open.
+    async fn start_server(&self) -> Result<Server, StartError> {
+        let begun = Instant::now();
+        loop {
+            match Server::start(self.config()).await {
+                Err(StartError::InUse { .. }) if begun.elapsed() < PREDECESSOR => {
+                    tokio::time::sleep(PREDECESSOR / 50).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn config(&self) -> Config {
+        Config {
+            listen: format!("{}:{}", Ipv4Addr::LOCALHOST, free_port()),
+            ..Config::embedded(&self.folder)
+        }
     }
 }
 

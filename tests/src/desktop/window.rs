@@ -159,17 +159,14 @@ impl Window {
     /// What the row of this file's upload says.
     pub(crate) async fn row_text(&self, file_name: &str) -> Result<String> {
         self.show_panel(true).await?;
-        // The panel slides in, and its rows with it.
-        eventually(&format!("the row of {file_name}"), PATIENCE, async || {
-            for row in self.all("upload-row").await? {
-                let text = row.text().await?;
-                if text.contains(file_name) {
-                    return Ok(Some(text));
-                }
-            }
-            Ok(None)
-        })
-        .await
+        element(&self.page, "upload-row").await?;
+        let source = "return [...document.querySelectorAll(\"[data-testid='upload-row']\")]
+                .map((row) => row.textContent).find((text) => text.includes(arguments[0])) ?? null;";
+        let text = self.page.execute(source, vec![json!(file_name)]).await?;
+        Ok(text
+            .as_str()
+            .with_context(|| format!("no row names {file_name}"))?
+            .to_owned())
     }
 
     /// Drags files from another window onto this one and lets go, with the real pointer.
