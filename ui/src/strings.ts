@@ -155,6 +155,8 @@ export const strings = {
     unexpected: "Something went wrong that imgn did not expect.",
     offline: "The server cannot be reached.",
     unauthorized: "This token is not valid here. Ask whoever runs the gallery for a new one.",
+    store_full: "The gallery's store is full. Ask whoever runs it to make space, then try again.",
+    store_unavailable: "The gallery's store does not answer. Trying again.",
     store_refused: "The store did not take the file. Try again.",
     file_unreadable: "The file cannot be read any more. Was it moved or changed?",
     empty_file: "The file is empty.",

@@ -233,6 +233,14 @@ describe("a file", () => {
     expect(world.calls.filter((call) => call.startsWith("put"))).toHaveLength(6);
   });
 
+  it("is not sent again and again to a store that is full", async () => {
+    const world = new World();
+    world.puts = [507];
+    world.add("a.png");
+    expect(await world.ended()).toMatchObject([{ state: "failed", error: { code: "store_full" } }]);
+    expect(world.calls).toEqual(["open", "put 1"]);
+  });
+
   it("without a valid token fails with the server's reason and can be tried again", async () => {
     const world = new World();
     let refused = true;

@@ -1,57 +1,56 @@
-//! The desktop app behind the screens: commands to it, events from it.
+//! The desktop app behind the screens: commands to it, events from it, by the bindings that are generated from it.
 //!
 //! Not here: any path of a file. The window's drops are taken by the app itself.
 
-import { convertFileSrc, invoke } from "@tauri-apps/api/core";
-import { listen, type UnlistenFn } from "@tauri-apps/api/event";
+import { convertFileSrc } from "@tauri-apps/api/core";
 
 import { strings } from "../strings";
 import { asBackendError, type Backend, type BackendEvents } from "./backend";
-import type { AppState, FileDrag, GalleryChange, ImagePage, UploadView } from "./types";
+import { commands, events } from "./bindings";
 
-async function command<T>(name: string, args?: Record<string, unknown>): Promise<T> {
+async function answer<T>(call: Promise<T>): Promise<T> {
   try {
-    return await invoke<T>(name, args);
+    return await call;
   } catch (thrown) {
     throw asBackendError(thrown, strings.errors.unexpected);
   }
 }
 
+async function done(call: Promise<unknown>): Promise<void> {
+  await answer(call);
+}
+
 export function tauriBackend(): Backend {
   // `thumb://localhost/` on Linux and macOS, `http://thumb.localhost/` on Windows.
   const pictures = convertFileSrc("", "thumb");
-  const state = () => command<AppState>("app_state");
 
   return {
-    intake: { kind: "native", pick: () => command<UploadView[]>("pick_files") },
+    intake: { kind: "native", pick: () => answer(commands.pickFiles()) },
     session: {
       kind: "desktop",
-      startLocalGallery: () => command<AppState>("start_local_gallery"),
-      connect: (server, token) => command<AppState>("connect", { server, token }),
-      async disconnect() {
-        await command("disconnect");
-        return state();
-      },
+      startLocalGallery: () => answer(commands.startLocalGallery()),
+      connect: (server, token) => answer(commands.connect(server, token)),
+      disconnect: () => answer(commands.disconnect()),
     },
-    state,
-    images: (query) => command<ImagePage>("images", { query }),
-    deleteImage: (id) => command("delete_image", { id }),
-    uploads: () => command<UploadView[]>("uploads"),
-    cancelUpload: (id) => command("cancel_upload", { id }),
-    retryUpload: (id) => command("retry_upload", { id }),
-    clearFinishedUploads: () => command("clear_finished_uploads"),
-    copyLink: (text) => command("copy_link", { text }),
+    state: () => answer(commands.appState()),
+    images: (query) => answer(commands.images(query)),
+    deleteImage: (id) => done(commands.deleteImage(id)),
+    uploads: () => answer(commands.uploads()),
+    cancelUpload: (id) => done(commands.cancelUpload(id)),
+    retryUpload: (id) => done(commands.retryUpload(id)),
+    clearFinishedUploads: () => done(commands.clearFinishedUploads()),
+    copyLink: (text) => done(commands.copyLink(text)),
     pictureUrl: (image, size) => `${pictures}${image.id}/${size}`,
     listen: listenToApp,
   };
 }
 
-function listenToApp(events: BackendEvents): () => void {
-  const subscriptions: Promise<UnlistenFn>[] = [
-    listen<AppState>("state_changed", (event) => events.stateChanged(event.payload)),
-    listen<UploadView[]>("uploads_changed", (event) => events.uploadsChanged(event.payload)),
-    listen<GalleryChange>("gallery_changed", (event) => events.galleryChanged(event.payload)),
-    listen<FileDrag>("file_drag", (event) => events.fileDrag(event.payload)),
+function listenToApp(told: BackendEvents): () => void {
+  const subscriptions = [
+    events.stateChanged.listen(({ payload }) => told.stateChanged(payload)),
+    events.uploadsChanged.listen(({ payload }) => told.uploadsChanged(payload)),
+    events.galleryChanged.listen(({ payload }) => told.galleryChanged(payload)),
+    events.fileDrag.listen(({ payload }) => told.fileDrag(payload)),
   ];
   return () => {
     for (const subscription of subscriptions) void subscription.then((stop) => stop());

@@ -264,10 +264,12 @@ export class WebUploads {
       job.storeFailures = 0;
       return;
     }
+    if (status === 507) throw new BackendError("store_full", strings.errors.store_full);
     const passing = status === 0 || status === 429 || status >= 500;
     job.storeFailures += 1;
     if (passing && job.storeFailures < STORE_ATTEMPTS) {
-      throw new BackendError("store_unavailable", strings.errors.offline);
+      const reason = status === 0 ? strings.errors.offline : strings.errors.store_unavailable;
+      throw new BackendError("store_unavailable", reason);
     }
     // A file that changed after it was read is refused for its checksum; reading it again may help.
     job.sha256 = null;

@@ -39,7 +39,7 @@ export function watchPageDrops({ drag, dropped }: PageDrops): () => void {
     }),
     on("dragover", (count, event) => {
       if (event.dataTransfer !== null) event.dataTransfer.dropEffect = "copy";
-      drag({ phase: "over", count });
+      drag({ phase: "enter", count });
     }),
     on("dragleave", (count) => {
       depth = Math.max(0, depth - 1);
