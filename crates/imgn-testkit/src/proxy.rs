@@ -43,7 +43,10 @@ pub struct FaultProxy {
 
 impl FaultProxy {
     /// Listens on a free port of loopback, forwards to `upstream` (`host:port`), and asks `hook` about each request.
-    pub async fn start(upstream: &str, hook: impl Fn(&Seen) -> Fate + Send + Sync + 'static) -> Result<Self> {
+    pub async fn start(
+        upstream: &str,
+        hook: impl Fn(&Seen) -> Fate + Send + Sync + 'static,
+    ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let upstream: Arc<str> = upstream.into();
@@ -52,7 +55,8 @@ impl FaultProxy {
             while let Ok((stream, _)) = listener.accept().await {
                 let (upstream, hook) = (upstream.clone(), hook.clone());
                 tokio::spawn(async move {
-                    let service = service_fn(move |request| forward(upstream.clone(), hook.clone(), request));
+                    let service =
+                        service_fn(move |request| forward(upstream.clone(), hook.clone(), request));
                     // A hang-up on purpose ends here as an error, which is what the client shall see.
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
@@ -76,19 +80,37 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn forward(upstream: Arc<str>, hook: Arc<Hook>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
-    let seen = Seen { method: request.method().to_string(), path: request.uri().path().to_owned() };
+async fn forward(
+    upstream: Arc<str>,
+    hook: Arc<Hook>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>> {
+    let seen = Seen {
+        method: request.method().to_string(),
+        path: request.uri().path().to_owned(),
+    };
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let fate = hook(&seen);
-    anyhow::ensure!(fate != Fate::HangUpBefore, "hung up before forwarding, on purpose");
-    let stream = TcpStream::connect(&*upstream).await.context("the store does not listen")?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    anyhow::ensure!(
+        fate != Fate::HangUpBefore,
+        "hung up before forwarding, on purpose"
+    );
+    let stream = TcpStream::connect(&*upstream)
+        .await
+        .context("the store does not listen")?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
-    let answer = sender.send_request(Request::from_parts(parts, Full::new(body))).await?;
+    let answer = sender
+        .send_request(Request::from_parts(parts, Full::new(body)))
+        .await?;
     let (parts, body) = answer.into_parts();
     let body = body.collect().await?.to_bytes();
     connection.abort();
-    anyhow::ensure!(fate != Fate::HangUpAfter, "hung up after forwarding, on purpose");
+    anyhow::ensure!(
+        fate != Fate::HangUpAfter,
+        "hung up after forwarding, on purpose"
+    );
     Ok(Response::from_parts(parts, Full::new(body)))
 }
