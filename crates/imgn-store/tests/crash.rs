@@ -8,9 +8,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use aws_sdk_s3::Client;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use imgn_testkit::s3::raw;
+use imgn_testkit::s3::sdk::{
+    Client,
+    types::{CompletedMultipartUpload, CompletedPart},
+};
 use imgn_testkit::s3::sign::Request;
 use tempfile::TempDir;
 

@@ -20,6 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+/// The client library, for tests that go beyond the suite.
+pub use aws_sdk_s3 as sdk;
+
 use aws_credential_types::Credentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Region;
