@@ -6,10 +6,6 @@ use std::error::Error;
 
 use tauri_build::{AppManifest, Attributes};
 
-#[expect(
-    clippy::print_stdout,
-    reason = "standard output is how a build script talks to cargo"
-)]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=src-tauri/capabilities");
     println!("cargo:rerun-if-changed=src-tauri/permissions");

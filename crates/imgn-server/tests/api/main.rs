@@ -2,6 +2,8 @@
 //!
 //! The built program, other clients and `kill -9` are the black-box tests' matter.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without")]
+
 mod gallery;
 mod harness;
 mod repair;
