@@ -5,7 +5,7 @@ use std::{fs, io::Write as _, path::PathBuf, process::Stdio};
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{
     pictures,
-    process::{Client, ServerProcess},
+    process::{self, Client, ServerProcess},
 };
 use serde_json::Value;
 
@@ -278,6 +278,37 @@ async fn standard_input_and_a_token_that_is_wrong() -> Result<()> {
         !format!("{}{}", refused.stdout, refused.stderr).contains("imgn_wrong"),
         "a token is never shown"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_does_not_hold_up_the_rest() -> Result<()> {
+    let setting = setting()?;
+    let files = ["first.jpg", "last.jpg"].map(|name| setting.directory.path().join(name));
+    fs::write(&files[0], pictures::jpeg(64, 48))?;
+    fs::write(&files[1], pictures::jpeg(48, 64))?;
+    let [first, last] = files.each_ref().map(|file| file.to_str().unwrap());
+    let mut command = setting
+        .client
+        .command(&["--json", "upload", first, "-", last])?;
+    // A folder opens, but cannot be read.
+    command.stdin(fs::File::open(setting.directory.path())?);
+    let answer = process::answer(command)?;
+    ensure!(answer.code == Some(1), "{}", answer.stderr);
+    let lines = answer.objects()?;
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| (line["path"].as_str(), line["state"].as_str()))
+        .collect();
+    ensure!(
+        told == [
+            (Some(first), Some("published")),
+            (Some("-"), Some("failed")),
+            (Some(last), Some("published")),
+        ],
+        "{lines:?}"
+    );
+    ensure!(lines[1]["error"]["code"] == "disk_failed", "{}", lines[1]);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -139,6 +140,9 @@ fn install_debian_packages(wanted: &[&str]) -> Result<()> {
         &[]
     } else if process::succeeds("sudo", &["-n", "true"]) {
         &["sudo", "-n"]
+    } else if io::stdin().is_terminal() && process::succeeds("sudo", &["--version"]) {
+        // It asks for the password on this terminal.
+        &["sudo"]
     } else {
         bail!(
             "Debian packages are missing and this user may not install them. As root, run:\n  {apt_get} {}",
