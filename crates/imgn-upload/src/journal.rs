@@ -1,8 +1,7 @@
 //! Every upload's state on disk (SQLite), so that it outlives the program.
 //!
 //! Several programs share one journal: each upload has at most one living owner, see the module `owner`. A commit
-//! survives the end of the program; the last ones before a power cut may be lost, which takes an upload back to an
-//! earlier state, from where everything can be repeated.
+//! survives the end of the program and a power cut: what was answered as queued is on the disk.
 
 use std::{
     path::{Path, PathBuf},
@@ -96,7 +95,8 @@ impl Journal {
             .filename(file)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
+            // In WAL mode nothing less syncs each commit.
+            .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(10));
         // One connection: a program's writes take turns here, and wait in SQLite only for the other program's.
         let pool = SqlitePoolOptions::new()
@@ -368,6 +368,19 @@ mod tests {
             usize::from(a.unwrap().is_some()) + usize::from(b.unwrap().is_some()),
             1
         );
+    }
+
+    #[tokio::test]
+    async fn each_commit_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(folder.path(), "a").await;
+        let ask = async |pragma: &'static str| {
+            let row = sqlx::query(pragma).fetch_one(&journal.pool).await.unwrap();
+            row.try_get_unchecked::<String, _>(0).unwrap()
+        };
+        assert_eq!(ask("PRAGMA journal_mode").await, "wal");
+        // 2 is FULL.
+        assert_eq!(ask("PRAGMA synchronous").await, "2");
     }
 
     #[tokio::test]
