@@ -72,7 +72,7 @@ pub(crate) enum Command {
     Queue,
     /// Take uploads back
     Cancel {
-        /// As `queue` lists them
+        /// As `queue` lists them, or as `upload --json` told them
         #[arg(required = true, value_name = "UPLOAD_ID")]
         ids: Vec<UploadId>,
     },

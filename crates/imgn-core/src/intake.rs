@@ -45,6 +45,7 @@ fn refusal(fault: Fault) -> State {
         return State::Rejected {
             fault,
             content: None,
+            session: None,
         };
     }
     State::Failed {

@@ -245,6 +245,20 @@ impl Engine {
         self.0.known().uploads.get(&id).map(Upload::snapshot)
     }
 
+    /// The upload that is known here by `id`: by its own, or by the one that it has on the server, which is another
+    /// after it had to start anew.
+    #[must_use]
+    pub fn find(&self, id: UploadId) -> Option<UploadId> {
+        let known = self.0.known();
+        if known.uploads.contains_key(&id) {
+            return Some(id);
+        }
+        let mut uploads = known.uploads.values().map(|upload| &upload.entry);
+        uploads
+            .find(|entry| entry.state.session() == Some(id))
+            .map(|entry| entry.id)
+    }
+
     /// Waits until uploads change and answers those that did, however often they did meanwhile. For one listener.
     pub async fn changes(&self) -> Vec<Snapshot> {
         loop {

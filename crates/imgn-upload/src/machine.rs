@@ -145,6 +145,8 @@ pub enum State {
         fault: Fault,
         /// What it does not take, where it was summed before.
         content: Option<Content>,
+        /// The upload's id on the server, where it had come there.
+        session: Option<UploadId>,
     },
     /// It did not work; somebody may try again.
     Failed {
@@ -265,7 +267,8 @@ impl State {
             Self::Working(work) | Self::Waiting { work, .. } | Self::Failed { work, .. } => {
                 work.stage.session()
             }
-            Self::Rejected { .. } | Self::Cancelled => None,
+            Self::Rejected { session, .. } => *session,
+            Self::Cancelled => None,
         }
     }
 }
@@ -589,8 +592,12 @@ impl Work {
         if let Stage::Aborting(_) = self.stage {
             return (State::Cancelled, vec![]);
         }
-        let content = self.stage.target().map(|target| target.content);
-        (State::Rejected { fault, content }, vec![])
+        let state = State::Rejected {
+            fault,
+            content: self.stage.target().map(|target| target.content),
+            session: self.stage.session(),
+        };
+        (state, vec![])
     }
 
     fn fail(self, fault: Fault) -> Next {

@@ -36,8 +36,11 @@ impl App {
         let path = self.0.home.spool().join(UploadId::new().to_string());
         let stem = stem.to_owned();
         let looked_at = blocking(move || {
-            let copied = File::create_new(&path)
-                .and_then(|mut file| std::io::copy(&mut reader, &mut file).map(drop));
+            let copied = File::create_new(&path).and_then(|mut file| {
+                std::io::copy(&mut reader, &mut file)?;
+                // The journal is about to promise that it outlives a power cut.
+                file.sync_all()
+            });
             if let Err(error) = copied {
                 // What is there of it is of no use.
                 let _ = std::fs::remove_file(&path);
@@ -85,20 +88,22 @@ impl App {
             .collect()
     }
 
-    /// One upload with what only programs ask for.
+    /// One upload with what only programs ask for, by its id or by the one on the server.
     pub async fn upload_report(&self, id: UploadId) -> Option<UploadReport> {
         let connection = self.connected().await.ok()?;
-        let snapshot = connection.engine.snapshot(id)?;
+        let snapshot = connection.engine.snapshot(connection.engine.find(id)?)?;
         Some(report(&snapshot, &connection.server))
     }
 
-    /// Takes an upload back, on the server too. What is published stays: it can be deleted.
+    /// Takes an upload back, on the server too. What is published stays: it can be deleted. Its id or the one on the
+    /// server will do.
     ///
     /// # Errors
     /// When there is no such upload, or another program works at it.
     pub async fn cancel(&self, id: UploadId) -> Result<(), CommandError> {
         let connection = self.connected().await?;
-        known(id, connection.engine.cancel(id).await?)
+        let engine = &connection.engine;
+        known(id, engine.cancel(engine.find(id).unwrap_or(id)).await?)
     }
 
     /// Tries again what failed, was rejected or cancelled.

@@ -163,6 +163,25 @@ fn outcome(
     })
 }
 
+/// What a program was told of a rejected upload still names it.
+#[test]
+fn a_rejected_upload_keeps_its_last_id_on_the_server() {
+    let target = Target {
+        session: id(2),
+        content: content(4),
+        sent: true,
+    };
+    let work = Work::at(Stage::Verifying { target, asked: 0 });
+    let rejection = Rejection {
+        code: ErrorCode::NotAPicture,
+        message: "words".to_owned(),
+    };
+    let event = Event::Answered(UploadAnswer::Rejected(rejection));
+    let (state, _) = step(State::Working(work), event);
+    assert!(matches!(state, State::Rejected { .. }));
+    assert_eq!(state.session(), Some(id(2)));
+}
+
 proptest! {
     /// Whatever happens, in whatever order, a state that is written down and read back knows how to go on; and what has
     /// ended asks for nothing.

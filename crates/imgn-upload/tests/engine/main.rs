@@ -357,8 +357,15 @@ async fn a_file_that_changes_before_it_is_sent_starts_anew() {
         }
     }));
     let engine = bench.engine(Arc::clone(&remote)).await;
-    enqueue(&engine, &[&path]).await;
-    assert!(matches!(ended(&engine).await[0], State::Published { .. }));
+    let id = enqueue(&engine, &[&path]).await[0];
+    let state = ended(&engine).await.remove(0);
+    assert!(matches!(state, State::Published { .. }));
+    // Both ids name it.
+    let session = state.session().unwrap();
+    assert_ne!(session, id);
+    assert_eq!(engine.find(session), Some(id));
+    assert_eq!(engine.find(id), Some(id));
+    assert_eq!(engine.find(UploadId::new()), None);
     let world = bench.world.lock().unwrap();
     assert_eq!(world.published.len(), 1);
     assert_eq!(world.published.values().next().unwrap().size, 5);
