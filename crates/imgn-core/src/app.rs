@@ -49,6 +49,8 @@ struct Inner {
     /// Requests for thumbnails at the same time: enough for a screen to fill quickly, few enough that what is scrolled
     /// into view is not behind hundreds that were scrolled away.
     thumb_slots: Semaphore,
+    /// Originals that are read at the same time; each is whole in memory.
+    original_slots: Semaphore,
 }
 
 /// A gallery that is chosen, and everything that lives as long as that.
@@ -93,6 +95,7 @@ impl App {
             events: broadcast::Sender::new(256),
             thumbs: Arc::new(thumbs),
             thumb_slots: Semaphore::new(8),
+            original_slots: Semaphore::new(gallery::ORIGINALS),
         }));
         if let Some(chosen) = app.chosen_server(settings.server)? {
             app.reconnect(chosen).await?;
@@ -165,11 +168,11 @@ impl App {
         };
         self.choose(Some(chosen.clone())).await?;
         self.establish(asked, &chosen).await?;
-        self.told_state().await
+        Ok(self.told_state().await)
     }
 
-    /// Connects to the gallery on this computer, which the caller has started. The token is used as it is given; the
-    /// keyring is offered it for the command line, and need not take it.
+    /// Connects to the gallery on this computer, which the caller has started. The token is held in memory and kept
+    /// nowhere, for the next start of the gallery has another one: no keyring is touched.
     ///
     /// # Errors
     /// When the server does not answer, or the settings cannot be written.
@@ -179,37 +182,41 @@ impl App {
         token: Token,
     ) -> Result<AppState, CommandError> {
         let url = parse_server(server)?;
-        let asked = Server::new(url.clone(), Credentials::Given(token.clone()))?;
+        let asked = Server::new(url.clone(), Credentials::Given(token))?;
         check(&asked, true).await?;
         let chosen = ServerSettings {
-            url: url.clone(),
+            url,
             local: true,
-            signed_in: true,
+            signed_in: false,
         };
         self.choose(Some(chosen.clone())).await?;
         self.establish(asked, &chosen).await?;
-        tokio::spawn(async move {
-            if let Err(error) = secrets::store(&url, &token).await {
-                tracing::info!(code = %error.code, "the command line has no token for the gallery on this computer");
-            }
-        });
-        self.told_state().await
+        Ok(self.told_state().await)
     }
 
     /// Leaves the gallery: its address leaves the settings, its token the keyring. Uploads stay in the journal for when
-    /// it is chosen again.
+    /// it is chosen again. With `IMGN_TOKEN` no keyring is touched.
     ///
     /// # Errors
-    /// When the settings cannot be written, or the keyring does not give the token up.
+    /// When the settings cannot be written, or the keyring does not give the token up; the gallery is left then, and the
+    /// token is still in the keyring.
     pub async fn disconnect(&self) -> Result<AppState, CommandError> {
-        let left = self.0.settings.lock().await.server.clone();
-        let left = self.chosen_server(left)?;
-        self.choose(None).await?;
+        let kept = self.0.settings.lock().await.server.clone();
+        let left = self.chosen_server(kept.clone())?;
+        let is_kept = |left: &ServerSettings| kept.is_some_and(|kept| kept.url == left.url);
+        // The options may name another gallery than the settings, where the one that is not left stays.
+        if left.as_ref().is_some_and(is_kept) {
+            self.choose(None).await?;
+        }
         self.drop_connection().await;
-        if let Some(server) = left.filter(|server| server.signed_in) {
+        // Whoever shows the gallery leaves it, whatever the keyring does, and however long it takes.
+        let state = self.told_state().await;
+        if let Some(server) = left.filter(|server| server.signed_in)
+            && self.0.options.token.is_none()
+        {
             secrets::forget(&server.url).await?;
         }
-        self.told_state().await
+        Ok(state)
     }
 
     /// Asks the gallery whether it answers, and whether it takes the token where there may be one.
@@ -291,6 +298,7 @@ impl App {
             jobs: inner.options.jobs.unwrap_or(jobs).clamp(1, 64),
             ..EngineConfig::default()
         };
+        let signed_in = server.has_credentials();
         let remote: Arc<dyn Remote> = Arc::clone(&server) as Arc<dyn Remote>;
         let engine = Arc::new(Engine::start(journal, remote, config).await?);
         engine.forget_ended(REMEMBERED).await?;
@@ -311,7 +319,7 @@ impl App {
             server,
             engine,
             local: chosen.local,
-            signed_in: chosen.signed_in || inner.options.token.is_some(),
+            signed_in,
             _tasks: tasks,
         };
         *inner.connection.write().await = Some(Arc::new(connection));
@@ -334,11 +342,11 @@ impl App {
         connection.ok_or_else(CommandError::not_connected)
     }
 
-    async fn told_state(&self) -> Result<AppState, CommandError> {
+    async fn told_state(&self) -> AppState {
         let state = self.state().await;
         // Nobody may be listening.
         let _ = self.0.events.send(Event::StateChanged(state.clone()));
-        Ok(state)
+        state
     }
 }
 

@@ -80,6 +80,11 @@ impl Server {
         &self.base
     }
 
+    /// Whether there is a token, or may be one in the keyring.
+    pub(crate) fn has_credentials(&self) -> bool {
+        !matches!(self.credentials, Credentials::Nobody)
+    }
+
     /// Whether the server answered when it was last asked.
     pub(crate) fn reachable(&self) -> watch::Receiver<bool> {
         self.reachable.subscribe()

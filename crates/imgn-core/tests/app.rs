@@ -41,6 +41,9 @@ struct Gallery {
     store_says: Vec<u16>,
     /// What `/content` gives in place of the original.
     lies: bool,
+    /// Originals that are being asked for, and the most that were so at the same time.
+    asked: usize,
+    most_asked: usize,
 }
 
 type Shared = Arc<Mutex<Gallery>>;
@@ -188,6 +191,13 @@ async fn delete(
 }
 
 async fn content(State(gallery): State<Shared>) -> Vec<u8> {
+    {
+        let mut gallery = gallery.lock().unwrap();
+        gallery.asked += 1;
+        gallery.most_asked = gallery.most_asked.max(gallery.asked);
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    gallery.lock().unwrap().asked -= 1;
     if gallery.lock().unwrap().lies {
         b"lies".to_vec()
     } else {
@@ -436,4 +446,86 @@ async fn a_stream_is_kept_until_it_is_in_the_gallery() {
     assert_eq!(ended(&app).await[0].state, UploadState::Published);
     app.quit().await;
     assert_eq!(std::fs::read_dir(app.home().spool()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn originals_in_memory_are_bounded_in_size_and_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let gallery = Shared::default();
+    let url = serve(&gallery).await;
+    let app = App::open(home(folder.path()), with_token()).await.unwrap();
+    app.connect(&url, None).await.unwrap();
+    app.enqueue(vec![file(folder.path(), "a.png", PNG)])
+        .await
+        .unwrap();
+    let id = ended(&app).await[0].image.as_ref().unwrap().id;
+
+    let askers: Vec<_> = (0..8)
+        .map(|_| {
+            let app = app.clone();
+            tokio::spawn(async move { app.original(id).await.unwrap().1 })
+        })
+        .collect();
+    for asker in askers {
+        assert_eq!(asker.await.unwrap(), PNG);
+    }
+    assert_eq!(gallery.lock().unwrap().most_asked, 2);
+
+    let size = PNG.len() as u64;
+    for (announced, code) in [
+        (size - 1, ErrorCode::ChecksumMismatch.into()),
+        (size + 1, ErrorCode::ChecksumMismatch.into()),
+        (256 * 1024 * 1024 + 1, ClientCode::InvalidInput.into()),
+    ] {
+        gallery.lock().unwrap().images[0].size = announced;
+        assert_eq!(app.original(id).await.unwrap_err().code, code);
+    }
+}
+
+#[tokio::test]
+async fn the_gallery_on_this_computer_needs_no_keyring() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = serve(&Shared::default()).await;
+    let app = App::open(home(folder.path()), Options::default())
+        .await
+        .unwrap();
+    let state = app.connect_local(&url, Token::new(TOKEN)).await.unwrap();
+    let server = state.server.unwrap();
+    assert!(server.local && server.signed_in);
+    assert!(app.wants_local().await);
+    let settings = std::fs::read_to_string(app.home().settings()).unwrap();
+    assert!(settings.contains("signed_in = false"), "{settings}");
+
+    // Left at once, and whoever shows it is told.
+    let mut events = app.events();
+    assert_eq!(app.disconnect().await.unwrap().server, None);
+    assert!(matches!(
+        events.try_recv().unwrap(),
+        Event::StateChanged(state) if state.server.is_none()
+    ));
+    assert!(!app.wants_local().await);
+}
+
+#[tokio::test]
+async fn leaving_a_gallery_that_was_named_keeps_the_one_that_was_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chosen, named) = (
+        serve(&Shared::default()).await,
+        serve(&Shared::default()).await,
+    );
+    let app = App::open(home(folder.path()), with_token()).await.unwrap();
+    app.connect(&chosen, None).await.unwrap();
+    app.quit().await;
+
+    for (server, left) in [(named, Some(&chosen)), (chosen.clone(), None)] {
+        let options = Options {
+            server: Some(server),
+            ..with_token()
+        };
+        let app = App::open(home(folder.path()), options).await.unwrap();
+        assert_eq!(app.disconnect().await.unwrap().server, None);
+        let next = App::open(home(folder.path()), with_token()).await.unwrap();
+        let chosen = next.state().await.server.map(|server| server.url);
+        assert_eq!(chosen.as_ref(), left);
+    }
 }

@@ -6,7 +6,6 @@ use std::{
 };
 
 use imgn_protocol::{Image, ImageId, ImagePage, Sha256Hasher, THUMBNAIL_SIZES};
-use reqwest::{Response, header::CONTENT_TYPE};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{App, blocking};
@@ -15,8 +14,13 @@ use crate::{
     http::{broken, not_the_original},
 };
 
-/// An original that is kept in memory is never larger; it is for looking at, [`App::download`] for keeping.
-const ORIGINAL_BYTES: usize = 512 * 1024 * 1024;
+/// An original that is kept in memory is never larger; it is for looking at, [`App::download`] for keeping. Four times
+/// what a server takes unless it is told otherwise, and with all of [`ORIGINALS`] under way still within the memory of a
+/// small computer.
+const ORIGINAL_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Originals that are read into memory at the same time: the one that is looked at, and the one before or after it.
+pub(super) const ORIGINALS: usize = 2;
 
 impl App {
     /// A page of the gallery, newest first.
@@ -82,19 +86,29 @@ impl App {
     /// The original's media type and bytes, for looking at.
     ///
     /// # Errors
-    /// When there is no such picture, the connection breaks, or it is too large to be kept in memory.
+    /// When there is no such picture, the connection breaks, it is too large to be kept in memory, or what arrives has
+    /// not the size that the gallery says.
     pub async fn original(&self, id: ImageId) -> Result<(String, Vec<u8>), CommandError> {
-        let mut response = self.connected().await?.server.content(id).await?;
-        let content_type = content_type(&response);
+        let server = Arc::clone(&self.connected().await?.server);
+        // It is never closed.
+        let _slot = self.0.original_slots.acquire().await.ok();
+        let image = server.image(id).await?;
+        if image.size > ORIGINAL_BYTES {
+            let message = "the original is too large to be shown; download it instead";
+            return Err(CommandError::new(ClientCode::InvalidInput, message));
+        }
+        let mut response = server.content(id).await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if bytes.len() + chunk.len() > ORIGINAL_BYTES {
-                let message = "the original is too large to be shown; download it instead";
-                return Err(CommandError::new(ClientCode::InvalidInput, message));
+            if (bytes.len() + chunk.len()) as u64 > image.size {
+                return Err(not_the_original(&image));
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok((content_type, bytes))
+        if bytes.len() as u64 != image.size {
+            return Err(not_the_original(&image));
+        }
+        Ok((image.content_type, bytes))
     }
 
     /// Writes the original to `to`: under a temporary name until every byte is there and its SHA-256 is the gallery's.
@@ -171,14 +185,6 @@ impl App {
         let _ = self.0.events.send(Event::GalleryChanged(change));
         Ok(())
     }
-}
-
-fn content_type(response: &Response) -> String {
-    let value = response.headers().get(CONTENT_TYPE);
-    value
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("application/octet-stream")
-        .to_owned()
 }
 
 fn keep(file: tempfile::NamedTempFile, to: &Path, replace: bool) -> std::io::Result<()> {
