@@ -36,10 +36,11 @@ struct UploadLine {
     error: Option<ViewError>,
 }
 
-/// An upload whose line is still to be printed, under the path as it was given.
+/// A file whose line is still to be printed, under the path as it was given.
 struct Pending {
-    id: UploadId,
     path: String,
+    /// Its upload, or why it was not taken.
+    taken: Result<UploadId, CommandError>,
 }
 
 pub(crate) async fn upload(
@@ -60,24 +61,22 @@ pub(crate) async fn upload(
             [path] if is_stdin(path) => app.enqueue_stream(std::io::stdin(), "stdin").await,
             files => app.enqueue(files.to_vec()).await,
         };
+        let paths = group.iter().map(|path| path.display().to_string());
         match queued {
             Ok(views) => {
-                for (view, path) in views.iter().zip(group) {
-                    let id = view.id.parse()?;
-                    pending.push_back(Pending {
-                        id,
-                        path: path.display().to_string(),
-                    });
+                for (view, path) in views.iter().zip(paths) {
+                    let taken = Ok(view.id.parse()?);
+                    pending.push_back(Pending { path, taken });
                 }
             }
-            Err(error) if output.json => {
-                // Programs get their line for each file all the same.
-                for path in &paths {
-                    output.object(&refused(path, &error))?;
-                }
-                return Err(error.into());
+            // What was taken before is on its way, and what comes after may still be taken.
+            Err(error) => {
+                output.error(&error);
+                pending.extend(paths.map(|path| Pending {
+                    path,
+                    taken: Err(error.clone()),
+                }));
             }
-            Err(error) => return Err(error.into()),
         }
     }
     Follow::new(app, output, format, total)
@@ -89,9 +88,9 @@ fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-fn refused(path: &Path, error: &CommandError) -> UploadLine {
+fn refused(path: &str, error: &CommandError) -> UploadLine {
     UploadLine {
-        path: path.display().to_string(),
+        path: path.to_owned(),
         upload_id: None,
         state: "failed",
         id: None,
@@ -119,8 +118,8 @@ pub(crate) async fn resume(app: &App, output: &Output, format: &LinkFormat) -> R
         }
         total += report.path.metadata().map_or(0, |found| found.len());
         pending.push_back(Pending {
-            id,
             path: report.path.display().to_string(),
+            taken: Ok(id),
         });
     }
     if pending.is_empty() {
@@ -151,6 +150,9 @@ struct Follow<'a> {
     all_done: bool,
     queued: usize,
 }
+
+/// A file, and its upload as it stands, if there is one.
+type Reported<'p> = (&'p Pending, Option<UploadReport>);
 
 enum Ending {
     Done,
@@ -194,8 +196,8 @@ impl<'a> Follow<'a> {
         if !matches!(ending, Ending::Done) {
             self.app.quit().await;
         }
-        for (report, path) in left {
-            self.print(&report, path)?;
+        for (upload, report) in left {
+            self.print(upload, report.as_ref())?;
         }
         match ending {
             Ending::Done => {}
@@ -224,14 +226,13 @@ impl<'a> Follow<'a> {
         let mut ended_bytes = 0;
         loop {
             while let Some(first) = pending.front() {
-                let Some(report) = self.app.upload_report(first.id).await else {
-                    break;
-                };
-                if !report.view.state.has_ended() {
+                let report = self.report(first).await;
+                let ended = report.as_ref().filter(|it| it.view.state.has_ended());
+                if first.taken.is_ok() && ended.is_none() {
                     break;
                 }
-                ended_bytes += report.view.size.unwrap_or_default();
-                self.print(&report, first.path.clone())?;
+                ended_bytes += ended.and_then(|it| it.view.size).unwrap_or_default();
+                self.print(first, ended)?;
                 pending.pop_front();
             }
             if pending.is_empty() {
@@ -239,9 +240,12 @@ impl<'a> Follow<'a> {
             }
             let reports = self.reports(pending).await;
             self.show_progress(&reports, ended_bytes);
-            let is_offline = reports.iter().all(|(report, _)| {
-                report.view.state == UploadState::Waiting || report.view.state.has_ended()
-            });
+            let is_offline = reports
+                .iter()
+                .filter_map(|(_, it)| it.as_ref())
+                .all(|report| {
+                    report.view.state == UploadState::Waiting || report.view.state.has_ended()
+                });
             let since = offline_since.get_or_insert_with(Instant::now);
             if !is_offline {
                 offline_since = None;
@@ -256,27 +260,47 @@ impl<'a> Follow<'a> {
         }
     }
 
-    async fn reports(&self, pending: &VecDeque<Pending>) -> Vec<(UploadReport, String)> {
+    async fn report(&self, upload: &Pending) -> Option<UploadReport> {
+        self.app.upload_report(*upload.taken.as_ref().ok()?).await
+    }
+
+    async fn reports<'p>(&self, pending: &'p VecDeque<Pending>) -> Vec<Reported<'p>> {
         let mut reports = Vec::with_capacity(pending.len());
         for upload in pending {
-            if let Some(report) = self.app.upload_report(upload.id).await {
-                reports.push((report, upload.path.clone()));
-            }
+            reports.push((upload, self.report(upload).await));
         }
         reports
     }
 
-    fn show_progress(&self, reports: &[(UploadReport, String)], ended_bytes: u64) {
+    fn show_progress(&self, reports: &[Reported<'_>], ended_bytes: u64) {
         let sent: u64 = reports
             .iter()
-            .map(|(report, _)| report.view.sent_bytes)
+            .filter_map(|(_, report)| Some(report.as_ref()?.view.sent_bytes))
             .sum();
         self.bar.set_position(ended_bytes + sent);
         self.bar
             .set_message(format!("{} left", pictures(reports.len())));
     }
 
-    fn print(&mut self, report: &UploadReport, path: String) -> Result<()> {
+    /// Why a file was not taken was said when it was not; here programs get its line.
+    fn print(&mut self, upload: &Pending, report: Option<&UploadReport>) -> Result<()> {
+        let path = &upload.path;
+        match (&upload.taken, report) {
+            (Err(error), _) => {
+                self.all_done = false;
+                if self.output.json {
+                    let line = refused(path, error);
+                    self.bar.suspend(|| self.output.object(&line))?;
+                }
+                Ok(())
+            }
+            (Ok(_), Some(report)) => self.print_report(path, report),
+            // Its program has forgotten it.
+            (Ok(_), None) => Ok(()),
+        }
+    }
+
+    fn print_report(&mut self, path: &str, report: &UploadReport) -> Result<()> {
         let view = &report.view;
         let state = state_name(view.state);
         let error = match view.state {
@@ -300,7 +324,7 @@ impl<'a> Follow<'a> {
         let image = view.image.as_ref();
         if self.output.json {
             let line = UploadLine {
-                path,
+                path: path.to_owned(),
                 upload_id: Some(report.session),
                 state,
                 id: image.map(|image| image.id),
