@@ -160,16 +160,16 @@ impl Engine {
         self.0.journal.insert(&entries).await?;
         let snapshots = entries.iter().cloned().map(Snapshot::unsent).collect();
         for entry in entries {
-            let (id, ended) = (entry.id, entry.state.has_ended());
-            self.0.learn(entry);
-            if !ended {
-                self.0.drive(id);
+            self.0.learn(entry.clone());
+            if !entry.state.has_ended() {
+                self.0.drive(entry);
             }
         }
         Ok(snapshots)
     }
 
-    /// Takes over every unfinished upload that no living program drives. Answers how many there were.
+    /// Takes over every unfinished upload that no living program drives, and learns of those that others have brought
+    /// to an end. Answers how many it took over.
     ///
     /// # Errors
     /// When the journal cannot be read or written.
@@ -177,9 +177,14 @@ impl Engine {
         let mut adopted = 0;
         for id in self.0.journal.unfinished_of_others().await? {
             if let Some(entry) = self.0.journal.claim(id).await? {
-                self.0.learn(entry);
-                self.0.drive(id);
+                self.0.learn(entry.clone());
+                self.0.drive(entry);
                 adopted += 1;
+            }
+        }
+        if self.0.leaves_some_to_others() {
+            for entry in self.0.journal.ended_of_others().await? {
+                self.0.learn_end(entry);
             }
         }
         Ok(adopted)
@@ -220,10 +225,9 @@ impl Engine {
             self.0.journal.save(id, &state).await?;
             entry.state = state;
         }
-        let ended = entry.state.has_ended();
-        self.0.learn(entry);
-        if !ended {
-            self.0.drive(id);
+        self.0.learn(entry.clone());
+        if !entry.state.has_ended() {
+            self.0.drive(entry);
         }
         Ok(true)
     }
@@ -360,6 +364,10 @@ impl Upload {
         }
     }
 
+    fn is_left_to_others(&self) -> bool {
+        self.driven.is_none() && !self.entry.state.has_ended()
+    }
+
     fn is_sending(&self) -> bool {
         matches!(
             self.entry.state,
@@ -396,6 +404,25 @@ impl Inner {
         known.changed.insert(id);
         drop(known);
         self.changed.notify_one();
+    }
+
+    /// Whether there are unfinished uploads that no task here drives.
+    fn leaves_some_to_others(&self) -> bool {
+        self.known().uploads.values().any(Upload::is_left_to_others)
+    }
+
+    /// Another program has brought an upload to an end, unless this one has taken it up meanwhile.
+    fn learn_end(&self, entry: Entry) {
+        let mut known = self.known();
+        let id = entry.id;
+        if let Some(upload) = known.uploads.get_mut(&id)
+            && upload.is_left_to_others()
+        {
+            upload.entry = entry;
+            known.changed.insert(id);
+            drop(known);
+            self.changed.notify_one();
+        }
     }
 
     fn note(&self, id: UploadId, state: State) {
@@ -438,10 +465,11 @@ impl Inner {
         self.known().uploads.get(&id)?.driven.clone()
     }
 
-    /// Gives the upload a task, unless it has one.
-    fn drive(self: &Arc<Self>, id: UploadId) {
+    /// Gives an upload that is known a task, unless it has one.
+    fn drive(self: &Arc<Self>, entry: Entry) {
+        let id = entry.id;
         let cancel = CancellationToken::new();
-        let entry = {
+        {
             let mut known = self.known();
             let Some(upload) = known.uploads.get_mut(&id) else {
                 return;
@@ -450,8 +478,9 @@ impl Inner {
                 return;
             }
             upload.driven = Some(cancel.clone());
-            upload.entry.clone()
-        };
+            // As its owner read it: what was heard of others is older.
+            upload.entry = entry.clone();
+        }
         let inner = Arc::clone(self);
         self.tasks.spawn(async move {
             if let Err(error) = inner.run(entry, &cancel).await {

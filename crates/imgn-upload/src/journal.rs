@@ -220,6 +220,18 @@ impl Journal {
         ids.into_iter().map(parse_id).collect()
     }
 
+    /// The uploads that have ended in the hands of others.
+    pub(crate) async fn ended_of_others(&self) -> Result<Vec<Entry>, JournalError> {
+        sqlx::query("SELECT * FROM uploads WHERE server = ? AND ended = 1 AND owner IS NOT ?")
+            .bind(&self.server)
+            .bind(self.owner.id())
+            .fetch_all(&self.pool)
+            .await?
+            .iter()
+            .map(from_row)
+            .collect()
+    }
+
     /// Lets go of all that this program owns, for others to take at once.
     pub(crate) async fn release(&self) -> Result<(), JournalError> {
         sqlx::query("UPDATE uploads SET owner = NULL WHERE owner = ?")
