@@ -13,6 +13,9 @@ use tokio::sync::oneshot;
 
 use crate::shell::{PICTURE_EXTENSIONS, Shell};
 
+/// No link is longer, in bytes: browsers and servers refuse far shorter ones.
+const LINK_BYTES: usize = 16 * 1024;
+
 type Answer<T> = Result<T, ViewError>;
 
 #[tauri::command]
@@ -105,8 +108,34 @@ pub(crate) async fn delete_image(shell: State<'_, Shell>, id: ImageId) -> Answer
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn copy_link(app: AppHandle, text: String) -> Answer<()> {
+    if !is_link(&text) {
+        let message = "This is not a link to a picture, and was not copied.";
+        return Err(CommandError::new(ClientCode::InvalidInput, message).into());
+    }
     app.clipboard().write_text(text).map_err(|error| {
         let message = format!("The link could not be copied: {error}. Try again.");
         CommandError::new(ClientCode::ClipboardFailed, message).into()
     })
+}
+
+/// Whether a text may be a link in any of its forms. One line: pasted into a terminal, it runs nothing by itself.
+fn is_link(text: &str) -> bool {
+    !text.is_empty() && text.len() <= LINK_BYTES && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_line_of_some_length_is_copied() {
+        let longest = "x".repeat(LINK_BYTES);
+        for text in ["https://a.example/1", "![ä](https://a.example/1)", &longest] {
+            assert!(is_link(text));
+        }
+        let longer = format!("{longest}x");
+        for text in ["", "rm -rf ~\n", "a\tb", "\u{1b}[2J", "\u{85}", &longer] {
+            assert!(!is_link(text), "{text:?}");
+        }
+    }
 }

@@ -11,12 +11,21 @@ use tauri::{
     UriSchemeResponder,
     http::{
         Method, Request, Response, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+        header::{
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+            X_CONTENT_TYPE_OPTIONS,
+        },
     },
 };
 
 /// What thumbnails are encoded as.
 const THUMBNAIL_TYPE: &str = "image/jpeg";
+
+/// What the web view is given: formats of pixels and nothing else. An SVG is a document that can hold scripts.
+const PICTURE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+/// Should an answer ever be opened as a document, it loads nothing and runs nothing.
+const NOTHING_ACTIVE: &str = "default-src 'none'; sandbox";
 
 /// A picture never changes; when it is deleted, the grid no longer asks for it.
 const FOREVER: &str = "private, max-age=31536000, immutable";
@@ -80,16 +89,21 @@ fn status(error: &CommandError) -> StatusCode {
 }
 
 fn picture(content_type: &str, bytes: Vec<u8>) -> Response<Vec<u8>> {
-    // The web view renders pictures only: a server that claims another type is not believed.
-    let Ok(content_type) = HeaderValue::from_str(content_type) else {
+    // The essence of the media type; its parameters mean nothing to a picture, and are not passed on.
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let known = PICTURE_TYPES
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(essence));
+    let Some(known) = known else {
         return failure(StatusCode::NOT_FOUND);
     };
-    if !content_type.as_bytes().starts_with(b"image/") || content_type == "image/svg+xml" {
-        return failure(StatusCode::NOT_FOUND);
-    }
     let mut response = Response::new(bytes);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(known));
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(NOTHING_ACTIVE),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(FOREVER));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
@@ -150,12 +164,33 @@ mod tests {
 
     #[test]
     fn only_pictures_are_rendered() {
-        assert_eq!(picture("image/png", vec![1]).status(), StatusCode::OK);
-        assert_eq!(
-            picture("image/png", vec![1]).headers()[X_CONTENT_TYPE_OPTIONS],
-            "nosniff"
-        );
-        for content_type in ["text/html", "image/svg+xml", "image/png\r\nx: y", ""] {
+        for (content_type, essence) in [
+            ("image/png", "image/png"),
+            ("Image/JPEG", "image/jpeg"),
+            ("image/webp; charset=utf-8", "image/webp"),
+            (" image/gif ;x=\"a;b\"", "image/gif"),
+        ] {
+            let response = picture(content_type, vec![1]);
+            assert_eq!(response.status(), StatusCode::OK, "{content_type:?}");
+            let headers = response.headers();
+            assert_eq!(headers[CONTENT_TYPE], essence);
+            assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff");
+            assert_eq!(
+                headers[CONTENT_SECURITY_POLICY],
+                "default-src 'none'; sandbox"
+            );
+        }
+        for content_type in [
+            "text/html",
+            "image/svg+xml",
+            "image/svg+xml; charset=utf-8",
+            "IMAGE/SVG+XML",
+            "image/svg",
+            "image/x-icon",
+            "image/png\r\nx: y",
+            "image/",
+            "",
+        ] {
             let response = picture(content_type, vec![1]);
             assert_eq!(response.status(), StatusCode::NOT_FOUND, "{content_type:?}");
             assert!(response.body().is_empty());
