@@ -13,6 +13,7 @@ mod crash;
 mod desktop;
 mod driver;
 mod hostile;
+mod keyring;
 mod photographs;
 mod upright;
 mod web_page;
