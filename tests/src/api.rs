@@ -53,6 +53,8 @@ pub(crate) fn http() -> Result<reqwest::Client> {
     Ok(reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
+        // A server that refuses a body unread closes the connection, which the next request must not meet.
+        .pool_max_idle_per_host(0)
         .timeout(Duration::from_secs(60))
         .build()?)
 }
