@@ -2,7 +2,8 @@
 //! profile's folder.
 //!
 //! Invariant: its token exists in this process's memory only. Each start replaces the one before, so no keyring is
-//! needed and a token that was read from somewhere is worthless after the next start.
+//! needed and a token that was read from somewhere is worthless after the next start. Only who has the folder's lock
+//! replaces it: a second start on the same profile leaves the first one's token alone.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -12,7 +13,7 @@ use std::{
 };
 
 use imgn_core::protocol::Token;
-use imgn_server::{Catalogue, Config, Role, Server, StartError, TokenError};
+use imgn_server::{Config, Role, Server, StartError, TokenError};
 use tokio::sync::Mutex;
 
 /// Whose the uploads of this app are, in the catalogue.
@@ -27,6 +28,8 @@ const PREDECESSOR: Duration = Duration::from_secs(6);
 /// Why there is no gallery on this computer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GalleryError {
+    #[error("imgn is already running on this profile; use its window, or quit it first")]
+    AlreadyRunning,
     #[error("cannot make the folder {}", path.display())]
     Folder {
         path: PathBuf,
@@ -35,7 +38,16 @@ pub(crate) enum GalleryError {
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(StartError),
+}
+
+impl From<StartError> for GalleryError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::InUse { .. } => Self::AlreadyRunning,
+            other => Self::Start(other),
+        }
+    }
 }
 
 /// The gallery on this computer, started when it is first wanted. Cheap to clone.
@@ -86,11 +98,13 @@ impl LocalGallery {
             })?;
         let server = self.start_server().await?;
         // Not before: where another program has this gallery open, its token stays good.
-        let catalogue = Catalogue::open(&self.config().database())
-            .await
-            .map_err(TokenError::from)?;
-        let token = replace_token(&catalogue).await?;
-        Ok(Running { server, token })
+        match replace_token(&self.config()).await {
+            Ok(token) => Ok(Running { server, token }),
+            Err(error) => {
+                server.shutdown().await;
+                Err(error)
+            }
+        }
     }
 
     /// Waits for an app that is just ending and still has the gallery open.
@@ -115,14 +129,53 @@ impl LocalGallery {
 }
 
 /// The owner keeps the name, and with it what was uploaded under it.
-async fn replace_token(catalogue: &Catalogue) -> Result<Token, TokenError> {
-    match catalogue.revoke_token(OWNER).await {
+async fn replace_token(config: &Config) -> Result<Token, GalleryError> {
+    let catalogue = Server::catalogue(config).await?;
+    let token = match catalogue.revoke_token(OWNER).await {
         Ok(()) | Err(TokenError::Unknown { .. }) => catalogue.add_token(OWNER, Role::Admin).await,
         Err(error) => Err(error),
-    }
+    };
+    catalogue.close().await;
+    Ok(token?)
 }
 
 /// [`PORT`], or 0 for any where another program has that one.
 fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).map_or(0, |_| PORT)
+}
+
+#[cfg(test)]
+mod tests {
+    use imgn_core::{App, Home, Options};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_second_start_on_a_profile_says_so_and_leaves_the_first_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = LocalGallery::new(folder.path().join("gallery"));
+        let (url, token) = first.start().await.unwrap();
+        let app = App::open(
+            Home::locate(Some(folder.path().join("home"))).unwrap(),
+            Options::default(),
+        )
+        .await
+        .unwrap();
+        app.connect_local(&url, token.clone()).await.unwrap();
+
+        let second = LocalGallery::new(folder.path().join("gallery"));
+        let error = second.start().await.unwrap_err();
+        assert!(matches!(error, GalleryError::AlreadyRunning), "{error}");
+        app.check().await.unwrap();
+
+        // Once the first has ended, the next start has a token of its own, and the old one is worth nothing.
+        first.stop().await;
+        let (url, next) = second.start().await.unwrap();
+        assert_ne!(next.expose(), token.expose());
+        app.connect_local(&url, next).await.unwrap();
+        let refused = app.connect_local(&url, token).await.unwrap_err();
+        assert_eq!(refused.code.as_str(), "unauthorized");
+        app.quit().await;
+        second.stop().await;
+    }
 }
