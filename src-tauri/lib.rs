@@ -78,7 +78,7 @@ fn run(arguments: Arguments) -> Result<()> {
         .run({
             let quit = Quit::default();
             move |app, event| {
-                quit.on_run_event(app, &event, || app.state::<Shell>().inner().clone())
+                quit.on_run_event(app, &event, || app.state::<Shell>().inner().clone());
             }
         });
     Ok(())
