@@ -15,6 +15,12 @@ use tokio::net::TcpListener;
 /// How long requests under way may take after SIGTERM.
 const DRAIN_TIME: Duration = Duration::from_secs(30);
 
+/// How long a client may take to send a request's head, and a connection may idle between two requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The pause after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
@@ -36,12 +42,22 @@ async fn main() -> anyhow::Result<()> {
     let connections = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop_signal());
     loop {
-        let (stream, _) = tokio::select! {
-            accepted = listener.accept() => accepted?,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Most likely for want of file descriptors, which others will give back.
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new());
+        http.timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT);
         let connection = http.serve_connection(TokioIo::new(stream), service.clone());
         let connection = connections.watch(connection);
         tokio::spawn(async move {

@@ -74,6 +74,15 @@ impl From<io::Error> for Error {
     }
 }
 
+/// What was read, where it can be. Damage to one file is logged, and hides no other file.
+pub(crate) fn unless_damaged<T>(what: &str, read: Result<T, Error>) -> Option<T> {
+    read.inspect_err(|error| {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        tracing::error!(what, %error, cause, "a file of the store is left out");
+    })
+    .ok()
+}
+
 impl Error {
     /// True for what only the operator can repair; its cause belongs in the log.
     pub(crate) fn is_internal(&self) -> bool {

@@ -6,6 +6,7 @@
 //! Invariants:
 //! - What was answered with success survives a crash: files are synced, renamed, and their directory synced first.
 //! - A request that is refused or breaks off changes nothing and leaves nothing behind.
+//! - A damaged file costs the object that it was, and no other: it is logged, and left out of listings.
 //! - No key can name a file outside of the bucket's directory.
 //! - Memory does not grow with the size of a body; about 100 bytes are held for each key.
 //!
@@ -147,7 +148,8 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
-    /// A file is not what this store wrote.
+    /// A file that everything else depends on is not what this store wrote. A damaged object is no reason: it is logged
+    /// and left out.
     #[error("the store in {} is damaged: {what}", path.display())]
     Damaged {
         /// The bucket's directory.

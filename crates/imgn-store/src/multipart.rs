@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::body::Incoming;
 use crate::conditions::{WriteConditions, now};
 use crate::digest::{Algorithm, Checksums, Coverage, Digester, composite, multipart_etag};
-use crate::error::Error;
+use crate::error::{Error, unless_damaged};
 use crate::key::{ObjectKey, PartNumber, UploadId};
 use crate::layout::{parent, sync_directory};
 use crate::object::{Bucket, ObjectFooter, StoredHeaders, copy_data};
@@ -140,7 +140,11 @@ impl Bucket {
         numbers.truncate(limit);
         let mut parts = Vec::with_capacity(numbers.len());
         for number in numbers {
-            let record = self.open_part(id, number)?.ok_or(Error::NoSuchUpload)?;
+            // A part that cannot be read is not there: it can be sent again.
+            let Some(record) = unless_damaged("a part", self.open_part(id, number)) else {
+                continue;
+            };
+            let record = record.ok_or(Error::NoSuchUpload)?;
             parts.push(Part {
                 number,
                 size: record.size,
@@ -154,7 +158,7 @@ impl Bucket {
     pub(crate) fn uploads(&self) -> Result<Vec<(UploadId, Manifest)>, Error> {
         let mut uploads = Vec::new();
         for id in self.upload_ids()? {
-            if let Some(manifest) = self.manifest(&id)? {
+            if let Some(manifest) = unless_damaged("an upload", self.manifest(&id)).flatten() {
                 uploads.push((id, manifest));
             }
         }
@@ -232,7 +236,7 @@ impl Bucket {
     /// Removes the directories of uploads whose object was published just before a crash.
     pub(crate) fn recover_uploads(&self) -> Result<(), Error> {
         for (id, manifest) in self.uploads()? {
-            let object = self.find(&manifest.key)?;
+            let object = unless_damaged("an object", self.find(&manifest.key)).flatten();
             if object.is_some_and(|object| object.footer.upload_id.as_ref() == Some(&id)) {
                 self.remove_upload(&id)?;
             }

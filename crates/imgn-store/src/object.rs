@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::conditions::{WriteConditions, now};
 use crate::digest::{Checksums, Coverage, Digester};
-use crate::error::Error;
+use crate::error::{Error, unless_damaged};
 use crate::index::{Entry, KeyIndex, Query};
 use crate::key::{ObjectKey, UploadId};
 use crate::layout::{Layout, parent, sync_directory};
@@ -70,6 +70,16 @@ pub(crate) struct StoredHeaders {
     pub(crate) cache_control: Option<String>,
     /// `x-amz-meta-*`, without the prefix.
     pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// A page of a listing.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) rows: Vec<Listed>,
+    /// The key or group that the page ends with, be it shown or not.
+    pub(crate) last: Option<String>,
+    /// The start of the next page, when there is one.
+    pub(crate) next: Option<Vec<u8>>,
 }
 
 /// A line of a listing.
@@ -188,27 +198,36 @@ impl Bucket {
         self.publish(sealed, conditions)
     }
 
-    /// A page of the listing, with what the files say of each key, and the start of the next page.
-    pub(crate) fn list(&self, query: &Query) -> Result<(Vec<Listed>, Option<Vec<u8>>), Error> {
+    /// A page of the listing, with what the files say of each key. A damaged file is left out.
+    pub(crate) fn list(&self, query: &Query) -> Listing {
         let page = self
             .index
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .list(query);
-        let mut listed = Vec::with_capacity(page.entries.len());
+        let last = page.entries.last().map(|entry| match entry {
+            Entry::Group(group) => group.clone(),
+            Entry::Key(key) => key.to_string(),
+        });
+        let mut rows = Vec::with_capacity(page.entries.len());
         for entry in page.entries {
             match entry {
-                Entry::Group(group) => listed.push(Listed::Group(group)),
+                Entry::Group(group) => rows.push(Listed::Group(group)),
                 // Deleted since the page was made: not listed, and the next page starts where it would have.
                 Entry::Key(key) => {
-                    if let Some(Record { size, footer, .. }) = self.find(&key)? {
+                    let found = unless_damaged("an object", self.find(&key)).flatten();
+                    if let Some(Record { size, footer, .. }) = found {
                         let footer = Box::new(footer);
-                        listed.push(Listed::Object { size, footer });
+                        rows.push(Listed::Object { size, footer });
                     }
                 }
             }
         }
-        Ok((listed, page.next))
+        Listing {
+            rows,
+            last,
+            next: page.next,
+        }
     }
 
     fn index_mut(&self, change: impl FnOnce(&mut KeyIndex)) {
@@ -264,7 +283,10 @@ pub(crate) fn scan(layout: &Layout) -> Result<KeyIndex, Error> {
             let Some(name) = name.to_str() else { continue };
             match ObjectKey::from_file_name(name) {
                 Some(key) => index.insert(key),
-                None if crate::key::is_hashed(name) => index.insert(hashed_key(&entry.path())?),
+                None if crate::key::is_hashed(name) => {
+                    let key = unless_damaged("an object", hashed_key(&entry.path()));
+                    key.into_iter().for_each(|key| index.insert(key));
+                }
                 None => tracing::warn!(name, "a foreign file in the store is ignored"),
             }
         }

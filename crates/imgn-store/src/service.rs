@@ -1,5 +1,5 @@
-//! The store as a `tower` service: the gate, the S3 protocol, CORS, and manners towards clients that are refused
-//! while they still send.
+//! The store as a `tower` service: the gate, the S3 protocol, CORS, what keeps browsers from running what is stored,
+//! and manners towards clients that are refused while they still send.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,7 +11,8 @@ use futures_util::future::BoxFuture;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, ORIGIN, RANGE, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, EXPECT,
+    ORIGIN, RANGE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -57,6 +58,16 @@ impl StoreService {
     }
 
     async fn answer<B>(self, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<StdError>,
+    {
+        let mut response = self.respond(request).await;
+        confine(response.headers_mut());
+        response
+    }
+
+    async fn respond<B>(self, request: Request<B>) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<StdError>,
@@ -123,6 +134,16 @@ where
         let service = self.clone();
         Box::pin(async move { Ok(service.answer(request).await) })
     }
+}
+
+/// What clients stored may be anything, and is answered from the origin of whatever page shares the port. A browser
+/// shows it as the type that is stated or not at all, and opened by itself it runs and loads nothing.
+fn confine(headers: &mut HeaderMap) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; sandbox"),
+    );
 }
 
 /// The answer to a browser that asks whether it may. Any origin may: what counts is the signature.

@@ -236,6 +236,38 @@ async fn memory_does_not_grow_with_the_object() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_costs_one_object_and_no_other() -> Result<()> {
+    let mut store = StoreProcess::start()?;
+    let client = store.target().client();
+    // The second is too long for a file name, so opening the store reads its file.
+    let long = "long/".repeat(150);
+    for key in ["damaged", &long] {
+        put(&client, key, vec![1; 1000]).await?;
+    }
+    let id = create(&client, "upload").await?;
+    for part in ["objects", "uploads"] {
+        let files = store.files(part)?;
+        ensure!(!files.is_empty(), "{part}");
+        for file in files {
+            std::fs::write(file, "damaged")?;
+        }
+    }
+    put(&client, "sound", vec![2; 1000]).await?;
+    ensure!(keys(&client).await? == ["sound"]);
+
+    store.kill();
+    store.restart()?;
+    ensure!(keys(&client).await? == ["sound"]);
+    ensure!(get(&client, "sound").await? == vec![2; 1000]);
+    ensure!(get(&client, "damaged").await.is_err());
+    ensure!(complete(&client, "upload", &id, &[]).await.is_err());
+    // It can be replaced.
+    put(&client, "damaged", vec![3; 1000]).await?;
+    ensure!(keys(&client).await? == ["damaged", "sound"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_said_and_leaves_nothing() -> Result<()> {
     let Some(disk) = SmallDisk::mount()? else {
         println!("SKIPPED: a small file system can be mounted by root only");

@@ -14,7 +14,7 @@ use crate::conditions::timestamp;
 use crate::convert::url_encoded;
 use crate::error::Error;
 use crate::index::{Query, after_group, after_key};
-use crate::object::Listed;
+use crate::object::{Listed, Listing};
 
 impl Endpoint {
     pub(super) async fn list_v2(
@@ -87,17 +87,13 @@ impl Endpoint {
                 entries,
             )
             .await?;
-        let last = listing.rows.last().map(|row| match row {
-            Listed::Object { footer, .. } => footer.key.to_string(),
-            Listed::Group(group) => group.clone(),
-        });
         let (contents, groups) = rows(listing.rows, &encode);
         ok(ListObjectsOutput {
             name: Some(input.bucket),
             contents: Some(contents),
             common_prefixes: Some(groups),
             is_truncated: Some(listing.next.is_some()),
-            next_marker: listing.next.and(last).map(&encode),
+            next_marker: listing.next.and(listing.last).map(&encode),
             marker: input.marker.map(&encode),
             max_keys: Some(limit),
             prefix: input.prefix.map(&encode),
@@ -106,12 +102,6 @@ impl Endpoint {
             ..ListObjectsOutput::default()
         })
     }
-}
-
-/// A page of either kind of listing.
-struct Listing {
-    rows: Vec<Listed>,
-    next: Option<Vec<u8>>,
 }
 
 impl Endpoint {
@@ -130,11 +120,7 @@ impl Endpoint {
             from,
             limit,
         };
-        blocking(move || {
-            let (rows, next) = bucket.list(&query)?;
-            Ok(Listing { rows, next })
-        })
-        .await
+        blocking(move || Ok(bucket.list(&query))).await
     }
 }
 

@@ -41,6 +41,11 @@ impl Endpoint {
             if_match: input.if_match,
             if_none_match: input.if_none_match,
         };
+        if conditions.any() {
+            // What will be refused is not received first. It is checked again at the moment when it counts.
+            let (bucket, key, conditions) = (bucket.clone(), key.clone(), conditions.clone());
+            blocking(move || bucket.check(&key, &conditions)).await?;
+        }
         let incoming = receive(&bucket, body, announced, trailing_headers).await?;
         let footer = blocking(move || {
             let sealed = incoming.finish(&bucket.layout, |summary| {
