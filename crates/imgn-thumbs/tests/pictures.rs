@@ -352,6 +352,42 @@ fn bombs_are_refused_before_they_go_off() {
     }
 }
 
+/// What the documentation of the limits promises of pictures that must be held whole. Only their headers are as large.
+#[test]
+fn the_default_limits_let_through_what_they_promise() {
+    let mut jpeg = pictures::progressive_jpeg(64, 64);
+    let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc2]);
+    let frame = frame.expect("a progressive frame");
+    // Two by two luma samples for one of each chroma: 4:2:0.
+    jpeg[frame + 11] = 0x22;
+    let mut webp = pictures::webp(64, 64, false);
+    assert_eq!(&webp[12..16], b"VP8L");
+
+    let mut jpeg_of = |width: u16, height: u16| {
+        jpeg[frame + 5..][..2].copy_from_slice(&height.to_be_bytes());
+        jpeg[frame + 7..][..2].copy_from_slice(&width.to_be_bytes());
+        inspect(&jpeg, &Limits::default())
+    };
+    let (fits, exceeds) = (jpeg_of(9082, 6056), jpeg_of(9900, 6600));
+    assert!(fits.is_ok(), "55 MP: {fits:?}");
+    assert!(
+        matches!(exceeds, Err(PictureError::TooMuchMemory { .. })),
+        "65 MP: {exceeds:?}"
+    );
+
+    let mut webp_of = |width: u32, height: u32| {
+        let edges = (width - 1) | ((height - 1) << 14);
+        webp[21..25].copy_from_slice(&edges.to_le_bytes());
+        inspect(&webp, &Limits::default())
+    };
+    let (fits, exceeds) = (webp_of(5612, 3742), webp_of(6000, 4000));
+    assert!(fits.is_ok(), "21 MP: {fits:?}");
+    assert!(
+        matches!(exceeds, Err(PictureError::TooMuchMemory { .. })),
+        "24 MP: {exceeds:?}"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -374,13 +410,14 @@ proptest! {
         if cut {
             file.truncate(keep.index(file.len()));
         }
-        sniff(&file);
+        let sniffed = sniff(&file);
         let inspected = inspect(&file, &Limits::default());
         let verified = verify(&file, &Limits::default(), &[64]);
         if let Err(PictureError::Corrupt { reason, .. }) = &verified {
             // The barrier around decoders was not needed.
             prop_assert_ne!(reason, "the decoder failed on it");
         }
+        prop_assert!(inspected.is_err() || sniffed.is_some());
         prop_assert!(verified.is_err() || inspected.is_ok());
     }
 }
