@@ -1,6 +1,6 @@
 //! What the server is started with, as plain data; the program's flags and environment variables become this.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use url::Url;
 
@@ -14,21 +14,41 @@ pub struct Config {
     pub public_url: Option<Url>,
     /// Where everything is that the server keeps. One server at a time.
     pub data_dir: PathBuf,
-    /// `sqlite://PATH`; without it, a file in the data directory.
+    /// `sqlite://PATH` as [`Database::Url`] takes it; without it, a file in the data directory.
     pub database: Option<String>,
     /// Where the bytes of pictures are.
     pub storage: StorageConfig,
     /// How long a presigned URL may be used.
     pub url_ttl: Duration,
-    /// The largest picture in bytes. It is held in memory once while it is verified.
+    /// The largest picture in bytes. Files that are being verified are held in memory, as many as fit in this together.
     pub max_size: u64,
     /// The most pixels that one frame of a picture may have.
     pub max_pixels: u64,
     /// How much memory decoding may use at a time, in bytes, beside the files themselves. A picture that alone needs
     /// more is refused.
     pub verify_memory: u64,
+    /// Connections that are open at a time. Those above wait until one ends.
+    pub max_connections: usize,
     /// When the server does what nobody asked it for.
     pub timing: Timing,
+}
+
+/// Where the catalogue is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// A file, under any name.
+    File(PathBuf),
+    /// `sqlite://PATH`: a URL, in which `%` begins an encoded byte and `?` the parameters that SQLite's own URLs have.
+    Url(String),
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Url(url) => f.write_str(url),
+        }
+    }
 }
 
 /// Where the bytes of pictures are.
@@ -51,6 +71,9 @@ pub struct S3Config {
     pub region: String,
     /// Whether the bucket is named in the path (`https://host/bucket/key`) and not in the host name.
     pub path_style: bool,
+    /// The canned access list that objects are stored with, such as `bucket-owner-full-control`; without it, the
+    /// bucket's own rules. It is signed into every URL that stores a picture.
+    pub acl: Option<String>,
 }
 
 /// When the server does what nobody asked it for.
@@ -78,12 +101,15 @@ impl Default for Timing {
 }
 
 impl Config {
-    /// 64 MiB, which the largest camera JPEGs stay under.
-    pub const DEFAULT_MAX_SIZE: u64 = 64 * 1024 * 1024;
+    /// 48 MiB, which JPEGs of nearly all cameras stay under. The files under verification share it, their decoders
+    /// share [`Config::DEFAULT_VERIFY_MEMORY`], and about 60 MiB are left to everything else under 300.
+    pub const DEFAULT_MAX_SIZE: u64 = 48 * 1024 * 1024;
     /// 300 s.
     pub const DEFAULT_URL_TTL: Duration = Duration::from_secs(300);
-    /// 192 MiB, the picture pipeline's own limit: with the largest file and the server's own needs it is less than 300.
-    pub const DEFAULT_VERIFY_MEMORY: u64 = 192 * 1024 * 1024;
+    /// The picture pipeline's own limit, so that one picture that it takes always fits.
+    pub const DEFAULT_VERIFY_MEMORY: u64 = imgn_thumbs::Limits::DEFAULT_DECODED_BYTES;
+    /// 512, half of the file descriptors that a process has by default: each request may need a file of the store too.
+    pub const DEFAULT_MAX_CONNECTIONS: usize = 512;
     /// The longest life that S3 gives a presigned URL: 7 days.
     pub const LONGEST_URL_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -100,6 +126,7 @@ impl Config {
             max_size: Self::DEFAULT_MAX_SIZE,
             max_pixels: Self::default_max_pixels(),
             verify_memory: Self::DEFAULT_VERIFY_MEMORY,
+            max_connections: Self::DEFAULT_MAX_CONNECTIONS,
             timing: Timing::default(),
         }
     }
@@ -119,13 +146,13 @@ impl Config {
         }
     }
 
-    /// Where the catalogue is, as `sqlite://PATH`.
+    /// Where the catalogue is.
     #[must_use]
-    pub fn database(&self) -> String {
-        self.database.clone().unwrap_or_else(|| {
-            let path = self.data_dir.join("catalogue.sqlite3");
-            format!("sqlite://{}", path.display())
-        })
+    pub fn database(&self) -> Database {
+        match &self.database {
+            Some(url) => Database::Url(url.clone()),
+            None => Database::File(self.data_dir.join("catalogue.sqlite3")),
+        }
     }
 
     /// Refuses what no server could be started with.
@@ -133,7 +160,9 @@ impl Config {
         if let Some(url) = &self.public_url {
             check_origin("public URL", url)?;
         }
-        if !self.database().starts_with("sqlite:") {
+        if let Database::Url(url) = self.database()
+            && !url.starts_with("sqlite:")
+        {
             return Err(InvalidConfig::Database);
         }
         if let StorageConfig::S3(s3) = &self.storage {
@@ -147,7 +176,8 @@ impl Config {
         if self.url_ttl < Duration::from_secs(1) || self.url_ttl > Self::LONGEST_URL_TTL {
             return Err(InvalidConfig::UrlTtl);
         }
-        if self.max_size == 0 || self.max_pixels == 0 || self.verify_memory == 0 {
+        let limits = [self.max_size, self.max_pixels, self.verify_memory];
+        if limits.contains(&0) || self.max_connections == 0 {
             return Err(InvalidConfig::Zero);
         }
         Ok(())
@@ -202,13 +232,25 @@ pub enum InvalidConfig {
     #[error("presigned URLs can live from 1 second to 7 days")]
     UrlTtl,
     /// A limit that lets nothing through.
-    #[error("the largest size, the most pixels and the memory for verification must be above 0")]
+    #[error(
+        "the largest size, the most pixels, the memory for verification and the most connections must be above 0"
+    )]
     Zero,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_default_limits_leave_the_server_room_below_300_mib() {
+        let config = Config::embedded("unused");
+        assert_eq!(
+            config.picture_limits().max_decoded_bytes,
+            imgn_thumbs::Limits::default().max_decoded_bytes
+        );
+        assert!(config.max_size + config.verify_memory <= (300 - 60) << 20);
+    }
 
     #[test]
     fn a_public_url_is_an_origin_and_nothing_more() {

@@ -12,6 +12,9 @@ use crate::{
 /// Keys that are taken from the outbox at a time.
 const BATCH: u32 = 256;
 
+/// After so many failures in a row it is the store that fails, not a key.
+const MOST_FAILURES: u32 = 3;
+
 /// Deletes the objects of a picture that just became garbage, now rather than at the sweeper's next pass. A failure is
 /// the sweeper's to repeat.
 pub(crate) async fn collect_image(catalogue: &Catalogue, storage: &Storage, image: ImageId) {
@@ -32,22 +35,37 @@ pub(crate) async fn collect_image(catalogue: &Catalogue, storage: &Storage, imag
     }
 }
 
-/// Deletes everything that is due; answers how many objects. Stops early when the store fails.
+/// How many keys were deleted, and how many could not be.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Collected {
+    pub(crate) deleted: u64,
+    pub(crate) failed: u64,
+}
+
+/// Deletes everything that is due. Stops early when the store fails on one key after the other.
 pub(crate) async fn collect_due(
     catalogue: &Catalogue,
     storage: &Storage,
-) -> Result<u64, CatalogueError> {
-    let mut deleted = 0;
+) -> Result<Collected, CatalogueError> {
+    let mut collected = Collected::default();
+    let mut in_a_row = 0;
     loop {
+        // What failed is not due at the moment.
         let batch = catalogue.garbage_due(BATCH).await?;
         if batch.is_empty() {
-            return Ok(deleted);
+            return Ok(collected);
         }
         for garbage in batch {
-            if !collect(catalogue, storage, &garbage).await? {
-                return Ok(deleted);
+            if collect(catalogue, storage, &garbage).await? {
+                collected.deleted += 1;
+                in_a_row = 0;
+                continue;
             }
-            deleted += 1;
+            collected.failed += 1;
+            in_a_row += 1;
+            if in_a_row == MOST_FAILURES {
+                return Ok(collected);
+            }
         }
     }
 }

@@ -13,6 +13,8 @@
 //! |---|---|
 //! | `config` | what the server is started with |
 //! | `server` | start, accept loop, shutdown |
+//! | `connection` | a connection whose client has to read |
+//! | `memory` | what decoders leave behind goes back to the system |
 //! | `catalogue` | SQLite: tokens, uploads, images, the change feed, the garbage outbox |
 //! | `storage` | the S3 client, presigning, and the embedded store behind it |
 //! | `publish` | verification on bounded workers, and the one transaction that publishes |
@@ -23,9 +25,11 @@
 mod auth;
 mod catalogue;
 mod config;
+mod connection;
 mod error;
 mod extract;
 mod garbage;
+mod memory;
 mod publish;
 mod routes;
 mod server;
@@ -35,8 +39,8 @@ mod sweep;
 
 pub use auth::Role;
 pub use catalogue::{Catalogue, CatalogueError, TokenError, TokenRow};
-pub use config::{Config, InvalidConfig, S3Config, StorageConfig, Timing};
+pub use config::{Config, Database, InvalidConfig, S3Config, StorageConfig, Timing};
 pub use routes::openapi::document as openapi;
-pub use server::{Server, StartError, SweepError};
+pub use server::{Server, StartError};
 pub use storage::{EmbeddedError, StorageError};
 pub use sweep::Swept;

@@ -124,6 +124,11 @@ struct Serve {
     #[arg(long, env = "IMGN_S3_PATH_STYLE")]
     s3_path_style: bool,
 
+    /// The canned access list that pictures and thumbnails are stored with, such as bucket-owner-full-control. Without
+    /// it the bucket's own rules hold; the bucket should be private.
+    #[arg(long, value_name = "ACL", env = "IMGN_S3_ACL")]
+    s3_acl: Option<String>,
+
     /// How many seconds a presigned URL may be used.
     #[arg(
         long,
@@ -133,15 +138,25 @@ struct Serve {
     )]
     url_ttl: u64,
 
-    /// The largest picture: bytes, or with K, M or G for powers of 1024.
+    /// The largest picture: bytes, or with K, M or G for powers of 1024. Files under verification take as much memory.
     #[arg(
         long,
         value_name = "SIZE",
         env = "IMGN_MAX_SIZE",
-        default_value = "64M",
+        default_value = "48M",
         value_parser = parse_size
     )]
     max_size: u64,
+
+    /// The size of the parts that large uploads are sent in, from 5M to 5G as S3 has it. This version sends every picture
+    /// by one PUT, up to --max-size: the size is checked, and takes effect once uploads in parts are there.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "IMGN_PART_SIZE",
+        value_parser = parse_part_size
+    )]
+    part_size: Option<u64>,
 
     /// The most pixels that one frame of a picture may have.
     #[arg(
@@ -240,7 +255,13 @@ async fn run_sweep(config: Config) -> anyhow::Result<()> {
     say(&format!(
         "{} verified, {} aborted, {} objects deleted",
         swept.verifying, swept.aborted, swept.deleted
-    ))
+    ))?;
+    anyhow::ensure!(
+        swept.failures == 0,
+        "{} things could not be done; the log above says which and why",
+        swept.failures
+    );
+    Ok(())
 }
 
 async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
@@ -270,6 +291,9 @@ async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
 
 impl Serve {
     fn config(self, place: Place) -> Config {
+        if self.part_size.is_some() {
+            tracing::warn!("--part-size has no effect yet: every picture is sent by one PUT");
+        }
         let storage = match self.storage {
             StorageKind::Embedded => StorageConfig::Embedded,
             StorageKind::S3 => StorageConfig::S3(S3Config {
@@ -277,6 +301,7 @@ impl Serve {
                 bucket: self.s3_bucket.unwrap_or_default(),
                 region: self.s3_region,
                 path_style: self.s3_path_style,
+                acl: self.s3_acl,
             }),
         };
         Config {
@@ -308,6 +333,17 @@ fn parse_size(text: &str) -> Result<u64, String> {
         .ok()
         .and_then(|number| number.checked_mul(factor))
         .ok_or_else(|| "a size is a number of bytes, or one with K, M or G".to_owned())
+}
+
+/// S3's bounds for every part but the last.
+fn parse_part_size(text: &str) -> Result<u64, String> {
+    parse_size(text).and_then(|size| {
+        if (5 << 20..=5 << 30).contains(&size) {
+            Ok(size)
+        } else {
+            Err("the parts of an S3 upload have from 5M to 5G".to_owned())
+        }
+    })
 }
 
 fn say(line: &str) -> anyhow::Result<()> {
@@ -360,9 +396,19 @@ mod tests {
     }
 
     #[test]
+    fn parts_have_the_sizes_that_s3_takes() {
+        assert_eq!(parse_part_size("5M"), Ok(5 << 20));
+        assert_eq!(parse_part_size("5G"), Ok(5 << 30));
+        for bad in ["5242879", "5368709121", "many"] {
+            assert!(parse_part_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn sizes_are_bytes_or_powers_of_1024() {
         assert_eq!(parse_size("1"), Ok(1));
         assert_eq!(parse_size("64M"), Ok(64 << 20));
+        assert_eq!(parse_size("48M"), Ok(Config::DEFAULT_MAX_SIZE));
         assert_eq!(parse_size("2 GiB"), Ok(2 << 30));
         for bad in [
             "",

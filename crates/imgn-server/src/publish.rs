@@ -22,7 +22,7 @@ use crate::{
     catalogue::{Catalogue, Picture, Published, Upload, UploadState},
     config::Config,
     error::{ApiError, chain},
-    garbage,
+    garbage, memory,
     storage::{Storage, StorageError, keys},
 };
 
@@ -97,14 +97,16 @@ impl Publisher {
         running.insert(id, progress.clone());
         drop(running);
 
-        let inner = self.0.clone();
+        let turn = Turn {
+            inner: self.0.clone(),
+            id,
+            progress: sender,
+        };
         self.0.tasks.spawn(async move {
             tokio::select! {
-                () = inner.stopping.cancelled() => {}
-                () = inner.work(id, &sender) => {}
+                () = turn.inner.stopping.cancelled() => {}
+                () = turn.inner.work(id, &turn.progress) => {}
             }
-            inner.running().remove(&id);
-            sender.send_replace(Progress::Ended);
         });
         progress
     }
@@ -120,6 +122,21 @@ impl Publisher {
 impl fmt::Debug for Publisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Publisher").finish_non_exhaustive()
+    }
+}
+
+/// One upload's place among those that are worked on. It is given up however the work ends, by a panic too: else the
+/// upload could never be taken up again.
+struct Turn {
+    inner: Arc<Inner>,
+    id: UploadId,
+    progress: watch::Sender<Progress>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.inner.running().remove(&self.id);
+        self.progress.send_replace(Progress::Ended);
     }
 }
 
@@ -154,6 +171,10 @@ impl Inner {
             return Ok(());
         };
         if upload.state != UploadState::Verifying {
+            // An attempt before this one may have stored thumbnails, and failed before it learned of the end.
+            if self.catalogue.discard_leftovers(id).await? {
+                garbage::collect_image(&self.catalogue, &self.storage, upload.image).await;
+            }
             return Ok(());
         }
         match self.look(&upload).await? {
@@ -171,7 +192,7 @@ impl Inner {
                     let key = keys::thumbnail(upload.image, rendition.long_edge);
                     self.storage.put_jpeg(&key, rendition.jpeg).await?;
                 }
-                let published = self.catalogue.publish(id, &picture).await?;
+                let published = self.catalogue.publish(&upload, &picture).await?;
                 tracing::info!(%id, image = %upload.image, ?published, "verified");
                 if published == Published::New {
                     return Ok(());
@@ -217,7 +238,7 @@ impl Inner {
             bytes.extend_from_slice(&chunk);
             if !sniffed && bytes.len() >= SNIFF_BYTES {
                 sniffed = true;
-                if let Some(error) = no_picture(&bytes, &self.limits) {
+                if let Some(error) = self.no_picture(&bytes[..SNIFF_BYTES]).await? {
                     return reject(code(&error), &describe(&error));
                 }
             }
@@ -242,12 +263,31 @@ impl Inner {
         })
     }
 
+    /// What no reading of the rest could make a picture of.
+    async fn no_picture(&self, head: &[u8]) -> Result<Option<PictureError>, ApiError> {
+        let (head, limits) = (head.to_vec(), self.limits.clone());
+        let looked = looking(
+            PictureError::NotAPicture,
+            move || match imgn_thumbs::sniff(&head) {
+                Some(_) => Ok(()),
+                None => imgn_thumbs::inspect(&head, &limits).map(|_| ()),
+            },
+        );
+        Ok(looked.await?.err())
+    }
+
     async fn decode(
         &self,
         bytes: Vec<u8>,
     ) -> Result<Result<(Picture, Vec<Rendition>), PictureError>, ApiError> {
-        let header = match imgn_thumbs::inspect(&bytes, &self.limits) {
-            Ok(header) => header,
+        let limits = self.limits.clone();
+        // What cannot even be looked at without failing is no picture.
+        let inspected = looking(PictureError::NotAPicture, move || {
+            let header = imgn_thumbs::inspect(&bytes, &limits)?;
+            Ok((header, bytes))
+        });
+        let (header, bytes) = match inspected.await? {
+            Ok(inspected) => inspected,
             Err(error) => return Ok(Err(error)),
         };
         let _decode_memory = self
@@ -255,30 +295,41 @@ impl Inner {
             .take(imgn_thumbs::decode_cost(&header))
             .await?;
         let limits = self.limits.clone();
-        let decoded = tokio::task::spawn_blocking(move || {
-            imgn_thumbs::verify(&bytes, &limits, &THUMBNAIL_SIZES)
-        })
-        .await;
-        match decoded {
-            Ok(Ok(picture)) => {
-                let facts = Picture {
-                    width: picture.header.width,
-                    height: picture.header.height,
-                    content_type: picture.header.format.content_type(),
-                    thumbhash: picture.thumbhash,
-                    animated: picture.header.animated,
-                    taken_at: picture.metadata.taken_at,
-                    camera: picture.metadata.camera,
-                };
-                Ok(Ok((facts, picture.renditions)))
-            }
-            Ok(Err(error)) => Ok(Err(error)),
-            Err(join) if join.is_panic() => Ok(Err(PictureError::Corrupt {
-                format: header.format,
-                reason: "it makes the decoder fail".to_owned(),
-            })),
-            Err(join) => Err(ApiError::internal(join)),
-        }
+        let damaged = PictureError::Corrupt {
+            format: header.format,
+            reason: "it makes the decoder fail".to_owned(),
+        };
+        let verified = looking(damaged, move || {
+            let verified = imgn_thumbs::verify(&bytes, &limits, &THUMBNAIL_SIZES);
+            // Before the budgets get their share back, so that what they count is all there is.
+            drop(bytes);
+            memory::give_back();
+            verified
+        });
+        Ok(verified.await?.map(|picture| {
+            let facts = Picture {
+                width: picture.header.width,
+                height: picture.header.height,
+                content_type: picture.header.format.content_type(),
+                thumbhash: picture.thumbhash,
+                animated: picture.header.animated,
+                taken_at: picture.metadata.taken_at,
+                camera: picture.metadata.camera,
+            };
+            (facts, picture.renditions)
+        }))
+    }
+}
+
+/// Runs a look at a file's bytes where it may take long. A panic is the file's doing: it answers `at_panic`.
+async fn looking<T: Send + 'static>(
+    at_panic: PictureError,
+    look: impl FnOnce() -> Result<T, PictureError> + Send + 'static,
+) -> Result<Result<T, PictureError>, ApiError> {
+    match tokio::task::spawn_blocking(look).await {
+        Ok(looked) => Ok(looked),
+        Err(join) if join.is_panic() => Ok(Err(at_panic)),
+        Err(join) => Err(ApiError::internal(join)),
     }
 }
 
@@ -305,14 +356,6 @@ impl Budget {
             .await
             .map_err(ApiError::internal)
     }
-}
-
-/// What no reading of the rest could make a picture of.
-fn no_picture(head: &[u8], limits: &Limits) -> Option<PictureError> {
-    if imgn_thumbs::sniff(head).is_some() {
-        return None;
-    }
-    imgn_thumbs::inspect(head, limits).err()
 }
 
 fn changed_while_read() -> StorageError {
@@ -348,5 +391,47 @@ fn code(error: &PictureError) -> ErrorCode {
         | PictureError::TooMuchMemory { .. } => ErrorCode::TooManyPixels,
         PictureError::Timeout { .. } => ErrorCode::DecodeTimeout,
         _ => ErrorCode::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Database, storage::Embedded};
+
+    #[tokio::test]
+    async fn a_file_that_makes_the_pipeline_panic_is_refused() {
+        let looked = looking(PictureError::NotAPicture, || -> Result<(), _> {
+            panic!("as a broken parser would")
+        });
+        assert_eq!(looked.await.unwrap(), Err(PictureError::NotAPicture));
+    }
+
+    #[tokio::test]
+    async fn an_upload_whose_work_panicked_can_be_taken_up_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config::embedded(directory.path());
+        let database = Database::File(directory.path().join("catalogue"));
+        let catalogue = Catalogue::open(&database).await.unwrap();
+        let embedded = Embedded::open(directory.path()).await.unwrap();
+        let url = url::Url::parse("http://127.0.0.1:1/").unwrap();
+        let storage = Storage::embedded(&embedded, &url, config.url_ttl);
+        let publisher = Publisher::new(&config, catalogue, storage, CancellationToken::new());
+
+        let id = UploadId::new();
+        let (sender, progress) = watch::channel(Progress::Running);
+        publisher.0.running().insert(id, progress.clone());
+        let turn = Turn {
+            inner: publisher.0.clone(),
+            id,
+            progress: sender,
+        };
+        let work = tokio::spawn(async move {
+            let _turn = turn;
+            panic!("in the middle of the work")
+        });
+        assert!(work.await.unwrap_err().is_panic());
+        assert!(publisher.0.running().is_empty());
+        assert!(matches!(*progress.borrow(), Progress::Ended));
     }
 }

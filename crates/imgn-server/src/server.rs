@@ -8,6 +8,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,7 +20,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use imgn_protocol::Token;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
@@ -27,8 +28,7 @@ use crate::{
     auth::Role,
     catalogue::{Catalogue, CatalogueError, TokenError},
     config::{Config, InvalidConfig, StorageConfig},
-    error::ApiError,
-    garbage,
+    connection::ReadByClient,
     publish::Publisher,
     routes,
     state::{App, Inner},
@@ -38,6 +38,12 @@ use crate::{
 
 /// How long a client may take to send a request's head, and a connection may idle between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a client may leave what it was sent unread.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The most that is held of a connection's incoming and of its outgoing bytes, and the longest head of a request.
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// How long requests that are under way when the server is to end are waited for.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -122,7 +128,12 @@ impl Server {
         }
         let store = embedded.map(|embedded| embedded.service());
         let router = routes::router(app.clone(), store);
-        let serving = tokio::spawn(serve(listener, router, app.stopping.clone()));
+        let serving = tokio::spawn(serve(
+            listener,
+            router,
+            app.config.max_connections,
+            app.stopping.clone(),
+        ));
         let sweeping = tokio::spawn(sweep::run(app.clone()));
         tracing::info!(%address, url = %app.public_url, "serving");
         Ok(Self {
@@ -179,8 +190,8 @@ impl Server {
     }
 
     /// One pass of the sweeper on a data directory that no server runs on; waits for verifications to end.
-    pub async fn sweep(config: Config) -> Result<Swept, SweepError> {
-        config.check().map_err(StartError::from)?;
+    pub async fn sweep(config: Config) -> Result<Swept, StartError> {
+        config.check()?;
         let lock = lock(&config.data_dir)?;
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (app, _) = assemble(config, anywhere).await?;
@@ -189,29 +200,18 @@ impl Server {
         app.publisher.finish().await;
         app.catalogue.close().await;
         drop(lock);
-        swept.map_err(|error| SweepError::Sweep(Box::new(error)))
+        Ok(swept)
     }
 }
 
-/// Why a pass of the sweeper did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum SweepError {
-    /// It did not begin.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// The catalogue or the store failed.
-    #[error("the sweep was cut short")]
-    Sweep(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-async fn sweep_once(app: &App) -> Result<Swept, ApiError> {
-    let mut swept = sweep::pass(app).await?;
+async fn sweep_once(app: &App) -> Swept {
+    let mut swept = sweep::pass(app).await;
     let finished = tokio::time::timeout(SWEEP_TIMEOUT, app.publisher.finish()).await;
     if finished.is_err() {
         tracing::warn!("some verifications did not end; the next start takes them up");
     }
-    swept.deleted += garbage::collect_due(&app.catalogue, &app.storage).await?;
-    Ok(swept)
+    sweep::collect(app, &mut swept).await;
+    swept
 }
 
 /// Makes the data directory where it is missing; nobody else may look into it.
@@ -294,18 +294,34 @@ fn own_url(address: SocketAddr) -> Result<Url, InvalidConfig> {
 }
 
 /// Takes connections until the server is to stop, then waits for the requests that are under way.
-async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
+///
+/// A connection above the most waits in the system's queue. A client cannot hold one for nothing: it has to send a
+/// request's head, then its body, and to read its answer, each within a bounded time.
+async fn serve(
+    listener: TcpListener,
+    router: Router,
+    max_connections: usize,
+    stopping: CancellationToken,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(BUFFER_BYTES);
+    let free = Arc::new(Semaphore::new(max_connections));
+    let accept = async || {
+        let place = free.clone().acquire_owned().await;
+        let place = place.map_err(io::Error::other)?;
+        let (stream, _) = listener.accept().await?;
+        Ok::<_, io::Error>((stream, place))
+    };
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept() => accepted,
             () = stopping.cancelled() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, place) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -317,8 +333,10 @@ async fn serve(listener: TcpListener, router: Router, stopping: CancellationToke
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(ReadByClient::new(stream, READ_TIMEOUT));
+        let connection = graceful.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
+            let _place = place;
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection broke");
             }

@@ -2,9 +2,9 @@
 //! `complete`, uploads that nobody will end, and garbage.
 //!
 //! Invariant: a pass only does what a request could have done, by the same calls; so it can be interrupted, repeated,
-//! and run beside requests.
+//! and run beside requests. One thing that fails does not keep the others from being done.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use crate::{
     catalogue::Upload,
@@ -16,6 +16,9 @@ use crate::{
 
 /// Uploads that are taken up in one pass, of each kind. What is over waits for the next.
 const BATCH: u32 = 256;
+
+/// The pause before an upload is looked at again that the store had no answer about.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// How long an upload that ended without a picture is remembered, for clients that ask again.
 const REMEMBER_ENDED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -29,6 +32,8 @@ pub struct Swept {
     pub aborted: u64,
     /// Objects deleted.
     pub deleted: u64,
+    /// What could not be done, and waits for a later pass; the log says why.
+    pub failures: u64,
 }
 
 /// Sweeps now and then until the server stops.
@@ -38,10 +43,14 @@ pub(crate) async fn run(app: App) {
             swept = pass(&app) => swept,
             () = app.stopping.cancelled() => return,
         };
-        match swept {
-            Ok(swept) if swept == Swept::default() => {}
-            Ok(swept) => tracing::info!(swept.verifying, swept.aborted, swept.deleted, "swept"),
-            Err(error) => tracing::warn!(cause = chain(&error), "the sweep was cut short"),
+        if swept != Swept::default() {
+            tracing::info!(
+                swept.verifying,
+                swept.aborted,
+                swept.deleted,
+                swept.failures,
+                "swept"
+            );
         }
         tokio::select! {
             () = tokio::time::sleep(app.config.timing.sweep_every) => {}
@@ -50,34 +59,87 @@ pub(crate) async fn run(app: App) {
     }
 }
 
-/// One pass. Verification goes on after it.
-pub(crate) async fn pass(app: &App) -> Result<Swept, ApiError> {
+/// One pass. Verification goes on after it. What fails is logged and counted, and keeps nothing else from being done.
+pub(crate) async fn pass(app: &App) -> Swept {
     let mut swept = Swept::default();
-    for id in app.catalogue.verifying(BATCH).await? {
+    let verifying = app.catalogue.verifying(BATCH).await;
+    for id in swept.of("list what is under verification", verifying) {
         app.publisher.start(id);
         swept.verifying += 1;
     }
-    for upload in app.catalogue.to_look_at(BATCH).await? {
-        if verify_if_there(app, &upload).await? {
-            swept.verifying += 1;
-        } else {
-            app.catalogue.looked_at(upload.id).await?;
-        }
+    let silent = app.catalogue.to_look_at(BATCH).await;
+    for upload in swept.of("list what may have arrived", silent) {
+        let looked = look(app, &upload).await;
+        swept.verifying += u64::from(swept.done("look at an upload", looked));
     }
     let abort_after = milliseconds(app.config.timing.abort_after);
-    for upload in app.catalogue.open_for(abort_after, BATCH).await? {
-        if verify_if_there(app, &upload).await? {
-            swept.verifying += 1;
-        } else {
-            app.catalogue.abort(upload.id, None).await?;
-            swept.aborted += 1;
+    let old = app.catalogue.open_for(abort_after, BATCH).await;
+    for upload in swept.of("list what is too old", old) {
+        match verify_if_there(app, &upload).await {
+            Ok(true) => swept.verifying += 1,
+            Ok(false) => {
+                let aborted = app.catalogue.abort(upload.id, None).await;
+                swept.aborted += u64::from(swept.done("abort an upload", aborted.map(|_| true)));
+            }
+            Err(error) => swept.failed("look at an old upload", &error),
         }
     }
-    app.catalogue
-        .forget_ended(milliseconds(REMEMBER_ENDED))
-        .await?;
-    swept.deleted = garbage::collect_due(&app.catalogue, &app.storage).await?;
-    Ok(swept)
+    let remember = milliseconds(REMEMBER_ENDED);
+    let forgotten = app.catalogue.forget_ended(remember).await;
+    swept.done("forget what ended long ago", forgotten.map(|_| true));
+    collect(app, &mut swept).await;
+    swept
+}
+
+/// Deletes what is garbage.
+pub(crate) async fn collect(app: &App, swept: &mut Swept) {
+    match garbage::collect_due(&app.catalogue, &app.storage).await {
+        Ok(collected) => {
+            swept.deleted += collected.deleted;
+            swept.failures += collected.failed;
+        }
+        Err(error) => swept.failed("read what is garbage", &error),
+    }
+}
+
+impl Swept {
+    fn failed(&mut self, what: &str, error: &(dyn Error + 'static)) {
+        tracing::warn!(cause = chain(error), "the sweeper could not {what}");
+        self.failures += 1;
+    }
+
+    /// What was found; nothing where that failed.
+    fn of<T, E: Error + 'static>(&mut self, what: &str, found: Result<Vec<T>, E>) -> Vec<T> {
+        found.unwrap_or_else(|error| {
+            self.failed(what, &error);
+            Vec::new()
+        })
+    }
+
+    /// Whether it was done; not where it failed.
+    fn done<E: Error + 'static>(&mut self, what: &str, done: Result<bool, E>) -> bool {
+        done.unwrap_or_else(|error| {
+            self.failed(what, &error);
+            false
+        })
+    }
+}
+
+/// Looks whether an open upload's bytes are there. When the store cannot tell, it is asked about the others before it
+/// is asked about this one again.
+async fn look(app: &App, upload: &Upload) -> Result<bool, ApiError> {
+    match verify_if_there(app, upload).await {
+        Ok(true) => Ok(true),
+        Ok(false) => {
+            app.catalogue.looked_at(upload.id).await?;
+            Ok(false)
+        }
+        Err(error) => {
+            let pause = milliseconds(LOOK_AGAIN);
+            app.catalogue.look_later(upload.id, pause).await?;
+            Err(error)
+        }
+    }
 }
 
 /// Takes up an open upload whose bytes are in the store.

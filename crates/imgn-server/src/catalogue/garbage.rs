@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 use super::{Catalogue, CatalogueError, now};
 
 /// After a URL has expired nobody can begin to write its key. A request that began in its last moment is given this
-/// long; what it writes is deleted at the last visit.
+/// long; what it writes is deleted at the last visit. So is what a verification stores whose upload had ended.
 const LATE_WRITERS: [i64; 2] = [5_000, 60 * 60 * 1000];
 
 /// The longest pause before a deletion that failed is tried again, in milliseconds.
@@ -112,6 +112,89 @@ fn next_visit(url_expires_at: Option<i64>, now: i64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use imgn_protocol::{FileName, OpenRequest, Sha256, UploadId};
+
+    use super::super::{Abort, Expiry, Outcome, Picture, Published};
+    use crate::{auth::Role, config::Database, storage::keys};
+
+    /// An abort can come between the worker's last look at the upload and its thumbnails, and the worker can fail
+    /// between these and the end: the keys must have a visit to come then.
+    #[tokio::test]
+    async fn thumbnails_of_a_verification_in_vain_are_visited_later_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::File(directory.path().join("catalogue"));
+        let catalogue = Catalogue::open(&database).await.unwrap();
+        catalogue.add_token("ada", Role::Uploader).await.unwrap();
+        let id = UploadId::new();
+        let request = OpenRequest {
+            file_name: FileName::parse("a.jpg").unwrap(),
+            size: 1,
+            sha256: Sha256::of(b"a"),
+            content_type: None,
+        };
+        let expiry = Expiry {
+            url_expires_at: now(),
+            look_at: now(),
+        };
+        let opened = catalogue.open_upload(id, 1, &request, Some(expiry)).await;
+        assert!(matches!(opened, Ok(Outcome::Upload(_))), "{opened:?}");
+        let upload = catalogue.begin_verifying(id).await.unwrap().unwrap();
+        assert_eq!(catalogue.abort(id, Some(1)).await.unwrap(), Abort::Ended);
+
+        let thumbnails: Vec<_> = keys::thumbnails(upload.image).collect();
+        let outbox = async || -> Vec<(String, i64)> {
+            sqlx::query_as(
+                "SELECT key, due_at FROM garbage WHERE key LIKE 'thumbnails/%' ORDER BY key",
+            )
+            .fetch_all(&catalogue.reader)
+            .await
+            .unwrap()
+        };
+        let visit_all = async || {
+            for garbage in catalogue.garbage_due(100).await.unwrap() {
+                catalogue.garbage_deleted(&garbage).await.unwrap();
+            }
+        };
+        visit_all().await;
+        let later = outbox().await;
+        assert_eq!(later.len(), thumbnails.len());
+        assert!(later.iter().all(|(_, due_at)| *due_at > now()), "{later:?}");
+
+        // Whoever still was at it makes them due at once, also when nobody knows the upload any more.
+        let forget = async || {
+            sqlx::query("DELETE FROM garbage")
+                .execute(&catalogue.writer)
+                .await
+                .unwrap();
+        };
+        forget().await;
+        assert!(catalogue.discard_leftovers(id).await.unwrap());
+        assert_eq!(outbox().await.len(), thumbnails.len());
+        let picture = Picture {
+            width: 1,
+            height: 1,
+            content_type: "image/jpeg",
+            thumbhash: vec![0],
+            animated: false,
+            taken_at: None,
+            camera: None,
+        };
+        for ended in [false, true] {
+            forget().await;
+            if ended {
+                sqlx::query("DELETE FROM uploads")
+                    .execute(&catalogue.writer)
+                    .await
+                    .unwrap();
+            }
+            let published = catalogue.publish(&upload, &picture).await.unwrap();
+            assert_eq!(published, Published::TooLate);
+            assert_eq!(outbox().await.len(), thumbnails.len());
+        }
+        assert!(!catalogue.discard_leftovers(id).await.unwrap());
+        catalogue.close().await;
+    }
 
     #[test]
     fn a_key_is_visited_until_no_request_can_write_it() {

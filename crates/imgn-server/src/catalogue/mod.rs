@@ -17,6 +17,8 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+use crate::config::Database;
+
 pub(crate) use garbage::Garbage;
 pub(crate) use images::{ChangeRow, Deletion, ImageRow, PageQuery, Picture};
 pub use tokens::{TokenError, TokenRow};
@@ -41,7 +43,7 @@ pub enum CatalogueError {
     /// The database cannot be opened.
     #[error("cannot open the catalogue {database}")]
     Open {
-        /// Which, as a `sqlite:` URL.
+        /// Which.
         database: String,
         /// Why.
         #[source]
@@ -50,7 +52,7 @@ pub enum CatalogueError {
     /// The database is of a newer server, or damaged.
     #[error("cannot bring the catalogue {database} to this server's version")]
     Migrate {
-        /// Which, as a `sqlite:` URL.
+        /// Which.
         database: String,
         /// Why.
         #[source]
@@ -92,14 +94,17 @@ impl From<sqlx::Error> for CatalogueError {
 }
 
 impl Catalogue {
-    /// Opens the catalogue at `database` (`sqlite://PATH`), which is made and brought to this version where needed.
-    pub async fn open(database: &str) -> Result<Self, CatalogueError> {
+    /// Opens the catalogue, which is made and brought to this version where needed.
+    pub async fn open(database: &Database) -> Result<Self, CatalogueError> {
         let failed = |source| CatalogueError::Open {
-            database: database.to_owned(),
+            database: database.to_string(),
             source,
         };
-        let options = SqliteConnectOptions::from_str(database)
-            .map_err(failed)?
+        let options = match database {
+            Database::File(path) => SqliteConnectOptions::new().filename(path),
+            Database::Url(url) => SqliteConnectOptions::from_str(url).map_err(failed)?,
+        };
+        let options = options
             .create_if_missing(true)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
@@ -115,7 +120,7 @@ impl Catalogue {
             .run(&writer)
             .await
             .map_err(|source| CatalogueError::Migrate {
-                database: database.to_owned(),
+                database: database.to_string(),
                 source,
             })?;
         let reader = SqlitePoolOptions::new()

@@ -251,14 +251,18 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Ends an upload under verification with its picture: row, place in the feed and end of the upload at once.
+    /// Ends an upload under verification with its picture: row, place in the feed and end of the upload at once. The
+    /// thumbnails are stored by now; where they are not the picture's in the end, they become garbage.
     pub(crate) async fn publish(
         &self,
-        id: UploadId,
+        looked_at: &Upload,
         picture: &Picture,
     ) -> Result<Published, CatalogueError> {
+        let id = looked_at.id;
         let mut transaction = self.begin().await?;
         let Some(upload) = find(&mut transaction, id).await? else {
+            discard_thumbnails(&mut transaction, looked_at.image).await?;
+            transaction.commit().await?;
             return Ok(Published::TooLate);
         };
         let upload = adopt_published(&mut transaction, upload).await?;
@@ -274,7 +278,6 @@ impl Catalogue {
                 Published::Duplicate
             }
             UploadState::Rejected(_) | UploadState::Aborted => {
-                // Thumbnails were stored for an upload that ended meanwhile.
                 discard_bytes(&mut transaction, id).await?;
                 Published::TooLate
             }
@@ -282,6 +285,25 @@ impl Catalogue {
         };
         transaction.commit().await?;
         Ok(published)
+    }
+
+    /// Makes garbage, once more, of what an attempt at an upload may have stored that ended without a picture of its
+    /// own meanwhile. Answers whether it is such an upload.
+    pub(crate) async fn discard_leftovers(&self, id: UploadId) -> Result<bool, CatalogueError> {
+        let mut transaction = self.begin().await?;
+        let Some(upload) = find(&mut transaction, id).await? else {
+            return Ok(false);
+        };
+        let is_over = match upload.state {
+            UploadState::Open | UploadState::Verifying => false,
+            UploadState::Published(image) => image != upload.image,
+            UploadState::Rejected(_) | UploadState::Aborted => true,
+        };
+        if is_over {
+            discard_bytes(&mut transaction, id).await?;
+            transaction.commit().await?;
+        }
+        Ok(is_over)
     }
 
     /// Ends an upload without a picture; its bytes become garbage. `owner` is `None` for the sweeper.
@@ -311,12 +333,13 @@ impl Catalogue {
 
     /// Uploads whose verification is to be taken up again, the oldest first.
     pub(crate) async fn verifying(&self, limit: u32) -> Result<Vec<UploadId>, CatalogueError> {
-        ids(sqlx::query_scalar(
+        let rows: Vec<String> = sqlx::query_scalar(
             "SELECT id FROM uploads WHERE state = 'verifying' ORDER BY updated_at LIMIT ?",
         )
         .bind(limit)
         .fetch_all(&self.reader)
-        .await?)
+        .await?;
+        Ok(valid(rows, |id| parse(&id, "upload id")))
     }
 
     /// Open uploads whose object may be there though nobody said so.
@@ -328,7 +351,17 @@ impl Catalogue {
         .bind(limit)
         .fetch_all(&self.reader)
         .await?;
-        rows.into_iter().map(Upload::try_from).collect()
+        Ok(valid(rows, Upload::try_from))
+    }
+
+    /// It could not be looked at: it is again in this many milliseconds.
+    pub(crate) async fn look_later(&self, id: UploadId, pause: i64) -> Result<(), CatalogueError> {
+        sqlx::query("UPDATE uploads SET look_at = ?2 WHERE id = ?1 AND state = 'open'")
+            .bind(id.to_string())
+            .bind(now() + pause)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
     }
 
     /// Nothing was there: it is not looked at again unless a URL is signed.
@@ -353,7 +386,7 @@ impl Catalogue {
         .bind(limit)
         .fetch_all(&self.reader)
         .await?;
-        rows.into_iter().map(Upload::try_from).collect()
+        Ok(valid(rows, Upload::try_from))
     }
 
     /// Forgets uploads that ended without a picture this many milliseconds ago or more.
@@ -493,12 +526,28 @@ async fn discard_bytes(
     }
     let image = parse(&image, "image id")?;
     discard(connection, &keys::original(image), url_expires_at).await?;
+    discard_thumbnails(connection, image).await
+}
+
+/// Puts the keys of thumbnails in the garbage outbox, to be visited now and again later: a verification that is under
+/// way does not know yet that it is in vain, and may be about to store them.
+async fn discard_thumbnails(
+    connection: &mut SqliteConnection,
+    image: ImageId,
+) -> Result<(), CatalogueError> {
     for key in keys::thumbnails(image) {
-        discard(connection, &key, None).await?;
+        discard(connection, &key, Some(now())).await?;
     }
     Ok(())
 }
 
-fn ids(rows: Vec<String>) -> Result<Vec<UploadId>, CatalogueError> {
-    rows.iter().map(|id| parse(id, "upload id")).collect()
+/// The rows that can be read. One that cannot must not hide the others from the sweeper.
+fn valid<R, T>(rows: Vec<R>, read: impl Fn(R) -> Result<T, CatalogueError>) -> Vec<T> {
+    rows.into_iter()
+        .filter_map(|row| {
+            read(row)
+                .inspect_err(|error| tracing::error!(%error, "an upload is left out"))
+                .ok()
+        })
+        .collect()
 }

@@ -4,7 +4,9 @@ use axum::{
     extract::{FromRequestParts, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION},
+        header::{
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
+        },
         request::Parts,
     },
     response::{IntoResponse, Response},
@@ -185,6 +187,11 @@ pub(crate) async fn thumb(
         (
             CACHE_CONTROL,
             HeaderValue::from_static("public, max-age=31536000, immutable"),
+        ),
+        // Of the web page's origin: opened by itself it may do nothing.
+        (
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; sandbox"),
         ),
     ];
     if matches_tag(&headers, &tag) {

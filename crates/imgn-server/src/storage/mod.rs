@@ -23,6 +23,7 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     presigning::{PresignedRequest, PresigningConfig},
     primitives::ByteStream,
+    types::ObjectCannedAcl,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::http::Response;
@@ -77,6 +78,8 @@ pub enum StorageError {
 pub(crate) struct Storage {
     client: Client,
     bucket: String,
+    /// The canned access list of what is stored; the bucket's own rules where there is none.
+    acl: Option<ObjectCannedAcl>,
     url_ttl: Duration,
 }
 
@@ -95,6 +98,7 @@ impl Storage {
         Self {
             client: Client::from_conf(config),
             bucket: BUCKET.to_owned(),
+            acl: None,
             url_ttl,
         }
     }
@@ -124,6 +128,7 @@ impl Storage {
         Self {
             client: Client::from_conf(config.build()),
             bucket: settings.bucket.clone(),
+            acl: settings.acl.as_deref().map(ObjectCannedAcl::from),
             url_ttl,
         }
     }
@@ -146,6 +151,7 @@ impl Storage {
             .content_type(content_type)
             .checksum_sha256(BASE64_STANDARD.encode(sha256.as_bytes()))
             .if_none_match("*")
+            .set_acl(self.acl.clone())
             .presigned(self.presigning()?)
             .await
             .map_err(presign)?;
@@ -233,6 +239,7 @@ impl Storage {
             .key(key)
             .content_type("image/jpeg")
             .checksum_sha256(BASE64_STANDARD.encode(Sha256::of(&jpeg).as_bytes()))
+            .set_acl(self.acl.clone())
             .body(ByteStream::from(jpeg))
             .send()
             .await
@@ -362,5 +369,45 @@ where
     StorageError::Unavailable {
         action,
         source: Box::new(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::config::Credentials;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_access_list_is_signed_into_the_url_and_told_to_the_client() {
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("access", "secret", None, None, "test"))
+            .endpoint_url("http://127.0.0.1:1")
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .build();
+        let client = Client::from_conf(config);
+        for acl in [None, Some("bucket-owner-full-control")] {
+            let storage = Storage {
+                client: client.clone(),
+                bucket: "pictures".to_owned(),
+                acl: acl.map(ObjectCannedAcl::from),
+                url_ttl: Duration::from_secs(300),
+            };
+            let signed = storage
+                .sign_put("key", 1, "image/jpeg", &Sha256::of(b"a"))
+                .await
+                .unwrap();
+            let told = signed.headers.get("x-amz-acl").map(String::as_str);
+            assert_eq!(told, acl);
+            let url = Url::parse(signed.url.expose()).unwrap();
+            let (_, names) = url
+                .query_pairs()
+                .find(|(name, _)| name == "X-Amz-SignedHeaders")
+                .unwrap();
+            let is_signed = names.split(';').any(|name| name == "x-amz-acl");
+            assert_eq!(is_signed, acl.is_some(), "{names}");
+        }
     }
 }

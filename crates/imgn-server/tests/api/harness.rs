@@ -93,9 +93,25 @@ impl Gallery {
         pool.close().await;
     }
 
+    /// Overwrites all objects that the store has.
+    pub(crate) fn damage_objects(&self) {
+        damage_below(&self.directory.path().join("store/imgn-pictures/objects"));
+    }
+
     /// How many bytes of objects the store keeps.
     pub(crate) fn stored_bytes(&self) -> u64 {
         bytes_below(&self.directory.path().join("store"))
+    }
+}
+
+fn damage_below(directory: &Path) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            damage_below(&path);
+        } else {
+            std::fs::write(path, "damaged").unwrap();
+        }
     }
 }
 

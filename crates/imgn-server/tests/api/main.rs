@@ -2,7 +2,11 @@
 //!
 //! The built program, other clients and `kill -9` are the black-box tests' matter.
 
-#![expect(clippy::unwrap_used, reason = "what a test cannot go on without")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without"
+)]
 
 mod gallery;
 mod harness;

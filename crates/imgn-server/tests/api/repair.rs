@@ -42,6 +42,30 @@ async fn a_picture_whose_client_never_completed_is_published() {
 }
 
 #[tokio::test]
+async fn one_object_that_cannot_be_read_does_not_hold_up_the_others() {
+    let gallery = Gallery::start_with(|config| {
+        config.url_ttl = Duration::from_secs(1);
+        config.timing.adopt_after = Duration::from_millis(10);
+    })
+    .await;
+    let (bad, good) = (UploadId::new(), UploadId::new());
+    gallery
+        .ada
+        .send(bad, "a.jpg", &pictures::jpeg(64, 48))
+        .await;
+    gallery.damage_objects();
+    gallery
+        .ada
+        .send(good, "b.jpg", &pictures::jpeg(48, 64))
+        .await;
+    let path = format!("/v1/uploads/{good}");
+    eventually("publishing", async || {
+        gallery.ada.get(&path).await.json["state"] == "published"
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_upload_that_is_never_sent_is_aborted_for_its_age() {
     let gallery = Gallery::start_with(|config| {
         config.timing.abort_after = Duration::from_millis(300);

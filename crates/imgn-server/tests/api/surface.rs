@@ -1,9 +1,13 @@
 //! What every answer has, the OpenAPI document, tokens, and the web page.
 
+use std::time::Duration;
+
 use imgn_protocol::ErrorCode;
-use imgn_server::{Catalogue, Role, TokenError};
+use imgn_server::{Catalogue, Database, Role, TokenError};
+use imgn_testkit::pictures;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use tokio::net::TcpStream;
 
 use crate::harness::{Gallery, reply};
 
@@ -130,7 +134,7 @@ async fn a_revoked_token_is_refused_at_once_and_its_name_can_have_another() {
         gallery.directory.path().join("catalogue.sqlite3").display()
     );
     // As the `token` commands do it, beside the running server.
-    let catalogue = Catalogue::open(&database).await.unwrap();
+    let catalogue = Catalogue::open(&Database::Url(database)).await.unwrap();
     let taken = catalogue.add_token("ada", Role::Uploader).await;
     assert!(matches!(taken, Err(TokenError::Exists { .. })));
     let path = "/v1/uploads/0192f0c1-2345-7000-8000-000000000000";
@@ -199,4 +203,59 @@ async fn the_web_page_may_load_itself_and_pictures_and_nothing_else() {
         let cache = &answer.headers()["cache-control"];
         assert_eq!(cache, "public, max-age=31536000, immutable", "{asset}");
     }
+}
+
+#[tokio::test]
+async fn pictures_may_do_nothing_on_the_origin_that_they_share_with_the_web_page() {
+    let gallery = Gallery::start().await;
+    let anonymous = gallery.anonymous();
+    let published = gallery.ada.upload("a.jpg", &pictures::jpeg(64, 48)).await;
+    let id = published["image"]["id"].as_str().unwrap();
+    let path = format!("/v1/images/{id}/content");
+    let moved = anonymous.request(Method::GET, &path).send().await.unwrap();
+    let original = moved.headers()["location"].to_str().unwrap().to_owned();
+    for (url, status) in [
+        (original, StatusCode::OK),
+        (
+            format!("{}/v1/images/{id}/thumb/320", anonymous.url),
+            StatusCode::OK,
+        ),
+        (
+            format!("{}/imgn-pictures/originals/x", anonymous.url),
+            StatusCode::FORBIDDEN,
+        ),
+    ] {
+        let answer = anonymous.http.get(&url).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{url}");
+        let headers = answer.headers();
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{url}");
+        assert_eq!(
+            headers["content-security-policy"], "default-src 'none'; sandbox",
+            "{url}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_data_directory_may_have_any_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("a %41 ?b=c #d");
+    let gallery = Gallery::start_with(|config| config.data_dir = data_dir.clone()).await;
+    assert_eq!(gallery.ada.get("/v1/images").await.status, StatusCode::OK);
+    assert!(data_dir.join("catalogue.sqlite3").is_file());
+    let beside: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
+    assert_eq!(beside.len(), 1, "{beside:?}");
+}
+
+#[tokio::test]
+async fn a_connection_above_the_most_waits_for_its_turn() {
+    let gallery = Gallery::start_with(|config| config.max_connections = 1).await;
+    let held = TcpStream::connect(gallery.server().address())
+        .await
+        .unwrap();
+    let anonymous = gallery.anonymous();
+    let waits = tokio::time::timeout(Duration::from_millis(500), anonymous.get("/healthz")).await;
+    assert!(waits.is_err(), "{waits:?}");
+    drop(held);
+    assert_eq!(anonymous.get("/healthz").await.status, StatusCode::OK);
 }
