@@ -84,7 +84,8 @@ fn explain(fault: &Fault, server: &Server) -> ViewError {
     match server.token_trouble() {
         Some(trouble) => trouble.clone().into(),
         None => Fault {
-            message: format!("{}; log in with a valid token and try again", fault.message),
+            message: "the gallery does not know the token, or was given none; log in with a valid one and try again"
+                .to_owned(),
             ..fault.clone()
         }
         .into(),

@@ -31,6 +31,8 @@ export class Gallery {
   #cursor: string | null = null;
   #question = 0;
   #loading = false;
+  /** What changed while the first page was on its way, which may or may not know of it. */
+  #meanwhile: GalleryChange[] = [];
 
   constructor(backend: Backend) {
     this.#backend = backend;
@@ -46,6 +48,7 @@ export class Gallery {
     this.error = null;
     this.complete = false;
     this.phase = "loading";
+    this.#meanwhile = [];
     await this.#load();
   }
 
@@ -66,17 +69,18 @@ export class Gallery {
     await this.loadMore();
   }
 
-  apply({ added, removed }: GalleryChange): void {
+  apply(change: GalleryChange): void {
+    if (this.phase === "loading") this.#meanwhile.push(change);
+    if (this.phase !== "ready") return;
+    const { added, removed } = change;
     const wanted = added.filter((image) => matches(image, this.search));
-    if (this.phase === "ready") {
-      if (this.holding) {
-        const known = new Set(this.images.map((image) => image.id));
-        this.held = prependArrivals(
-          this.held,
-          wanted.filter((image) => !known.has(image.id)),
-        );
-      } else this.images = prependArrivals(this.images, wanted);
-    }
+    if (this.holding) {
+      const known = new Set(this.images.map((image) => image.id));
+      this.held = prependArrivals(
+        this.held,
+        wanted.filter((image) => !known.has(image.id)),
+      );
+    } else this.images = prependArrivals(this.images, wanted);
     this.images = withoutIds(this.images, removed);
     this.held = withoutIds(this.held, removed);
   }
@@ -105,6 +109,7 @@ export class Gallery {
       this.#cursor = page.next_cursor ?? null;
       this.complete = this.#cursor === null;
       this.phase = "ready";
+      for (const change of this.#meanwhile.splice(0)) this.apply(change);
     } catch (thrown) {
       if (question !== this.#question) return;
       if (first) {

@@ -135,13 +135,11 @@ pub(super) fn explain(failure: Failure, server: &Url) -> CommandError {
                 "{server} cannot be reached ({reason}); check the address and the network, then try again"
             ),
         ),
-        Failure::Server {
-            status: 401,
-            detail,
-            ..
-        } => CommandError::new(
+        Failure::Server { status: 401, .. } => CommandError::new(
             ErrorCode::Unauthorized,
-            format!("{detail}; log in with `imgn login`, or set IMGN_TOKEN"),
+            format!(
+                "{server} does not know the token, or was given none; log in with `imgn login`, or set IMGN_TOKEN"
+            ),
         ),
         Failure::Server {
             code: Some(code),
