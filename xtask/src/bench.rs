@@ -16,6 +16,9 @@ use crate::{process, project::Project, setup};
 pub(crate) struct Arguments {
     /// What to measure.
     name: Bench,
+    /// Measures the release build that is there, without making a new one.
+    #[arg(long)]
+    no_build: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -41,6 +44,9 @@ fn figure(what: &str, value: f64, unit: &'static str) -> Figure {
 }
 
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
+    if !arguments.no_build {
+        build_release(project)?;
+    }
     let (name, figures) = match arguments.name {
         Bench::Start => ("start", start::measure(project)?),
     };
@@ -49,7 +55,6 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
 
 /// The three programs as they are shipped, stripped.
 fn sizes(project: &Project) -> Result<Vec<Figure>> {
-    build_release(project)?;
     let programs = ["imgn-desktop", "imgn-server", "imgn"];
     programs
         .iter()

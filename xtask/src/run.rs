@@ -43,7 +43,7 @@ fn has_display() -> bool {
 
 /// The desktop app on a gallery of its own.
 fn desktop(project: &Project) -> Result<()> {
-    build(project, &["imgn-desktop"])?;
+    build(project)?;
     let mut app = Command::new(project.programs().join("imgn-desktop"));
     app.arg("--home").arg(project.scratch().join("profile"));
     app.arg("--local-gallery");
@@ -53,7 +53,7 @@ fn desktop(project: &Project) -> Result<()> {
 
 /// The server with its web page, filled by the command line.
 fn web_page(project: &Project) -> Result<()> {
-    build(project, &["imgn-server", "imgn-cli"])?;
+    build(project)?;
     let server_program = project.programs().join("imgn-server");
     let data = project.scratch().join("gallery");
     fs::create_dir_all(&data)?;
@@ -105,13 +105,9 @@ fn web_page(project: &Project) -> Result<()> {
     Ok(())
 }
 
-fn build(project: &Project, packages: &[&str]) -> Result<()> {
-    let mut build = process::cargo(&project.root);
-    build.args(["build", "--locked"]);
-    for package in packages {
-        build.args(["--package", package]);
-    }
-    process::run(&mut build)
+/// The programs, with the features that `cargo xtask test` builds them with, so that neither compiles the other's anew.
+fn build(project: &Project) -> Result<()> {
+    process::run(process::cargo(&project.root).args(["build", "--workspace", "--bins", "--locked"]))
 }
 
 fn samples(project: &Project) -> PathBuf {

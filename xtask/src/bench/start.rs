@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Figure, build_release, figure};
+use super::{Figure, figure};
 use crate::{process, project::Project, setup};
 
 /// A checkerboard of magenta and black: no placeholder, which is a blur of both, has magenta in it.
@@ -34,7 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn measure(project: &Project) -> Result<Vec<Figure>> {
     setup::for_bench()?;
-    build_release(project)?;
     let mut figures = super::sizes(project)?;
 
     let place = tempfile::tempdir()?;
