@@ -6,7 +6,8 @@
 //! replaces it: a second start on the same profile leaves the first one's token alone.
 
 use std::{
-    net::{Ipv4Addr, TcpListener},
+    io::ErrorKind,
+    net::Ipv4Addr,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -21,6 +22,9 @@ const OWNER: &str = "this computer";
 
 /// The port that is tried first, so that a link to a picture works again after a restart. Not assigned to anyone.
 const PORT: u16 = 8786;
+
+/// Lets the system choose a port that nobody has.
+const ANY_PORT: u16 = 0;
 
 /// How long the app that ran before may still have the gallery open: longer than its end may take.
 const PREDECESSOR: Duration = Duration::from_secs(6);
@@ -98,7 +102,7 @@ impl LocalGallery {
             })?;
         let server = self.start_server().await?;
         // Not before: where another program has this gallery open, its token stays good.
-        match replace_token(&self.config()).await {
+        match replace_token(&self.config(ANY_PORT)).await {
             Ok(token) => Ok(Running { server, token }),
             Err(error) => {
                 server.shutdown().await;
@@ -107,22 +111,29 @@ impl LocalGallery {
         }
     }
 
-    /// Waits for an app that is just ending and still has the gallery open.
+    /// Waits for an app that is just ending and still has the gallery open; leaves [`PORT`] to another program that
+    /// has it.
     async fn start_server(&self) -> Result<Server, StartError> {
         let begun = Instant::now();
+        let mut port = PORT;
         loop {
-            match Server::start(self.config()).await {
+            match Server::start(self.config(port)).await {
                 Err(StartError::InUse { .. }) if begun.elapsed() < PREDECESSOR => {
                     tokio::time::sleep(PREDECESSOR / 50).await;
+                }
+                Err(StartError::Listen { source, .. })
+                    if port == PORT && source.kind() == ErrorKind::AddrInUse =>
+                {
+                    port = ANY_PORT;
                 }
                 result => return result,
             }
         }
     }
 
-    fn config(&self) -> Config {
+    fn config(&self, port: u16) -> Config {
         Config {
-            listen: format!("{}:{}", Ipv4Addr::LOCALHOST, free_port()),
+            listen: format!("{}:{port}", Ipv4Addr::LOCALHOST),
             ..Config::embedded(&self.folder)
         }
     }
@@ -137,11 +148,6 @@ async fn replace_token(config: &Config) -> Result<Token, GalleryError> {
     };
     catalogue.close().await;
     Ok(token?)
-}
-
-/// [`PORT`], or 0 for any where another program has that one.
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).map_or(0, |_| PORT)
 }
 
 #[cfg(test)]
@@ -177,5 +183,22 @@ mod tests {
         assert_eq!(refused.code.as_str(), "unauthorized");
         app.quit().await;
         second.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn where_its_port_is_taken_it_has_another() {
+        // Another test's gallery may have it for a moment.
+        let _taken = loop {
+            match std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)) {
+                Ok(listener) => break listener,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let gallery = LocalGallery::new(folder.path().join("gallery"));
+        let (url, _) = gallery.start().await.unwrap();
+        let address = url.trim_end_matches('/');
+        assert!(!address.ends_with(&format!(":{PORT}")), "{url}");
+        gallery.stop().await;
     }
 }

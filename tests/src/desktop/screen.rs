@@ -86,6 +86,11 @@ impl Screen {
         in_session(Command::new(program), &self.environment)
     }
 
+    /// Where the app's standard outputs are kept.
+    pub(crate) fn app_log(&self) -> PathBuf {
+        self.folder.path().join("app.log")
+    }
+
     /// A place for a test's files and logs, which ends with the session.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
@@ -162,6 +167,16 @@ impl Background {
             self.log.display(),
             fs::read_to_string(&self.log).unwrap_or_default()
         )
+    }
+}
+
+impl Drop for Screen {
+    /// Says what the app said: the test harness shows it where the test failed.
+    #[expect(clippy::print_stdout, reason = "the harness collects it")]
+    fn drop(&mut self) {
+        if let Ok(log) = fs::read_to_string(self.app_log()) {
+            println!("{log}");
+        }
     }
 }
 

@@ -47,17 +47,17 @@ impl Window {
         command
             .env("TAURI_AUTOMATION", "true")
             .env("TAURI_WEBVIEW_AUTOMATION", "true");
-        let log = std::fs::File::create(screen.folder().join("app.log"))?;
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(screen.app_log())?;
         command.stdout(log.try_clone()?).stderr(log);
         let driver = Driver::start(command).await?;
         let binary = program("imgn-desktop")?;
         let options = json!({"binary": binary, "args": arguments});
         let page = driver
             .session(json!({"webkitgtk:browserOptions": options}))
-            .await
-            .with_context(|| {
-                std::fs::read_to_string(screen.folder().join("app.log")).unwrap_or_default()
-            })?;
+            .await?;
         Ok(Self {
             page,
             _driver: driver,
@@ -65,9 +65,29 @@ impl Window {
         })
     }
 
-    /// Closes the window and answers the session, in which it can be opened again.
+    /// Closes the window by the window manager's key and answers the session, in which it can be opened again.
+    ///
+    /// Not by the driver: when that ends, the app may outlive its web view.
     pub(crate) async fn close(self) -> Result<Screen> {
-        self.page.close().await?;
+        let process = self.screen.xdotool(&[
+            "search",
+            "--onlyvisible",
+            "--name",
+            "^imgn$",
+            "windowactivate",
+            "--sync",
+            "getwindowpid",
+        ])?;
+        // By itself, or it goes to the window and past the window manager.
+        self.screen.xdotool(&["key", "alt+F4"])?;
+        eventually("the app has ended", PATIENCE, async || {
+            let state = std::fs::read_to_string(format!("/proc/{process}/stat"));
+            // A zombie has ended; the driver may not have asked how yet.
+            Ok(state
+                .map_or(true, |state| state.contains(") Z "))
+                .then_some(()))
+        })
+        .await?;
         Ok(self.screen)
     }
 

@@ -62,8 +62,8 @@ export interface Backend {
   copyLink(text: string): Promise<void>;
   /** What an `<img>` may have as its source. */
   pictureUrl(image: Image, size: PictureSize): string;
-  /** Starts telling; the result stops it. */
-  listen(events: BackendEvents): () => void;
+  /** Starts telling: nothing that happens after the promise is fulfilled is missed. Its value stops it. */
+  listen(events: BackendEvents): Promise<() => void>;
 }
 
 /** Why something did not work: a code for programs and a message for people. */

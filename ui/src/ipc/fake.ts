@@ -174,7 +174,7 @@ export function fakeBackend(address: string): Backend {
       events = listener;
       // For the console: what only the app can bring about.
       Object.assign(window, { fake: listener });
-      return () => (events = null);
+      return Promise.resolve(() => (events = null));
     },
   };
 }

@@ -130,12 +130,12 @@ export function httpBackend(): Backend {
       const timer = setInterval(look, LOOK_EVERY);
       document.addEventListener("visibilitychange", look);
       window.addEventListener("online", look);
-      return () => {
+      return Promise.resolve(() => {
         listeners = null;
         clearInterval(timer);
         document.removeEventListener("visibilitychange", look);
         window.removeEventListener("online", look);
-      };
+      });
     },
   };
 }

@@ -45,14 +45,15 @@ export function tauriBackend(): Backend {
   };
 }
 
-function listenToApp(told: BackendEvents): () => void {
+async function listenToApp(told: BackendEvents): Promise<() => void> {
   const subscriptions = [
     events.stateChanged.listen(({ payload }) => told.stateChanged(payload)),
     events.uploadsChanged.listen(({ payload }) => told.uploadsChanged(payload)),
     events.galleryChanged.listen(({ payload }) => told.galleryChanged(payload)),
     events.fileDrag.listen(({ payload }) => told.fileDrag(payload)),
   ];
+  const stops = await answer(Promise.all(subscriptions));
   return () => {
-    for (const subscription of subscriptions) void subscription.then((stop) => stop());
+    for (const stop of stops) stop();
   };
 }

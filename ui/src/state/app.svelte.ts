@@ -44,9 +44,9 @@ export class AppModel {
     return this.server?.signed_in === true;
   }
 
-  /** Starts listening and asks for everything; the result stops listening. */
+  /** Starts listening, then asks for everything, so that no change falls between the two; the result stops listening. */
   start(): () => void {
-    const stop = this.backend.listen({
+    const listening = this.backend.listen({
       stateChanged: (state) => this.#enter(state),
       uploadsChanged: (changed) => {
         const before = this.uploads.list.length;
@@ -59,8 +59,16 @@ export class AppModel {
       galleryChanged: (change) => this.gallery.apply(change),
       fileDrag: (drag) => this.hover(drag),
     });
-    void this.load();
-    return stop;
+    listening.then(
+      () => void this.load(),
+      (thrown: unknown) => this.#failed(thrown),
+    );
+    return () => {
+      listening.then(
+        (stop) => stop(),
+        () => undefined,
+      );
+    };
   }
 
   async load(): Promise<void> {
@@ -69,7 +77,7 @@ export class AppModel {
       this.#enter(await this.backend.state());
       await this.uploads.load();
     } catch (thrown) {
-      this.error = asBackendError(thrown, strings.errors.unexpected).view();
+      this.#failed(thrown);
     }
   }
 
@@ -121,6 +129,10 @@ export class AppModel {
   showCaptions(shown: boolean): void {
     this.captions = shown;
     localStorage.setItem(CAPTIONS_KEY, shown ? "shown" : "hidden");
+  }
+
+  #failed(thrown: unknown): void {
+    this.error = asBackendError(thrown, strings.errors.unexpected).view();
   }
 
   #enter(state: AppState): void {
