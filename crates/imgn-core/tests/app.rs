@@ -93,6 +93,7 @@ async fn open(
         mode: Mode::Single,
         part_size: size,
         part_count: 1,
+        checksum_algorithm: imgn_protocol::ChecksumAlgorithm::default(),
         parts: vec![],
         signed: Some(signed),
     })

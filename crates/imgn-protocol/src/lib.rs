@@ -7,6 +7,7 @@
 //! Invariant: a value that exists is valid. What comes off the wire is parsed into these types once, at the edge, and
 //! is not checked again further in.
 
+mod checksum;
 mod error;
 mod id;
 mod image;
@@ -15,6 +16,7 @@ mod secret;
 mod sha256;
 mod upload;
 
+pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumHasher, InvalidChecksum};
 pub use error::{ErrorCode, Problem};
 pub use id::{ImageId, UploadId};
 pub use image::{Change, ChangePage, Image, ImagePage};

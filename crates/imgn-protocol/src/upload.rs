@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorCode, FileName, Image, PresignedUrl, Sha256};
+use crate::{Checksum, ChecksumAlgorithm, ErrorCode, FileName, Image, PresignedUrl, Sha256};
 
 /// What `PUT /v1/uploads/{id}` takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,10 @@ pub struct OpenRequest {
     /// What the client takes it for. The server only uses it to refuse early; what is published is what it finds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// What the client can sum parts with beside SHA-256, the one it likes best first. The server chooses the first
+    /// that its store checks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checksum_algorithms: Vec<ChecksumAlgorithm>,
 }
 
 /// How the bytes of an upload are sent.
@@ -42,8 +46,9 @@ pub struct Part {
     pub number: u32,
     /// Exact size in bytes.
     pub size: u64,
-    /// What the store answered as its checksum.
-    pub checksum: String,
+    /// What the store has as its checksum, in the upload's algorithm.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^([0-9a-f]{64}|[0-9a-f]{16}|[0-9a-f]{8})$"))]
+    pub checksum: Checksum,
 }
 
 /// Why the server did not publish what was sent.
@@ -71,6 +76,9 @@ pub enum UploadAnswer {
         part_size: u64,
         /// How many parts there are; 1 in single mode.
         part_count: u32,
+        /// What each request's bytes are summed with; SHA-256 in single mode.
+        #[serde(default)]
+        checksum_algorithm: ChecksumAlgorithm,
         /// The parts that the store has already; in single mode one entry once the object is there.
         parts: Vec<Part>,
         /// The request to send the bytes with, when it was asked for (`?sign=true`) and the mode is single.
@@ -97,8 +105,9 @@ pub struct SignRequest {
     /// Which part, from 1 to 10,000; left out in single mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<u32>,
-    /// SHA-256 of the bytes of this one request.
-    pub checksum: Sha256,
+    /// The checksum of the bytes of this one request, in the upload's algorithm.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^([0-9a-f]{64}|[0-9a-f]{16}|[0-9a-f]{8})$"))]
+    pub checksum: Checksum,
 }
 
 /// One request to the store, signed for this moment: send it exactly so.
@@ -131,6 +140,7 @@ pub struct CompleteRequest {
 pub struct CompletedPart {
     /// From 1 to 10,000.
     pub number: u32,
-    /// SHA-256 of its bytes.
-    pub checksum: Sha256,
+    /// The checksum of its bytes, in the upload's algorithm.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^([0-9a-f]{64}|[0-9a-f]{16}|[0-9a-f]{8})$"))]
+    pub checksum: Checksum,
 }

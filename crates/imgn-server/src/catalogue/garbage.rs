@@ -132,6 +132,7 @@ mod tests {
             size: 1,
             sha256: Sha256::of(b"a"),
             content_type: None,
+            checksum_algorithms: vec![],
         };
         let expiry = Expiry {
             url_expires_at: now(),

@@ -118,6 +118,7 @@ impl TryFrom<Row> for Upload {
                 size: super::from_column(row.size, "size")?,
                 sha256: sha256(&row.sha256)?,
                 content_type: row.content_type,
+                checksum_algorithms: vec![],
             },
             state,
             url_signed: row.url_expires_at.is_some(),

@@ -8,8 +8,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use imgn_protocol::{
-    CompleteRequest, ErrorCode, FileName, Mode, OpenRequest, Part, Problem, Sha256, SignRequest,
-    SignedRequest, UploadAnswer, UploadId,
+    ChecksumAlgorithm, CompleteRequest, ErrorCode, FileName, Mode, OpenRequest, Part, Problem,
+    Sha256, SignRequest, SignedRequest, UploadAnswer, UploadId,
 };
 use imgn_thumbs::Format;
 use serde::Deserialize;
@@ -138,7 +138,7 @@ pub(crate) async fn sign(
             "Parts are numbered from 1 to 10000."
         }));
     }
-    if body.checksum != upload.announced.sha256 {
+    if body.checksum != upload.announced.sha256.into() {
         return Err(ApiError::new(
             ErrorCode::ChecksumMismatch,
             "This upload is sent by one PUT, and `checksum` is not the SHA-256 that it was opened with. If the file \
@@ -286,6 +286,7 @@ fn accept(app: &App, body: OpenBody) -> Result<OpenRequest, ApiError> {
         size: body.size,
         sha256: body.sha256,
         content_type: body.content_type,
+        checksum_algorithms: vec![],
     })
 }
 
@@ -303,12 +304,13 @@ async fn answer(app: &App, upload: &Upload) -> Result<UploadAnswer, ApiError> {
                 mode: Mode::Single,
                 part_size: upload.announced.size,
                 part_count: 1,
+                checksum_algorithm: ChecksumAlgorithm::Sha256,
                 // No other bytes could have been stored: their checksum was signed.
                 parts: there
                     .map(|size| Part {
                         number: 1,
                         size,
-                        checksum: upload.announced.sha256.to_string(),
+                        checksum: upload.announced.sha256.into(),
                     })
                     .into_iter()
                     .collect(),

@@ -114,7 +114,7 @@ impl Inner {
                 let checksum = target.content.sha256;
                 let request = SignRequest {
                     part: None,
-                    checksum,
+                    checksum: checksum.into(),
                 };
                 remote
                     .sign(target.session, &request)
@@ -261,5 +261,6 @@ fn open_request(entry: &Entry, target: &Target) -> OpenRequest {
         size: target.content.fingerprint.size,
         sha256: target.content.sha256,
         content_type: entry.content_type.clone(),
+        checksum_algorithms: vec![],
     }
 }

@@ -53,13 +53,14 @@ fn open(mode: Mode, with_url: bool, with_part: bool) -> UploadAnswer {
     let part = imgn_protocol::Part {
         number: 1,
         size: 4,
-        checksum: String::new(),
+        checksum: Sha256::of(b"data").into(),
     };
     UploadAnswer::Open {
         key: "k".to_owned(),
         mode,
         part_size: 4,
         part_count: 1,
+        checksum_algorithm: imgn_protocol::ChecksumAlgorithm::Sha256,
         parts: with_part.then_some(part).into_iter().collect(),
         signed: with_url.then(signed),
     }

@@ -123,13 +123,14 @@ impl FakeRemote {
         let part = imgn_protocol::Part {
             number: 1,
             size,
-            checksum: String::new(),
+            checksum: Sha256::of(b"data").into(),
         };
         Ok(UploadAnswer::Open {
             key: id.to_string(),
             mode: Mode::Single,
             part_size: size,
             part_count: 1,
+            checksum_algorithm: imgn_protocol::ChecksumAlgorithm::Sha256,
             parts: upload.stored.iter().map(|_| part.clone()).collect(),
             signed: sign.then(|| signed(id)),
         })
