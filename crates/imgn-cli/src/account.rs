@@ -1,12 +1,18 @@
 //! `login`, `logout` and `status`.
 
-use std::io::{self, IsTerminal as _, Read as _};
+use std::{
+    io::{self, IsTerminal as _, Read as _},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use imgn_core::{App, ClientCode, CommandError, protocol::Token};
 use serde::Serialize;
 
-use crate::output::Output;
+use crate::{output::Output, signal::stop_signal};
+
+/// How long the prompt may take to give the terminal back.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 pub(crate) async fn login(
     app: &App,
@@ -25,7 +31,10 @@ pub(crate) async fn login(
     } else {
         Some(ask_token(&server, token_stdin).await?)
     };
-    let state = app.connect(&server, token).await?;
+    let state = tokio::select! {
+        state = app.connect(&server, token) => state?,
+        () = stop_signal() => return Err(stopped()),
+    };
     if output.json {
         output.object(&state)?;
     } else if has_token {
@@ -42,7 +51,7 @@ pub(crate) async fn login(
 
 async fn ask_token(server: &str, token_stdin: bool) -> Result<Token> {
     let prompt = format!("Token for {server}: ");
-    let asked = tokio::task::spawn_blocking(move || {
+    let mut asked = tokio::task::spawn_blocking(move || {
         if token_stdin {
             let mut text = String::new();
             // A token is short; whoever pipes a picture here has mistaken the option.
@@ -56,13 +65,25 @@ async fn ask_token(server: &str, token_stdin: bool) -> Result<Token> {
         }
         rpassword::prompt_password(prompt)
     });
-    let text = asked.await?.context("the token cannot be read")?;
+    let text = tokio::select! {
+        biased;
+        // Without this Ctrl-C would end the process before the prompt gives the terminal back as it found it.
+        () = stop_signal() => {
+            let _ = tokio::time::timeout(LAST_WAIT, &mut asked).await;
+            return Err(stopped());
+        }
+        text = &mut asked => text?.context("the token cannot be read")?,
+    };
     let token = Token::new(&text);
     if token.is_empty() {
         let message = "no token was given; `imgn-server token add NAME` makes one";
         return Err(CommandError::new(ClientCode::InvalidInput, message).into());
     }
     Ok(token)
+}
+
+fn stopped() -> anyhow::Error {
+    anyhow::anyhow!("stopped before the login was done")
 }
 
 pub(crate) async fn logout(app: &App, output: &Output) -> Result<bool> {

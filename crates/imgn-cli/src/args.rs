@@ -73,10 +73,12 @@ pub(crate) enum Command {
     /// Take uploads back
     Cancel {
         /// As `queue` lists them, or as `upload --json` told them
-        #[arg(required = true, value_name = "UPLOAD_ID")]
+        #[arg(required = true, value_name = "UPLOAD_ID", value_parser = upload_id)]
         ids: Vec<UploadId>,
     },
-    /// List the gallery, newest first
+    /// List the gallery, newest first: id, dimensions, size, time, name
+    ///
+    /// On a terminal rounded and in the local time; otherwise with tabs between, sizes in bytes, times in UTC.
     List {
         /// At most so many
         #[arg(long, value_name = "N")]
@@ -87,7 +89,7 @@ pub(crate) enum Command {
     },
     /// Fetch an original and check that every byte is right
     Get {
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = image_id)]
         id: ImageId,
         /// Where to, replacing what is there; `-` is standard output. Without it, under its own name in this folder,
         /// replacing nothing
@@ -96,12 +98,12 @@ pub(crate) enum Command {
     },
     /// Delete pictures from the gallery, for everybody
     Delete {
-        #[arg(required = true, value_name = "ID")]
+        #[arg(required = true, value_name = "ID", value_parser = image_id)]
         ids: Vec<ImageId>,
     },
     /// Print the link to a picture
     Link {
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = image_id)]
         id: ImageId,
         #[command(flatten)]
         format: Format,
@@ -113,6 +115,21 @@ pub(crate) struct Format {
     /// url, markdown, html, bbcode, or a template of {url} {id} {width} {height} {name} {name:markdown} {name:html}
     #[arg(long, default_value = "url", value_name = "F")]
     pub(crate) format: LinkFormat,
+}
+
+fn image_id(text: &str) -> Result<ImageId, String> {
+    text.parse()
+        .map_err(|_| id_hint("a picture's id", "`imgn list` has it first on each line"))
+}
+
+fn upload_id(text: &str) -> Result<UploadId, String> {
+    text.parse()
+        .map_err(|_| id_hint("an upload's id", "`imgn queue` has it first on each line"))
+}
+
+/// What an id looks like and where to find it: why this one is none helps nobody.
+fn id_hint(what: &str, place: &str) -> String {
+    format!("{what} looks like 0198c3d2-5e4f-7a6b-8c9d-0e1f2a3b4c5d; {place}")
 }
 
 #[cfg(test)]

@@ -84,10 +84,10 @@ async fn show(app: &App, output: &Output, image: &Image) -> Result<()> {
             image.id, image.file_name
         ))?;
     } else {
-        let (time, name) = (image.created_at, &image.file_name);
+        let time = image.created_at.strftime("%Y-%m-%dT%H:%M:%SZ");
         output.line(format!(
-            "{}\t{dimensions}\t{}\t{time}\t{name}",
-            image.id, image.size
+            "{}\t{dimensions}\t{} B\t{time}\t{}",
+            image.id, image.size, image.file_name
         ))?;
     }
     Ok(())

@@ -9,9 +9,14 @@ mod account;
 mod args;
 mod gallery;
 mod output;
+mod signal;
 mod upload;
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Result;
 use clap::Parser as _;
@@ -27,6 +32,7 @@ fn main() -> ExitCode {
     let output = Output {
         json: cli.global.json,
         quiet: cli.global.quiet,
+        verbose: cli.global.verbose > 0,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -109,6 +115,7 @@ fn log(verbose: u8) {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .init();
 }
 

@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::output::Output;
+use crate::{output::Output, signal::stop_signal};
 
 /// A server that has not answered for so long is not waited for: the queue keeps what is left.
 const OFFLINE_PATIENCE: Duration = Duration::from_secs(2);
@@ -162,7 +162,8 @@ enum Ending {
 
 impl<'a> Follow<'a> {
     fn new(app: &'a App, output: &'a Output, format: &'a LinkFormat, total: u64) -> Self {
-        let is_shown = std::io::stderr().is_terminal() && !output.quiet;
+        // Log lines would tear it, and tell more.
+        let is_shown = std::io::stderr().is_terminal() && !output.quiet && !output.verbose;
         let target = if is_shown {
             ProgressDrawTarget::stderr()
         } else {
@@ -170,7 +171,7 @@ impl<'a> Follow<'a> {
         };
         let bar = ProgressBar::with_draw_target(Some(total), target);
         if let Ok(style) = ProgressStyle::with_template(
-            "{bar:30} {bytes}/{total_bytes}  {binary_bytes_per_sec}  {msg}",
+            "{wide_bar} {bytes}/{total_bytes}  {binary_bytes_per_sec}  {msg}",
         ) {
             bar.set_style(style);
         }
@@ -365,20 +366,6 @@ fn pictures(count: usize) -> String {
     } else {
         format!("{count} pictures")
     }
-}
-
-async fn stop_signal() {
-    #[cfg(unix)]
-    if let Ok(mut terminate) =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-    {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        return;
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 #[derive(Serialize)]

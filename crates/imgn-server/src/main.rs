@@ -5,14 +5,15 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use imgn_server::{Config, Role, S3Config, Server, StorageConfig};
+use imgn_server::{Config, Database, Role, S3Config, Server, StorageConfig};
+use sqlx::sqlite::SqliteConnectOptions;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 use url::Url;
 
@@ -269,14 +270,34 @@ async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
         database: place.database,
         ..Config::embedded(place.data_dir)
     };
+    let file = catalogue_file(&config.database());
+    let is_new = file.as_ref().is_some_and(|file| !file.exists());
+    if let Some(file) = &file
+        && is_new
+        && !matches!(command, TokenCommand::Add { .. })
+    {
+        bail!(
+            "there is no gallery in {} ({} is missing); --data-dir says where it is",
+            absolute(&config.data_dir),
+            absolute(file)
+        );
+    }
     let catalogue = Server::catalogue(&config).await?;
     match command {
         TokenCommand::Add { name, role } => {
             let token = catalogue.add_token(&name, role).await?;
             say(token.expose())?;
-            if io::stdout().is_terminal() {
-                writeln!(io::stderr(), "Keep it: it is not shown again.")?;
-            }
+            let place = absolute(&config.data_dir);
+            let gallery = if is_new {
+                "a new gallery"
+            } else {
+                "the gallery"
+            };
+            // The token is made and told; that nobody reads this changes nothing.
+            let _ = writeln!(
+                io::stderr(),
+                "The {role} token \"{name}\" is for {gallery} in {place}. Keep it: it is not shown again."
+            );
         }
         TokenCommand::List => {
             for row in catalogue.tokens().await? {
@@ -287,6 +308,22 @@ async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
     }
     catalogue.close().await;
     Ok(())
+}
+
+/// The file of a catalogue, which need not be there. None for a URL that opening it will refuse.
+fn catalogue_file(database: &Database) -> Option<PathBuf> {
+    match database {
+        Database::File(path) => Some(path.clone()),
+        Database::Url(url) => {
+            let options: SqliteConnectOptions = url.parse().ok()?;
+            Some(options.get_filename().to_owned())
+        }
+    }
+}
+
+fn absolute(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    path.display().to_string()
 }
 
 impl Serve {
