@@ -5,6 +5,7 @@
 
 mod encode;
 mod hostile;
+mod sized;
 
 pub use encode::{
     animated_gif, animated_png, animated_webp, cmyk_jpeg, exif_block, gif, interlaced_png, jpeg,
@@ -15,6 +16,7 @@ pub use hostile::{
     stray_bytes_before_end, truncated,
 };
 use image::RgbImage;
+pub use sized::sized_png;
 
 /// The colours of the scene's corners: top left, top right, bottom left, bottom right.
 pub const CORNERS: [[u8; 3]; 4] = [[220, 40, 40], [40, 200, 60], [50, 70, 220], [235, 215, 50]];
