@@ -4,7 +4,7 @@ import { asBackendError, type Backend } from "../ipc/backend";
 import type { AppState, FileDrag, ServerView, ViewError } from "../ipc/types";
 import { strings } from "../strings";
 import { Gallery } from "./gallery.svelte";
-import { hasEnded } from "./upload-list";
+import { hasEnded, hasFailed } from "./upload-list";
 import { Uploads } from "./uploads.svelte";
 
 const CAPTIONS_KEY = "imgn.captions";
@@ -51,10 +51,9 @@ export class AppModel {
       uploadsChanged: (changed) => {
         const before = this.uploads.list.length;
         this.uploads.apply(changed);
-        // New work shows itself, where there is room beside the pictures.
-        if (this.uploads.list.length > before && !changed.every(hasEnded) && innerWidth >= 640) {
-          this.panelOpen = true;
-        }
+        // New work shows itself, where there is room beside the pictures; so does a file that is refused at once.
+        const telling = changed.some((upload) => !hasEnded(upload) || hasFailed(upload));
+        if (this.uploads.list.length > before && telling && innerWidth >= 640) this.panelOpen = true;
       },
       galleryChanged: (change) => this.gallery.apply(change),
       fileDrag: (drag) => this.hover(drag),

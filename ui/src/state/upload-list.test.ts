@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { anUpload } from "../ipc/testing";
-import { mergeUploads, summarise, withoutFinished } from "./upload-list";
+import { mergeUploads, stillFailed, summarise, withoutFinished } from "./upload-list";
 
 describe("merging", () => {
   it("keeps every upload in its place and adds new ones behind", () => {
@@ -64,4 +64,14 @@ describe("the summary", () => {
     expect(summarise([]).fraction).toBe(1);
     expect(summarise([]).waiting).toBe(false);
   });
+});
+
+it("a failure that was looked at is forgotten once it is tried again", () => {
+  const seen = new Set(["a", "b", "gone"]);
+  const now = [
+    anUpload("a", { state: "failed" }),
+    anUpload("b", { state: "queued" }),
+    anUpload("c", { state: "rejected" }),
+  ];
+  expect([...stillFailed(seen, now)]).toEqual(["a"]);
 });

@@ -40,6 +40,11 @@ export function withoutFinished(uploads: readonly UploadView[]): readonly Upload
   return uploads.filter((upload) => !hasEnded(upload));
 }
 
+/** Of the failures that were looked at, those that still are. */
+export function stillFailed(seen: ReadonlySet<string>, uploads: readonly UploadView[]): ReadonlySet<string> {
+  return new Set(uploads.filter((upload) => hasFailed(upload) && seen.has(upload.id)).map(({ id }) => id));
+}
+
 export interface UploadSummary {
   readonly total: number;
   /** Published, duplicate, rejected, failed or cancelled. */

@@ -2,12 +2,17 @@
 
 import type { Backend } from "../ipc/backend";
 import type { UploadView } from "../ipc/types";
-import { mergeUploads, summarise, withoutFinished } from "./upload-list";
+import { hasFailed, mergeUploads, stillFailed, summarise, withoutFinished } from "./upload-list";
 
 export class Uploads {
   list = $state.raw<readonly UploadView[]>([]);
   readonly summary = $derived(summarise(this.list));
+  /** Whether something failed that nobody has looked at. */
+  readonly unseenFailure = $derived(
+    this.list.some((upload) => hasFailed(upload) && !this.#seen.has(upload.id)),
+  );
   readonly #backend: Backend;
+  #seen = $state.raw<ReadonlySet<string>>(new Set());
 
   constructor(backend: Backend) {
     this.#backend = backend;
@@ -19,8 +24,15 @@ export class Uploads {
     this.list = mergeUploads(uploads, this.list);
   }
 
+  /** Somebody has the list before their eyes. */
+  look(): void {
+    this.#seen = new Set(this.list.filter(hasFailed).map(({ id }) => id));
+  }
+
   apply(changed: readonly UploadView[]): void {
     this.list = mergeUploads(this.list, changed);
+    // What is tried again may fail anew.
+    this.#seen = stillFailed(this.#seen, this.list);
   }
 
   cancel(id: string): Promise<void> {
