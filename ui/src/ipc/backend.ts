@@ -84,8 +84,14 @@ export class BackendError extends Error implements ViewError {
 /** Whatever was thrown, as a `BackendError`. */
 export function asBackendError(thrown: unknown, unexpected: string): BackendError {
   if (thrown instanceof BackendError) return thrown;
-  if (isViewError(thrown)) return new BackendError(thrown.code, thrown.message || unexpected);
+  if (isViewError(thrown)) return new BackendError(thrown.code, sentence(thrown.message) || unexpected);
   return new BackendError("unexpected", unexpected, { cause: thrown });
+}
+
+/** A message of the core as a sentence: those begin and end as parts of a terminal's line do. Names stay as they are. */
+export function sentence(message: string): string {
+  const begun = /^[a-z]+[ ,;]/.test(message) ? message[0]!.toUpperCase() + message.slice(1) : message;
+  return /[\p{L}\p{N})\]]$/u.test(begun) ? `${begun}.` : begun;
 }
 
 function isViewError(value: unknown): value is ViewError {
