@@ -102,6 +102,7 @@ export const strings = {
   publishedAt: (date: string) => `Published ${date}`,
   copyLink: "Copy link",
   copyLinkOf: (name: string) => `Copy link to ${name}`,
+  copied: "Copied",
   linkCopied: "Link copied",
   copyFailed: "The link could not be copied",
   delete: "Delete",
