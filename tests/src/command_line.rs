@@ -346,3 +346,110 @@ async fn offline_it_is_queued_and_goes_up_later() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn words_for_people_have_units_and_say_what_an_id_is() -> Result<()> {
+    let setting = setting()?;
+    let file = setting.directory.path().join("a.png");
+    fs::write(&file, pictures::palette_png(120, 80))?;
+    let size = fs::metadata(&file)?.len();
+    let uploaded = setting.client.run(&arguments(&["upload"], &[file])?)?;
+    ensure!(uploaded.code == Some(0), "{}", uploaded.stderr);
+    let listed = setting.client.run(&["list"])?.stdout;
+    let fields: Vec<&str> = listed.trim_end().split('\t').collect();
+    let [id, dimensions, bytes, time, name] = fields[..] else {
+        anyhow::bail!("five fields with tabs between: {listed:?}");
+    };
+    ensure!(
+        (dimensions, bytes, name) == ("120x80", format!("{size} B").as_str(), "a.png"),
+        "{listed:?}"
+    );
+    // To the second: 2026-01-02T03:04:05Z.
+    let moment: jiff::Timestamp = time.parse()?;
+    ensure!(
+        time.len() == 20 && moment.subsec_nanosecond() == 0,
+        "{time}"
+    );
+    ensure!(setting.client.run(&["link", id])?.code == Some(0));
+
+    for (command, place) in [
+        ("link", "imgn list"),
+        ("get", "imgn list"),
+        ("delete", "imgn list"),
+        ("cancel", "imgn queue"),
+    ] {
+        let answer = setting.client.run(&[command, "123"])?;
+        ensure!(
+            answer.code == Some(2)
+                && answer.stderr.contains("id looks like ")
+                && answer.stderr.contains(place),
+            "{command}: {}",
+            answer.stderr
+        );
+    }
+
+    let told = setting.client.run(&["-v", "upload", "missing.png"])?.stderr;
+    let verbose = setting.client.run(&["-vv", "status"])?.stderr;
+    ensure!(verbose.contains("DEBUG"), "details: {verbose}");
+    ensure!(
+        !verbose.contains('\x1b') && !told.contains('\x1b'),
+        "a pipe gets no colours: {verbose}"
+    );
+    Ok(())
+}
+
+#[test]
+fn tokens_are_made_where_it_is_said_and_asking_makes_nothing() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(process::program("imgn-server")?);
+        process::clean_environment(&mut command);
+        command.args(arguments).current_dir(directory.path());
+        process::answer(command)
+    };
+    for asked in [&["token", "list"][..], &["token", "revoke", "me"]] {
+        let answer = run(asked)?;
+        ensure!(
+            answer.code == Some(1)
+                && answer.stderr.contains("no gallery in")
+                && answer.stderr.contains("--data-dir"),
+            "{}",
+            answer.stderr
+        );
+        ensure!(
+            fs::read_dir(directory.path())?.next().is_none(),
+            "{asked:?}"
+        );
+    }
+    let data = directory.path().join("imgn-data");
+    let url = format!(
+        "sqlite://{}",
+        directory.path().join("of its own.db").display()
+    );
+    for (place, is_new) in [
+        (&[][..], true),
+        (&[][..], false),
+        (&["--database", &url], true),
+    ] {
+        let name = format!("me{is_new}{}", place.len());
+        let added = run(&[&["token", "add", &name][..], place].concat())?;
+        ensure!(added.code == Some(0), "{}", added.stderr);
+        ensure!(added.stdout.lines().count() == 1, "the token alone");
+        ensure!(
+            added
+                .stderr
+                .contains(data.to_str().context("a path in UTF-8")?)
+                && added.stderr.contains("a new gallery") == is_new
+                && !added.stderr.contains(added.stdout.trim()),
+            "{}",
+            added.stderr
+        );
+        let listed = run(&[&["token", "list"][..], place].concat())?;
+        ensure!(
+            listed.code == Some(0) && listed.stdout.contains(&name),
+            "{}",
+            listed.stderr
+        );
+    }
+    Ok(())
+}

@@ -15,5 +15,6 @@ mod driver;
 mod hostile;
 mod keyring;
 mod photographs;
+mod terminal;
 mod upright;
 mod web_page;
