@@ -1,116 +1,168 @@
-//! A reverse proxy in front of a store that fails on purpose: it sees each request and may run a hook, hang up before
-//! forwarding, or hang up after forwarding.
+//! Lines and stores that fail on purpose, between a client and what it talks to.
 //!
-//! Not a general proxy: bodies are held in memory, so it is for small pictures. Invariant: the request is forwarded
-//! with its path, query and headers unchanged, `host` included, so that signatures stay valid.
+//! - [`FaultProxy`] speaks HTTP/1.1: it sees each request, and a hook decides its [`Fate`]: cut, stalled, slowed,
+//!   truncated, delayed, repeated, answered by the proxy itself, or done by the store without the client hearing of it.
+//! - [`Line`] carries bytes and knows no HTTP: it adds what distance adds, a round trip and a bandwidth.
+//!
+//! Both can go offline, which refuses new connections and breaks those there are, and come back on the same port. They
+//! can be put behind each other. One stands in front of `imgn-server`, which has to be told the proxy's address as its
+//! `--public-url` where its store is embedded, since its URLs are signed for that; one in front of an S3 engine, whose
+//! endpoint it then is.
+//!
+//! Not a general proxy: no TLS, no upgrades, HTTP/1.1 only. Invariants: a request is forwarded with its path, query and
+//! headers unchanged, `host` included, so that signatures stay valid; a body is never held as a whole, unless it is to
+//! be sent twice; whatever was started ends with its handle.
 
-use std::{net::SocketAddr, sync::Arc};
+mod fate;
+mod forward;
+mod gate;
+mod line;
+mod pace;
+mod passage;
+mod port;
+mod script;
+#[cfg(test)]
+mod tests;
 
-use anyhow::{Context as _, Result};
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, Response, body::Incoming, service::service_fn};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::Result;
+use hyper::{Request, body::Incoming, header, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
-/// What becomes of one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It is forwarded and answered.
-    Pass,
-    /// The connection is closed; the store never hears of it.
-    HangUpBefore,
-    /// The store does it, and the client never hears of it.
-    HangUpAfter,
-}
+use self::port::Port;
+pub use self::{
+    fate::{Answer, Fate},
+    gate::Gate,
+    line::{Line, Shape},
+    script::{Script, When},
+};
 
-/// One request as the hook sees it.
+/// One request as the hook sees it: by its head, before any of its body has passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
+    /// Which request it is of all that the proxy has met, from 1.
+    pub number: u64,
+    /// Which connection it came by, from 1.
+    pub connection: u64,
     /// The HTTP method.
     pub method: String,
     /// The path, without the query, which holds a signature.
     pub path: String,
+    /// The query's parameters but for those that sign it (`X-Amz-...`), such as `uploadId` and `partNumber`.
+    pub parameters: BTreeMap<String, String>,
+    /// The length of its body in bytes, if it says one.
+    pub length: Option<u64>,
+}
+
+impl Seen {
+    fn new(number: u64, connection: u64, request: &Request<Incoming>) -> Self {
+        let query = request.uri().query().unwrap_or_default();
+        let parameters = url::form_urlencoded::parse(query.as_bytes())
+            .filter(|(name, _)| !name.to_ascii_lowercase().starts_with("x-amz-"))
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        Self {
+            number,
+            connection,
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            parameters,
+            length: length.and_then(|length| length.to_str().ok()?.parse().ok()),
+        }
+    }
 }
 
 type Hook = dyn Fn(&Seen) -> Fate + Send + Sync;
 
-/// A running proxy; dropping it stops it.
+/// A running proxy of HTTP/1.1; dropping it stops it.
 pub struct FaultProxy {
-    address: SocketAddr,
-    task: tokio::task::JoinHandle<()>,
+    port: Port,
+    log: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl FaultProxy {
     /// Listens on a free port of loopback, forwards to `upstream` (`host:port`), and asks `hook` about each request.
+    ///
+    /// Where it is enough to count requests of a kind, [`Script::into_hook`] makes the hook. `upstream` need not listen
+    /// yet; while it does not, connections are broken off.
     pub async fn start(
         upstream: &str,
         hook: impl Fn(&Seen) -> Fate + Send + Sync + 'static,
     ) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let upstream: Arc<str> = upstream.into();
-        let hook: Arc<Hook> = Arc::new(hook);
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (upstream, hook) = (upstream.clone(), hook.clone());
-                tokio::spawn(async move {
-                    let service =
-                        service_fn(move |request| forward(upstream.clone(), hook.clone(), request));
-                    // A hang-up on purpose ends here as an error, which is what the client shall see.
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
+        let log = Arc::<Mutex<Vec<Seen>>>::default();
+        let meeting = Arc::new(Meeting {
+            upstream: upstream.to_owned(),
+            hook: Box::new(hook),
+            log: Arc::clone(&log),
         });
-        Ok(Self { address, task })
+        let serve = move |stream, connection| {
+            let meeting = Arc::clone(&meeting);
+            async move { meeting.serve(stream, connection).await }
+        };
+        Ok(Self {
+            port: Port::open("127.0.0.1:0", serve).await?,
+            log,
+        })
     }
 
     /// Where it listens, as `http://host:port`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.port.address())
+    }
+
+    /// Each request that was met so far, in order.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Seen> {
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Breaks all connections and refuses new ones, until [`Self::come_back`].
+    pub async fn go_offline(&self) {
+        self.port.close().await;
+    }
+
+    /// Listens again where it listened before.
+    pub async fn come_back(&self) -> Result<()> {
+        self.port.reopen().await
     }
 }
 
-impl Drop for FaultProxy {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+/// What all connections of a proxy share.
+struct Meeting {
+    upstream: String,
+    hook: Box<Hook>,
+    log: Arc<Mutex<Vec<Seen>>>,
 }
 
-async fn forward(
-    upstream: Arc<str>,
-    hook: Arc<Hook>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>> {
-    let seen = Seen {
-        method: request.method().to_string(),
-        path: request.uri().path().to_owned(),
-    };
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
-    let fate = hook(&seen);
-    anyhow::ensure!(
-        fate != Fate::HangUpBefore,
-        "hung up before forwarding, on purpose"
-    );
-    let stream = TcpStream::connect(&*upstream)
-        .await
-        .context("the store does not listen")?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let answer = sender
-        .send_request(Request::from_parts(parts, Full::new(body)))
-        .await?;
-    let (parts, body) = answer.into_parts();
-    let body = body.collect().await?.to_bytes();
-    connection.abort();
-    anyhow::ensure!(
-        fate != Fate::HangUpAfter,
-        "hung up after forwarding, on purpose"
-    );
-    Ok(Response::from_parts(parts, Full::new(body)))
+impl Meeting {
+    async fn serve(&self, stream: TcpStream, connection: u64) {
+        let service = service_fn(async |request| {
+            let fate = self.meet(connection, &request);
+            forward::forward(&self.upstream, fate, request).await
+        });
+        // A hang-up on purpose ends here as an error, which is what the client shall see.
+        let _ = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+    }
+
+    fn meet(&self, connection: u64, request: &Request<Incoming>) -> Fate {
+        let seen = {
+            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            let seen = Seen::new(log.len() as u64 + 1, connection, request);
+            log.push(seen.clone());
+            seen
+        };
+        (self.hook)(&seen)
+    }
 }
