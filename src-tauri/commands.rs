@@ -59,14 +59,10 @@ pub(crate) async fn pick_files(
         .add_filter("Pictures", &PICTURE_EXTENSIONS)
         .pick_files(|files| drop(send.send(files)));
     let files = chosen.await.ok().flatten().unwrap_or_default();
-    shell
-        .enqueue(
-            files
-                .into_iter()
-                .filter_map(|file| file.into_path().ok())
-                .collect(),
-        )
-        .await
+    let files = files.into_iter();
+    let paths = files.filter_map(|file| file.into_path().ok());
+    shell.enqueue(paths.collect()).await?;
+    Ok(shell.core.uploads().await)
 }
 
 #[tauri::command]

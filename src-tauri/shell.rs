@@ -2,13 +2,10 @@
 //!
 //! Invariant: nothing here blocks the thread of the window.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use imgn_core::{
-    App, AppState, ClientCode, CommandError, Event, ImageQuery, UploadView, ViewError,
+    App, AppState, ClientCode, CommandError, Event, Folders, ImageQuery, IntakeView, ViewError,
 };
 use tauri::{AppHandle, DragDropEvent, Manager as _, Window, WindowEvent};
 use tauri_plugin_dialog::{DialogExt as _, MessageDialogKind};
@@ -21,7 +18,7 @@ use crate::{
     view::{DragPhase, FileDrag, GalleryChanged, StateChanged, UploadsChanged},
 };
 
-/// Files that the dialog and an imported folder offer. What a file truly is, the server finds in its bytes.
+/// Files that the dialog offers. What a file truly is, the server finds in its bytes.
 pub(crate) const PICTURE_EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "gif", "webp"];
 
 /// The app without a window, and the gallery that it can start. Cheap to clone.
@@ -48,9 +45,9 @@ impl Shell {
         Ok(self.core.connect_local(&url, token).await?)
     }
 
-    /// Uploads what was dropped or chosen.
-    pub(crate) async fn enqueue(&self, paths: Vec<PathBuf>) -> Result<Vec<UploadView>, ViewError> {
-        Ok(self.core.enqueue(paths).await?)
+    /// Uploads what was dropped or chosen; of a folder, the pictures in it.
+    pub(crate) async fn enqueue(&self, paths: Vec<PathBuf>) -> Result<IntakeView, ViewError> {
+        Ok(self.core.enqueue(paths, Folders::Walked, |_| {}).await?)
     }
 
     /// Stops uploads, then the gallery; keeps everything. The caller bounds the time.
@@ -68,10 +65,7 @@ impl Shell {
         if let Some(folder) = arguments.import
             && self.is_empty().await?
         {
-            files.extend(pictures_in(&folder).await.map_err(|error| {
-                let message = format!("The folder {} cannot be read: {error}.", folder.display());
-                CommandError::new(ClientCode::DiskFailed, message)
-            })?);
+            files.push(folder);
         }
         if !files.is_empty() {
             self.enqueue(files).await?;
@@ -169,44 +163,4 @@ fn tell(app: &AppHandle, error: &ViewError) {
         .title("imgn")
         .kind(MessageDialogKind::Error)
         .show(|_| {});
-}
-
-async fn pictures_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut entries = tokio::fs::read_dir(folder).await?;
-    let mut pictures = Vec::new();
-    while let Some(entry) = entries.next_entry().await? {
-        let path = entry.path();
-        if is_picture(&path) {
-            pictures.push(path);
-        }
-    }
-    pictures.sort();
-    Ok(pictures)
-}
-
-fn is_picture(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|it| {
-        PICTURE_EXTENSIONS
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(it))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_folder_is_imported_in_order_and_without_what_is_no_picture() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["b.jpg", "a.PNG", "README.md", "noextension"] {
-            std::fs::write(folder.path().join(name), "").unwrap();
-        }
-        let found = pictures_in(folder.path()).await.unwrap();
-        assert_eq!(
-            found,
-            [folder.path().join("a.PNG"), folder.path().join("b.jpg")]
-        );
-    }
 }

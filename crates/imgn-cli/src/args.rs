@@ -54,9 +54,12 @@ pub(crate) enum Command {
     Status,
     /// Upload pictures; a line a file, in the order given
     Upload {
-        /// Pictures; `-` is standard input
+        /// Pictures, and with -r folders; `-` is standard input
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
+        /// Of each folder, all pictures in it and below it: not what is hidden, and what is no picture is skipped
+        #[arg(short, long)]
+        recursive: bool,
         #[command(flatten)]
         format: Format,
         /// How many are uploaded at the same time

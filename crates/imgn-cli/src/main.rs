@@ -20,7 +20,7 @@ use std::{
 
 use anyhow::Result;
 use clap::Parser as _;
-use imgn_core::{App, Home, Options, protocol::Token};
+use imgn_core::{App, Folders, Home, Options, protocol::Token};
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command, Global};
@@ -91,8 +91,18 @@ async fn run(cli: Cli, output: &Output) -> Result<bool> {
         }
         Command::Logout => account::logout(&app, output).await,
         Command::Status => account::status(&app, output).await,
-        Command::Upload { paths, format, .. } => {
-            upload::upload(&app, output, paths, &format.format).await
+        Command::Upload {
+            paths,
+            recursive,
+            format,
+            ..
+        } => {
+            let folders = if recursive {
+                Folders::Walked
+            } else {
+                Folders::Refused
+            };
+            upload::upload(&app, output, paths, folders, &format.format).await
         }
         Command::Resume { format } => upload::resume(&app, output, &format.format).await,
         Command::Queue => upload::queue(&app, output).await,

@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::Result;
 use imgn_core::{
-    App, ClientCode, Code, CommandError, Event, LinkFormat, UploadCode, UploadReport, UploadState,
-    ViewError, link,
+    App, ClientCode, Code, CommandError, Event, Folders, IntakeView, LinkFormat, Taken, UploadCode,
+    UploadReport, UploadState, ViewError, link,
     protocol::{ImageId, Sha256, UploadId},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -38,7 +38,7 @@ struct UploadLine {
 
 /// A file whose line is still to be printed, under the path as it was given.
 struct Pending {
-    path: String,
+    path: PathBuf,
     /// Its upload, or why it was not taken.
     taken: Result<UploadId, CommandError>,
 }
@@ -47,41 +47,91 @@ pub(crate) async fn upload(
     app: &App,
     output: &Output,
     paths: Vec<PathBuf>,
+    folders: Folders,
     format: &LinkFormat,
 ) -> Result<bool> {
     let events = app.events();
-    let total = paths
-        .iter()
-        .filter_map(|path| path.metadata().ok())
-        .map(|found| found.len())
-        .sum();
     let mut pending = VecDeque::new();
+    let mut intake = IntakeView::default();
     for group in paths.chunk_by(|a, b| !is_stdin(a) && !is_stdin(b)) {
-        let queued = match group {
-            [path] if is_stdin(path) => app.enqueue_stream(std::io::stdin(), "stdin").await,
-            files => app.enqueue(files.to_vec()).await,
+        let before = pending.len();
+        let mut take = |taken: Vec<Taken>| {
+            pending.extend(taken.into_iter().map(|Taken { path, id }| Pending {
+                path,
+                taken: Ok(id),
+            }));
         };
-        let paths = group.iter().map(|path| path.display().to_string());
-        match queued {
-            Ok(views) => {
-                for (view, path) in views.iter().zip(paths) {
-                    let taken = Ok(view.id.parse()?);
-                    pending.push_back(Pending { path, taken });
-                }
+        let failed = match group {
+            [path] if is_stdin(path) => {
+                let taken = app.enqueue_stream(std::io::stdin(), "stdin").await;
+                taken.map(|mut taken| {
+                    for file in &mut taken {
+                        file.path.clone_from(path);
+                    }
+                    take(taken);
+                })
             }
-            // What was taken before is on its way, and what comes after may still be taken.
-            Err(error) => {
-                output.error(&error);
-                pending.extend(paths.map(|path| Pending {
-                    path,
-                    taken: Err(error.clone()),
-                }));
-            }
+            files => app
+                .enqueue(files.to_vec(), folders, &mut take)
+                .await
+                .map(|found| add(&mut intake, found)),
+        };
+        // What was taken before is on its way, and what comes after may still be taken.
+        if let Err(error) = failed {
+            output.error(&error);
+            let is_taken = |path: &&PathBuf| {
+                !pending
+                    .iter()
+                    .skip(before)
+                    .any(|it: &Pending| it.path == **path)
+            };
+            let left: Vec<_> = group.iter().filter(is_taken).cloned().collect();
+            pending.extend(left.into_iter().map(|path| Pending {
+                path,
+                taken: Err(error.clone()),
+            }));
         }
     }
-    Follow::new(app, output, format, total)
-        .run(pending, events)
-        .await
+    tell_skipped(output, &intake);
+    let total = pending
+        .iter()
+        .filter_map(|file| file.path.metadata().ok())
+        .map(|found| found.len())
+        .sum();
+    let followed = Follow::new(app, output, format, total).run(pending, events);
+    Ok(followed.await? && intake.unreadable.is_empty())
+}
+
+fn add(sum: &mut IntakeView, more: IntakeView) {
+    sum.pictures += more.pictures;
+    sum.other_files += more.other_files;
+    sum.linked_folders += more.linked_folders;
+    sum.unreadable.extend(more.unreadable);
+}
+
+fn tell_skipped(output: &Output, intake: &IntakeView) {
+    for folder in &intake.unreadable {
+        output.error(folder);
+    }
+    let mut skipped = Vec::new();
+    if intake.other_files > 0 {
+        skipped.push(counted(intake.other_files, "other file"));
+    }
+    if intake.linked_folders > 0 {
+        skipped.push(counted(intake.linked_folders, "link to a folder"));
+    }
+    if !skipped.is_empty() {
+        let pictures = counted(intake.pictures, "picture");
+        output.note(format!("{pictures}; {} skipped", skipped.join(" and ")));
+    }
+}
+
+fn counted(count: u32, what: &str) -> String {
+    match (count, what.split_once(' ')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(("link", rest))) => format!("{count} links {rest}"),
+        _ => format!("{count} {what}s"),
+    }
 }
 
 fn is_stdin(path: &Path) -> bool {
@@ -118,7 +168,7 @@ pub(crate) async fn resume(app: &App, output: &Output, format: &LinkFormat) -> R
         }
         total += report.path.metadata().map_or(0, |found| found.len());
         pending.push_back(Pending {
-            path: report.path.display().to_string(),
+            path: report.path.clone(),
             taken: Ok(id),
         });
     }
@@ -285,7 +335,7 @@ impl<'a> Follow<'a> {
 
     /// Why a file was not taken was said when it was not; here programs get its line.
     fn print(&mut self, upload: &Pending, report: Option<&UploadReport>) -> Result<()> {
-        let path = &upload.path;
+        let path = &upload.path.display().to_string();
         match (&upload.taken, report) {
             (Err(error), _) => {
                 self.all_done = false;

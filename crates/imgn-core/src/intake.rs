@@ -1,29 +1,169 @@
 //! From what a person named to what can be uploaded: each path is looked at before anything is queued, and what will
 //! not do is told at once, file by file.
 
+mod natural;
+mod walk;
+
 use std::{
+    collections::HashSet,
     fs::File,
     io::{self, Read as _},
+    ops::ControlFlow,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
-use imgn_protocol::{ErrorCode, FileName};
+use imgn_protocol::{ErrorCode, FileName, UploadId};
 use imgn_upload::{Fault, NewUpload, Stage, State, UploadCode, Work};
+
+use crate::IntakeView;
+use walk::{Met, walk};
 
 /// How many bytes show of what format a file is.
 const HEAD_BYTES: u64 = 512;
 
-/// Looks at every path. Reads the disk: not for async threads.
-pub(crate) fn look_at(paths: Vec<PathBuf>) -> Vec<NewUpload> {
-    paths.into_iter().map(look_at_one).collect()
+/// So many files are written into the journal together at most: one sync of the disk for all of them.
+const BATCH: usize = 256;
+
+/// A slow disk does not keep what was found on it so far from being uploaded for longer.
+const BATCH_AGE: Duration = Duration::from_millis(100);
+
+/// What is done with a folder that was named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Folders {
+    /// All pictures in it and below it are taken.
+    Walked,
+    /// It is answered as failed, as any other thing that is no file.
+    Refused,
 }
 
-fn look_at_one(path: PathBuf) -> NewUpload {
-    // The journal outlives the folder that a program happened to start in.
-    let path = std::path::absolute(&path).unwrap_or(path);
+/// A file that was taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// As it was named, or as it was found in a folder that was.
+    pub path: PathBuf,
+    /// Its upload.
+    pub id: UploadId,
+}
+
+/// A file that was looked at.
+pub(crate) struct Looked {
+    /// As it was named, or as it was found in a folder that was.
+    pub(crate) path: PathBuf,
+    /// What is to become of it.
+    pub(crate) upload: NewUpload,
+}
+
+/// Looks at every path, and hands over what is found, some at a time, until `take` wants no more. A file that is met
+/// twice is handed over once. Reads the disk: not for async threads.
+pub(crate) fn look_at(
+    paths: Vec<PathBuf>,
+    folders: Folders,
+    take: impl FnMut(Vec<Looked>) -> ControlFlow<()>,
+) -> IntakeView {
+    let mut look = Look {
+        take,
+        batch: Vec::new(),
+        since: Instant::now(),
+        met: HashSet::new(),
+        view: IntakeView::default(),
+    };
+    // Whoever wants no more does not wait for the sum.
+    let _ = look.at_all(paths, folders);
+    look.view
+}
+
+struct Look<T> {
+    take: T,
+    batch: Vec<Looked>,
+    since: Instant,
+    met: HashSet<PathBuf>,
+    view: IntakeView,
+}
+
+impl<T: FnMut(Vec<Looked>) -> ControlFlow<()>> Look<T> {
+    fn at_all(&mut self, paths: Vec<PathBuf>, folders: Folders) -> ControlFlow<()> {
+        for path in paths {
+            if folders == Folders::Walked && path.is_dir() {
+                self.at_folder(&path)?;
+            } else if self.is_new(&path) {
+                self.push(look_at_one(path))?;
+            }
+        }
+        self.flush()
+    }
+
+    fn at_folder(&mut self, folder: &Path) -> ControlFlow<()> {
+        for met in walk(folder) {
+            match met {
+                Met::File(path) | Met::Other(path) | Met::LinkedFolder(path)
+                    if !self.is_new(&path) => {}
+                Met::File(path) => {
+                    let looked = look_at_one(path);
+                    if is_foreign(&looked.upload) {
+                        self.view.other_files += 1;
+                    } else {
+                        self.push(looked)?;
+                    }
+                }
+                Met::Other(_) => self.view.other_files += 1,
+                Met::LinkedFolder(_) => self.view.linked_folders += 1,
+                Met::Unreadable(path, reason) => {
+                    let path = path.display();
+                    self.view.unreadable.push(format!(
+                        "the folder {path} cannot be read ({reason}); nothing in it was uploaded"
+                    ));
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn is_new(&mut self, named: &Path) -> bool {
+        self.met.insert(absolute(named))
+    }
+
+    fn push(&mut self, looked: Looked) -> ControlFlow<()> {
+        if looked.upload.refused.is_none() {
+            self.view.pictures += 1;
+        }
+        if self.batch.is_empty() {
+            self.since = Instant::now();
+        }
+        self.batch.push(looked);
+        if self.batch.len() >= BATCH || self.since.elapsed() >= BATCH_AGE {
+            return self.flush();
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn flush(&mut self) -> ControlFlow<()> {
+        if self.batch.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        (self.take)(std::mem::take(&mut self.batch))
+    }
+}
+
+/// What lies beside pictures without being one, or without anything in it: of no interest to who names the folder.
+fn is_foreign(upload: &NewUpload) -> bool {
+    match &upload.refused {
+        Some(State::Rejected { fault, .. } | State::Failed { fault, .. }) => {
+            fault.code == ErrorCode::NotAPicture.into()
+                || fault.code == UploadCode::FileEmpty.into()
+                // Gone since the folder was read.
+                || fault.code == UploadCode::FileMissing.into()
+        }
+        _ => false,
+    }
+}
+
+/// Looks at one file.
+pub(crate) fn look_at_one(named: PathBuf) -> Looked {
+    let path = absolute(&named);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let file_name = FileName::clean(&name);
-    match sniff(&path) {
+    let upload = match sniff(&path) {
         Ok(format) => NewUpload {
             path,
             file_name,
@@ -36,7 +176,16 @@ fn look_at_one(path: PathBuf) -> NewUpload {
             file_name,
             content_type: None,
         },
+    };
+    Looked {
+        path: named,
+        upload,
     }
+}
+
+/// The journal outlives the folder that a program happened to start in.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// What is no picture stays none: rejected. What cannot be read may be readable later: failed, and can be tried again.
@@ -58,7 +207,7 @@ fn sniff(path: &Path) -> Result<imgn_thumbs::Format, Fault> {
     // Asked before opening, for opening a named pipe would wait for its writer.
     let metadata = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
     if metadata.is_dir() {
-        let message = "it is a folder; name the pictures in it";
+        let message = "it is a folder; name the pictures in it, or upload all of them with -r";
         return Err(Fault::new(UploadCode::NotAFile, message));
     }
     if !metadata.is_file() {
@@ -111,6 +260,15 @@ mod tests {
         }
     }
 
+    fn look(paths: Vec<PathBuf>, folders: Folders) -> (Vec<Looked>, IntakeView) {
+        let mut found = Vec::new();
+        let view = look_at(paths, folders, |batch| {
+            found.extend(batch);
+            ControlFlow::Continue(())
+        });
+        (found, view)
+    }
+
     #[test]
     fn each_path_has_its_answer() {
         let folder = tempfile::tempdir().unwrap();
@@ -137,9 +295,15 @@ mod tests {
             #[cfg(unix)]
             ("/dev/null".into(), Some(UploadCode::NotAFile.into())),
         ];
-        let paths = cases.iter().map(|(path, _)| path.clone()).collect();
-        for (found, (path, expected)) in look_at(paths).iter().zip(&cases) {
-            assert_eq!(refused(found), *expected, "{}", path.display());
+        let paths: Vec<_> = cases.iter().map(|(path, _)| path.clone()).collect();
+        let (found, view) = look(
+            paths.iter().chain(&paths).cloned().collect(),
+            Folders::Refused,
+        );
+        assert_eq!(found.len(), cases.len(), "named twice, taken once");
+        assert_eq!((view.pictures, view.other_files), (2, 0));
+        for (found, (path, expected)) in found.iter().zip(&cases) {
+            assert_eq!(refused(&found.upload), *expected, "{}", path.display());
             assert_eq!(found.path, *path);
         }
     }
@@ -149,8 +313,80 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a\nb\u{202e}.png");
         std::fs::write(&path, PNG).unwrap();
-        let found = look_at(vec![path.clone()]);
-        assert_eq!(found[0].file_name.as_str(), "a_b_.png");
+        let (found, _) = look(vec![path.clone()], Folders::Refused);
+        assert_eq!(found[0].upload.file_name.as_str(), "a_b_.png");
         assert_eq!(found[0].path, path);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn of_a_folder_the_pictures_are_taken_in_order_and_nothing_else() {
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join(".hidden but named");
+        let elsewhere = folder.path().join("elsewhere");
+        for below in ["b/deep", ".git", "@eaDir", "__MACOSX", "lost+found"] {
+            std::fs::create_dir_all(root.join(below)).unwrap();
+        }
+        std::fs::create_dir(&elsewhere).unwrap();
+        let pictures = ["a2.png", "a10.PNG", "b/deep/1", "b/IMG_3.jpg", "c.png"];
+        let left_alone = [
+            ".a.png",
+            ".git/a.png",
+            "@eaDir/a.png",
+            "__MACOSX/a.png",
+            "lost+found/a.png",
+            "Thumbs.db",
+            "Desktop.ini",
+        ];
+        for name in pictures.iter().chain(&left_alone) {
+            std::fs::write(root.join(name), PNG).unwrap();
+        }
+        std::fs::write(root.join("notes.txt"), "hello").unwrap();
+        std::fs::write(root.join("b/empty.png"), "").unwrap();
+        std::fs::write(elsewhere.join("linked.png"), PNG).unwrap();
+        symlink(elsewhere.join("linked.png"), root.join("d.png")).unwrap();
+        symlink(&elsewhere, root.join("linked")).unwrap();
+        symlink(&root, root.join("b/round")).unwrap();
+        symlink("nowhere", root.join("dangling")).unwrap();
+        std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+
+        // Named twice, and once more by a file in it.
+        let named = vec![root.clone(), root.clone(), root.join("c.png")];
+        let (found, view) = look(named, Folders::Walked);
+        let names: Vec<_> = found
+            .iter()
+            .map(|found| found.path.strip_prefix(&root).unwrap().to_str().unwrap())
+            .collect();
+        let expected = pictures.iter().copied().chain(["d.png"]);
+        assert_eq!(names, expected.collect::<Vec<_>>());
+        assert!(found.iter().all(|found| found.upload.refused.is_none()));
+        assert_eq!(view.pictures, 6);
+        assert_eq!(view.unreadable, Vec::<String>::new());
+        // notes.txt, empty.png, dangling, socket; linked, b/round.
+        assert_eq!((view.other_files, view.linked_folders), (4, 2));
+    }
+
+    #[test]
+    fn who_wants_no_more_gets_no_more_and_batches_are_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..600 {
+            std::fs::write(folder.path().join(format!("{number}.png")), PNG).unwrap();
+        }
+        let mut sizes = Vec::new();
+        let paths = vec![folder.path().to_owned()];
+        look_at(paths.clone(), Folders::Walked, |batch| {
+            sizes.push(batch.len());
+            ControlFlow::Continue(())
+        });
+        assert_eq!(sizes.iter().sum::<usize>(), 600);
+        assert!(sizes.iter().all(|&size| size <= BATCH), "{sizes:?}");
+        let mut calls = 0;
+        look_at(paths, Folders::Walked, |_| {
+            calls += 1;
+            ControlFlow::Break(())
+        });
+        assert_eq!(calls, 1);
     }
 }

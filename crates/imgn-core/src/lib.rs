@@ -22,9 +22,11 @@ pub use error::{ClientCode, Code, CommandError};
 pub use home::{Home, HomeError};
 pub use imgn_protocol as protocol;
 pub use imgn_upload::UploadCode;
+pub use intake::{Folders, Taken};
 pub use link::{InvalidFormat, LinkFormat, Template, link};
 pub use settings::{CacheSettings, ServerSettings, Settings, UploadSettings};
 pub use uploads::UploadReport;
 pub use view::{
-    AppState, Event, GalleryChange, ImageQuery, ServerView, UploadState, UploadView, ViewError,
+    AppState, Event, GalleryChange, ImageQuery, IntakeView, ServerView, UploadState, UploadView,
+    ViewError,
 };

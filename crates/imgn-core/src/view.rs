@@ -51,6 +51,20 @@ pub struct UploadView {
     pub error: Option<ViewError>,
 }
 
+/// What came of the files and folders that were named.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct IntakeView {
+    /// Pictures that are on their way now.
+    pub pictures: u32,
+    /// Files in folders that are no pictures, and were left alone. Hidden ones are not counted.
+    pub other_files: u32,
+    /// Links to folders, which were not followed.
+    pub linked_folders: u32,
+    /// Folders that could not be read: what happened, and to which, for people.
+    pub unreadable: Vec<String>,
+}
+
 /// Where an upload stands, as it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]

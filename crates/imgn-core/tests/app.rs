@@ -21,7 +21,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
-use imgn_core::{App, ClientCode, Event, Home, ImageQuery, Options, UploadState, UploadView};
+use imgn_core::{
+    App, ClientCode, Event, Folders, Home, ImageQuery, Options, UploadState, UploadView,
+};
 use imgn_protocol::{
     ErrorCode, Image, ImageId, ImagePage, Mode, OpenRequest, PresignedUrl, Problem, Sha256,
     SignedRequest, Timestamp, Token, UploadAnswer,
@@ -244,6 +246,11 @@ fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
+async fn take(app: &App, paths: Vec<PathBuf>) {
+    let taken = app.enqueue(paths, Folders::Walked, |_| {}).await;
+    taken.unwrap();
+}
+
 async fn until(app: &App, what: impl Fn(&[UploadView]) -> bool) -> Vec<UploadView> {
     for _ in 0..1000 {
         let uploads = app.uploads().await;
@@ -273,7 +280,7 @@ async fn a_picture_goes_up_is_seen_and_goes_away() {
 
     let mut events = app.events();
     let path = file(folder.path(), "a [b].png", PNG);
-    app.enqueue(vec![path.clone()]).await.unwrap();
+    take(&app, vec![path.clone()]).await;
     let uploads = ended(&app).await;
     assert_eq!(uploads[0].state, UploadState::Published, "{uploads:?}");
     assert_eq!(uploads[0].sent_bytes, PNG.len() as u64);
@@ -297,7 +304,7 @@ async fn a_picture_goes_up_is_seen_and_goes_away() {
     }
     let image = added.unwrap().remove(0);
 
-    app.enqueue(vec![path]).await.unwrap();
+    take(&app, vec![path]).await;
     assert_eq!(ended(&app).await[1].state, UploadState::Duplicate);
 
     assert_eq!(app.thumb(image.id, 320).await.unwrap(), b"a thumbnail");
@@ -343,16 +350,12 @@ async fn the_stores_refusals_are_told_in_its_words() {
     let app = App::open(home(folder.path()), with_token()).await.unwrap();
     app.connect(&url, None).await.unwrap();
     gallery.lock().unwrap().store_says = vec![503, 429];
-    app.enqueue(vec![file(folder.path(), "a.png", PNG)])
-        .await
-        .unwrap();
+    take(&app, vec![file(folder.path(), "a.png", PNG)]).await;
     assert_eq!(ended(&app).await[0].state, UploadState::Published);
 
     gallery.lock().unwrap().store_says = vec![404];
     let other = [PNG, b"x"].concat();
-    app.enqueue(vec![file(folder.path(), "b.png", &other)])
-        .await
-        .unwrap();
+    take(&app, vec![file(folder.path(), "b.png", &other)]).await;
     let failed = &ended(&app).await[1];
     assert_eq!(failed.state, UploadState::Failed);
     let error = failed.error.as_ref().unwrap();
@@ -396,9 +399,7 @@ async fn without_a_server_uploads_wait_and_the_next_program_sends_them() {
     let app = App::open(home(folder.path()), options.clone())
         .await
         .unwrap();
-    app.enqueue(vec![file(folder.path(), "a.png", PNG)])
-        .await
-        .unwrap();
+    take(&app, vec![file(folder.path(), "a.png", PNG)]).await;
     let waiting = until(&app, |uploads| uploads[0].state == UploadState::Waiting).await;
     assert_eq!(waiting[0].error.as_ref().unwrap().code.as_str(), "offline");
     assert!(!app.state().await.server.unwrap().reachable);
@@ -435,16 +436,13 @@ async fn a_stream_is_kept_until_it_is_in_the_gallery() {
     let url = serve(&gallery).await;
     let app = App::open(home(folder.path()), with_token()).await.unwrap();
     app.connect(&url, None).await.unwrap();
-    let queued = app.enqueue_stream(PNG, "stdin").await.unwrap();
-    assert_eq!(queued[0].file_name, "stdin.png");
-    assert_eq!(
-        app.enqueue_stream(&b"no picture"[..], "stdin")
-            .await
-            .unwrap()[0]
-            .state,
-        UploadState::Rejected
-    );
-    assert_eq!(ended(&app).await[0].state, UploadState::Published);
+    app.enqueue_stream(PNG, "stdin").await.unwrap();
+    let other = app.enqueue_stream(&b"no picture"[..], "stdin");
+    assert_eq!(other.await.unwrap().len(), 1);
+    let uploads = ended(&app).await;
+    assert_eq!(uploads[0].file_name, "stdin.png");
+    assert_eq!(uploads[0].state, UploadState::Published);
+    assert_eq!(uploads[1].state, UploadState::Rejected);
     app.quit().await;
     assert_eq!(std::fs::read_dir(app.home().spool()).unwrap().count(), 0);
 }
@@ -456,9 +454,7 @@ async fn originals_in_memory_are_bounded_in_size_and_number() {
     let url = serve(&gallery).await;
     let app = App::open(home(folder.path()), with_token()).await.unwrap();
     app.connect(&url, None).await.unwrap();
-    app.enqueue(vec![file(folder.path(), "a.png", PNG)])
-        .await
-        .unwrap();
+    take(&app, vec![file(folder.path(), "a.png", PNG)]).await;
     let id = ended(&app).await[0].image.as_ref().unwrap().id;
 
     let askers: Vec<_> = (0..8)

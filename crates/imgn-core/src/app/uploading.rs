@@ -1,25 +1,49 @@
 //! Commands about uploads.
 
-use std::{fs::File, io::Read, path::PathBuf};
+use std::{fs::File, io::Read, ops::ControlFlow, path::PathBuf};
 
 use imgn_protocol::{FileName, UploadId};
-use imgn_upload::NewUpload;
+use tokio::sync::mpsc;
 
 use super::{App, blocking};
 use crate::{
-    ClientCode, CommandError, UploadReport, UploadView, intake,
-    uploads::{report, view},
+    ClientCode, CommandError, Folders, IntakeView, Taken, UploadReport, UploadView,
+    intake::{self, Looked},
+    uploads::report,
 };
 
+/// Batches of files that are looked at before the journal has taken the one before.
+const BATCHES_AHEAD: usize = 2;
+
 impl App {
-    /// Takes files in. Every path is answered, in the order given; what cannot be uploaded is answered as rejected or
-    /// failed with its reason. What is taken is in the journal when this answers.
+    /// Takes files in, and folders with all pictures in them. What is told to `taken` is in the journal, and is being
+    /// uploaded while more is looked for: every file that was named, in the order given, also where it cannot be
+    /// uploaded and has ended with its reason; of a folder the pictures, in natural order.
     ///
     /// # Errors
-    /// When no gallery is chosen or the journal cannot be written; then nothing was taken.
-    pub async fn enqueue(&self, paths: Vec<PathBuf>) -> Result<Vec<UploadView>, CommandError> {
-        let looked_at = blocking(move || Ok(intake::look_at(paths))).await?;
-        self.take(looked_at).await
+    /// When no gallery is chosen or the journal cannot be written. What was told before is taken.
+    pub async fn enqueue(
+        &self,
+        paths: Vec<PathBuf>,
+        folders: Folders,
+        mut taken: impl FnMut(Vec<Taken>) + Send,
+    ) -> Result<IntakeView, CommandError> {
+        self.connected().await?;
+        let (send, mut batches) = mpsc::channel(BATCHES_AHEAD);
+        let looking = tokio::task::spawn_blocking(move || {
+            intake::look_at(paths, folders, |batch| match send.blocking_send(batch) {
+                Ok(()) => ControlFlow::Continue(()),
+                // Nobody takes them any more.
+                Err(_) => ControlFlow::Break(()),
+            })
+        });
+        while let Some(batch) = batches.recv().await {
+            taken(self.take(batch).await?);
+        }
+        looking.await.map_err(|error| {
+            let message = format!("not all files could be looked at ({error}); try again");
+            CommandError::new(ClientCode::DiskFailed, message)
+        })
     }
 
     /// Takes in what `reader` gives, to its end, under the name `stem` with the ending of what it is. It is kept in the
@@ -31,11 +55,11 @@ impl App {
         &self,
         mut reader: impl Read + Send + 'static,
         stem: &str,
-    ) -> Result<Vec<UploadView>, CommandError> {
+    ) -> Result<Vec<Taken>, CommandError> {
         self.connected().await?;
         let path = self.0.home.spool().join(UploadId::new().to_string());
         let stem = stem.to_owned();
-        let looked_at = blocking(move || {
+        let looked = blocking(move || {
             let copied = File::create_new(&path).and_then(|mut file| {
                 std::io::copy(&mut reader, &mut file)?;
                 // The journal is about to promise that it outlives a power cut.
@@ -47,26 +71,33 @@ impl App {
                 let message = format!("{stem} cannot be read or kept ({error}); is the disk full?");
                 return Err(CommandError::new(ClientCode::DiskFailed, message));
             }
-            let mut looked_at = intake::look_at(vec![path]);
-            for upload in &mut looked_at {
-                upload.file_name = named(&stem, upload.content_type.as_deref());
-                if upload.refused.is_some() {
-                    // It will never be sent.
-                    let _ = std::fs::remove_file(&upload.path);
-                }
+            let mut looked = intake::look_at_one(path);
+            let upload = &mut looked.upload;
+            upload.file_name = named(&stem, upload.content_type.as_deref());
+            if upload.refused.is_some() {
+                // It will never be sent.
+                let _ = std::fs::remove_file(&upload.path);
             }
-            Ok(looked_at)
+            Ok(looked)
         })
         .await?;
-        self.take(looked_at).await
+        self.take(vec![looked]).await
     }
 
-    async fn take(&self, uploads: Vec<NewUpload>) -> Result<Vec<UploadView>, CommandError> {
-        let connection = self.connected().await?;
-        let queued = connection.engine.enqueue(uploads).await?;
-        Ok(queued
-            .iter()
-            .map(|snapshot| view(snapshot, &connection.server))
+    async fn take(&self, batch: Vec<Looked>) -> Result<Vec<Taken>, CommandError> {
+        let engine = &self.connected().await?.engine;
+        let (paths, uploads): (Vec<_>, _) = batch
+            .into_iter()
+            .map(|looked| (looked.path, looked.upload))
+            .unzip();
+        let queued = engine.enqueue(uploads).await?;
+        Ok(paths
+            .into_iter()
+            .zip(&queued)
+            .map(|(path, snapshot)| Taken {
+                path,
+                id: snapshot.entry.id,
+            })
             .collect())
     }
 
