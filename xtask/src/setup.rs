@@ -150,11 +150,16 @@ fn install_debian_packages(wanted: &[&str]) -> Result<()> {
         );
     };
     println!("Installing Debian packages: {}", missing.join(" "));
-    let words = |line: &'static str| privilege.iter().copied().chain(line.split(' '));
     let command = |line: &'static str| {
-        let mut words = words(line);
+        // By `env`, since sudo hands no variables down: no package may stop to ask something.
+        let frontend = ["env", "DEBIAN_FRONTEND=noninteractive"];
+        let mut words = privilege
+            .iter()
+            .copied()
+            .chain(frontend)
+            .chain(line.split(' '));
         let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words).env("DEBIAN_FRONTEND", "noninteractive");
+        command.args(words);
         command
     };
     process::run(&mut command("apt-get update -qq"))?;
