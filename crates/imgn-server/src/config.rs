@@ -22,6 +22,9 @@ pub struct Config {
     pub url_ttl: Duration,
     /// The largest picture in bytes. Files that are being verified are held in memory, as many as fit in this together.
     pub max_size: u64,
+    /// The size of every part but the last, in bytes, of files that are sent in parts: those larger than two such parts.
+    /// From 5 MiB to 5 GiB. Uploads that are open keep the size that they were opened with.
+    pub part_size: u64,
     /// The most pixels that one frame of a picture may have.
     pub max_pixels: u64,
     /// How much memory decoding may use at a time, in bytes, beside the files themselves. A picture that alone needs
@@ -85,7 +88,10 @@ pub struct Timing {
     pub adopt_after: Duration,
     /// The age at which an open upload is aborted.
     pub abort_after: Duration,
-    /// How long `complete` waits for the result before it answers `verifying`.
+    /// The age at which a multipart upload of the store is aborted that no upload here has.
+    pub forget_after: Duration,
+    /// How long `complete` waits for the result before it answers `verifying`. While other pictures are verified it does
+    /// not wait.
     pub complete_wait: Duration,
 }
 
@@ -95,6 +101,7 @@ impl Default for Timing {
             sweep_every: Duration::from_secs(60),
             adopt_after: Duration::from_secs(60),
             abort_after: Duration::from_secs(24 * 60 * 60),
+            forget_after: Duration::from_secs(24 * 60 * 60),
             complete_wait: Duration::from_secs(20),
         }
     }
@@ -104,6 +111,12 @@ impl Config {
     /// 48 MiB, which JPEGs of nearly all cameras stay under. The files under verification share it, their decoders
     /// share [`Config::DEFAULT_VERIFY_MEMORY`], and about 60 MiB are left to everything else under 300.
     pub const DEFAULT_MAX_SIZE: u64 = 48 * 1024 * 1024;
+    /// 8 MiB.
+    pub const DEFAULT_PART_SIZE: u64 = 8 * 1024 * 1024;
+    /// S3's bound for every part but the last: 5 MiB.
+    pub const SMALLEST_PART_SIZE: u64 = 5 * 1024 * 1024;
+    /// S3's bound for every part: 5 GiB.
+    pub const LARGEST_PART_SIZE: u64 = 5 * 1024 * 1024 * 1024;
     /// 300 s.
     pub const DEFAULT_URL_TTL: Duration = Duration::from_secs(300);
     /// The picture pipeline's own limit, so that one picture that it takes always fits.
@@ -124,6 +137,7 @@ impl Config {
             storage: StorageConfig::Embedded,
             url_ttl: Self::DEFAULT_URL_TTL,
             max_size: Self::DEFAULT_MAX_SIZE,
+            part_size: Self::DEFAULT_PART_SIZE,
             max_pixels: Self::default_max_pixels(),
             verify_memory: Self::DEFAULT_VERIFY_MEMORY,
             max_connections: Self::DEFAULT_MAX_CONNECTIONS,
@@ -175,6 +189,9 @@ impl Config {
         }
         if self.url_ttl < Duration::from_secs(1) || self.url_ttl > Self::LONGEST_URL_TTL {
             return Err(InvalidConfig::UrlTtl);
+        }
+        if !(Self::SMALLEST_PART_SIZE..=Self::LARGEST_PART_SIZE).contains(&self.part_size) {
+            return Err(InvalidConfig::PartSize);
         }
         let limits = [self.max_size, self.max_pixels, self.verify_memory];
         if limits.contains(&0) || self.max_connections == 0 {
@@ -231,6 +248,9 @@ pub enum InvalidConfig {
     /// A life of presigned URLs that S3 does not allow.
     #[error("presigned URLs can live from 1 second to 7 days")]
     UrlTtl,
+    /// A size of parts that S3 does not allow.
+    #[error("the parts of an upload have from 5 MiB to 5 GiB")]
+    PartSize,
     /// A limit that lets nothing through.
     #[error(
         "the largest size, the most pixels, the memory for verification and the most connections must be above 0"
@@ -250,6 +270,23 @@ mod tests {
             imgn_thumbs::Limits::default().max_decoded_bytes
         );
         assert!(config.max_size + config.verify_memory <= (300 - 60) << 20);
+    }
+
+    #[test]
+    fn parts_have_a_size_that_s3_takes() {
+        let check = |part_size| {
+            Config {
+                part_size,
+                ..Config::embedded("unused")
+            }
+            .check()
+        };
+        for good in [5 << 20, 8 << 20, 5 << 30] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for bad in [0, (5 << 20) - 1, (5 << 30) + 1] {
+            assert_eq!(check(bad), Err(InvalidConfig::PartSize), "{bad}");
+        }
     }
 
     #[test]

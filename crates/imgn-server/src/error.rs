@@ -78,7 +78,7 @@ impl From<StorageError> for ApiError {
                 ErrorCode::StoreFull,
                 "The store has no space left; its operator has to make some.",
             ),
-            StorageError::Unavailable { .. } => (
+            StorageError::Unavailable { .. } | StorageError::Unsupported { .. } => (
                 ErrorCode::StoreUnavailable,
                 "The store does not answer; try again in a moment.",
             ),

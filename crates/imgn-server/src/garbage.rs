@@ -6,7 +6,7 @@ use imgn_protocol::ImageId;
 use crate::{
     catalogue::{Catalogue, CatalogueError, Garbage},
     error::chain,
-    storage::{Storage, keys},
+    storage::{Storage, StorageError, keys},
 };
 
 /// Keys that are taken from the outbox at a time.
@@ -76,7 +76,7 @@ async fn collect(
     storage: &Storage,
     garbage: &Garbage,
 ) -> Result<bool, CatalogueError> {
-    match storage.delete(&garbage.key).await {
+    match delete(storage, garbage).await {
         Ok(()) => {
             catalogue.garbage_deleted(garbage).await?;
             Ok(true)
@@ -91,4 +91,12 @@ async fn collect(
             Ok(false)
         }
     }
+}
+
+/// Parts first: while they are open they could still become the object.
+async fn delete(storage: &Storage, garbage: &Garbage) -> Result<(), StorageError> {
+    if let Some(multipart) = &garbage.multipart {
+        storage.abort_multipart(&garbage.key, multipart).await?;
+    }
+    storage.delete(&garbage.key).await
 }

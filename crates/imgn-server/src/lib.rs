@@ -17,6 +17,7 @@
 //! | `memory` | what decoders leave behind goes back to the system |
 //! | `catalogue` | SQLite: tokens, uploads, images, the change feed, the garbage outbox |
 //! | `storage` | the S3 client, presigning, and the embedded store behind it |
+//! | `multipart` | uploads in parts: how they are divided, what the store has of them, completing |
 //! | `publish` | verification on bounded workers, and the one transaction that publishes |
 //! | `garbage` | deletes what the outbox names |
 //! | `sweep` | what time and crashes leave undone |
@@ -30,6 +31,7 @@ mod error;
 mod extract;
 mod garbage;
 mod memory;
+mod multipart;
 mod publish;
 mod routes;
 mod server;

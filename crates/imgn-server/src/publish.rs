@@ -111,6 +111,11 @@ impl Publisher {
         progress
     }
 
+    /// Whether other uploads are worked on, or wait for their turn.
+    pub(crate) fn has_others(&self, id: UploadId) -> bool {
+        self.0.running().keys().any(|other| *other != id)
+    }
+
     /// Waits until nothing is worked on. What is left undone when the server stops is taken up by the next start.
     pub(crate) async fn finish(&self) {
         self.0.tasks.close();

@@ -19,7 +19,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use imgn_protocol::Token;
+use imgn_protocol::{ChecksumAlgorithm, Token};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
@@ -63,6 +63,7 @@ pub struct Server {
     stop: DropGuard,
     tasks: [JoinHandle<()>; 2],
     publisher: Publisher,
+    storage: Storage,
     lock: File,
 }
 
@@ -126,6 +127,15 @@ impl Server {
                 "the store does not answer yet"
             );
         }
+        let asked = app.clone();
+        tokio::spawn(async move {
+            if let Err(error) = asked.storage.abilities().await {
+                tracing::warn!(
+                    cause = crate::error::chain(&error),
+                    "the store could not be asked what it checks; it is asked again when it matters"
+                );
+            }
+        });
         let store = embedded.map(|embedded| embedded.service());
         let router = routes::router(app.clone(), store);
         let serving = tokio::spawn(serve(
@@ -143,6 +153,7 @@ impl Server {
             stop: app.stopping.clone().drop_guard(),
             tasks: [serving, sweeping],
             publisher: app.publisher.clone(),
+            storage: app.storage.clone(),
             lock,
         })
     }
@@ -157,6 +168,11 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The checksums of parts that the store was found to check. Where it could not be asked yet, it is now.
+    pub async fn store_checksums(&self) -> Result<Vec<ChecksumAlgorithm>, StorageError> {
+        Ok(self.storage.abilities().await?.algorithms())
     }
 
     /// Makes a token, which is to be shown once.
@@ -206,6 +222,7 @@ impl Server {
 
 async fn sweep_once(app: &App) -> Swept {
     let mut swept = sweep::pass(app).await;
+    sweep::orphans(app, &mut swept).await;
     let finished = tokio::time::timeout(SWEEP_TIMEOUT, app.publisher.finish()).await;
     if finished.is_err() {
         tracing::warn!("some verifications did not end; the next start takes them up");

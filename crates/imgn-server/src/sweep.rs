@@ -4,14 +4,19 @@
 //! Invariant: a pass only does what a request could have done, by the same calls; so it can be interrupted, repeated,
 //! and run beside requests. One thing that fails does not keep the others from being done.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
+
+use imgn_protocol::Timestamp;
 
 use crate::{
     catalogue::Upload,
     error::{ApiError, chain},
     garbage,
     state::App,
-    storage::keys,
+    storage::{OpenMultipart, keys},
 };
 
 /// Uploads that are taken up in one pass, of each kind. What is over waits for the next.
@@ -19,6 +24,10 @@ const BATCH: u32 = 256;
 
 /// The pause before an upload is looked at again that the store had no answer about.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// How often the store is asked for forgotten multipart uploads within the age at which they are aborted. It may have
+/// to list a lot.
+const ORPHANS_PER_AGE: u32 = 24;
 
 /// How long an upload that ended without a picture is remembered, for clients that ask again.
 const REMEMBER_ENDED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -28,7 +37,7 @@ const REMEMBER_ENDED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub struct Swept {
     /// Uploads whose verification was taken up, or was under way.
     pub verifying: u64,
-    /// Uploads aborted for their age.
+    /// Uploads aborted for their age, and multipart uploads of the store that no upload has.
     pub aborted: u64,
     /// Objects deleted.
     pub deleted: u64,
@@ -38,11 +47,24 @@ pub struct Swept {
 
 /// Sweeps now and then until the server stops.
 pub(crate) async fn run(app: App) {
+    let mut orphans_looked_for = Instant::now();
     loop {
+        let is_time =
+            orphans_looked_for.elapsed() >= app.config.timing.forget_after / ORPHANS_PER_AGE;
+        let everything = async {
+            let mut swept = pass(&app).await;
+            if is_time {
+                orphans(&app, &mut swept).await;
+            }
+            swept
+        };
         let swept = tokio::select! {
-            swept = pass(&app) => swept,
+            swept = everything => swept,
             () = app.stopping.cancelled() => return,
         };
+        if is_time {
+            orphans_looked_for = Instant::now();
+        }
         if swept != Swept::default() {
             tracing::info!(
                 swept.verifying,
@@ -100,6 +122,32 @@ pub(crate) async fn collect(app: &App, swept: &mut Swept) {
         }
         Err(error) => swept.failed("read what is garbage", &error),
     }
+}
+
+/// Aborts what the store lists as open though no upload here has it: a crash came between its making and the note of
+/// it. One that is young may be noted yet.
+pub(crate) async fn orphans(app: &App, swept: &mut Swept) {
+    let newest = Timestamp::now().as_millisecond() - milliseconds(app.config.timing.forget_after);
+    for prefix in [keys::ORIGINALS, keys::PROBES] {
+        let open = app.storage.open_multiparts(prefix).await;
+        for multipart in swept.of("list multipart uploads", open) {
+            if multipart.initiated > newest {
+                continue;
+            }
+            let aborted = abort_orphan(app, &multipart).await;
+            swept.aborted += u64::from(swept.done("abort a forgotten multipart upload", aborted));
+        }
+    }
+}
+
+async fn abort_orphan(app: &App, multipart: &OpenMultipart) -> Result<bool, ApiError> {
+    if app.catalogue.knows_multipart(&multipart.id).await? {
+        return Ok(false);
+    }
+    let (key, id) = (&multipart.key, &multipart.id);
+    app.storage.abort_multipart(key, id).await?;
+    tracing::info!(key, "aborted a multipart upload that nobody knows");
+    Ok(true)
 }
 
 impl Swept {

@@ -15,6 +15,8 @@ const LONGEST_PAUSE: i64 = 10 * 60 * 1000;
 #[derive(Debug, Clone)]
 pub(crate) struct Garbage {
     pub(crate) key: String,
+    /// The store's name of the multipart upload to this key that is to be aborted.
+    pub(crate) multipart: Option<String>,
     url_expires_at: Option<i64>,
     failures: i64,
 }
@@ -22,8 +24,9 @@ pub(crate) struct Garbage {
 impl Catalogue {
     /// Keys to delete now, the longest due first.
     pub(crate) async fn garbage_due(&self, limit: u32) -> Result<Vec<Garbage>, CatalogueError> {
-        let rows: Vec<(String, Option<i64>, i64)> = sqlx::query_as(
-            "SELECT key, url_expires_at, failures FROM garbage WHERE due_at <= ? ORDER BY due_at LIMIT ?",
+        let rows: Vec<(String, Option<String>, Option<i64>, i64)> = sqlx::query_as(
+            "SELECT key, multipart_id, url_expires_at, failures FROM garbage
+             WHERE due_at <= ? ORDER BY due_at LIMIT ?",
         )
         .bind(now())
         .bind(limit)
@@ -31,8 +34,9 @@ impl Catalogue {
         .await?;
         Ok(rows
             .into_iter()
-            .map(|(key, url_expires_at, failures)| Garbage {
+            .map(|(key, multipart, url_expires_at, failures)| Garbage {
                 key,
+                multipart,
                 url_expires_at,
                 failures,
             })
@@ -41,15 +45,16 @@ impl Catalogue {
 
     /// The key, when it is in the outbox and due.
     pub(crate) async fn garbage_at(&self, key: &str) -> Result<Option<Garbage>, CatalogueError> {
-        let row: Option<(Option<i64>, i64)> = sqlx::query_as(
-            "SELECT url_expires_at, failures FROM garbage WHERE key = ? AND due_at <= ?",
+        let row: Option<(Option<String>, Option<i64>, i64)> = sqlx::query_as(
+            "SELECT multipart_id, url_expires_at, failures FROM garbage WHERE key = ? AND due_at <= ?",
         )
         .bind(key)
         .bind(now())
         .fetch_optional(&self.reader)
         .await?;
-        Ok(row.map(|(url_expires_at, failures)| Garbage {
+        Ok(row.map(|(multipart, url_expires_at, failures)| Garbage {
             key: key.to_owned(),
+            multipart,
             url_expires_at,
             failures,
         }))
@@ -86,16 +91,19 @@ pub(super) async fn discard(
     transaction: &mut SqliteConnection,
     key: &str,
     url_expires_at: Option<i64>,
+    multipart: Option<&str>,
 ) -> Result<(), CatalogueError> {
     sqlx::query(
-        "INSERT INTO garbage (key, url_expires_at, due_at) VALUES (?1, ?2, ?3)
+        "INSERT INTO garbage (key, url_expires_at, due_at, multipart_id) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (key) DO UPDATE SET
+             multipart_id = coalesce(?4, multipart_id),
              url_expires_at = max(coalesce(url_expires_at, ?2), coalesce(?2, url_expires_at)),
              due_at = ?3",
     )
     .bind(key)
     .bind(url_expires_at)
     .bind(now())
+    .bind(multipart)
     .execute(transaction)
     .await?;
     Ok(())
@@ -138,7 +146,9 @@ mod tests {
             url_expires_at: now(),
             look_at: now(),
         };
-        let opened = catalogue.open_upload(id, 1, &request, Some(expiry)).await;
+        let opened = catalogue
+            .open_upload(id, 1, &request, None, Some(expiry))
+            .await;
         assert!(matches!(opened, Ok(Outcome::Upload(_))), "{opened:?}");
         let upload = catalogue.begin_verifying(id).await.unwrap().unwrap();
         assert_eq!(catalogue.abort(id, Some(1)).await.unwrap(), Abort::Ended);

@@ -212,9 +212,9 @@ impl Catalogue {
                 .fetch_optional(&mut *transaction)
                 .await?
                 .flatten();
-        discard(&mut transaction, &keys::original(id), url_expires_at).await?;
+        discard(&mut transaction, &keys::original(id), url_expires_at, None).await?;
         for key in keys::thumbnails(id) {
-            discard(&mut transaction, &key, None).await?;
+            discard(&mut transaction, &key, None, None).await?;
         }
         for statement in [
             "DELETE FROM uploads WHERE published_image = ?",

@@ -6,6 +6,7 @@
 
 mod garbage;
 mod images;
+mod multipart;
 mod tokens;
 mod uploads;
 
@@ -21,6 +22,7 @@ use crate::config::Database;
 
 pub(crate) use garbage::Garbage;
 pub(crate) use images::{ChangeRow, Deletion, ImageRow, PageQuery, Picture};
+pub(crate) use multipart::Plan;
 pub use tokens::{TokenError, TokenRow};
 pub(crate) use uploads::{Abort, Expiry, Outcome, Published, Upload, UploadState};
 

@@ -7,6 +7,7 @@ use super::{
     Catalogue, CatalogueError,
     garbage::discard,
     images::{Picture, insert_image},
+    multipart::{Plan, algorithm_named, name_of},
     now, parse, sha256, to_column,
 };
 use crate::storage::keys;
@@ -36,8 +37,12 @@ pub(crate) struct Upload {
     /// What was announced.
     pub(crate) announced: OpenRequest,
     pub(crate) state: UploadState,
-    /// Whether a URL was signed before, so that there may be bytes in the store.
-    pub(crate) url_signed: bool,
+    /// How it is sent in parts; `None` when it is sent by one PUT.
+    pub(crate) plan: Option<Plan>,
+    /// The store's name for it, when the store has one.
+    pub(crate) multipart: Option<String>,
+    /// When the last URL that can write its bytes expires, milliseconds since 1970; `None` while none was signed.
+    pub(crate) url_expires_at: Option<i64>,
 }
 
 /// How opening ended.
@@ -87,6 +92,11 @@ struct Row {
     rejection_code: Option<String>,
     rejection_message: Option<String>,
     url_expires_at: Option<i64>,
+    part_size: Option<i64>,
+    part_count: Option<i64>,
+    checksum_algorithm: Option<String>,
+    remembers_sums: Option<bool>,
+    multipart_id: Option<String>,
 }
 
 impl TryFrom<Row> for Upload {
@@ -94,6 +104,15 @@ impl TryFrom<Row> for Upload {
 
     fn try_from(row: Row) -> Result<Self, CatalogueError> {
         let invalid = |what| CatalogueError::Invalid { what };
+        let plan = match (row.part_size, row.part_count, &row.checksum_algorithm) {
+            (Some(size), Some(count), Some(algorithm)) => Some(Plan {
+                part_size: super::from_column(size, "part size")?,
+                part_count: super::from_column(count, "part count")?,
+                algorithm: algorithm_named(algorithm)?,
+                remembers_sums: row.remembers_sums.unwrap_or(true),
+            }),
+            _ => None,
+        };
         let state = match row.state.as_str() {
             "open" => UploadState::Open,
             "verifying" => UploadState::Verifying,
@@ -121,7 +140,9 @@ impl TryFrom<Row> for Upload {
                 checksum_algorithms: vec![],
             },
             state,
-            url_signed: row.url_expires_at.is_some(),
+            plan,
+            multipart: row.multipart_id,
+            url_expires_at: row.url_expires_at,
         })
     }
 }
@@ -138,12 +159,14 @@ fn rejection_code(text: Option<&str>) -> Result<ErrorCode, CatalogueError> {
 
 impl Catalogue {
     /// Opens an upload, or says where it stands when it was opened before. Bytes that are published already end it at
-    /// once. `url_until` is when the URL expires that the caller wants to sign with it, if one.
+    /// once. A new one is sent by `plan`. `url_until` is when the URL expires that the caller wants to sign with it when
+    /// it is sent by one PUT.
     pub(crate) async fn open_upload(
         &self,
         id: UploadId,
         owner: i64,
         request: &OpenRequest,
+        plan: Option<Plan>,
         url_until: Option<Expiry>,
     ) -> Result<Outcome, CatalogueError> {
         let mut transaction = self.begin().await?;
@@ -158,14 +181,16 @@ impl Catalogue {
                     image: ImageId::new(),
                     announced: request.clone(),
                     state: UploadState::Open,
-                    url_signed: false,
+                    plan,
+                    multipart: None,
+                    url_expires_at: None,
                 };
                 insert(&mut transaction, &upload).await?;
                 upload
             }
         };
         let upload = adopt_published(&mut transaction, upload).await?;
-        if let (UploadState::Open, Some(expiry)) = (&upload.state, url_until) {
+        if let (UploadState::Open, None, Some(expiry)) = (&upload.state, upload.plan, url_until) {
             record_url(&mut transaction, id, expiry).await?;
         }
         transaction.commit().await?;
@@ -219,11 +244,14 @@ impl Catalogue {
 
     /// The bytes of an upload under verification are gone: they may be sent again.
     pub(crate) async fn reopen(&self, id: UploadId) -> Result<(), CatalogueError> {
-        sqlx::query("UPDATE uploads SET state = 'open', updated_at = ?2 WHERE id = ?1 AND state = 'verifying'")
-            .bind(id.to_string())
-            .bind(now())
-            .execute(&self.writer)
-            .await?;
+        sqlx::query(
+            "UPDATE uploads SET state = 'open', multipart_id = NULL, updated_at = ?2
+             WHERE id = ?1 AND state = 'verifying'",
+        )
+        .bind(id.to_string())
+        .bind(now())
+        .execute(&self.writer)
+        .await?;
         Ok(())
     }
 
@@ -409,7 +437,7 @@ pub(crate) struct Expiry {
     pub(crate) look_at: i64,
 }
 
-async fn find(
+pub(super) async fn find(
     connection: &mut SqliteConnection,
     id: UploadId,
 ) -> Result<Option<Upload>, CatalogueError> {
@@ -424,8 +452,9 @@ async fn insert(connection: &mut SqliteConnection, upload: &Upload) -> Result<()
     let request = &upload.announced;
     sqlx::query(
         "INSERT INTO uploads
-             (id, owner, image_id, file_name, size, sha256, content_type, state, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8, ?8)",
+             (id, owner, image_id, file_name, size, sha256, content_type, state, created_at, updated_at,
+              part_size, part_count, checksum_algorithm, remembers_sums)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8, ?8, ?9, ?10, ?11, ?12)",
     )
     .bind(upload.id.to_string())
     .bind(upload.owner)
@@ -435,6 +464,10 @@ async fn insert(connection: &mut SqliteConnection, upload: &Upload) -> Result<()
     .bind(&request.sha256.as_bytes()[..])
     .bind(&request.content_type)
     .bind(now())
+    .bind(upload.plan.map(|plan| to_column(plan.part_size)))
+    .bind(upload.plan.map(|plan| i64::from(plan.part_count)))
+    .bind(upload.plan.map(|plan| name_of(plan.algorithm)))
+    .bind(upload.plan.map(|plan| plan.remembers_sums))
     .execute(connection)
     .await?;
     Ok(())
@@ -492,7 +525,7 @@ async fn set_state(
     Ok(())
 }
 
-async fn record_url(
+pub(super) async fn record_url(
     connection: &mut SqliteConnection,
     id: UploadId,
     expiry: Expiry,
@@ -511,22 +544,24 @@ async fn record_url(
     Ok(changed > 0)
 }
 
-/// Puts the upload's own keys in the garbage outbox. An upload that never had a URL has none.
+/// Puts the upload's own keys in the garbage outbox. An upload that never had a URL has none, but the store may have a
+/// multipart upload of it.
 async fn discard_bytes(
     connection: &mut SqliteConnection,
     id: UploadId,
 ) -> Result<(), CatalogueError> {
-    let row: (String, Option<i64>) =
-        sqlx::query_as("SELECT image_id, url_expires_at FROM uploads WHERE id = ?")
+    let row: (String, Option<i64>, Option<String>) =
+        sqlx::query_as("SELECT image_id, url_expires_at, multipart_id FROM uploads WHERE id = ?")
             .bind(id.to_string())
             .fetch_one(&mut *connection)
             .await?;
-    let (image, url_expires_at) = row;
-    if url_expires_at.is_none() {
+    let (image, url_expires_at, multipart) = row;
+    if url_expires_at.is_none() && multipart.is_none() {
         return Ok(());
     }
     let image = parse(&image, "image id")?;
-    discard(connection, &keys::original(image), url_expires_at).await?;
+    let key = keys::original(image);
+    discard(connection, &key, url_expires_at, multipart.as_deref()).await?;
     discard_thumbnails(connection, image).await
 }
 
@@ -537,7 +572,7 @@ async fn discard_thumbnails(
     image: ImageId,
 ) -> Result<(), CatalogueError> {
     for key in keys::thumbnails(image) {
-        discard(connection, &key, Some(now())).await?;
+        discard(connection, &key, Some(now()), None).await?;
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: each call is bound to the caller's own uploads. Somebody else's id is answered like one that never was.
 
+use std::time::Duration;
+
 use axum::{
     extract::State,
     http::StatusCode,
@@ -19,14 +21,11 @@ use crate::{
     catalogue::{Abort, Outcome, Upload, UploadState},
     error::ApiError,
     extract::{Id, Json, OptionalJson, Query},
-    garbage,
+    garbage, multipart,
     publish::Progress,
     state::App,
     storage::keys,
 };
-
-/// What S3 allows at most, and the numbers it allows.
-const PART_NUMBERS: std::ops::RangeInclusive<u32> = 1..=10_000;
 
 /// The media type that is signed where none was announced that could be a picture's.
 const UNKNOWN_TYPE: &str = "application/octet-stream";
@@ -46,6 +45,9 @@ pub(crate) struct OpenBody {
     sha256: Sha256,
     #[serde(default)]
     content_type: Option<String>,
+    /// Names, of which those are left out that this server does not know: a newer client may have more.
+    #[serde(default)]
+    checksum_algorithms: Vec<serde_json::Value>,
 }
 
 /// Opens an upload, or answers again where it stands.
@@ -71,11 +73,21 @@ pub(crate) async fn open(
     Query(query): Query<OpenQuery>,
     Json(body): Json<OpenBody>,
 ) -> Result<axum::Json<UploadAnswer>, ApiError> {
+    let liked: Vec<ChecksumAlgorithm> = body
+        .checksum_algorithms
+        .iter()
+        .filter_map(|name| Deserialize::deserialize(name).ok())
+        .collect();
     let request = accept(&app, body)?;
+    // One that was opened before keeps its plan, whatever the settings are now.
+    let plan = match app.catalogue.upload(id).await? {
+        Some(_) => None,
+        None => multipart::plan(&app, request.size, &liked).await?,
+    };
     let expiry = query.sign.then(|| app.expiry());
     let outcome = app
         .catalogue
-        .open_upload(id, caller.owner, &request, expiry)
+        .open_upload(id, caller.owner, &request, plan, expiry)
         .await?;
     let upload = match outcome {
         Outcome::Upload(upload) => upload,
@@ -88,7 +100,15 @@ pub(crate) async fn open(
         }
     };
     let mut answer = answer(&app, &upload).await?;
-    if let UploadAnswer::Open { signed, .. } = &mut answer
+    if let (UploadAnswer::Open { .. }, Some(plan)) = (&answer, &upload.plan) {
+        // Now, so that no part waits for it.
+        multipart::ensure(&app, &upload, plan, signed_type(&upload)).await?;
+    }
+    if let UploadAnswer::Open {
+        mode: Mode::Single,
+        signed,
+        ..
+    } = &mut answer
         && query.sign
     {
         *signed = Some(sign_put(&app, &upload).await?);
@@ -131,12 +151,15 @@ pub(crate) async fn sign(
     Json(body): Json<SignRequest>,
 ) -> Result<axum::Json<SignedRequest>, ApiError> {
     let upload = own_upload(&app, id, &caller).await?;
-    if let Some(part) = body.part {
-        return Err(ApiError::invalid(if PART_NUMBERS.contains(&part) {
-            "This upload is sent by one PUT (its mode is `single`); leave out `part`."
-        } else {
-            "Parts are numbered from 1 to 10000."
-        }));
+    if let Some(plan) = &upload.plan {
+        let content_type = signed_type(&upload);
+        let signed = multipart::sign(&app, &upload, plan, content_type, body.part, &body.checksum);
+        return Ok(axum::Json(signed.await?.ok_or_else(closed)?));
+    }
+    if body.part.is_some() {
+        return Err(ApiError::invalid(
+            "This upload is sent by one PUT (its mode is `single`); leave out `part`.",
+        ));
     }
     if body.checksum != upload.announced.sha256.into() {
         return Err(ApiError::new(
@@ -172,14 +195,20 @@ pub(crate) async fn complete(
     OptionalJson(body): OptionalJson<CompleteRequest>,
 ) -> Result<Response, ApiError> {
     let mut upload = own_upload(&app, id, &caller).await?;
-    if !body.parts.is_empty() {
+    if upload.plan.is_none() && !body.parts.is_empty() {
         return Err(ApiError::invalid(
             "This upload is sent by one PUT (its mode is `single`); leave `parts` empty.",
         ));
     }
     if upload.state == UploadState::Open {
-        let key = keys::original(upload.image);
-        if app.storage.size(&key).await?.is_none() {
+        if let Some(plan) = &upload.plan {
+            multipart::complete(&app, &upload, plan, &body.parts).await?;
+        } else if app
+            .storage
+            .size(&keys::original(upload.image))
+            .await?
+            .is_none()
+        {
             return Err(not_uploaded());
         }
         upload = app
@@ -235,15 +264,24 @@ pub(crate) async fn abort(
 }
 
 /// Waits for the verification of an upload, for as long as a request may; says when it cannot go on at the moment.
+///
+/// While others are verified it does not wait: whoever has more to send goes on with it.
 async fn verified(app: &App, id: UploadId) -> Result<(), ApiError> {
     let mut progress = app.publisher.start(id);
+    let patience = if app.publisher.has_others(id) {
+        Duration::ZERO
+    } else {
+        app.config.timing.complete_wait
+    };
     let decided = progress.wait_for(|progress| !matches!(progress, Progress::Running));
     tokio::select! {
+        // What is known already is told, however short the patience.
+        biased;
         progress = decided => match progress.as_deref() {
             Ok(Progress::Failing(error)) => Err(error.clone()),
             _ => Ok(()),
         },
-        () = tokio::time::sleep(app.config.timing.complete_wait) => Ok(()),
+        () = tokio::time::sleep(patience) => Ok(()),
         () = app.stopping.cancelled() => Ok(()),
     }
 }
@@ -292,9 +330,10 @@ fn accept(app: &App, body: OpenBody) -> Result<OpenRequest, ApiError> {
 
 async fn answer(app: &App, upload: &Upload) -> Result<UploadAnswer, ApiError> {
     Ok(match &upload.state {
+        UploadState::Open if upload.plan.is_some() => in_parts(app, upload).await?,
         UploadState::Open => {
             let key = keys::original(upload.image);
-            let there = if upload.url_signed {
+            let there = if upload.url_expires_at.is_some() {
                 app.storage.size(&key).await?
             } else {
                 None
@@ -330,13 +369,45 @@ async fn answer(app: &App, upload: &Upload) -> Result<UploadAnswer, ApiError> {
     })
 }
 
-async fn sign_put(app: &App, upload: &Upload) -> Result<SignedRequest, ApiError> {
-    let announced = &upload.announced;
-    let content_type = announced
+/// Where an open upload in parts stands.
+async fn in_parts(app: &App, upload: &Upload) -> Result<UploadAnswer, ApiError> {
+    let Some(plan) = &upload.plan else {
+        return Err(ApiError::internal("an upload without parts"));
+    };
+    let parts = match multipart::find(app, upload, plan).await? {
+        multipart::Found::Parts(parts) => multipart::report(app, upload, plan, &parts).await?,
+        multipart::Found::Nothing => vec![],
+        // It was completed, and a crash kept that from being written down.
+        multipart::Found::Object => {
+            app.catalogue.begin_verifying(upload.id).await?;
+            app.publisher.start(upload.id);
+            return Ok(UploadAnswer::Verifying);
+        }
+    };
+    Ok(UploadAnswer::Open {
+        key: keys::original(upload.image),
+        mode: Mode::Multipart,
+        part_size: plan.part_size,
+        part_count: plan.part_count,
+        checksum_algorithm: plan.algorithm,
+        parts,
+        signed: None,
+    })
+}
+
+/// The media type that the object of an upload is stored with.
+fn signed_type(upload: &Upload) -> &'static str {
+    upload
+        .announced
         .content_type
         .as_deref()
         .and_then(picture_type)
-        .unwrap_or(UNKNOWN_TYPE);
+        .unwrap_or(UNKNOWN_TYPE)
+}
+
+async fn sign_put(app: &App, upload: &Upload) -> Result<SignedRequest, ApiError> {
+    let announced = &upload.announced;
+    let content_type = signed_type(upload);
     let key = keys::original(upload.image);
     Ok(app
         .storage

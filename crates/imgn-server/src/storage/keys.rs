@@ -2,9 +2,20 @@
 
 use imgn_protocol::{ImageId, THUMBNAIL_SIZES};
 
+/// What the keys of pictures as they were uploaded begin with.
+pub(crate) const ORIGINALS: &str = "originals/";
+
+/// What the keys of questions to the store begin with. Nothing is ever kept under them.
+pub(crate) const PROBES: &str = "probes/";
+
 /// The picture as it was uploaded.
 pub(crate) fn original(image: ImageId) -> String {
-    format!("originals/{image}")
+    format!("{ORIGINALS}{image}")
+}
+
+/// A key to ask the store with, new each time.
+pub(crate) fn probe() -> String {
+    format!("{PROBES}{}", ImageId::new())
 }
 
 /// The JPEG whose longest edge is `size` pixels.

@@ -3,13 +3,16 @@
 //!
 //! Invariant: a presigned URL leaves this module only as a [`PresignedUrl`], which no log can print.
 
+mod abilities;
 mod embedded;
 mod in_process;
 pub(crate) mod keys;
+mod multipart;
 
 use std::{
     collections::BTreeMap,
     error::Error,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -30,10 +33,13 @@ use aws_smithy_runtime_api::http::Response;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use imgn_protocol::{PresignedUrl, Sha256, SignedRequest, Timestamp};
+use tokio::sync::OnceCell;
 use url::Url;
 
+pub(crate) use abilities::Abilities;
 pub use embedded::EmbeddedError;
 pub(crate) use embedded::{BUCKET, Embedded};
+pub(crate) use multipart::{Completed, Multipart, OpenMultipart, StoredPart};
 
 use crate::config::S3Config;
 
@@ -64,6 +70,15 @@ pub enum StorageError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// It does not know how, and will not.
+    #[error("the store does not know how to {action}")]
+    Unsupported {
+        /// What was asked.
+        action: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// A URL could not be signed.
     #[error("a request to the store could not be signed")]
     Presign {
@@ -81,6 +96,8 @@ pub(crate) struct Storage {
     /// The canned access list of what is stored; the bucket's own rules where there is none.
     acl: Option<ObjectCannedAcl>,
     url_ttl: Duration,
+    /// What it was found to check of parts.
+    abilities: Arc<OnceCell<Arc<Abilities>>>,
 }
 
 /// An object's bytes as they come.
@@ -100,6 +117,7 @@ impl Storage {
             bucket: BUCKET.to_owned(),
             acl: None,
             url_ttl,
+            abilities: Arc::default(),
         }
     }
 
@@ -130,6 +148,7 @@ impl Storage {
             bucket: settings.bucket.clone(),
             acl: settings.acl.as_deref().map(ObjectCannedAcl::from),
             url_ttl,
+            abilities: Arc::default(),
         }
     }
 
@@ -155,17 +174,7 @@ impl Storage {
             .presigned(self.presigning()?)
             .await
             .map_err(presign)?;
-        let headers: BTreeMap<_, _> = request
-            .headers()
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-            .filter(|(name, _)| name != "host")
-            .collect();
-        Ok(SignedRequest {
-            method: request.method().to_owned(),
-            url: url(&request),
-            headers,
-            expires_at,
-        })
+        Ok(signed_request(&request, expires_at))
     }
 
     /// Signs a request that reads an object under a media type and a disposition of the server's choice.
@@ -335,6 +344,21 @@ fn config(http_client: SharedHttpClient) -> aws_sdk_s3::config::Builder {
         )
 }
 
+/// A signed request as its sender is told it. `host` every sender adds itself.
+fn signed_request(request: &PresignedRequest, expires_at: Timestamp) -> SignedRequest {
+    let headers: BTreeMap<_, _> = request
+        .headers()
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .filter(|(name, _)| name != "host")
+        .collect();
+    SignedRequest {
+        method: request.method().to_owned(),
+        url: url(request),
+        headers,
+        expires_at,
+    }
+}
+
 fn url(request: &PresignedRequest) -> PresignedUrl {
     PresignedUrl::new(request.uri().to_owned())
 }
@@ -394,6 +418,7 @@ mod tests {
                 bucket: "pictures".to_owned(),
                 acl: acl.map(ObjectCannedAcl::from),
                 url_ttl: Duration::from_secs(300),
+                abilities: Arc::default(),
             };
             let signed = storage
                 .sign_put("key", 1, "image/jpeg", &Sha256::of(b"a"))

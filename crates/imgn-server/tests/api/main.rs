@@ -10,6 +10,7 @@
 
 mod gallery;
 mod harness;
+mod multipart;
 mod repair;
 mod surface;
 mod uploads;
