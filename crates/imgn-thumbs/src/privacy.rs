@@ -17,7 +17,8 @@
 //! # What stays
 //! Everything else: orientation, colour profile, time, camera, and names of places that a person wrote (IPTC, XMP's
 //! city and country). Not looked at are maker notes, what phones append (videos), GoPro's telemetry and content
-//! credentials; the last, where a file has them, no longer match it, as after any change.
+//! credentials. The last, where a file has them, no longer match it, as after any change; so does the digest that names
+//! extended XMP, if a location was in that.
 //!
 //! # What is odd
 //! Metadata are never a reason to fail. A location in metadata that cannot be changed piece by piece (XMP that is not

@@ -327,6 +327,17 @@ fn more_metadata_than_any_file_has_are_said_to_be_too_much() {
     check_patches(&file, &patches);
 }
 
+#[test]
+fn compressed_text_that_grows_without_end_is_said_to_be_too_much() {
+    let bomb = compressed(&vec![b' '; 20 << 20]);
+    let named = |keyword: &[u8]| files::png(&[(b"zTXt", [keyword, b"\0\0", &bomb].concat())]);
+    let patches = look(&named(b"XML:com.adobe.xmp"));
+    assert_eq!(patches.finding(), LocationFinding::TooMuch);
+    assert!(patches.is_empty());
+    // Other text is none of ours.
+    assert_eq!(look(&named(b"Comment")), LocationPatches::default());
+}
+
 /// A disk that fails.
 struct Broken;
 

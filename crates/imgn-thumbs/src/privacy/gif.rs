@@ -72,7 +72,9 @@ fn look<R: Read + Seek>(
     if trailer >= start && is_trailer(source.at(trailer, TRAILER)?) {
         let length = usize::try_from(trailer - start).unwrap_or(usize::MAX);
         search.look(source, Kind::Xmp, &[(start, length)], false)?;
-    } else if !too_many {
+    } else if too_many {
+        search.give_up();
+    } else {
         search.look(source, Kind::Xmp, &blocks, false)?;
     }
     Ok(end)

@@ -173,11 +173,17 @@ impl Text {
         if !self.is_compressed {
             return Taken::in_place(take_out_of_text(keyword, text));
         }
-        let (before, is_whole) = inflate(text, search.may_inflate());
-        search.inflated(before.len());
-        let mut after = before;
+        if keyword != XMP_KEYWORD && !keyword.starts_with(RAW_PROFILE) {
+            return Taken::Nothing;
+        }
+        let limit = search.may_inflate();
+        let (mut after, is_whole) = inflate(text, limit);
+        search.inflated(after.len());
         let finding = take_out_of_text(keyword, &mut after);
         if finding == LocationFinding::Nothing {
+            if after.len() == limit {
+                search.give_up();
+            }
             return Taken::Nothing;
         }
         match deflate_to(&after, text.len()) {

@@ -124,9 +124,14 @@ impl Search {
     pub(super) fn admit(&mut self) -> bool {
         self.blocks += 1;
         if self.blocks > MAX_BLOCKS {
-            self.finding = LocationFinding::TooMuch;
+            self.give_up();
         }
         !self.is_over()
+    }
+
+    /// Says that there is more than is looked at.
+    pub(super) fn give_up(&mut self) {
+        self.finding = LocationFinding::TooMuch;
     }
 
     /// How much the next block may become when inflated.
@@ -143,7 +148,7 @@ impl Search {
     pub(super) fn commit(&mut self, finding: LocationFinding, patches: Vec<Patch>) {
         let held = patches.iter().map(Patch::held).sum::<usize>();
         if held > MAX_HELD - self.held {
-            self.finding = LocationFinding::TooMuch;
+            self.give_up();
             return;
         }
         self.held += held;
