@@ -3,6 +3,7 @@
 //! Invariant: the driver, and with it its browser, ends with its handle.
 
 use std::{
+    os::unix::process::CommandExt as _,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -30,7 +31,9 @@ impl Driver {
         command
             .arg(format!("--port={port}"))
             .stdin(Stdio::null())
-            .stdout(Stdio::null());
+            .stdout(Stdio::null())
+            // Killed, the program leaves its browser behind; the group has both.
+            .process_group(0);
         let child = command
             .spawn()
             .with_context(|| format!("{command:?}; `cargo xtask test` installs it"))?;
@@ -66,7 +69,8 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let group = format!("-{}", self.child.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.child.wait();
     }
 }
