@@ -1,28 +1,24 @@
-//! Bodies: from a request into a temporary file, from a file into an answer, a megabyte at a time.
+//! Bodies: from a request into a file, from a file into an answer, a megabyte at a time.
 //!
 //! Invariant: memory in use per request is bounded, whatever the length of the body; and a body that fails for any
 //! reason, including a caller that goes away, leaves no file.
 
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::fs::File;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use s3s::dto::StreamingBlob;
 use s3s::{Body, StdError, TrailingHeaders};
-use serde::Serialize;
-use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinHandle;
-use tokio_util::io::ReaderStream;
 
 use crate::blocking;
-use crate::digest::{Algorithm, Announced, Summary};
+use crate::digest::{Algorithm, Announced, Digester, Summary, Tagged};
 use crate::error::Error;
-use crate::layout::Layout;
-use crate::object::Bucket;
-use crate::record::{Record, RecordWriter, SealedRecord};
+use crate::record::{Data, RecordWriter};
 
 /// S3's limit for one request, in bytes.
 const BODY_MAX: u64 = 5 * 1024 * 1024 * 1024;
@@ -32,28 +28,60 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// Chunks in a batch at most: a chunk costs memory beside its bytes.
 const BATCH_CHUNKS: usize = 1024;
 
+/// So many bytes are written before the disk is told to begin, so that it works while the rest still arrives. A sync has
+/// a price of its own, and what is shorter is synced once.
+const SYNC_BYTES: u64 = 32 * 1024 * 1024;
+
 /// A body of which no byte arrives for this long is given up.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What is read from a file at once; an answer of this length needs no stream.
-const READ_BYTES: usize = 256 * 1024;
+const READ_BYTES: u64 = 256 * 1024;
+
+/// Where a body goes. Blocks.
+pub(crate) trait Sink: Send + 'static {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// The file that is written to.
+    fn file(&self) -> &File;
+}
+
+impl Sink for RecordWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        Self::write(self, bytes)
+    }
+
+    fn file(&self) -> &File {
+        Self::file(self)
+    }
+}
+
+/// Makes the place for a body. Blocks; called once the whole of a short body or the beginning of a long one is there.
+pub(crate) type Open<S> = Box<dyn FnOnce() -> Result<S, Error> + Send>;
 
 /// A body that arrived whole. Its last batch is not written yet, so that a small body costs one trip to the
 /// blocking threads.
-#[derive(Debug)]
-pub(crate) struct Incoming {
-    writer: Option<RecordWriter>,
+pub(crate) struct Incoming<S> {
+    written: Written<S>,
     last: Vec<Bytes>,
     announced: Announced,
+    tagged: Tagged,
+}
+
+/// What was written of a body before its last batch.
+enum Written<S> {
+    Nothing(Open<S>),
+    Some(S, Box<Digester>),
 }
 
 /// Receives a body.
-pub(crate) async fn receive(
-    bucket: &Arc<Bucket>,
+pub(crate) async fn receive<S: Sink>(
+    open: Open<S>,
     body: Option<StreamingBlob>,
     mut announced: Announced,
+    tagged: Tagged,
     trailers: Option<TrailingHeaders>,
-) -> Result<Incoming, Error> {
+) -> Result<Incoming<S>, Error> {
     announced.validate()?;
     if announced.length > BODY_MAX {
         return Err(Error::EntityTooLarge {
@@ -64,7 +92,7 @@ pub(crate) async fn receive(
     let incomplete = Error::IncompleteBody {
         announced: announced.length,
     };
-    let mut writing: Option<JoinHandle<Result<RecordWriter, Error>>> = None;
+    let mut progress = Progress::Nothing(open);
     let mut batch = Vec::new();
     let mut batch_bytes = 0;
     let mut received = 0;
@@ -77,21 +105,15 @@ pub(crate) async fn receive(
             batch_bytes += chunk.len();
             batch.push(chunk);
             if batch_bytes >= BATCH_BYTES || batch.len() >= BATCH_CHUNKS {
-                let writer = join(writing.take()).await?;
-                let full = std::mem::take(&mut batch);
+                let mut writing = match progress {
+                    Progress::Nothing(open) => {
+                        Writing::start(blocking(open).await?, Box::new(announced.digester(tagged)))
+                    }
+                    Progress::Some(writing) => writing,
+                };
+                writing.push(std::mem::take(&mut batch)).await?;
                 batch_bytes = 0;
-                let bucket = Arc::clone(bucket);
-                let digester = writer.is_none().then(|| announced.digester());
-                writing = Some(tokio::task::spawn_blocking(move || {
-                    let mut writer = match (writer, digester) {
-                        (Some(writer), _) => writer,
-                        (None, digester) => {
-                            RecordWriter::create(&bucket.layout, digester.unwrap_or_default())?
-                        }
-                    };
-                    writer.write_all(&full)?;
-                    Ok(writer)
-                }));
+                progress = Progress::Some(writing);
             }
         }
     }
@@ -101,30 +123,112 @@ pub(crate) async fn receive(
     if let Some(trailers) = trailers {
         add_trailers(&mut announced, &trailers)?;
     }
+    let written = match progress {
+        Progress::Nothing(open) => Written::Nothing(open),
+        Progress::Some(writing) => {
+            let (sink, digester) = writing.end().await?;
+            Written::Some(sink, digester)
+        }
+    };
     Ok(Incoming {
-        writer: join(writing).await?,
+        written,
         last: batch,
         announced,
+        tagged,
     })
 }
 
-impl Incoming {
-    /// Writes what is left, compares checksums and syncs. Blocks.
-    pub(crate) fn finish<F: Serialize>(
-        self,
-        layout: &Layout,
-        footer: impl FnOnce(Summary) -> Result<F, Error>,
-    ) -> Result<SealedRecord<F>, Error> {
-        let mut writer = match self.writer {
-            Some(writer) => writer,
-            None => RecordWriter::create(layout, self.announced.digester())?,
+impl<S: Sink> Incoming<S> {
+    /// Writes what is left, compares checksums, and gives back the place and what is in it, not yet synced. Blocks.
+    pub(crate) fn finish(self) -> Result<(S, Summary), Error> {
+        let (mut sink, mut digester) = match self.written {
+            Written::Nothing(open) => (open()?, Box::new(self.announced.digester(self.tagged))),
+            Written::Some(sink, digester) => (sink, digester),
         };
-        writer.write_all(&self.last)?;
-        writer.finish(|summary| {
-            self.announced.check(&summary)?;
-            footer(summary)
-        })
+        for chunk in &self.last {
+            digester.update(chunk);
+            sink.write(chunk)?;
+        }
+        let summary = digester.finish();
+        self.announced.check(&summary)?;
+        Ok((sink, summary))
     }
+}
+
+enum Progress<S> {
+    Nothing(Open<S>),
+    Some(Writing<S>),
+}
+
+/// A body on its way to the disk: each batch is written and hashed at the same time, on blocking threads.
+struct Writing<S> {
+    written: JoinHandle<io::Result<S>>,
+    hashed: JoinHandle<Box<Digester>>,
+    /// A sync that was begun early.
+    syncing: Option<JoinHandle<io::Result<()>>>,
+    unsynced: u64,
+}
+
+impl<S: Sink> Writing<S> {
+    fn start(sink: S, digester: Box<Digester>) -> Self {
+        Self {
+            written: tokio::task::spawn_blocking(|| Ok(sink)),
+            hashed: tokio::task::spawn_blocking(|| digester),
+            syncing: None,
+            unsynced: 0,
+        }
+    }
+
+    /// Waits for the batch before this one.
+    async fn push(&mut self, batch: Vec<Bytes>) -> Result<(), Error> {
+        let mut sink = join(&mut self.written).await??;
+        let mut digester = join(&mut self.hashed).await?;
+        self.sync_early(&sink).await?;
+        self.unsynced += batch.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        let batch = Arc::new(batch);
+        let same = Arc::clone(&batch);
+        self.written = tokio::task::spawn_blocking(move || {
+            for chunk in batch.iter() {
+                sink.write(chunk)?;
+            }
+            Ok(sink)
+        });
+        self.hashed = tokio::task::spawn_blocking(move || {
+            same.iter().for_each(|chunk| digester.update(chunk));
+            digester
+        });
+        Ok(())
+    }
+
+    async fn end(mut self) -> Result<(S, Box<Digester>), Error> {
+        let sink = join(&mut self.written).await??;
+        let digester = join(&mut self.hashed).await?;
+        self.synced().await?;
+        Ok((sink, digester))
+    }
+
+    async fn sync_early(&mut self, sink: &S) -> Result<(), Error> {
+        if self.unsynced < SYNC_BYTES {
+            return Ok(());
+        }
+        // An error is told to one sync of a file only, so each one's outcome counts.
+        self.synced().await?;
+        let file = sink.file().try_clone()?;
+        self.syncing = Some(tokio::task::spawn_blocking(move || file.sync_data()));
+        self.unsynced = 0;
+        Ok(())
+    }
+
+    async fn synced(&mut self) -> Result<(), Error> {
+        match self.syncing.take() {
+            Some(mut syncing) => Ok(join(&mut syncing).await??),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn join<T>(task: &mut JoinHandle<T>) -> Result<T, Error> {
+    task.await.map_err(|_| Error::Interrupted)
 }
 
 async fn next(body: &mut StreamingBlob) -> Result<Option<Bytes>, Error> {
@@ -133,15 +237,6 @@ async fn next(body: &mut StreamingBlob) -> Result<Option<Bytes>, Error> {
         Err(_) => Err(Error::RequestTimeout {
             seconds: IDLE_LIMIT.as_secs(),
         }),
-    }
-}
-
-async fn join(
-    writing: Option<JoinHandle<Result<RecordWriter, Error>>>,
-) -> Result<Option<RecordWriter>, Error> {
-    match writing {
-        Some(writing) => writing.await.map_err(|_| Error::Interrupted)?.map(Some),
-        None => Ok(None),
     }
 }
 
@@ -177,31 +272,18 @@ fn add_trailers(announced: &mut Announced, trailers: &TrailingHeaders) -> Result
     }
 }
 
-/// A part of a record's data as the body of an answer.
-pub(crate) async fn send<F: Send + 'static>(
-    mut record: Record<F>,
-    range: Range<u64>,
-) -> Result<StreamingBlob, Error> {
-    let length = range.end - range.start;
-    let mut file = record.file;
-    if length <= READ_BYTES as u64 {
-        let bytes = blocking(move || {
-            file.seek(SeekFrom::Start(range.start))?;
-            let mut bytes =
-                Vec::with_capacity(READ_BYTES.min(usize::try_from(length).unwrap_or(0)));
-            file.take(length).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        })
-        .await?;
-        return Ok(Body::from(Bytes::from(bytes)).into());
+/// A range of a record's data as the body of an answer.
+pub(crate) async fn send(data: Data, range: Range<u64>) -> Result<StreamingBlob, Error> {
+    let data = data.slice(&range);
+    if data.size() <= READ_BYTES {
+        let read = blocking(move || Ok(data.read(READ_BYTES)?)).await?;
+        let bytes = read.map(|(bytes, _)| bytes).unwrap_or_default();
+        return Ok(Body::from(bytes).into());
     }
-    record.file = blocking(move || {
-        file.seek(SeekFrom::Start(range.start))?;
-        Ok(file)
-    })
-    .await?;
-    let mut file = tokio::fs::File::from_std(record.file);
-    file.set_max_buf_size(READ_BYTES);
-    let stream = ReaderStream::with_capacity(file.take(length), READ_BYTES);
-    Ok(StreamingBlob::wrap(stream))
+    let stream = stream::try_unfold(data, |data| async move {
+        let read = tokio::task::spawn_blocking(move || data.read(READ_BYTES));
+        read.await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+    });
+    Ok(StreamingBlob::wrap(Box::pin(stream)))
 }

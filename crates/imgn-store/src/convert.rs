@@ -23,6 +23,20 @@ macro_rules! checksums {
 }
 pub(crate) use checksums;
 
+/// The other way: [`crate::digest::Checksums`] into the `checksum_*` fields of an output.
+macro_rules! with_checksums {
+    ($output:expr, $checksums:expr) => {{
+        let (mut output, checksums): (_, $crate::digest::Checksums) = ($output, $checksums);
+        output.checksum_crc32 = checksums.crc32;
+        output.checksum_crc32c = checksums.crc32c;
+        output.checksum_crc64nvme = checksums.crc64nvme;
+        output.checksum_sha1 = checksums.sha1;
+        output.checksum_sha256 = checksums.sha256;
+        output
+    }};
+}
+pub(crate) use with_checksums;
+
 /// [`crate::digest::Announced`] from an input with a body.
 macro_rules! announced {
     ($input:expr) => {
@@ -69,6 +83,7 @@ pub(crate) fn announce(
         algorithm: algorithm
             .map(|name| Algorithm::parse(name.as_str()))
             .transpose()?,
+        wanted: None,
         length: length.ok_or(Error::MissingContentLength)?,
     })
 }

@@ -1,16 +1,26 @@
 //! Checksums: computed once while the bytes pass, compared with what the client announced, kept in the footer.
 //!
-//! Invariant: a checksum is stored only when this store computed it from the bytes on its own disk.
+//! An entity tag is the MD5 of the bytes, as clients of S3 expect, unless they announced a checksum that tells two bodies
+//! apart as well: MD5 is the slowest of all and would be most of the work. Then the tag is made from that checksum and
+//! ends with its name, so that nobody takes it for an MD5 (S3's own tags are no MD5 either for objects that are encrypted
+//! with a customer's key). For a whole object that is SHA-256. For a part it may be CRC-64/NVME too, for it only has to
+//! tell apart what one client sent under one number.
+//!
+//! Invariant: a checksum is stored only when this store computed it from the bytes that it wrote.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use crc_fast::CrcAlgorithm;
 use s3s::checksum::ChecksumHasher;
 use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+
+/// The length of an MD5, in bytes.
+const TAG_BYTES: usize = 16;
 
 /// A checksum that S3 knows beside MD5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,8 +152,27 @@ pub(crate) struct Announced {
     pub(crate) checksums: Checksums,
     /// The algorithm whose value follows as a trailer, or that the client wants computed.
     pub(crate) algorithm: Option<Algorithm>,
+    /// What the multipart upload wants of each of its parts, whatever else comes with them.
+    pub(crate) wanted: Option<Algorithm>,
     /// The length of the body in bytes.
     pub(crate) length: u64,
+}
+
+/// Whose entity tag it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tagged {
+    Object,
+    Part,
+}
+
+impl Tagged {
+    /// The algorithms that spare the MD5.
+    fn instead_of_md5(self) -> &'static [Algorithm] {
+        match self {
+            Self::Object => &[Algorithm::Sha256],
+            Self::Part => &[Algorithm::Sha256, Algorithm::Crc64Nvme],
+        }
+    }
 }
 
 impl Announced {
@@ -164,14 +193,17 @@ impl Announced {
         Ok(())
     }
 
-    /// Hashes for everything announced.
-    pub(crate) fn digester(&self) -> Digester {
-        Digester::new(
-            self.checksums
-                .iter()
-                .map(|(algorithm, _)| algorithm)
-                .chain(self.algorithm),
-        )
+    /// Hashes for everything announced, and for the entity tag.
+    pub(crate) fn digester(&self, tagged: Tagged) -> Digester {
+        let algorithms = || {
+            let announced = self.checksums.iter().map(|(algorithm, _)| algorithm);
+            announced.chain(self.algorithm).chain(self.wanted)
+        };
+        let tag = match self.md5 {
+            Some(_) => None,
+            None => algorithms().find(|algorithm| tagged.instead_of_md5().contains(algorithm)),
+        };
+        Digester::new(algorithms(), tag)
     }
 
     /// Compares the announcement with what arrived.
@@ -207,7 +239,9 @@ impl Announced {
 #[derive(Default)]
 pub(crate) struct Digester {
     size: u64,
+    /// Absent where the entity tag is made from another checksum.
     md5: Option<Md5>,
+    tag: Option<Algorithm>,
     checksums: ChecksumHasher,
 }
 
@@ -215,31 +249,20 @@ pub(crate) struct Digester {
 #[derive(Debug)]
 pub(crate) struct Summary {
     pub(crate) size: u64,
-    /// Absent where nobody asked for it, see [`Digester::without_md5`].
-    pub(crate) md5: Option<[u8; 16]>,
+    md5: Option<[u8; 16]>,
+    /// Of an object or a part that came in one piece.
+    pub(crate) etag: String,
     pub(crate) checksums: Checksums,
 }
 
-impl Summary {
-    /// The entity tag of an object or part that came in one piece: its MD5.
-    pub(crate) fn etag(&self) -> String {
-        self.md5.map(hex::encode).unwrap_or_default()
-    }
-}
-
 impl Digester {
-    /// MD5 (for the entity tag) and the given algorithms.
-    pub(crate) fn new(algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        Self {
-            md5: Some(Md5::new()),
-            ..Self::without_md5(algorithms)
-        }
-    }
-
-    /// The given algorithms only: for bytes whose entity tag is known already.
-    pub(crate) fn without_md5(algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+    /// The given algorithms, and the one that the entity tag is made from: one of them, or MD5.
+    pub(crate) fn new(
+        algorithms: impl IntoIterator<Item = Algorithm>,
+        tag: Option<Algorithm>,
+    ) -> Self {
         let mut checksums = ChecksumHasher::default();
-        for algorithm in algorithms {
+        for algorithm in algorithms.into_iter().chain(tag) {
             match algorithm {
                 Algorithm::Crc32 => checksums.crc32 = Some(Crc32::new()),
                 Algorithm::Crc32c => checksums.crc32c = Some(Crc32c::new()),
@@ -249,8 +272,10 @@ impl Digester {
             }
         }
         Self {
+            size: 0,
+            md5: tag.is_none().then(Md5::new),
+            tag,
             checksums,
-            ..Self::default()
         }
     }
 
@@ -264,18 +289,33 @@ impl Digester {
 
     pub(crate) fn finish(self) -> Summary {
         let checksums = self.checksums.finalize();
+        let checksums = Checksums {
+            crc32: checksums.checksum_crc32,
+            crc32c: checksums.checksum_crc32c,
+            crc64nvme: checksums.checksum_crc64nvme,
+            sha1: checksums.checksum_sha1,
+            sha256: checksums.checksum_sha256,
+        };
+        let md5 = self.md5.map(Md5::finalize);
+        let value = self.tag.and_then(|algorithm| {
+            let digest = BASE64_STANDARD.decode(checksums.get(algorithm)?).ok()?;
+            Some(tag_of(algorithm, &digest, self.size))
+        });
         Summary {
             size: self.size,
-            md5: self.md5.map(Md5::finalize),
-            checksums: Checksums {
-                crc32: checksums.checksum_crc32,
-                crc32c: checksums.checksum_crc32c,
-                crc64nvme: checksums.checksum_crc64nvme,
-                sha1: checksums.checksum_sha1,
-                sha256: checksums.checksum_sha256,
-            },
+            md5,
+            etag: value.or(md5.map(hex::encode)).unwrap_or_default(),
+            checksums,
         }
     }
+}
+
+/// As long as an MD5 and with the algorithm's name: a short checksum is filled up with the length of the bytes.
+fn tag_of(algorithm: Algorithm, digest: &[u8], size: u64) -> String {
+    let mut bytes = [digest, &size.to_be_bytes()].concat();
+    bytes.truncate(TAG_BYTES);
+    let name = algorithm.as_str().to_ascii_lowercase();
+    format!("{}-{name}", hex::encode(bytes))
 }
 
 impl fmt::Debug for Digester {
@@ -286,16 +326,17 @@ impl fmt::Debug for Digester {
     }
 }
 
-/// The entity tag of a multipart object: the MD5 of its parts' MD5s, and their number.
+/// The entity tag of a multipart object: the MD5 of what its parts' tags are made from, and their number.
 ///
-/// `None` when a tag is not the MD5 of a part.
+/// `None` when a tag is none of this store's.
 pub(crate) fn multipart_etag<'a>(
     part_etags: impl ExactSizeIterator<Item = &'a str>,
 ) -> Option<String> {
     let count = part_etags.len();
     let mut md5 = Md5::new();
     for etag in part_etags {
-        md5.update(&hex::decode(etag).ok()?);
+        let digits = etag.split('-').next().unwrap_or_default();
+        md5.update(&hex::decode(digits).ok()?);
     }
     Some(format!("{}-{count}", hex::encode(md5.finalize())))
 }
@@ -306,7 +347,7 @@ pub(crate) fn composite<'a>(
     values: impl ExactSizeIterator<Item = &'a str>,
 ) -> Option<String> {
     let count = values.len();
-    let mut digester = Digester::new([algorithm]);
+    let mut digester = Digester::new([algorithm], Some(algorithm));
     for value in values {
         digester.update(&BASE64_STANDARD.decode(value).ok()?);
     }
@@ -314,23 +355,99 @@ pub(crate) fn composite<'a>(
     Some(format!("{}-{count}", checksums.get(algorithm)?))
 }
 
+/// The checksum of the parts' bytes one after another, from each part's checksum and length in bytes. `None` when a value
+/// is missing or none of the algorithm's, or the algorithm cannot do this.
+pub(crate) fn concatenated<'a>(
+    algorithm: Algorithm,
+    parts: impl IntoIterator<Item = (Option<&'a str>, u64)>,
+) -> Option<String> {
+    let crc = match algorithm {
+        Algorithm::Crc32 => CrcAlgorithm::Crc32IsoHdlc,
+        Algorithm::Crc32c => CrcAlgorithm::Crc32Iscsi,
+        Algorithm::Crc64Nvme => CrcAlgorithm::Crc64Nvme,
+        Algorithm::Sha1 | Algorithm::Sha256 => return None,
+    };
+    let mut whole = None;
+    for (value, length) in parts {
+        let bytes = BASE64_STANDARD.decode(value?).ok()?;
+        let mut wide = [0; 8];
+        wide.get_mut(8_usize.checked_sub(algorithm.len())?..)
+            .filter(|slot| slot.len() == bytes.len())?
+            .copy_from_slice(&bytes);
+        let part = u64::from_be_bytes(wide);
+        whole = Some(whole.map_or(part, |whole| {
+            crc_fast::checksum_combine(crc, whole, part, length)
+        }));
+    }
+    let bytes = whole?.to_be_bytes();
+    Some(BASE64_STANDARD.encode(&bytes[8 - algorithm.len()..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn summary(digester: Digester, pieces: &[&[u8]]) -> Summary {
+        let mut digester = digester;
+        pieces.iter().for_each(|piece| digester.update(piece));
+        digester.finish()
+    }
+
     #[test]
     fn known_answers() {
-        let mut digester = Digester::new(Algorithm::ALL);
-        digester.update(b"hello ");
-        digester.update(b"world");
-        let summary = digester.finish();
-        assert_eq!(summary.etag(), "5eb63bbbe01eeed093cb22bb8f5acdc3");
+        let digester = Digester::new(Algorithm::ALL, None);
+        let summary = summary(digester, &[b"hello ", b"world"]);
+        assert_eq!(summary.etag, "5eb63bbbe01eeed093cb22bb8f5acdc3");
         assert_eq!(summary.checksums.crc32.as_deref(), Some("DUoRhQ=="));
         assert_eq!(summary.checksums.crc32c.as_deref(), Some("yZRlqg=="));
         assert_eq!(
             summary.checksums.sha256.as_deref(),
             Some("uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=")
         );
+    }
+
+    #[test]
+    fn a_tag_looks_like_an_md5_only_where_it_is_one() {
+        let tag = |announced: &Announced, tagged| {
+            summary(announced.digester(tagged), &[b"hello world"]).etag
+        };
+        let mut announced = Announced::default();
+        let md5 = "5eb63bbbe01eeed093cb22bb8f5acdc3";
+        for algorithm in [None, Some(Algorithm::Crc32), Some(Algorithm::Sha1)] {
+            announced.algorithm = algorithm;
+            assert_eq!(tag(&announced, Tagged::Object), md5);
+            assert_eq!(tag(&announced, Tagged::Part), md5);
+        }
+        announced.algorithm = Some(Algorithm::Crc64Nvme);
+        assert_eq!(tag(&announced, Tagged::Object), md5);
+        let part = tag(&announced, Tagged::Part);
+        assert!(part.ends_with("000000000000000b-crc64nvme"), "{part}");
+        announced.algorithm = Some(Algorithm::Sha256);
+        let sha256 = "b94d27b9934d3e08a52e52d7da7dabfa-sha256";
+        assert_eq!(tag(&announced, Tagged::Object), sha256);
+        announced.md5 = Some("whoever announces an MD5 wants to see it".into());
+        assert_eq!(tag(&announced, Tagged::Object), md5);
+        let whole = multipart_etag([md5, sha256].into_iter());
+        assert!(whole.is_some_and(|whole| whole.len() == 34 && whole.ends_with("-2")));
+    }
+
+    #[test]
+    fn checksums_of_parts_make_the_checksum_of_the_whole() {
+        let pieces: [&[u8]; 4] = [b"hello ", b"", b"w", b"orld"];
+        for algorithm in [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme] {
+            let digester = || Digester::new([algorithm], None);
+            let whole = summary(digester(), &pieces).checksums;
+            let parts = pieces.map(|piece| summary(digester(), &[piece]).checksums);
+            let named = parts.iter().zip(pieces);
+            let joined = concatenated(
+                algorithm,
+                named.map(|(part, piece)| (part.get(algorithm), piece.len() as u64)),
+            );
+            assert_eq!(joined.as_deref(), whole.get(algorithm), "{algorithm:?}");
+        }
+        assert_eq!(concatenated(Algorithm::Crc32, [(None, 1)]), None);
+        assert_eq!(concatenated(Algorithm::Crc32, [(Some("AAAA"), 1)]), None);
+        assert_eq!(concatenated(Algorithm::Sha256, [(Some(""), 1)]), None);
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn unescape(name: &str) -> Option<String> {
 }
 
 /// The name of a multipart upload: 32 hexadecimal digits made by this store, sorted by time of creation.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct UploadId(String);
 
@@ -148,8 +148,23 @@ impl UploadId {
 }
 
 /// The number of a part, 1 to 10,000 (S3's limit).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "i32", into = "i32")]
 pub(crate) struct PartNumber(u16);
+
+impl TryFrom<i32> for PartNumber {
+    type Error = &'static str;
+
+    fn try_from(number: i32) -> Result<Self, Self::Error> {
+        Self::new(number).ok_or("not the number of a part")
+    }
+}
+
+impl From<PartNumber> for i32 {
+    fn from(number: PartNumber) -> Self {
+        number.get()
+    }
+}
 
 impl PartNumber {
     pub(crate) const MAX: u16 = 10_000;
@@ -163,7 +178,8 @@ impl PartNumber {
         i32::from(self.0)
     }
 
-    pub(crate) fn file_name(self) -> String {
+    /// The file that a part was in the first format of a store.
+    fn file_name(self) -> String {
         format!("{:05}.part", self.0)
     }
 

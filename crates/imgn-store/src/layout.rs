@@ -4,11 +4,12 @@
 //! ROOT/BUCKET/
 //!   lock                   held (flock) while a store has the bucket open
 //!   objects/00 .. ff/      one file an object: its bytes, then its footer (see `record`)
-//!   uploads/UPLOAD_ID/     an open multipart upload: upload.json, 00001.part ...
+//!   uploads/UPLOAD_ID/     an open multipart upload: upload.json; data, what arrived; parts.log, which of it are parts
 //!   tmp/                   everything unfinished; emptied at open
 //! ```
 //!
-//! Invariant: a file or directory outside `tmp/` is complete and synced, for it got there by a rename.
+//! Invariant: a file or directory outside `tmp/` is complete and synced, for it got there by a rename; an open upload's
+//! `data` is so as far as its log says.
 
 use std::fs::{self, File};
 use std::io;

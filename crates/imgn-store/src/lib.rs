@@ -14,6 +14,7 @@
 //! service   HTTP in and out, CORS          gate     is enough signed, and for how long?
 //! s3        the operations                 convert  their field-by-field types
 //! object    publish, read, delete, list    multipart  the life of an upload
+//! upload    an upload's parts: file, log   extent   where bytes lie  adopt  uploads of an older store
 //! body      streams to and from files      digest   checksums        conditions  If-Match and its kin
 //! index     ordered names, in memory       record   the file format  layout, key  directories and names
 //! ```
@@ -30,11 +31,13 @@
 //! # }
 //! ```
 
+mod adopt;
 mod body;
 mod conditions;
 mod convert;
 mod digest;
 mod error;
+mod extent;
 mod gate;
 mod index;
 mod key;
@@ -44,6 +47,7 @@ mod object;
 mod record;
 mod s3;
 mod service;
+mod upload;
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};

@@ -1,33 +1,45 @@
 //! Multipart uploads: create, parts, list, complete, abort. Everything here blocks; see [`crate::blocking`].
 //!
 //! An upload is a directory that appears and disappears as a whole, by a rename from and to `tmp/`. Its id is worth
-//! nothing with another key. Completing writes the object as one new file and publishes it as any put does: that
-//! rename is the moment at which the upload is complete. A crash before it leaves the upload open as it was; a
-//! crash after it leaves a directory that [`recover`] recognises by the upload id in the object's footer.
+//! nothing with another key. Completing puts a footer behind the parts, which share one file, and publishes that file as
+//! any put does: that rename is the moment at which the upload is complete, and no byte of a part is written twice. Only
+//! where the file holds much that the object does not (parts that were not named, or sent again) is the object copied out
+//! of it. A crash before the rename leaves the upload open as it was; a crash after it leaves a directory that
+//! [`Bucket::recover_uploads`] recognises: its file of parts is gone, or was copied into an object with its id.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::body::Incoming;
 use crate::conditions::{WriteConditions, now};
-use crate::digest::{Algorithm, Checksums, Coverage, Digester, composite, multipart_etag};
+use crate::digest::{Algorithm, Checksums, Coverage, composite, concatenated, multipart_etag};
 use crate::error::{Error, unless_damaged};
+use crate::extent::Extents;
 use crate::key::{ObjectKey, PartNumber, UploadId};
 use crate::layout::{parent, sync_directory};
-use crate::object::{Bucket, ObjectFooter, StoredHeaders, copy_data};
-use crate::record::{Record, RecordWriter};
+use crate::object::{Bucket, ObjectFooter, StoredHeaders};
+use crate::record::{Data, RecordWriter, SealedRecord, seal};
+use crate::upload::{DATA, LockedParts, OpenUpload, Part, Parts, gone};
 
 /// S3's minimum for every part but the last, in bytes.
 const PART_MIN_SIZE: u64 = 5 * 1024 * 1024;
 
+/// The object is copied when more than one byte in so many would be kept for nothing.
+const WASTE: u64 = 8;
+
 const MANIFEST: &str = "upload.json";
+
+/// How the directory of an upload is laid out: 1 was a file a part, see [`crate::adopt`].
+const FORMAT: u32 = 2;
 
 /// What was said when the upload was created.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Manifest {
+    #[serde(default = "first_format")]
+    pub(crate) format: u32,
     pub(crate) key: ObjectKey,
     /// Seconds since 1970.
     pub(crate) initiated: u64,
@@ -36,23 +48,27 @@ pub(crate) struct Manifest {
     pub(crate) coverage: Option<Coverage>,
 }
 
-/// What is known of a part beside its bytes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct PartFooter {
-    /// Seconds since 1970.
-    pub(crate) modified: u64,
-    /// Without quotes.
-    pub(crate) etag: String,
-    #[serde(default)]
-    pub(crate) checksums: Checksums,
+fn first_format() -> u32 {
+    1
 }
 
-/// A part on disk.
-#[derive(Debug)]
-pub(crate) struct Part {
-    pub(crate) number: PartNumber,
-    pub(crate) size: u64,
-    pub(crate) footer: PartFooter,
+impl Manifest {
+    /// Of an upload that begins now.
+    pub(crate) fn new(
+        key: ObjectKey,
+        headers: StoredHeaders,
+        algorithm: Option<Algorithm>,
+        coverage: Option<Coverage>,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            key,
+            initiated: now(),
+            headers,
+            algorithm,
+            coverage,
+        }
+    }
 }
 
 /// A part as the client names it when completing.
@@ -79,9 +95,8 @@ impl Bucket {
         let id = UploadId::generate();
         let temp = self.layout.fresh_tmp();
         fs::create_dir(temp.path())?;
-        let mut file = File::create_new(temp.path().join(MANIFEST))?;
-        file.write_all(&serde_json::to_vec(manifest).map_err(io::Error::from)?)?;
-        file.sync_data()?;
+        Parts::create(temp.path())?;
+        write_manifest(&temp.path().join(MANIFEST), manifest)?;
         sync_directory(temp.path())?;
         temp.rename(&self.layout.upload(&id))?;
         sync_directory(&self.layout.uploads())?;
@@ -89,69 +104,18 @@ impl Bucket {
     }
 
     /// The upload, if the id is one and belongs to the key.
-    pub(crate) fn upload(&self, key: &ObjectKey, id: &str) -> Result<(UploadId, Manifest), Error> {
+    pub(crate) fn upload(
+        &self,
+        key: &ObjectKey,
+        id: &str,
+    ) -> Result<(Arc<OpenUpload>, Manifest), Error> {
         let id = UploadId::parse(id).ok_or(Error::NoSuchUpload)?;
         let manifest = self.manifest(&id)?.ok_or(Error::NoSuchUpload)?;
-        if manifest.key != *key {
+        if manifest.key != *key || manifest.format != FORMAT {
             return Err(Error::NoSuchUpload);
         }
-        Ok((id, manifest))
-    }
-
-    /// Takes a part in; a part sent again replaces the earlier one.
-    pub(crate) fn put_part(
-        &self,
-        id: &UploadId,
-        number: PartNumber,
-        incoming: Incoming,
-    ) -> Result<PartFooter, Error> {
-        let sealed = incoming.finish(&self.layout, |summary| {
-            Ok(PartFooter {
-                modified: now(),
-                etag: summary.etag(),
-                checksums: summary.checksums,
-            })
-        })?;
-        let path = self.part_path(id, number);
-        let _held = self.upload_locks.lock(id.as_str());
-        let footer = sealed.rename(&path).map_err(gone)?;
-        sync_directory(parent(&path)).map_err(gone)?;
-        Ok(footer)
-    }
-
-    /// At most `limit` parts numbered above `after`, in order, and whether there are more.
-    pub(crate) fn parts(
-        &self,
-        id: &UploadId,
-        after: i32,
-        limit: usize,
-    ) -> Result<(Vec<Part>, bool), Error> {
-        let mut numbers = Vec::new();
-        for entry in fs::read_dir(self.layout.upload(id)).map_err(gone)? {
-            let name = entry?.file_name();
-            numbers.extend(
-                name.to_str()
-                    .and_then(PartNumber::from_file_name)
-                    .filter(|number| number.get() > after),
-            );
-        }
-        numbers.sort_unstable();
-        let more = numbers.len() > limit;
-        numbers.truncate(limit);
-        let mut parts = Vec::with_capacity(numbers.len());
-        for number in numbers {
-            // A part that cannot be read is not there: it can be sent again.
-            let Some(record) = unless_damaged("a part", self.open_part(id, number)) else {
-                continue;
-            };
-            let record = record.ok_or(Error::NoSuchUpload)?;
-            parts.push(Part {
-                number,
-                size: record.size,
-                footer: record.footer,
-            });
-        }
-        Ok((parts, more))
+        let upload = self.open_uploads.get(&id, self.layout.upload(&id));
+        Ok((upload, manifest))
     }
 
     /// All open uploads, ordered by key and then by time.
@@ -173,136 +137,131 @@ impl Bucket {
         id: &str,
         completion: &Completion,
     ) -> Result<ObjectFooter, Error> {
-        let id = UploadId::parse(id).ok_or(Error::NoSuchUpload)?;
-        let _held = self.upload_locks.lock(id.as_str());
-        let (id, manifest) = match self.upload(key, id.as_str()) {
-            Err(Error::NoSuchUpload) => return self.completed_before(key, &id, completion),
+        let (upload, manifest) = match self.upload(key, id) {
+            Err(Error::NoSuchUpload) => return self.completed_before(key, id, completion),
             other => other?,
         };
-        let parts = self.named_parts(&id, &completion.parts)?;
-        let size = parts.iter().map(|part| part.size).sum::<u64>();
+        let mut locked = match upload.lock() {
+            Err(Error::NoSuchUpload) => return self.completed_before(key, id, completion),
+            other => other?,
+        };
+        let parts = named_parts(&locked, &completion.parts)?;
+        let size = parts.iter().map(|part| part.extent.length).sum::<u64>();
         if completion.size.is_some_and(|expected| expected != size) {
             return Err(Error::InvalidRequest {
                 message: format!("the parts have {size} bytes together"),
             });
         }
         self.check(key, &completion.conditions)?;
-
-        let whole = manifest
-            .algorithm
-            .filter(|_| manifest.coverage == Some(Coverage::FullObject));
-        let mut writer = RecordWriter::create(&self.layout, Digester::without_md5(whole))?;
-        for part in &parts {
-            let invalid = Error::InvalidPart {
-                number: part.number.get(),
-            };
-            let mut record = self.open_part(&id, part.number)?.ok_or(invalid)?;
-            copy_data(&mut record, &mut writer)?;
-        }
-        let sealed = writer.finish(|summary| {
-            let mut checksums = summary.checksums;
-            if let (Some(algorithm), None) = (manifest.algorithm, whole)
-                && let Some(value) = composite_of(algorithm, &parts)
-            {
-                checksums.set(algorithm, value);
+        let checksums = checksums(&manifest, &parts);
+        expect(&completion.checksums, &checksums)?;
+        let footer = ObjectFooter {
+            key: key.clone(),
+            modified: now(),
+            etag: etag_of(&completion.parts)?,
+            coverage: manifest.coverage.filter(|_| !checksums.is_empty()),
+            checksums,
+            headers: manifest.headers,
+            upload_id: Some(upload.id().clone()),
+            parts: u32::try_from(parts.len()).ok(),
+        };
+        let extents = parts.iter().map(|part| part.extent).collect();
+        let published = self
+            .sealed(&upload, &mut locked, extents, footer)
+            .and_then(|sealed| self.publish(sealed, &completion.conditions));
+        let footer = match published {
+            Ok(footer) => footer,
+            // Without its data the upload is complete, even if that could not be made durable.
+            Err(error) if upload.data_path().exists() => {
+                locked.reopen();
+                return Err(error);
             }
-            expect(&completion.checksums, &checksums)?;
-            Ok(ObjectFooter {
-                key: key.clone(),
-                modified: now(),
-                etag: etag_of(&completion.parts)?,
-                coverage: manifest.coverage.filter(|_| !checksums.is_empty()),
-                checksums,
-                headers: manifest.headers,
-                upload_id: Some(id.clone()),
-                parts: u32::try_from(parts.len()).ok(),
-            })
-        })?;
-        let footer = self.publish(sealed, &completion.conditions)?;
-        if let Err(error) = self.remove_upload(&id) {
+            Err(error) => {
+                locked.close();
+                self.open_uploads.forget(upload.id());
+                return Err(error);
+            }
+        };
+        if let Err(error) = self.remove_upload(upload.id()) {
             // The object is published; the left-over directory is recognised at the next open.
-            tracing::warn!(%error, "a completed upload's parts stay until the store is opened again");
+            tracing::warn!(%error, "the rest of a completed upload stays until the store is opened again");
         }
+        locked.close();
+        self.open_uploads.forget(upload.id());
         Ok(footer)
     }
 
     /// Forgets the upload and its parts.
     pub(crate) fn abort(&self, key: &ObjectKey, id: &str) -> Result<(), Error> {
-        let (id, _) = self.upload(key, id)?;
-        let _held = self.upload_locks.lock(id.as_str());
-        self.remove_upload(&id)
+        let (upload, _) = self.upload(key, id)?;
+        upload.end(|| self.remove_upload(upload.id()))?;
+        self.open_uploads.forget(upload.id());
+        Ok(sync_directory(&self.layout.uploads())?)
     }
 
-    /// Removes the directories of uploads whose object was published just before a crash.
+    /// Removes what completed uploads left when a crash came between publishing and tidying, and adopts the open uploads
+    /// of an older store.
     pub(crate) fn recover_uploads(&self) -> Result<(), Error> {
         for (id, manifest) in self.uploads()? {
             let object = unless_damaged("an object", self.find(&manifest.key)).flatten();
-            if object.is_some_and(|object| object.footer.upload_id.as_ref() == Some(&id)) {
+            let published =
+                object.is_some_and(|object| object.footer.upload_id.as_ref() == Some(&id));
+            let directory = self.layout.upload(&id);
+            let moved = manifest.format == FORMAT && !directory.join(DATA).exists();
+            if published || moved {
                 self.remove_upload(&id)?;
+            } else if manifest.format == 1 {
+                let adopted = crate::adopt::adopt(&directory).and_then(|()| {
+                    let manifest = Manifest {
+                        format: FORMAT,
+                        ..manifest
+                    };
+                    let temp = self.layout.fresh_tmp();
+                    write_manifest(temp.path(), &manifest)?;
+                    temp.rename(&directory.join(MANIFEST))?;
+                    sync_directory(&directory)?;
+                    Ok(crate::adopt::tidy(&directory)?)
+                });
+                unless_damaged("an upload of an older store", adopted);
             }
         }
         Ok(())
     }
 
+    /// The object, ready to be published: the upload's own file, or a copy.
+    fn sealed(
+        &self,
+        upload: &OpenUpload,
+        locked: &mut LockedParts<'_>,
+        extents: Extents,
+        footer: ObjectFooter,
+    ) -> Result<SealedRecord<ObjectFooter>, Error> {
+        let end = locked.end_of_data();
+        if end - extents.size() <= end / WASTE {
+            return seal(upload.data_path(), end, &extents, footer);
+        }
+        let mut writer = RecordWriter::create(&self.layout)?;
+        let data = Data::new(File::open(upload.data_path())?, extents);
+        data.for_each(|bytes| Ok(writer.write(bytes)?))?;
+        writer.finish(footer)
+    }
+
     fn completed_before(
         &self,
         key: &ObjectKey,
-        id: &UploadId,
+        id: &str,
         completion: &Completion,
     ) -> Result<ObjectFooter, Error> {
+        let id = UploadId::parse(id).ok_or(Error::NoSuchUpload)?;
         let footer = self.find(key)?.ok_or(Error::NoSuchUpload)?.footer;
-        let same = footer.upload_id.as_ref() == Some(id)
+        let same = footer.upload_id == Some(id)
             && etag_of(&completion.parts).is_ok_and(|etag| etag == footer.etag);
-        if same {
-            Ok(footer)
-        } else {
-            Err(Error::NoSuchUpload)
+        if !same {
+            return Err(Error::NoSuchUpload);
         }
-    }
-
-    /// The parts that the client names, each checked against what is on disk.
-    fn named_parts(&self, id: &UploadId, named: &[NamedPart]) -> Result<Vec<Part>, Error> {
-        if named.is_empty() {
-            return Err(Error::InvalidRequest {
-                message: "a multipart object has at least one part".into(),
-            });
-        }
-        if !named.is_sorted_by(|one, next| one.number < next.number) {
-            return Err(Error::InvalidPartOrder);
-        }
-        let mut parts = Vec::with_capacity(named.len());
-        for name in named {
-            let invalid = || Error::InvalidPart {
-                number: name.number,
-            };
-            let number = PartNumber::new(name.number).ok_or_else(invalid)?;
-            let Record { size, footer, .. } = self.open_part(id, number)?.ok_or_else(invalid)?;
-            let differs = |(algorithm, value)| {
-                footer
-                    .checksums
-                    .get(algorithm)
-                    .is_some_and(|stored| stored != value)
-            };
-            if footer.etag != name.etag || name.checksums.iter().any(differs) {
-                return Err(invalid());
-            }
-            parts.push(Part {
-                number,
-                size,
-                footer,
-            });
-        }
-        let small = parts[..parts.len() - 1]
-            .iter()
-            .find(|part| part.size < PART_MIN_SIZE);
-        match small {
-            Some(part) => Err(Error::EntityTooSmall {
-                number: part.number.get(),
-                size: part.size,
-                minimum: PART_MIN_SIZE,
-            }),
-            None => Ok(parts),
-        }
+        // The first answer may have been a failure, of exactly this.
+        sync_directory(parent(&self.layout.object(key)))?;
+        Ok(footer)
     }
 
     fn manifest(&self, id: &UploadId) -> Result<Option<Manifest>, Error> {
@@ -312,11 +271,15 @@ impl Bucket {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| Error::Damaged {
-                what: format!("{}: {error}", path.display()),
-            })
+        let damaged = |what: String| Error::Damaged {
+            what: format!("{}: {what}", path.display()),
+        };
+        let manifest: Manifest =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        match manifest.format {
+            1..=FORMAT => Ok(Some(manifest)),
+            newer => Err(damaged(format!("format {newer} is of a newer store"))),
+        }
     }
 
     fn upload_ids(&self) -> Result<Vec<UploadId>, Error> {
@@ -327,38 +290,86 @@ impl Bucket {
         Ok(ids)
     }
 
-    /// Moves the directory away at once, then deletes it at leisure.
+    /// Moves the directory away at once, then deletes it at leisure. The caller syncs where it matters.
     fn remove_upload(&self, id: &UploadId) -> Result<(), Error> {
         let temp = self.layout.fresh_tmp();
-        fs::rename(self.layout.upload(id), temp.path()).map_err(gone)?;
-        Ok(sync_directory(&self.layout.uploads())?)
+        fs::rename(self.layout.upload(id), temp.path()).map_err(gone)
     }
+}
 
-    fn part_path(&self, id: &UploadId, number: PartNumber) -> PathBuf {
-        self.layout.upload(id).join(number.file_name())
-    }
+fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), Error> {
+    let mut file = File::create_new(path)?;
+    file.write_all(&serde_json::to_vec(manifest).map_err(io::Error::from)?)?;
+    Ok(file.sync_data()?)
+}
 
-    fn open_part(
-        &self,
-        id: &UploadId,
-        number: PartNumber,
-    ) -> Result<Option<Record<PartFooter>>, Error> {
-        Record::open(&self.part_path(id, number))
+/// The parts that the client names, each checked against what is on disk.
+fn named_parts(parts: &LockedParts<'_>, named: &[NamedPart]) -> Result<Vec<Part>, Error> {
+    if named.is_empty() {
+        return Err(Error::InvalidRequest {
+            message: "a multipart object has at least one part".into(),
+        });
     }
+    if !named.is_sorted_by(|one, next| one.number < next.number) {
+        return Err(Error::InvalidPartOrder);
+    }
+    let mut found = Vec::with_capacity(named.len());
+    for name in named {
+        let invalid = || Error::InvalidPart {
+            number: name.number,
+        };
+        let number = PartNumber::new(name.number).ok_or_else(invalid)?;
+        let part = parts.get(number).ok_or_else(invalid)?;
+        let differs = |(algorithm, value)| {
+            let stored = part.checksums.get(algorithm);
+            stored.is_some_and(|stored| stored != value)
+        };
+        if part.etag != name.etag || name.checksums.iter().any(differs) {
+            return Err(invalid());
+        }
+        found.push(part.clone());
+    }
+    let small = found[..found.len() - 1]
+        .iter()
+        .find(|part| part.extent.length < PART_MIN_SIZE);
+    match small {
+        Some(part) => Err(Error::EntityTooSmall {
+            number: part.number.get(),
+            size: part.extent.length,
+            minimum: PART_MIN_SIZE,
+        }),
+        None => Ok(found),
+    }
+}
+
+/// The object's checksum in the upload's algorithm, made from those of its parts.
+fn checksums(manifest: &Manifest, parts: &[Part]) -> Checksums {
+    let mut checksums = Checksums::default();
+    let Some(algorithm) = manifest.algorithm else {
+        return checksums;
+    };
+    let value = if manifest.coverage == Some(Coverage::FullObject) {
+        let values = parts.iter().map(|part| {
+            let value = part.checksums.get(algorithm);
+            (value, part.extent.length)
+        });
+        concatenated(algorithm, values)
+    } else {
+        let values: Option<Vec<_>> = parts
+            .iter()
+            .map(|part| part.checksums.get(algorithm))
+            .collect();
+        values.and_then(|values| composite(algorithm, values.into_iter()))
+    };
+    if let Some(value) = value {
+        checksums.set(algorithm, value);
+    }
+    checksums
 }
 
 fn etag_of(parts: &[NamedPart]) -> Result<String, Error> {
     multipart_etag(parts.iter().map(|part| part.etag.as_str()))
         .ok_or(Error::InvalidPart { number: 1 })
-}
-
-/// `None` when a part has no such checksum: then the object has none either.
-fn composite_of(algorithm: Algorithm, parts: &[Part]) -> Option<String> {
-    let values: Option<Vec<_>> = parts
-        .iter()
-        .map(|part| part.footer.checksums.get(algorithm))
-        .collect();
-    composite(algorithm, values?.into_iter())
 }
 
 /// Compares what the client expects of the whole with what was computed; a composite value may come without its
@@ -374,12 +385,4 @@ fn expect(expected: &Checksums, computed: &Checksums) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// The upload's directory was moved away by a complete or an abort.
-fn gone(error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::NotFound => Error::NoSuchUpload,
-        _ => error.into(),
-    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -19,9 +19,7 @@ use crate::index::{Entry, KeyIndex, Query};
 use crate::key::{ObjectKey, UploadId};
 use crate::layout::{Layout, parent, sync_directory};
 use crate::record::{Record, RecordWriter, SealedRecord};
-
-/// Bytes moved at once between files.
-const COPY_BUFFER: usize = 1024 * 1024;
+use crate::upload::Uploads;
 
 /// Locks are striped by hash: two keys seldom share one, and when they do one waits for a rename.
 const STRIPES: usize = 64;
@@ -33,7 +31,7 @@ pub(crate) struct Bucket {
     pub(crate) layout: Layout,
     index: RwLock<KeyIndex>,
     key_locks: Stripes,
-    pub(crate) upload_locks: Stripes,
+    pub(crate) open_uploads: Uploads,
     /// Locked for as long as the bucket is open.
     _lock: File,
 }
@@ -99,7 +97,7 @@ impl Bucket {
             layout,
             index: RwLock::new(index),
             key_locks: Stripes::default(),
-            upload_locks: Stripes::default(),
+            open_uploads: Uploads::default(),
             _lock: lock,
         }
     }
@@ -170,30 +168,29 @@ impl Bucket {
     /// Copies an object to another key, or to itself with other headers.
     pub(crate) fn copy(
         &self,
-        mut source: Record<ObjectFooter>,
+        source: Record<ObjectFooter>,
         key: ObjectKey,
         headers: Option<StoredHeaders>,
         conditions: &WriteConditions,
     ) -> Result<ObjectFooter, Error> {
-        let algorithms = source
-            .footer
-            .checksums
-            .iter()
-            .map(|(algorithm, _)| algorithm);
-        let mut writer = RecordWriter::create(&self.layout, Digester::new(algorithms))?;
-        copy_data(&mut source, &mut writer)?;
-        let headers = headers.unwrap_or(source.footer.headers);
-        let sealed = writer.finish(|summary| {
-            Ok(ObjectFooter {
-                key,
-                modified: now(),
-                etag: summary.etag(),
-                coverage: (!summary.checksums.is_empty()).then_some(Coverage::FullObject),
-                checksums: summary.checksums,
-                headers,
-                upload_id: None,
-                parts: None,
-            })
+        let checksums = source.footer.checksums.iter();
+        let algorithms = checksums.map(|(algorithm, _)| algorithm);
+        let mut digester = Digester::new(algorithms, None);
+        let mut writer = RecordWriter::create(&self.layout)?;
+        source.data.for_each(|bytes| {
+            digester.update(bytes);
+            Ok(writer.write(bytes)?)
+        })?;
+        let summary = digester.finish();
+        let sealed = writer.finish(ObjectFooter {
+            key,
+            modified: now(),
+            etag: summary.etag,
+            coverage: (!summary.checksums.is_empty()).then_some(Coverage::FullObject),
+            checksums: summary.checksums,
+            headers: headers.unwrap_or(source.footer.headers),
+            upload_id: None,
+            parts: None,
         })?;
         self.publish(sealed, conditions)
     }
@@ -216,8 +213,9 @@ impl Bucket {
                 // Deleted since the page was made: not listed, and the next page starts where it would have.
                 Entry::Key(key) => {
                     let found = unless_damaged("an object", self.find(&key)).flatten();
-                    if let Some(Record { size, footer, .. }) = found {
-                        let footer = Box::new(footer);
+                    if let Some(record) = found {
+                        let size = record.size();
+                        let footer = Box::new(record.footer);
                         rows.push(Listed::Object { size, footer });
                     }
                 }
@@ -235,27 +233,9 @@ impl Bucket {
     }
 }
 
-/// Appends a record's data to a record being written.
-pub(crate) fn copy_data<F>(source: &mut Record<F>, writer: &mut RecordWriter) -> Result<(), Error> {
-    use std::io::Seek as _;
-    source.file.rewind()?;
-    let mut buffer = vec![0; COPY_BUFFER];
-    let mut left = source.size;
-    while left > 0 {
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(COPY_BUFFER);
-        let read = source.file.read(&mut buffer[..most])?;
-        if read == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
-        writer.write(&buffer[..read])?;
-        left -= read as u64;
-    }
-    Ok(())
-}
-
 /// A fixed number of locks for any number of names.
 #[derive(Debug)]
-pub(crate) struct Stripes([Mutex<()>; STRIPES]);
+struct Stripes([Mutex<()>; STRIPES]);
 
 impl Default for Stripes {
     fn default() -> Self {
@@ -265,7 +245,7 @@ impl Default for Stripes {
 
 impl Stripes {
     /// The lock guards no data, so a panic of its last holder poisons nothing.
-    pub(crate) fn lock(&self, name: &str) -> MutexGuard<'_, ()> {
+    fn lock(&self, name: &str) -> MutexGuard<'_, ()> {
         let stripe = usize::from(Sha256::digest(name.as_bytes())[0]) % STRIPES;
         self.0[stripe]
             .lock()

@@ -2,104 +2,153 @@
 //!
 //! ```text
 //! [ data ][ footer: JSON ][ length of the JSON: u32, little endian ][ "IMGNREC1" ]
+//! [ data, in any order ][ {"extents": .., "footer": ..} ][ length of the JSON ][ "IMGNREC2" ]
 //! ```
 //!
 //! What is known only after the last byte (entity tag, checksums) stands in the same file as the bytes, so that one
 //! sync and one rename publish both: an object can never be seen with another object's metadata.
-//! Data starts at offset 0, so a range is a plain seek.
+//! In the first form the data is everything before the footer, so a range is a plain seek. The second is for parts that
+//! did not arrive as they should: its extents say which ranges of the file are the data, in which order, and bytes that
+//! they leave out mean nothing. An older store, which knows the first only, takes it for damaged and never misreads it.
 
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use crate::digest::{Digester, Summary};
 use crate::error::Error;
+use crate::extent::{Extent, Extents};
 use crate::layout::{Layout, TempPath};
 
-const MAGIC: &[u8; 8] = b"IMGNREC1";
+const MAGIC_WHOLE: &[u8; 8] = b"IMGNREC1";
+const MAGIC_SCATTERED: &[u8; 8] = b"IMGNREC2";
 /// Length and magic number.
 const TRAILER_LEN: u64 = 12;
 /// A footer holds a key (1 KiB), user metadata (2 KiB in S3, more tolerated) and checksums.
-const FOOTER_MAX_LEN: u64 = 64 * 1024;
+const FOOTER_MAX_LEN: usize = 64 * 1024;
+/// Beside it, a range for each of at most 10,000 parts, of at most 32 digits and 4 signs.
+const EXTENTS_MAX_LEN: usize = 360 * 1024;
 /// Read at once from the end of the file; holds nearly every footer.
 const TAIL_LEN: u64 = 2048;
+/// Bytes moved at once between files.
+const COPY_BUFFER: u64 = 1024 * 1024;
+
+/// The footer of the second form.
+#[derive(Serialize, Deserialize)]
+struct Scattered<F> {
+    extents: Extents,
+    footer: F,
+}
 
 /// A record being written under `tmp/`; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct RecordWriter {
     file: File,
     temp: TempPath,
-    digester: Digester,
+    length: u64,
 }
 
 impl RecordWriter {
-    pub(crate) fn create(layout: &Layout, digester: Digester) -> Result<Self, Error> {
+    pub(crate) fn create(layout: &Layout) -> Result<Self, Error> {
         let temp = layout.fresh_tmp();
         let file = File::create_new(temp.path())?;
         Ok(Self {
             file,
             temp,
-            digester,
+            length: 0,
         })
     }
 
-    /// Appends, and hashes what it appends.
-    pub(crate) fn write_all<'a>(
-        &mut self,
-        chunks: impl IntoIterator<Item = &'a Bytes>,
-    ) -> Result<(), Error> {
-        for chunk in chunks {
-            self.write(chunk)?;
-        }
-        Ok(())
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 
-    pub(crate) fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
-        self.digester.update(chunk);
-        Ok(self.file.write_all(chunk)?)
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.length += bytes.len() as u64;
+        self.file.write_all(bytes)
     }
 
-    /// Ends the data. `footer` sees what was written and may still refuse it.
-    pub(crate) fn finish<F: Serialize>(
-        self,
-        footer: impl FnOnce(Summary) -> Result<F, Error>,
-    ) -> Result<SealedRecord<F>, Error> {
+    /// Ends the data and makes it durable.
+    pub(crate) fn finish<F: Serialize>(self, footer: F) -> Result<SealedRecord<F>, Error> {
         let Self {
             mut file,
             temp,
-            digester,
+            length,
         } = self;
-        let footer = footer(digester.finish())?;
-        let mut tail = serde_json::to_vec(&footer).map_err(io::Error::from)?;
-        let length = u32::try_from(tail.len()).unwrap_or(u32::MAX);
-        if u64::from(length) > FOOTER_MAX_LEN {
-            return Err(Error::InvalidRequest {
-                message: "the metadata is too large".into(),
-            });
-        }
-        tail.extend_from_slice(&length.to_le_bytes());
-        tail.extend_from_slice(MAGIC);
-        file.write_all(&tail)?;
+        file.write_all(&tail(length, &Extents::first(length), &footer)?)?;
         file.sync_data()?;
-        Ok(SealedRecord { temp, footer })
+        Ok(SealedRecord {
+            place: Place::Temporary(temp),
+            footer,
+        })
     }
+}
+
+/// Makes a file a record where it is: `extents` of it are the data, the footer is put at `end`, and what was behind is cut
+/// off. The file stays where it is until it is renamed, and whatever wrote it may go on below `end`.
+pub(crate) fn seal<F: Serialize>(
+    path: PathBuf,
+    end: u64,
+    extents: &Extents,
+    footer: F,
+) -> Result<SealedRecord<F>, Error> {
+    let tail = tail(end, extents, &footer)?;
+    let mut file = OpenOptions::new().write(true).open(&path)?;
+    file.set_len(end)?;
+    file.seek(SeekFrom::Start(end))?;
+    file.write_all(&tail)?;
+    file.sync_data()?;
+    Ok(SealedRecord {
+        place: Place::Own(path),
+        footer,
+    })
+}
+
+fn tail<F: Serialize>(end: u64, extents: &Extents, footer: &F) -> Result<Vec<u8>, Error> {
+    let mut tail = serde_json::to_vec(footer).map_err(io::Error::from)?;
+    if tail.len() > FOOTER_MAX_LEN {
+        return Err(Error::InvalidRequest {
+            message: "the metadata is too large".into(),
+        });
+    }
+    let mut magic = MAGIC_WHOLE;
+    if *extents != Extents::first(end) {
+        let extents = extents.clone();
+        tail = serde_json::to_vec(&Scattered { extents, footer }).map_err(io::Error::from)?;
+        magic = MAGIC_SCATTERED;
+    }
+    let length = u32::try_from(tail.len()).unwrap_or(u32::MAX);
+    tail.extend_from_slice(&length.to_le_bytes());
+    tail.extend_from_slice(magic);
+    Ok(tail)
 }
 
 /// A complete, synced record that is not yet where it belongs.
 #[derive(Debug)]
 pub(crate) struct SealedRecord<F> {
-    temp: TempPath,
+    place: Place,
     pub(crate) footer: F,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// Removed when dropped.
+    Temporary(TempPath),
+    /// Stays when dropped.
+    Own(PathBuf),
 }
 
 impl<F> SealedRecord<F> {
     /// Moves the record to its place. The caller syncs the directory.
     pub(crate) fn rename(self, destination: &Path) -> io::Result<F> {
-        self.temp.rename(destination)?;
+        match self.place {
+            Place::Temporary(temp) => temp.rename(destination)?,
+            Place::Own(path) => fs::rename(path, destination)?,
+        }
         Ok(self.footer)
     }
 }
@@ -107,10 +156,22 @@ impl<F> SealedRecord<F> {
 /// A record open for reading.
 #[derive(Debug)]
 pub(crate) struct Record<F> {
-    pub(crate) file: File,
-    /// Length of the data, in bytes.
-    pub(crate) size: u64,
+    pub(crate) data: Data,
     pub(crate) footer: F,
+}
+
+/// The data of a record.
+#[derive(Debug)]
+pub(crate) struct Data {
+    file: File,
+    extents: Extents,
+}
+
+impl<F> Record<F> {
+    /// Length of the data, in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.data.extents.size()
+    }
 }
 
 impl<F: DeserializeOwned> Record<F> {
@@ -131,28 +192,89 @@ impl<F: DeserializeOwned> Record<F> {
         let mut tail = read_tail(&mut file, length, TAIL_LEN.min(length))?;
         let (_, trailer) = tail.split_at(tail.len() - 12);
         let (footer_length, magic) = trailer.split_at(4);
-        if magic != MAGIC {
-            return Err(damaged("no footer"));
-        }
+        let scattered = match magic {
+            magic if magic == MAGIC_WHOLE => false,
+            magic if magic == MAGIC_SCATTERED => true,
+            _ => return Err(damaged("no footer")),
+        };
         let footer_length = u64::from(u32::from_le_bytes(
             footer_length.try_into().unwrap_or_default(),
         ));
         let tail_length = footer_length + TRAILER_LEN;
-        if footer_length > FOOTER_MAX_LEN || tail_length > length {
+        let longest = (FOOTER_MAX_LEN + EXTENTS_MAX_LEN) as u64;
+        if footer_length > longest || tail_length > length {
             return Err(damaged("impossible footer length"));
         }
         if tail_length > TAIL_LEN {
             tail = read_tail(&mut file, length, tail_length)?;
         }
-        let end = tail.len() - 12;
-        let start = tail.len() - usize::try_from(tail_length).unwrap_or(tail.len());
-        let footer = serde_json::from_slice(&tail[start..end])
-            .map_err(|error| damaged(&error.to_string()))?;
+        let json = tail.len() - usize::try_from(tail_length).unwrap_or(tail.len());
+        let json = &tail[json..tail.len() - 12];
+        let unreadable = |error: serde_json::Error| damaged(&error.to_string());
+        let (extents, footer) = if scattered {
+            let Scattered { extents, footer } = serde_json::from_slice(json).map_err(unreadable)?;
+            (extents, footer)
+        } else {
+            let footer = serde_json::from_slice(json).map_err(unreadable)?;
+            (Extents::first(length - tail_length), footer)
+        };
+        if extents.end() > length - tail_length {
+            return Err(damaged("a range beyond the end"));
+        }
         Ok(Some(Self {
-            file,
-            size: length - tail_length,
+            data: Data { file, extents },
             footer,
         }))
+    }
+}
+
+impl Data {
+    /// Ranges of a file that somebody else keeps account of.
+    pub(crate) fn new(file: File, extents: Extents) -> Self {
+        Self { file, extents }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.extents.size()
+    }
+
+    /// Only this range of the data.
+    pub(crate) fn slice(self, range: &Range<u64>) -> Self {
+        Self {
+            extents: self.extents.slice(range),
+            file: self.file,
+        }
+    }
+
+    /// The next at most `most` bytes and the data behind them; nothing at the end.
+    pub(crate) fn read(mut self, most: u64) -> io::Result<Option<(Bytes, Self)>> {
+        let size = self.size();
+        let length = size.min(most);
+        if length == 0 {
+            return Ok(None);
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        for Extent { offset, length } in self.extents.slice(&(0..length)) {
+            self.file.seek(SeekFrom::Start(offset))?;
+            if (&self.file).take(length).read_to_end(&mut bytes)? as u64 != length {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let rest = self.slice(&(length..size));
+        Ok(Some((bytes.into(), rest)))
+    }
+
+    /// Reads to the end, a bounded piece at a time.
+    pub(crate) fn for_each(
+        self,
+        mut piece: impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut left = self;
+        while let Some((bytes, rest)) = left.read(COPY_BUFFER)? {
+            piece(&bytes)?;
+            left = rest;
+        }
+        Ok(())
     }
 }
 
@@ -168,9 +290,9 @@ mod tests {
     use super::*;
 
     fn write(layout: &Layout, data: &[u8], footer: &str, to: &Path) {
-        let mut writer = RecordWriter::create(layout, Digester::default()).unwrap();
+        let mut writer = RecordWriter::create(layout).unwrap();
         writer.write(data).unwrap();
-        let sealed = writer.finish(|_| Ok(footer.to_owned())).unwrap();
+        let sealed = writer.finish(footer.to_owned()).unwrap();
         sealed.rename(to).unwrap();
     }
 
@@ -183,19 +305,49 @@ mod tests {
             let (data, footer) = (vec![7_u8; data], "f".repeat(footer));
             write(&layout, &data, &footer, &path);
             let record: Record<String> = Record::open(&path).unwrap().unwrap();
-            assert_eq!(record.size, data.len() as u64);
+            assert_eq!(record.size(), data.len() as u64);
             assert_eq!(record.footer, footer);
         }
+    }
+
+    #[test]
+    fn ranges_in_any_order_are_a_record_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("data");
+        fs::write(&path, "worldXXhello and more").unwrap();
+        let ranges = [(7, 5), (0, 5)].map(Extent::from);
+        let extents = Extents::from_iter(ranges);
+        let sealed = seal(path.clone(), 12, &extents, "footer".to_owned()).unwrap();
+        let moved = directory.path().join("record");
+        sealed.rename(&moved).unwrap();
+        let record: Record<String> = Record::open(&moved).unwrap().unwrap();
+        assert_eq!((record.size(), record.footer.as_str()), (10, "footer"));
+        let mut read = Vec::new();
+        let collect = |bytes: &[u8]| {
+            read.extend_from_slice(bytes);
+            Ok(())
+        };
+        record.data.for_each(collect).unwrap();
+        assert_eq!(read, b"helloworld");
+    }
+
+    #[test]
+    fn ranges_in_order_need_no_second_form() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("data");
+        fs::write(&path, "hello").unwrap();
+        seal(path.clone(), 5, &Extents::first(5), "footer").unwrap();
+        assert!(fs::read(&path).unwrap().ends_with(MAGIC_WHOLE));
     }
 
     #[test]
     fn a_dropped_writer_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let layout = Layout::create(directory.path().join("bucket")).unwrap();
-        let mut writer = RecordWriter::create(&layout, Digester::default()).unwrap();
+        let mut writer = RecordWriter::create(&layout).unwrap();
         writer.write(b"half").unwrap();
         drop(writer);
-        assert_eq!(std::fs::read_dir(layout.tmp()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(layout.tmp()).unwrap().count(), 0);
     }
 
     #[test]
@@ -208,8 +360,9 @@ mod tests {
             b"short",
             b"no magic here at all",
             b"\xff\xff\xff\xffIMGNREC1",
+            b"{\"extents\":[[0,1]],\"footer\":\"\"}\x1f\0\0\0IMGNREC2",
         ] {
-            std::fs::write(&path, bytes).unwrap();
+            fs::write(&path, bytes).unwrap();
             let opened = Record::<String>::open(&path);
             assert!(matches!(opened, Err(Error::Damaged { .. })), "{bytes:?}");
         }

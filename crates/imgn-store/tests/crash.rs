@@ -290,25 +290,29 @@ async fn a_full_disk_is_said_and_leaves_nothing() -> Result<()> {
         "a refused body stays on a full disk"
     );
 
-    // Parts fit, their object does not: the upload stays open and can be aborted.
+    // A part that does not fit leaves those before it, and the object takes no room beside its parts.
     let id = create(&client, "multipart").await?;
-    let parts = [part(&client, "multipart", &id, 1, vec![3; PART]).await?];
-    ensure!(complete(&client, "multipart", &id, &parts).await.is_err());
-    let listed = client
-        .list_parts()
-        .bucket(BUCKET)
-        .key("multipart")
-        .upload_id(&id)
-        .send()
-        .await?;
+    let first = part(&client, "multipart", &id, 1, vec![3; PART]).await?;
+    let second = part(&client, "multipart", &id, 2, vec![4; PART]).await;
+    ensure!(second.is_err(), "more than the disk holds was taken");
+    let parts = client.list_parts().bucket(BUCKET).key("multipart");
+    let listed = parts.upload_id(&id).send().await?;
     ensure!(listed.parts().len() == 1);
-    client
+    let second = part(&client, "multipart", &id, 2, vec![5; 1024 * 1024]).await?;
+    complete(&client, "multipart", &id, &[first, second]).await?;
+    let expected = [vec![3; PART], vec![5; 1024 * 1024]].concat();
+    ensure!(get(&client, "multipart").await? == expected);
+
+    // There is room again once it is deleted, and once an upload is aborted.
+    let delete = client.delete_object().bucket(BUCKET).key("multipart");
+    delete.send().await?;
+    let id = create(&client, "multipart").await?;
+    part(&client, "multipart", &id, 1, vec![3; PART]).await?;
+    let abort = client
         .abort_multipart_upload()
         .bucket(BUCKET)
-        .key("multipart")
-        .upload_id(&id)
-        .send()
-        .await?;
+        .key("multipart");
+    abort.upload_id(&id).send().await?;
     put(&client, "new", vec![4; 5 * 1024 * 1024]).await?;
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! Multipart uploads.
 
-use std::sync::Arc;
-
 use http::StatusCode;
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
@@ -16,8 +14,9 @@ use crate::body::receive;
 use crate::conditions::{WriteConditions, now, timestamp};
 use crate::convert::{
     announced, checksum_type, checksums, coverage, stored_headers, unless_default, url_encoded,
+    with_checksums,
 };
-use crate::digest::Algorithm;
+use crate::digest::{Algorithm, Tagged};
 use crate::error::Error;
 use crate::key::{ObjectKey, PartNumber};
 use crate::multipart::{Completion, Manifest, NamedPart};
@@ -37,13 +36,8 @@ impl Endpoint {
             .map(|name| Algorithm::parse(name.as_str()))
             .transpose()?;
         let coverage = coverage(algorithm, input.checksum_type.as_ref())?;
-        let manifest = Manifest {
-            key,
-            initiated: now(),
-            headers: stored_headers!(input),
-            algorithm,
-            coverage,
-        };
+        let headers = stored_headers!(input);
+        let manifest = Manifest::new(key, headers, algorithm, coverage);
         let id = blocking(move || bucket.create_upload(&manifest)).await?;
         ok(CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
@@ -69,22 +63,23 @@ impl Endpoint {
         let number = part_number(input.part_number)?;
         let body = input.body.take();
         let mut announced = announced!(input)?;
-        let found = Arc::clone(&bucket);
-        let (id, manifest) = blocking(move || found.upload(&key, &input.upload_id)).await?;
-        if trailing_headers.is_none() {
-            announced.algorithm = announced.algorithm.or(manifest.algorithm);
-        }
-        let incoming = receive(&bucket, body, announced, trailing_headers).await?;
-        let footer = blocking(move || bucket.put_part(&id, number, incoming)).await?;
-        ok(UploadPartOutput {
-            e_tag: strong(footer.etag),
-            checksum_crc32: footer.checksums.crc32,
-            checksum_crc32c: footer.checksums.crc32c,
-            checksum_crc64nvme: footer.checksums.crc64nvme,
-            checksum_sha1: footer.checksums.sha1,
-            checksum_sha256: footer.checksums.sha256,
-            ..UploadPartOutput::default()
+        let (upload, manifest) = blocking(move || bucket.upload(&key, &input.upload_id)).await?;
+        announced.wanted = manifest.algorithm;
+        let length = announced.length;
+        let open = Box::new(move || upload.place(number, length));
+        let incoming = receive(open, body, announced, Tagged::Part, trailing_headers).await?;
+        let part = blocking(move || {
+            let (place, summary) = incoming.finish()?;
+            place.finish(now(), summary.etag, summary.checksums)
         })
+        .await?;
+        ok(with_checksums!(
+            UploadPartOutput {
+                e_tag: strong(part.etag),
+                ..UploadPartOutput::default()
+            },
+            part.checksums
+        ))
     }
 
     pub(super) async fn parts(
@@ -98,21 +93,23 @@ impl Endpoint {
         let (limit, entries) = page_limit(input.max_parts)?;
         let upload_id = input.upload_id.clone();
         let (manifest, (parts, more)) = blocking(move || {
-            let (id, manifest) = bucket.upload(&key, &upload_id)?;
-            Ok((manifest, bucket.parts(&id, after, entries)?))
+            let (upload, manifest) = bucket.upload(&key, &upload_id)?;
+            let page = upload.lock()?.page(after, entries);
+            Ok((manifest, page))
         })
         .await?;
         let last = parts.last().map(|part| part.number.get());
-        let parts = parts.into_iter().map(|part| PartDto {
-            part_number: Some(part.number.get()),
-            size: size(part.size),
-            last_modified: Some(timestamp(part.footer.modified)),
-            e_tag: strong(part.footer.etag),
-            checksum_crc32: part.footer.checksums.crc32,
-            checksum_crc32c: part.footer.checksums.crc32c,
-            checksum_crc64nvme: part.footer.checksums.crc64nvme,
-            checksum_sha1: part.footer.checksums.sha1,
-            checksum_sha256: part.footer.checksums.sha256,
+        let parts = parts.into_iter().map(|part| {
+            with_checksums!(
+                PartDto {
+                    part_number: Some(part.number.get()),
+                    size: size(part.extent.length),
+                    last_modified: Some(timestamp(part.modified)),
+                    e_tag: strong(part.etag),
+                    ..PartDto::default()
+                },
+                part.checksums
+            )
         });
         ok(ListPartsOutput {
             parts: Some(parts.collect()),
@@ -211,19 +208,17 @@ impl Endpoint {
             },
         };
         let footer = blocking(move || bucket.complete(&key, &input.upload_id, &completion)).await?;
-        ok(CompleteMultipartUploadOutput {
-            location: Some(format!("/{}/{}", input.bucket, input.key)),
-            bucket: Some(input.bucket),
-            key: Some(input.key),
-            e_tag: strong(footer.etag),
-            checksum_type: footer.coverage.map(checksum_type),
-            checksum_crc32: footer.checksums.crc32,
-            checksum_crc32c: footer.checksums.crc32c,
-            checksum_crc64nvme: footer.checksums.crc64nvme,
-            checksum_sha1: footer.checksums.sha1,
-            checksum_sha256: footer.checksums.sha256,
-            ..CompleteMultipartUploadOutput::default()
-        })
+        ok(with_checksums!(
+            CompleteMultipartUploadOutput {
+                location: Some(format!("/{}/{}", input.bucket, input.key)),
+                bucket: Some(input.bucket),
+                key: Some(input.key),
+                e_tag: strong(footer.etag),
+                checksum_type: footer.coverage.map(checksum_type),
+                ..CompleteMultipartUploadOutput::default()
+            },
+            footer.checksums
+        ))
     }
 
     pub(super) async fn abort(

@@ -1,5 +1,7 @@
 //! Objects: put, get, head, copy, delete.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectInput,
@@ -12,11 +14,12 @@ use s3s::{S3Request, S3Response, S3Result};
 use super::{Endpoint, PAGE_MAX, ok, size, strong};
 use crate::body::{receive, send};
 use crate::conditions::{ReadConditions, WriteConditions, now, timestamp};
-use crate::convert::{announced, checksum_type, stored_headers, unless_default};
-use crate::digest::Coverage;
+use crate::convert::{announced, checksum_type, stored_headers, unless_default, with_checksums};
+use crate::digest::{Coverage, Tagged};
 use crate::error::Error;
 use crate::key::ObjectKey;
 use crate::object::ObjectFooter;
+use crate::record::RecordWriter;
 use crate::{blocking, convert};
 
 /// What S3 calls the type of an object that was stored without one.
@@ -46,33 +49,33 @@ impl Endpoint {
             let (bucket, key, conditions) = (bucket.clone(), key.clone(), conditions.clone());
             blocking(move || bucket.check(&key, &conditions)).await?;
         }
-        let incoming = receive(&bucket, body, announced, trailing_headers).await?;
+        let place = Arc::clone(&bucket);
+        let open = Box::new(move || RecordWriter::create(&place.layout));
+        let tagged = Tagged::Object;
+        let incoming = receive(open, body, announced, tagged, trailing_headers).await?;
         let footer = blocking(move || {
-            let sealed = incoming.finish(&bucket.layout, |summary| {
-                Ok(ObjectFooter {
-                    key,
-                    modified: now(),
-                    etag: summary.etag(),
-                    coverage: (!summary.checksums.is_empty()).then_some(Coverage::FullObject),
-                    checksums: summary.checksums,
-                    headers,
-                    upload_id: None,
-                    parts: None,
-                })
+            let (writer, summary) = incoming.finish()?;
+            let sealed = writer.finish(ObjectFooter {
+                key,
+                modified: now(),
+                etag: summary.etag,
+                coverage: (!summary.checksums.is_empty()).then_some(Coverage::FullObject),
+                checksums: summary.checksums,
+                headers,
+                upload_id: None,
+                parts: None,
             })?;
             bucket.publish(sealed, &conditions)
         })
         .await?;
-        ok(PutObjectOutput {
-            checksum_type: footer.coverage.map(checksum_type),
-            e_tag: strong(footer.etag),
-            checksum_crc32: footer.checksums.crc32,
-            checksum_crc32c: footer.checksums.crc32c,
-            checksum_crc64nvme: footer.checksums.crc64nvme,
-            checksum_sha1: footer.checksums.sha1,
-            checksum_sha256: footer.checksums.sha256,
-            ..PutObjectOutput::default()
-        })
+        ok(with_checksums!(
+            PutObjectOutput {
+                checksum_type: footer.coverage.map(checksum_type),
+                e_tag: strong(footer.etag),
+                ..PutObjectOutput::default()
+            },
+            footer.checksums
+        ))
     }
 
     pub(super) async fn get(
@@ -95,16 +98,17 @@ impl Endpoint {
             Ok(record)
         })
         .await?;
-        let whole = 0..record.size;
+        let length = record.size();
+        let whole = 0..length;
         let range = match input.range {
             Some(range) => range
-                .check(record.size)
-                .map_err(|_| Error::InvalidRange { size: record.size })?,
+                .check(length)
+                .map_err(|_| Error::InvalidRange { size: length })?,
             None => whole.clone(),
         };
         let content_range = input.range.map(|_| {
             let last = range.end.saturating_sub(1);
-            format!("bytes {}-{last}/{}", range.start, record.size)
+            format!("bytes {}-{last}/{length}", range.start)
         });
         // A checksum of the whole says nothing of a range.
         let shown = input.checksum_mode.is_some() && range == whole;
@@ -114,32 +118,30 @@ impl Endpoint {
         } else {
             Default::default()
         };
-        ok(GetObjectOutput {
-            accept_ranges: Some("bytes".into()),
-            content_length: size(range.end - range.start),
-            content_range,
-            body: Some(send(record, range).await?),
-            content_type: Some(
-                footer
-                    .headers
-                    .content_type
-                    .unwrap_or_else(|| UNKNOWN_TYPE.into()),
-            ),
-            content_disposition: footer.headers.content_disposition,
-            content_encoding: footer.headers.content_encoding,
-            content_language: footer.headers.content_language,
-            cache_control: footer.headers.cache_control,
-            metadata: convert::metadata(footer.headers.metadata),
-            e_tag: strong(footer.etag),
-            last_modified: Some(timestamp(footer.modified)),
-            checksum_type: footer.coverage.filter(|_| shown).map(checksum_type),
-            checksum_crc32: checksums.crc32,
-            checksum_crc32c: checksums.crc32c,
-            checksum_crc64nvme: checksums.crc64nvme,
-            checksum_sha1: checksums.sha1,
-            checksum_sha256: checksums.sha256,
-            ..GetObjectOutput::default()
-        })
+        ok(with_checksums!(
+            GetObjectOutput {
+                accept_ranges: Some("bytes".into()),
+                content_length: size(range.end - range.start),
+                content_range,
+                body: Some(send(record.data, range).await?),
+                content_type: Some(
+                    footer
+                        .headers
+                        .content_type
+                        .unwrap_or_else(|| UNKNOWN_TYPE.into()),
+                ),
+                content_disposition: footer.headers.content_disposition,
+                content_encoding: footer.headers.content_encoding,
+                content_language: footer.headers.content_language,
+                cache_control: footer.headers.cache_control,
+                metadata: convert::metadata(footer.headers.metadata),
+                e_tag: strong(footer.etag),
+                last_modified: Some(timestamp(footer.modified)),
+                checksum_type: footer.coverage.filter(|_| shown).map(checksum_type),
+                ..GetObjectOutput::default()
+            },
+            checksums
+        ))
     }
 
     pub(super) async fn head(
@@ -159,7 +161,7 @@ impl Endpoint {
         let (length, footer) = blocking(move || {
             let record = bucket.open(&key)?;
             conditions.check(&record.footer)?;
-            Ok((record.size, record.footer))
+            Ok((record.size(), record.footer))
         })
         .await?;
         let shown = input.checksum_mode.is_some();
@@ -169,30 +171,28 @@ impl Endpoint {
             Default::default()
         };
         let headers = footer.headers;
-        ok(HeadObjectOutput {
-            accept_ranges: Some("bytes".into()),
-            content_length: size(length),
-            content_type: input
-                .response_content_type
-                .or(headers.content_type)
-                .or_else(|| Some(UNKNOWN_TYPE.into())),
-            content_disposition: input
-                .response_content_disposition
-                .or(headers.content_disposition),
-            content_encoding: input.response_content_encoding.or(headers.content_encoding),
-            content_language: input.response_content_language.or(headers.content_language),
-            cache_control: input.response_cache_control.or(headers.cache_control),
-            metadata: convert::metadata(headers.metadata),
-            e_tag: strong(footer.etag),
-            last_modified: Some(timestamp(footer.modified)),
-            checksum_type: footer.coverage.filter(|_| shown).map(checksum_type),
-            checksum_crc32: checksums.crc32,
-            checksum_crc32c: checksums.crc32c,
-            checksum_crc64nvme: checksums.crc64nvme,
-            checksum_sha1: checksums.sha1,
-            checksum_sha256: checksums.sha256,
-            ..HeadObjectOutput::default()
-        })
+        ok(with_checksums!(
+            HeadObjectOutput {
+                accept_ranges: Some("bytes".into()),
+                content_length: size(length),
+                content_type: input
+                    .response_content_type
+                    .or(headers.content_type)
+                    .or_else(|| Some(UNKNOWN_TYPE.into())),
+                content_disposition: input
+                    .response_content_disposition
+                    .or(headers.content_disposition),
+                content_encoding: input.response_content_encoding.or(headers.content_encoding),
+                content_language: input.response_content_language.or(headers.content_language),
+                cache_control: input.response_cache_control.or(headers.cache_control),
+                metadata: convert::metadata(headers.metadata),
+                e_tag: strong(footer.etag),
+                last_modified: Some(timestamp(footer.modified)),
+                checksum_type: footer.coverage.filter(|_| shown).map(checksum_type),
+                ..HeadObjectOutput::default()
+            },
+            checksums
+        ))
     }
 
     pub(super) async fn copy(
@@ -247,16 +247,15 @@ impl Endpoint {
         })
         .await?;
         ok(CopyObjectOutput {
-            copy_object_result: Some(CopyObjectResult {
-                e_tag: strong(footer.etag),
-                last_modified: Some(timestamp(footer.modified)),
-                checksum_type: footer.coverage.map(checksum_type),
-                checksum_crc32: footer.checksums.crc32,
-                checksum_crc32c: footer.checksums.crc32c,
-                checksum_crc64nvme: footer.checksums.crc64nvme,
-                checksum_sha1: footer.checksums.sha1,
-                checksum_sha256: footer.checksums.sha256,
-            }),
+            copy_object_result: Some(with_checksums!(
+                CopyObjectResult {
+                    e_tag: strong(footer.etag),
+                    last_modified: Some(timestamp(footer.modified)),
+                    checksum_type: footer.coverage.map(checksum_type),
+                    ..CopyObjectResult::default()
+                },
+                footer.checksums
+            )),
             ..CopyObjectOutput::default()
         })
     }

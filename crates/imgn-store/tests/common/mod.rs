@@ -88,9 +88,14 @@ impl StoreProcess {
         self.running.peak_memory()
     }
 
+    /// The bucket's directory.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.root.join(BUCKET)
+    }
+
     /// The files in a part of the bucket's directory.
     pub(crate) fn files(&self, part: &str) -> Result<Vec<PathBuf>> {
-        let files = files_below(&self.root.join(BUCKET).join(part))?;
+        let files = files_below(&self.directory().join(part))?;
         Ok(files.into_iter().map(|(path, _)| path).collect())
     }
 }
