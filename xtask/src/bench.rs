@@ -2,7 +2,9 @@
 //!
 //! Invariant: every figure is of release builds, and comes with the command that makes it again.
 
+mod ended;
 mod start;
+mod upload;
 
 use std::{collections::BTreeMap, fs};
 
@@ -19,12 +21,23 @@ pub(crate) struct Arguments {
     /// Measures the release build that is there, without making a new one.
     #[arg(long)]
     no_build: bool,
+    /// Of `upload`: the rows whose name holds this text, such as "SeaweedFS, loopback" or "1000 x".
+    #[arg(long, value_name = "ROW")]
+    only: Option<String>,
+    /// Of `upload`: small files and one round, to see that it works; no figures.
+    #[arg(long)]
+    quick: bool,
+    /// Of `upload`: how often each program has its turn.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    rounds: usize,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Bench {
     /// How soon there is something to see, what the programs take at rest, and their sizes.
     Start,
+    /// imgn against other programs that upload: time, processor time and memory.
+    Upload,
 }
 
 /// One row of a table.
@@ -46,11 +59,17 @@ fn figure(what: &str, value: f64, unit: &'static str) -> Figure {
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     if !arguments.no_build {
         build_release(project)?;
+        if matches!(arguments.name, Bench::Upload) {
+            build_helpers(project)?;
+        }
     }
-    let (name, figures) = match arguments.name {
-        Bench::Start => ("start", start::measure(project)?),
-    };
-    report(project, name, &figures)
+    match arguments.name {
+        Bench::Start => report(project, "start", &start::measure(project)?),
+        Bench::Upload => {
+            let only = arguments.only.as_deref();
+            upload::measure(project, only, arguments.quick, arguments.rounds)
+        }
+    }
 }
 
 /// The three programs as they are shipped, stripped.
@@ -82,6 +101,23 @@ fn build_release(project: &Project) -> Result<()> {
         "imgn-server",
         "--package",
         "imgn-cli",
+    ]))
+}
+
+/// The programs between and behind those that are measured.
+fn build_helpers(project: &Project) -> Result<()> {
+    process::run(process::cargo(&project.root).args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "imgn-store",
+        "--package",
+        "imgn-testkit",
+        "--example",
+        "serve",
+        "--example",
+        "line",
     ]))
 }
 

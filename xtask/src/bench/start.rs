@@ -8,14 +8,14 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Figure, figure};
+use super::{Figure, ended::Ended, figure};
 use crate::{process, project::Project, setup};
 
 /// A checkerboard of magenta and black: no placeholder, which is a blur of both, has magenta in it.
@@ -126,29 +126,6 @@ fn median(mut times: Vec<Duration>) -> f64 {
 
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / (1024.0 * 1024.0)
-}
-
-/// A child that ends with its handle: asked first, so that it can end its own children, then killed.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let id = self.0.id().to_string();
-        // It may have ended by itself, which is as good.
-        let _ = Command::new("kill")
-            .args(["-TERM", &id])
-            .stderr(Stdio::null())
-            .status();
-        let asked = Instant::now();
-        while asked.elapsed() < Duration::from_secs(5) {
-            if !matches!(self.0.try_wait(), Ok(None)) {
-                return;
-            }
-            sleep(Duration::from_millis(20));
-        }
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// A server with a token.
