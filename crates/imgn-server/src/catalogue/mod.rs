@@ -8,6 +8,7 @@ mod garbage;
 mod images;
 mod multipart;
 mod tokens;
+mod unfinished;
 mod uploads;
 
 use std::{str::FromStr as _, time::Duration};

@@ -90,7 +90,7 @@ pub(crate) async fn open(
         .open_upload(id, caller.owner, &request, plan, expiry)
         .await?;
     let upload = match outcome {
-        Outcome::Upload(upload) => upload,
+        Outcome::Upload(upload) => *upload,
         Outcome::NotYours => return Err(unknown_upload()),
         Outcome::Conflict => {
             return Err(ApiError::new(

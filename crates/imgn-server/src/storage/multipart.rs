@@ -221,9 +221,8 @@ impl Storage {
                 .config_override(patient)
                 .send()
                 .await;
-            let error = match answer {
-                Ok(_) => return Ok(Completed::Done),
-                Err(error) => error,
+            let Err(error) = answer else {
+                return Ok(Completed::Done);
             };
             let status = error
                 .raw_response()

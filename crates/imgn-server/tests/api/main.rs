@@ -4,8 +4,9 @@
 
 #![expect(
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "what a test cannot go on without"
+    reason = "what a test cannot go on without, and a word when it is skipped"
 )]
 
 mod gallery;
