@@ -1,85 +1,41 @@
 //! Performs what the machines ask for: some uploads at a time, each state in the journal before its effect.
 //!
-//! It decides nothing: what follows from what is in [`crate::machine`] and [`crate::retry`]. Each upload that is driven
-//! is a task. A task holds one of a bounded number of slots while it reads, asks or sends, and none while it waits for
-//! a pause, for verification or for the server to come back.
+//! It decides nothing: what follows from what is in [`crate::machine`], `crate::part` and [`crate::retry`]. An upload
+//! that waits for its turn is a row in a set and no task; one whose turn it is gets a task (`driver`), and gives its
+//! turn to the next while it only waits. Requests to the server and the store, those for parts included, share one
+//! limit (`crate::limit`).
+//!
+//! Invariant: whoever steps an upload has it to itself, be it a task or a wish of its owner; wishes that come meanwhile
+//! are handed to whoever has it, in order, and none is lost.
 
+mod config;
 mod driver;
+mod known;
+mod pump;
+mod send;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    collections::BTreeSet,
+    num::NonZeroU64,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use imgn_protocol::{FileName, UploadId};
+use imgn_protocol::UploadId;
 use tokio::{
-    sync::{Notify, Semaphore, watch},
-    time::timeout,
+    sync::{Notify, Semaphore, oneshot, watch},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Backoff, Entry, Fault, Journal, JournalError, Progress, Remote, UploadCode,
-    machine::{Event, Stage, State, Work, step},
+    Journal, JournalError, Progress, Remote, State,
+    limit::Gate,
+    machine::{Event, step},
+    rate::{Meter, Throttle},
 };
-
-/// How the engine behaves. [`EngineConfig::default`] is for people; tests shorten it.
-pub struct EngineConfig {
-    /// Uploads worked at at the same time.
-    pub jobs: usize,
-    /// Delays between tries.
-    pub backoff: Backoff,
-    /// A request whose bytes do not move for so long is given up.
-    pub stall: Duration,
-    /// How long the store may think once it has all bytes: it sums and syncs them.
-    pub answer: Duration,
-    /// Delays between questions whether a picture is verified, doubled from the first to the longest.
-    pub poll: Backoff,
-    /// Numbers in 0..=1 that spread delays.
-    pub draw: Box<dyn Fn() -> f64 + Send + Sync>,
-}
-
-impl Default for EngineConfig {
-    /// Four uploads at a time (what browsers and S3's own tools settle on within a small factor), 20 s without a byte
-    /// is a stall.
-    fn default() -> Self {
-        Self {
-            jobs: 4,
-            backoff: Backoff::default(),
-            stall: Duration::from_secs(20),
-            answer: Duration::from_secs(120),
-            poll: Backoff {
-                first: Duration::from_millis(200),
-                longest: Duration::from_secs(3),
-            },
-            draw: Box::new(fastrand::f64),
-        }
-    }
-}
-
-/// A file to upload.
-#[derive(Debug, Clone)]
-pub struct NewUpload {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What it will be called in the gallery.
-    pub file_name: FileName,
-    /// What it is taken for.
-    pub content_type: Option<String>,
-    /// Why it is not even tried: it is then written down as ended.
-    pub refused: Option<State>,
-}
-
-/// An upload as it stands now.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Snapshot {
-    /// What is known of it.
-    pub entry: Entry,
-    /// Bytes that have left since sending last began.
-    pub sent_bytes: u64,
-}
+pub use config::{EngineConfig, NewUpload, Snapshot, Totals};
+use known::{Known, Upload, Wish};
 
 /// Drives uploads to one server. Dropping it stops everything where it is; [`Engine::shutdown`] does so in order.
 pub struct Engine(Arc<Inner>);
@@ -88,37 +44,48 @@ struct Inner {
     journal: Journal,
     remote: Arc<dyn Remote>,
     config: EngineConfig,
-    slots: Arc<Semaphore>,
+    /// Requests under way.
+    gate: Arc<Gate>,
+    throttle: Arc<Throttle>,
+    /// Files summed at the same time.
+    readers: Semaphore,
+    /// Questions about verification under way.
+    askers: Semaphore,
     known: Mutex<Known>,
     changed: Notify,
-    /// Counts how often the server came back.
-    returns: watch::Sender<u64>,
-    /// Held by the one task that asks for the server while others wait.
-    probing: tokio::sync::Mutex<()>,
+    /// When changes were last told.
+    told: tokio::sync::Mutex<Option<Instant>>,
+    /// One reordering at a time.
+    ordering: tokio::sync::Mutex<()>,
+    /// All bytes that left.
+    out: Progress,
+    meter: Mutex<Meter>,
+    /// Counts how often the computer woke up.
+    wakes: watch::Sender<u64>,
     quit: CancellationToken,
     tasks: TaskTracker,
-}
-
-#[derive(Default)]
-struct Known {
-    uploads: BTreeMap<UploadId, Upload>,
-    changed: BTreeSet<UploadId>,
-}
-
-struct Upload {
-    entry: Entry,
-    progress: Progress,
-    /// The progress that was last told.
-    told: u64,
-    /// Cancels it; there while a task drives it.
-    driven: Option<CancellationToken>,
 }
 
 /// How long [`Engine::shutdown`] waits for tasks that are stuck in a write.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
-/// How often progress is looked at.
+/// Changes are told at most this often, and progress is looked at this often.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How often the line is measured while it is used.
+const MEASURE: Duration = Duration::from_millis(200);
+
+/// A clock that leaps by more than this was stopped, or set.
+const LEAP: Duration = Duration::from_secs(10);
+
+/// Uploads that have a task at the same time, those included that only wait for the server to verify.
+const MAX_TASKS: usize = 1024;
+
+/// Questions about verification at the same time.
+const ASKERS: usize = 4;
+
+/// Places in the queue are so far apart, so that uploads can be moved between them.
+const STRIDE: i64 = 16;
 
 impl Engine {
     /// An engine on `journal`. It knows all that is written there, and drives nothing yet.
@@ -130,41 +97,56 @@ impl Engine {
         remote: Arc<dyn Remote>,
         config: EngineConfig,
     ) -> Result<Self, JournalError> {
-        let uploads = journal.entries().await?.into_iter();
-        let uploads = uploads
-            .map(|entry| (entry.id, Upload::new(entry)))
-            .collect();
+        let mut known = Known::default();
+        for entry in journal.entries().await? {
+            known.learn(entry, false);
+        }
+        known.take_changes();
+        let readers = std::thread::available_parallelism().map_or(2, |cores| cores.get().min(4));
         Ok(Self(Arc::new(Inner {
             journal,
             remote,
-            slots: Arc::new(Semaphore::new(config.jobs.max(1))),
+            gate: Gate::new(config.jobs),
+            throttle: Arc::new(Throttle::new(config.rate_limit)),
             config,
-            known: Mutex::new(Known {
-                uploads,
-                changed: BTreeSet::new(),
-            }),
+            readers: Semaphore::new(readers),
+            askers: Semaphore::new(ASKERS),
+            known: Mutex::new(known),
             changed: Notify::new(),
-            returns: watch::Sender::new(0),
-            probing: tokio::sync::Mutex::new(()),
+            told: tokio::sync::Mutex::new(None),
+            ordering: tokio::sync::Mutex::new(()),
+            out: Progress::default(),
+            meter: Mutex::default(),
+            wakes: watch::Sender::new(0),
             quit: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })))
     }
 
-    /// Writes new uploads down and begins with them. Answers in the order given.
+    /// Writes new uploads down, all or none, and begins with them. Answers in the order given.
     ///
     /// # Errors
     /// When the journal cannot be written; then none was taken.
     pub async fn enqueue(&self, uploads: Vec<NewUpload>) -> Result<Vec<Snapshot>, JournalError> {
-        let entries: Vec<Entry> = uploads.into_iter().map(NewUpload::into_entry).collect();
+        let _ordering = self.0.ordering.lock().await;
+        let first = self.0.next_position();
+        let entries: Vec<_> = uploads
+            .into_iter()
+            .zip(0..)
+            .map(|(upload, n)| upload.into_entry(first + n * STRIDE))
+            .collect();
         self.0.journal.insert(&entries).await?;
-        let snapshots = entries.iter().cloned().map(Snapshot::unsent).collect();
+        let mut snapshots = Vec::with_capacity(entries.len());
+        let mut known = self.0.known();
         for entry in entries {
-            self.0.learn(entry.clone());
-            if !entry.state.has_ended() {
-                self.0.drive(entry);
-            }
+            let id = entry.id;
+            known.learn(entry, true);
+            known.make_ready(id);
+            snapshots.extend(known.get(id).map(Upload::snapshot));
         }
+        drop(known);
+        self.0.changed.notify_one();
+        self.0.dispatch();
         Ok(snapshots)
     }
 
@@ -177,12 +159,15 @@ impl Engine {
         let mut adopted = 0;
         for id in self.0.journal.unfinished_of_others().await? {
             if let Some(entry) = self.0.journal.claim(id).await? {
-                self.0.learn(entry.clone());
-                self.0.drive(entry);
+                let mut known = self.0.known();
+                known.learn(entry, true);
+                known.make_ready(id);
                 adopted += 1;
             }
         }
-        if self.0.leaves_some_to_others() {
+        self.0.changed.notify_one();
+        self.0.dispatch();
+        if self.0.known().iter().any(Upload::is_left_to_others) {
             for entry in self.0.journal.ended_of_others().await? {
                 self.0.learn_end(entry);
             }
@@ -191,62 +176,135 @@ impl Engine {
     }
 
     /// Takes an upload back: on the server too, if it was opened there. Answers whether there is such an upload, and
-    /// no other program drives it.
+    /// no other program drives it. So do all that follow; what is wished is written down when they answer.
     ///
     /// # Errors
     /// When the journal cannot be read or written.
     pub async fn cancel(&self, id: UploadId) -> Result<bool, JournalError> {
-        if let Some(token) = self.0.driver_of(id) {
-            token.cancel();
-            return Ok(true);
-        }
-        self.begin(id, Event::Cancel).await
+        self.0.wish_one(id, Event::Cancel).await
     }
 
-    /// Tries again what failed, was rejected or cancelled. Answers whether there is such an upload, and no other
-    /// program drives it.
+    /// Tries again what failed, was rejected or cancelled, and looks at once for what an upload waits for.
     ///
     /// # Errors
-    /// When the journal cannot be read or written.
+    /// As [`Engine::cancel`].
     pub async fn retry(&self, id: UploadId) -> Result<bool, JournalError> {
-        if self.0.driver_of(id).is_some() {
-            return Ok(true);
-        }
-        self.begin(id, Event::Retry).await
+        self.0.wish_one(id, Event::Retry).await
     }
 
-    /// Takes the first step of what its owner wants at once, so that whoever asks next sees it; a task does the rest.
-    async fn begin(&self, id: UploadId, wish: Event) -> Result<bool, JournalError> {
-        let Some(mut entry) = self.0.journal.claim(id).await? else {
+    /// Holds an upload back until [`Engine::resume`], also over the end of this program. Requests under way are given
+    /// up; what the store has stays there.
+    ///
+    /// # Errors
+    /// As [`Engine::cancel`].
+    pub async fn pause(&self, id: UploadId) -> Result<bool, JournalError> {
+        self.0.wish_one(id, Event::Pause).await
+    }
+
+    /// Lets a paused upload go on.
+    ///
+    /// # Errors
+    /// As [`Engine::cancel`].
+    pub async fn resume(&self, id: UploadId) -> Result<bool, JournalError> {
+        self.0.wish_one(id, Event::Resume).await
+    }
+
+    /// Takes back all that has not ended. Answers how many uploads were asked; so do all that follow.
+    ///
+    /// # Errors
+    /// As [`Engine::cancel`].
+    pub async fn cancel_all(&self) -> Result<usize, JournalError> {
+        let ids = self.0.ids(|state| !state.has_ended());
+        self.0.wish(&ids, &Event::Cancel).await
+    }
+
+    /// Holds back all that has not ended.
+    ///
+    /// # Errors
+    /// As [`Engine::cancel`].
+    pub async fn pause_all(&self) -> Result<usize, JournalError> {
+        let ids = self.0.ids(State::is_active);
+        self.0.wish(&ids, &Event::Pause).await
+    }
+
+    /// Lets all go on that is paused.
+    ///
+    /// # Errors
+    /// As [`Engine::cancel`].
+    pub async fn resume_all(&self) -> Result<usize, JournalError> {
+        let ids = self.0.ids(|state| matches!(state, State::Paused { .. }));
+        self.0.wish(&ids, &Event::Resume).await
+    }
+
+    /// Tries all again that failed.
+    ///
+    /// # Errors
+    /// As [`Engine::cancel`].
+    pub async fn retry_all_failed(&self) -> Result<usize, JournalError> {
+        let ids = self.0.ids(|state| matches!(state, State::Failed { .. }));
+        self.0.wish(&ids, &Event::Retry).await
+    }
+
+    /// Moves an upload in the queue before another, or to its end. Answers whether there are such uploads.
+    ///
+    /// # Errors
+    /// When the journal cannot be written; then the order is as it was.
+    pub async fn move_before(
+        &self,
+        id: UploadId,
+        before: Option<UploadId>,
+    ) -> Result<bool, JournalError> {
+        let _ordering = self.0.ordering.lock().await;
+        let Some(positions) = self.0.positions_for(id, |others| match before {
+            Some(before) => others.iter().position(|(other, _)| *other == before),
+            None => Some(others.len()),
+        }) else {
             return Ok(false);
         };
-        let (state, _) = step(entry.state.clone(), wish);
-        if state != entry.state {
-            self.0.journal.save(id, &state).await?;
-            entry.state = state;
-        }
-        self.0.learn(entry.clone());
-        if !entry.state.has_ended() {
-            self.0.drive(entry);
-        }
-        Ok(true)
+        self.0.place(&positions).await
     }
 
-    /// All uploads, in the order of queueing.
+    /// Moves an upload to the front of the queue. Answers whether there is such an upload.
+    ///
+    /// # Errors
+    /// As [`Engine::move_before`].
+    pub async fn move_to_front(&self, id: UploadId) -> Result<bool, JournalError> {
+        let _ordering = self.0.ordering.lock().await;
+        let Some(positions) = self.0.positions_for(id, |_| Some(0)) else {
+            return Ok(false);
+        };
+        self.0.place(&positions).await
+    }
+
+    /// How many requests are under way at the same time from now on; `None` finds out what is worth having.
+    pub fn set_jobs(&self, jobs: Option<usize>) {
+        self.0.gate.set_jobs(jobs);
+        self.0.dispatch();
+    }
+
+    /// How many bytes leave in a second at most, all together, from now on; `None` is as fast as the line.
+    pub fn set_rate_limit(&self, bytes_per_second: Option<NonZeroU64>) {
+        self.0.throttle.set(bytes_per_second);
+    }
+
+    /// All uploads, in the order of the queue.
     #[must_use]
     pub fn snapshots(&self) -> Vec<Snapshot> {
-        self.0
-            .known()
-            .uploads
-            .values()
-            .map(Upload::snapshot)
-            .collect()
+        let known = self.0.known();
+        known.in_order().into_iter().map(Upload::snapshot).collect()
     }
 
     /// One upload.
     #[must_use]
     pub fn snapshot(&self, id: UploadId) -> Option<Snapshot> {
-        self.0.known().uploads.get(&id).map(Upload::snapshot)
+        self.0.known().get(id).map(Upload::snapshot)
+    }
+
+    /// How much there is to do, how much of it is done, and how long the rest takes.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let rate = self.0.meter().per_second();
+        self.0.known().totals().at_rate(rate)
     }
 
     /// The upload that is known here by `id`: by its own, or by the one that it has on the server, which is another
@@ -254,20 +312,26 @@ impl Engine {
     #[must_use]
     pub fn find(&self, id: UploadId) -> Option<UploadId> {
         let known = self.0.known();
-        if known.uploads.contains_key(&id) {
+        if known.get(id).is_some() {
             return Some(id);
         }
-        let mut uploads = known.uploads.values().map(|upload| &upload.entry);
-        uploads
+        let mut entries = known.iter().map(|upload| &upload.entry);
+        entries
             .find(|entry| entry.state.session() == Some(id))
             .map(|entry| entry.id)
     }
 
-    /// Waits until uploads change and answers those that did, however often they did meanwhile. For one listener.
+    /// Waits until uploads change and answers those that did, however often they did meanwhile; at most ten times a
+    /// second. For one listener.
     pub async fn changes(&self) -> Vec<Snapshot> {
+        let mut told = self.0.told.lock().await;
+        if let Some(last) = *told {
+            sleep_until(last + TICK).await;
+        }
         loop {
-            let (changes, is_sending) = self.0.take_changes();
+            let (changes, is_sending) = self.0.known().take_changes();
             if !changes.is_empty() {
+                *told = Some(Instant::now());
                 return changes;
             }
             if is_sending {
@@ -284,10 +348,7 @@ impl Engine {
     /// When the journal cannot be written.
     pub async fn clear_ended(&self) -> Result<(), JournalError> {
         self.0.journal.forget_ended(Duration::ZERO).await?;
-        let mut known = self.0.known();
-        known
-            .uploads
-            .retain(|_, upload| upload.driven.is_some() || !upload.entry.state.has_ended());
+        self.0.known().forget(|_| false);
         Ok(())
     }
 
@@ -297,18 +358,9 @@ impl Engine {
     /// When the journal cannot be written.
     pub async fn forget_ended(&self, age: Duration) -> Result<(), JournalError> {
         self.0.journal.forget_ended(age).await?;
-        let kept: BTreeSet<_> = self
-            .0
-            .journal
-            .entries()
-            .await?
-            .iter()
-            .map(|e| e.id)
-            .collect();
-        let mut known = self.0.known();
-        known
-            .uploads
-            .retain(|id, upload| upload.driven.is_some() || kept.contains(id));
+        let entries = self.0.journal.entries().await?;
+        let kept: BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
+        self.0.known().forget(|entry| kept.contains(&entry.id));
         Ok(())
     }
 
@@ -332,176 +384,292 @@ impl Drop for Engine {
     }
 }
 
-impl NewUpload {
-    fn into_entry(self) -> Entry {
-        let id = UploadId::new();
-        Entry {
-            id,
-            path: self.path,
-            file_name: self.file_name,
-            content_type: self.content_type,
-            state: self.refused.unwrap_or(State::Queued { session: id }),
-        }
-    }
-}
-
-impl Snapshot {
-    fn unsent(entry: Entry) -> Self {
-        Self {
-            entry,
-            sent_bytes: 0,
-        }
-    }
-}
-
-impl Upload {
-    fn new(entry: Entry) -> Self {
-        Self {
-            entry,
-            progress: Progress::default(),
-            told: 0,
-            driven: None,
-        }
-    }
-
-    fn is_left_to_others(&self) -> bool {
-        self.driven.is_none() && !self.entry.state.has_ended()
-    }
-
-    fn is_sending(&self) -> bool {
-        matches!(
-            self.entry.state,
-            State::Working(Work {
-                stage: Stage::Sending { .. },
-                ..
-            })
-        )
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            entry: self.entry.clone(),
-            sent_bytes: self.progress.bytes(),
-        }
-    }
-}
-
 impl Inner {
     fn known(&self) -> MutexGuard<'_, Known> {
         // Nothing that holds it can panic halfway through a change.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn learn(&self, entry: Entry) {
-        let mut known = self.known();
-        let id = entry.id;
-        match known.uploads.get_mut(&id) {
-            Some(upload) => upload.entry = entry,
-            None => {
-                known.uploads.insert(id, Upload::new(entry));
-            }
-        }
-        known.changed.insert(id);
-        drop(known);
+    fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, id: UploadId, state: State) {
+        self.known().set(id, state);
         self.changed.notify_one();
     }
 
-    /// Whether there are unfinished uploads that no task here drives.
-    fn leaves_some_to_others(&self) -> bool {
-        self.known().uploads.values().any(Upload::is_left_to_others)
-    }
-
     /// Another program has brought an upload to an end, unless this one has taken it up meanwhile.
-    fn learn_end(&self, entry: Entry) {
+    fn learn_end(&self, entry: crate::Entry) {
         let mut known = self.known();
-        let id = entry.id;
-        if let Some(upload) = known.uploads.get_mut(&id)
-            && upload.is_left_to_others()
-        {
-            upload.entry = entry;
-            known.changed.insert(id);
+        if known.get(entry.id).is_some_and(Upload::is_left_to_others) {
+            known.learn(entry, false);
             drop(known);
             self.changed.notify_one();
         }
     }
 
-    fn note(&self, id: UploadId, state: State) {
-        let mut known = self.known();
-        if let Some(upload) = known.uploads.get_mut(&id) {
-            upload.entry.state = state;
-            known.changed.insert(id);
-        }
-        drop(known);
-        self.changed.notify_one();
+    fn ids(&self, is_meant: impl Fn(&State) -> bool) -> Vec<UploadId> {
+        let known = self.known();
+        let entries = known.iter().map(|upload| &upload.entry);
+        entries
+            .filter(|entry| is_meant(&entry.state))
+            .map(|entry| entry.id)
+            .collect()
     }
 
-    fn take_changes(&self) -> (Vec<Snapshot>, bool) {
-        let mut known = self.known();
-        let mut ids = std::mem::take(&mut known.changed);
-        let mut is_sending = false;
-        for (id, upload) in known
-            .uploads
-            .iter()
-            .filter(|(_, upload)| upload.is_sending())
-        {
-            is_sending = true;
-            if upload.progress.bytes() != upload.told {
-                ids.insert(*id);
+    async fn wish_one(self: &Arc<Self>, id: UploadId, event: Event) -> Result<bool, JournalError> {
+        Ok(self.wish(&[id], &event).await? > 0)
+    }
+
+    /// What their owner wants of uploads. Where a task has one, the task hears of it; the others are stepped here, and
+    /// written down together.
+    async fn wish(
+        self: &Arc<Self>,
+        ids: &[UploadId],
+        event: &Event,
+    ) -> Result<usize, JournalError> {
+        for &id in ids {
+            if self.known().get(id).is_none_or(|upload| !upload.is_owned)
+                && let Some(entry) = self.journal.claim(id).await?
+            {
+                let mut known = self.known();
+                // Two wishes may have claimed it; whoever was first may have stepped it already.
+                if known.get(id).is_none_or(|upload| !upload.is_owned) {
+                    known.learn(entry, true);
+                }
             }
         }
-        let changes = ids
-            .into_iter()
-            .filter_map(|id| {
-                let upload = known.uploads.get_mut(&id)?;
-                let snapshot = upload.snapshot();
-                upload.told = snapshot.sent_bytes;
-                Some(snapshot)
-            })
-            .collect();
-        (changes, is_sending)
-    }
-
-    fn driver_of(&self, id: UploadId) -> Option<CancellationToken> {
-        self.known().uploads.get(&id)?.driven.clone()
-    }
-
-    /// Gives an upload that is known a task, unless it has one.
-    fn drive(self: &Arc<Self>, entry: Entry) {
-        let id = entry.id;
-        let cancel = CancellationToken::new();
+        let (mut heard, mut taken) = (Vec::new(), Vec::new());
         {
             let mut known = self.known();
-            let Some(upload) = known.uploads.get_mut(&id) else {
-                return;
-            };
-            if upload.driven.is_some() {
-                return;
+            for &id in ids {
+                match known.get(id) {
+                    Some(Upload {
+                        driven: Some(reins),
+                        ..
+                    }) => {
+                        let (sender, receiver) = oneshot::channel();
+                        reins.pull(Wish {
+                            event: event.clone(),
+                            heard: sender,
+                        });
+                        heard.push(receiver);
+                    }
+                    Some(upload) if upload.is_owned => taken.extend(known.take(id)),
+                    _ => {}
+                }
             }
-            upload.driven = Some(cancel.clone());
-            // As its owner read it: what was heard of others is older.
-            upload.entry = entry.clone();
         }
-        let inner = Arc::clone(self);
-        self.tasks.spawn(async move {
-            if let Err(error) = inner.run(entry, &cancel).await {
-                inner.give_up(id, &error);
+        let asked = heard.len() + taken.len();
+        let mut stepped: Vec<_> = taken
+            .into_iter()
+            .map(|entry| {
+                (
+                    entry.id,
+                    entry.state.clone(),
+                    step(entry.state, event.clone()).0,
+                )
+            })
+            .collect();
+        let mut saved = self.save_changed(&stepped).await;
+        // What was wished of them meanwhile is done to them before anybody else gets them.
+        while !stepped.is_empty() {
+            let mut again = Vec::new();
+            for (id, before, after) in stepped {
+                let state = if saved.is_ok() { after } else { before };
+                let mut known = self.known();
+                if known
+                    .get(id)
+                    .is_some_and(|upload| upload.entry.state != state)
+                {
+                    known.set(id, state.clone());
+                }
+                match known.let_go(id) {
+                    Some(wish) => {
+                        let (next, _) = step(state.clone(), wish.event);
+                        again.push((id, state, next));
+                        let _ = wish.heard.send(());
+                    }
+                    None => known.make_ready(id),
+                }
             }
-            if let Some(upload) = inner.known().uploads.get_mut(&id) {
-                upload.driven = None;
+            if saved.is_ok() {
+                saved = self.save_changed(&again).await;
             }
-        });
+            stepped = again;
+        }
+        self.changed.notify_one();
+        self.dispatch();
+        for written in heard {
+            // A task that ended without a word has met the end of the engine, or of the journal.
+            let _ = written.await;
+        }
+        saved.map(|()| asked)
     }
 
-    /// The journal fails: nothing more is done for this upload, for it could not be taken back. It stands in the
-    /// journal as it last did, and goes on from there at the next start.
-    fn give_up(&self, id: UploadId, error: &JournalError) {
-        tracing::error!(%id, error = error as &dyn std::error::Error, "the journal failed");
-        let session = id;
-        let fault = Fault::new(
-            UploadCode::JournalFailed,
-            format!("{error}; free some space and start imgn again, the upload goes on then"),
-        );
-        let work = Work::at(Stage::Summing { session });
-        self.note(id, State::Failed { fault, work });
+    async fn save_changed(&self, stepped: &[(UploadId, State, State)]) -> Result<(), JournalError> {
+        let changed: Vec<_> = stepped
+            .iter()
+            .filter(|(_, before, after)| before != after)
+            .map(|(id, _, after)| (*id, after.clone()))
+            .collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.journal.save_all(&changed).await
+    }
+
+    /// After all that are known, also of those that other programs queue meanwhile.
+    fn next_position(&self) -> i64 {
+        let since = (self.config.now)()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let now = i64::try_from(since.as_micros()).unwrap_or(i64::MAX / STRIDE);
+        let last = self
+            .known()
+            .iter()
+            .map(|upload| upload.entry.position)
+            .max();
+        last.map_or(i64::MIN, |last| last + STRIDE)
+            .max(now.saturating_mul(STRIDE))
+    }
+
+    /// The places that bring `id` to where `place` finds it among the others. All get new ones when there is no room.
+    fn positions_for(
+        &self,
+        id: UploadId,
+        place: impl Fn(&[(UploadId, i64)]) -> Option<usize>,
+    ) -> Option<Vec<(UploadId, i64)>> {
+        let known = self.known();
+        known.get(id)?;
+        let mut others: Vec<_> = known
+            .in_order()
+            .into_iter()
+            .map(|upload| (upload.entry.id, upload.entry.position))
+            .filter(|(other, _)| *other != id)
+            .collect();
+        let at = place(&others)?;
+        let before = at.checked_sub(1).and_then(|before| others.get(before));
+        let position = match (before, others.get(at)) {
+            (None, None) => return Some(vec![]),
+            (None, Some((_, after))) => after - STRIDE,
+            (Some((_, before)), None) => before + STRIDE,
+            (Some((_, before)), Some((_, after))) if after - before >= 2 => {
+                before + (after - before) / 2
+            }
+            _ => {
+                others.insert(at, (id, 0));
+                let first = others.iter().map(|(_, position)| *position).max();
+                let spread = others.iter().zip(1..);
+                return Some(
+                    spread
+                        .map(|((id, _), n)| (*id, first.unwrap_or_default() + n * STRIDE))
+                        .collect(),
+                );
+            }
+        };
+        Some(vec![(id, position)])
+    }
+
+    async fn place(&self, positions: &[(UploadId, i64)]) -> Result<bool, JournalError> {
+        self.journal.place(positions).await?;
+        self.known().place(positions);
+        self.changed.notify_one();
+        Ok(true)
+    }
+
+    /// Gives tasks to those whose turn it is. To be called whenever there may be more of them, or more room.
+    fn dispatch(self: &Arc<Self>) {
+        let capacity = self.gate.capacity();
+        // Somewhat more than there are places for requests: while some read or write down, others use the line.
+        let width = capacity + capacity.div_ceil(2);
+        loop {
+            let mut known = self.known();
+            if self.quit.is_cancelled()
+                || known.offline.is_some()
+                || known.busy >= width
+                || known.tasks >= MAX_TASKS
+            {
+                return;
+            }
+            let Some((entry, reins)) = known.take_ready() else {
+                return;
+            };
+            known.busy += 1;
+            known.tasks += 1;
+            let is_measured = std::mem::replace(&mut known.is_measured, true);
+            drop(known);
+            if !is_measured {
+                self.tasks.spawn(Arc::clone(self).measure());
+            }
+            self.tasks.spawn(Arc::clone(self).drive(entry, reins));
+        }
+    }
+
+    /// Measures the line while there are tasks.
+    async fn measure(self: Arc<Self>) {
+        let (mut at, mut bytes) = (Instant::now(), self.out.bytes());
+        let (mut clock, mut beat) = ((self.config.now)(), Instant::now());
+        loop {
+            tokio::select! {
+                () = self.quit.cancelled() => return,
+                () = sleep(MEASURE) => {}
+            }
+            let (now, out) = (Instant::now(), self.out.bytes());
+            let seconds = now.duration_since(at).as_secs_f64();
+            self.gate.observe(seconds, out.saturating_sub(bytes));
+            self.meter().observe(seconds, out.saturating_sub(bytes));
+            (at, bytes) = (now, out);
+            let time = (self.config.now)();
+            let passed = time.duration_since(clock).unwrap_or_default();
+            if passed > now.duration_since(beat) + LEAP {
+                tracing::info!("the computer slept; requests under way are given up");
+                self.wakes.send_modify(|wakes| *wakes += 1);
+            }
+            (clock, beat) = (time, now);
+            self.dispatch();
+            let mut known = self.known();
+            if known.tasks == 0 {
+                known.is_measured = false;
+                self.meter().stop();
+                return;
+            }
+        }
+    }
+
+    /// The server cannot be reached: nobody gets a turn until it answers again.
+    fn go_offline(self: &Arc<Self>, reason: &str) {
+        let mut known = self.known();
+        known.hold_all(reason);
+        if known.offline.replace(reason.to_owned()).is_none() {
+            self.tasks.spawn(Arc::clone(self).probe());
+        }
+    }
+
+    async fn probe(self: Arc<Self>) {
+        let mut asked = 0;
+        loop {
+            asked += 1;
+            let ask = async {
+                sleep(self.delay(asked, Duration::ZERO)).await;
+                self.remote.probe().await
+            };
+            let answer = tokio::select! {
+                () = self.quit.cancelled() => return,
+                answer = ask => answer,
+            };
+            match answer {
+                Ok(()) => break,
+                Err(failure) => tracing::debug!(reason = failure.describe(), "still offline"),
+            }
+        }
+        self.known().offline = None;
+        self.dispatch();
+    }
+
+    fn delay(&self, tries: u32, at_least: Duration) -> Duration {
+        let draw = (self.config.draw)();
+        self.config.backoff.delay(tries, at_least, draw)
     }
 }

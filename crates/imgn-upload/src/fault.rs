@@ -46,8 +46,6 @@ upload_codes! {
     ServerRefused = "server_refused";
     /// The server answered with something that is not imgn's API.
     UnexpectedAnswer = "unexpected_answer";
-    /// The server wants this file in parts, which this client cannot send.
-    MultipartUnsupported = "multipart_unsupported";
     /// A fault that passes did not pass, however often it was tried.
     GaveUp = "gave_up";
     /// The journal of uploads cannot be read or written.

@@ -1,8 +1,12 @@
-//! The file of an upload: what it is, its sum, and whether it is still the same.
+//! The file of an upload: what it is, its sums, whether it is still the same, and its bytes as they are sent.
+//!
+//! Everything is read through the patches that take out what must not be given away, so that what is summed and what is
+//! sent are the same. Reading happens off the async threads, one reader for each thing that is read, and stops soon
+//! after nobody wants it any more.
 
 use std::{
     fs::File,
-    io::{self, Read as _},
+    io::{self, Read, Seek as _, SeekFrom},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -11,15 +15,19 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use imgn_protocol::Sha256Hasher;
+use bytes::Bytes;
+use imgn_protocol::{Checksum, ChecksumAlgorithm, ChecksumHasher, Sha256Hasher};
+use tokio::sync::mpsc;
 
-use crate::{Content, Fault, UploadCode, machine::Fingerprint};
+use crate::{Content, Fault, Patches, Redactor, UploadCode, machine::Fingerprint};
 
-/// Why there is no sum.
+/// Why there is no sum, or no body.
 #[derive(Debug)]
 pub(crate) enum Trouble {
     /// The file is another one than it was.
     Changed,
+    /// It has the size that it had, but something says that it was written to or replaced.
+    Touched,
     /// The file cannot be read.
     Unreadable(Fault),
 }
@@ -30,16 +38,240 @@ impl Trouble {
     }
 }
 
-/// Sums the file off the async threads. Stops soon after the future is dropped.
-pub(crate) async fn sum(path: PathBuf) -> Result<Content, Trouble> {
-    let stop = StopOnDrop(Arc::default());
-    let stopped = Arc::clone(&stop.0);
-    tokio::task::spawn_blocking(move || sum_blocking(&path, &stopped))
-        .await
-        .unwrap_or_else(|error| {
-            let error = io::Error::other(error);
-            Err(Trouble::Unreadable(unreadable(&error)))
+/// A file, and who knows what must not be given away of it.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) path: PathBuf,
+    pub(crate) redactor: Option<Arc<dyn Redactor>>,
+}
+
+/// A file that is the one that was summed.
+#[derive(Clone)]
+pub(crate) struct Known {
+    path: PathBuf,
+    fingerprint: Fingerprint,
+    patches: Arc<Patches>,
+}
+
+/// A place in a file, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Range {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+}
+
+/// How much is read at a time for a sum, in bytes.
+const SUM_BYTES: usize = 512 * 1024;
+
+impl Source {
+    /// Sums the whole file.
+    pub(crate) async fn sum(&self) -> Result<Content, Trouble> {
+        let source = self.clone();
+        blocking(move |stopped| source.sum_blocking(stopped)).await
+    }
+
+    /// The file, if it is still the one that was summed.
+    pub(crate) async fn known(&self, expected: Fingerprint) -> Result<Known, Trouble> {
+        let source = self.clone();
+        blocking(move |_| {
+            let file = open_known(&source.path, expected)?;
+            Ok(Known {
+                patches: Arc::new(source.patches(&file)?),
+                path: source.path,
+                fingerprint: expected,
+            })
         })
+        .await
+    }
+
+    fn sum_blocking(&self, stopped: &AtomicBool) -> Result<Content, Trouble> {
+        let failed = |error: io::Error| Trouble::from_io(&error);
+        let (mut file, before) = open(&self.path)?;
+        if before.size == 0 {
+            let message = "the file is empty; choose a picture";
+            return Err(Trouble::Unreadable(Fault::new(
+                UploadCode::FileEmpty,
+                message,
+            )));
+        }
+        let patches = self.patches(&file)?;
+        file.rewind().map_err(failed)?;
+        let mut hasher = Sha256Hasher::new();
+        let whole = Range {
+            offset: 0,
+            length: u64::MAX,
+        };
+        let read = read_through(&file, whole, &patches, stopped, |bytes| {
+            hasher.update(bytes);
+        });
+        let read_bytes = read.map_err(failed)?;
+        let after = fingerprint(&file).map_err(failed)?;
+        if after != before || read_bytes != after.size {
+            return Err(Trouble::Changed);
+        }
+        Ok(Content {
+            sha256: hasher.finish(),
+            fingerprint: after,
+            location_removed: !patches.is_empty(),
+        })
+    }
+
+    fn patches(&self, file: &File) -> Result<Patches, Trouble> {
+        match &self.redactor {
+            Some(redactor) => redactor
+                .patches(file)
+                .map_err(|error| Trouble::from_io(&error)),
+            None => Ok(Patches::default()),
+        }
+    }
+}
+
+impl Known {
+    /// Sums a part of the file.
+    pub(crate) async fn sum(
+        &self,
+        range: Range,
+        algorithm: ChecksumAlgorithm,
+    ) -> Result<Checksum, Trouble> {
+        let known = self.clone();
+        blocking(move |stopped| {
+            let file = known.open_at(range.offset)?;
+            let mut hasher = ChecksumHasher::new(algorithm);
+            let read = read_through(&file, range, &known.patches, stopped, |bytes| {
+                hasher.update(bytes);
+            });
+            read.map_err(|error| Trouble::from_io(&error))?;
+            known.check(&file)?;
+            Ok(hasher.finish())
+        })
+        .await
+    }
+
+    /// Begins to read a part of the file, `chunk` bytes at a time. A small one is there at once.
+    pub(crate) async fn read(&self, range: Range, chunk: usize) -> Result<Reading, Trouble> {
+        let known = self.clone();
+        blocking(move |_| {
+            let mut file = known.open_at(range.offset)?;
+            let mut rest = range;
+            let first = read_chunk(&mut file, &mut rest, chunk, &known.patches)
+                .map_err(|error| Trouble::from_io(&error))?;
+            Ok(Reading {
+                known,
+                file: Arc::new(file),
+                first: Some(first),
+                rest,
+                chunk,
+            })
+        })
+        .await
+    }
+
+    fn open_at(&self, offset: u64) -> Result<File, Trouble> {
+        let mut file = open_known(&self.path, self.fingerprint)?;
+        file.seek(SeekFrom::Start(offset))
+            .map_err(|error| Trouble::from_io(&error))?;
+        Ok(file)
+    }
+
+    fn check(&self, file: &File) -> Result<(), Trouble> {
+        let now = fingerprint(file).map_err(|error| Trouble::from_io(&error))?;
+        compare(now, self.fingerprint)
+    }
+}
+
+/// A part of a file on its way.
+pub(crate) struct Reading {
+    known: Known,
+    file: Arc<File>,
+    first: Option<Bytes>,
+    rest: Range,
+    chunk: usize,
+}
+
+impl Reading {
+    /// The bytes, in order. What lies before the end of a file that was cut meanwhile, and then an error.
+    pub(crate) fn chunks(&mut self) -> mpsc::Receiver<io::Result<Bytes>> {
+        // One chunk leaves, one waits, one is read: memory has a bound, and the line does not wait for the disk.
+        let (sender, receiver) = mpsc::channel(1);
+        if let Some(first) = self.first.take() {
+            // There is room: nothing was sent before.
+            let _ = sender.try_send(Ok(first));
+        }
+        if self.rest.length > 0 {
+            let (file, mut rest) = (Arc::clone(&self.file), self.rest);
+            let (chunk, patches) = (self.chunk, Arc::clone(&self.known.patches));
+            tokio::task::spawn_blocking(move || {
+                let mut file: &File = &file;
+                while rest.length > 0 {
+                    let read = read_chunk(&mut file, &mut rest, chunk, &patches);
+                    let is_over = read.is_err();
+                    // Nobody listens any more when the request was given up.
+                    if sender.blocking_send(read).is_err() || is_over {
+                        return;
+                    }
+                }
+            });
+        }
+        receiver
+    }
+
+    /// Whether the very file that was read, whatever happened to its name, is still the one that was summed.
+    pub(crate) fn check(&self) -> Result<(), Trouble> {
+        self.known.check(&self.file)
+    }
+}
+
+/// Whether there is a file at `path` now.
+pub(crate) async fn is_there(path: &Path) -> bool {
+    tokio::fs::metadata(path).await.is_ok()
+}
+
+/// The next bytes of `rest`, which then begins after them.
+fn read_chunk(
+    file: &mut (impl Read + ?Sized),
+    rest: &mut Range,
+    chunk: usize,
+    patches: &Patches,
+) -> io::Result<Bytes> {
+    let wanted = usize::try_from(rest.length).map_or(chunk, |length| length.min(chunk));
+    let mut bytes = Vec::with_capacity(wanted);
+    file.take(wanted as u64).read_to_end(&mut bytes)?;
+    if bytes.len() < wanted {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    patches.apply(rest.offset, &mut bytes);
+    rest.offset += wanted as u64;
+    rest.length -= wanted as u64;
+    Ok(bytes.into())
+}
+
+/// Hands all bytes of `range` to `take`, from where the file stands. Answers how many there were.
+fn read_through(
+    mut file: &File,
+    range: Range,
+    patches: &Patches,
+    stopped: &AtomicBool,
+    mut take: impl FnMut(&[u8]),
+) -> io::Result<u64> {
+    let mut buffer = vec![0; SUM_BYTES.min(usize::try_from(range.length).unwrap_or(SUM_BYTES))];
+    let mut done = 0;
+    while done < range.length {
+        if stopped.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let most =
+            usize::try_from(range.length - done).map_or(SUM_BYTES, |left| left.min(SUM_BYTES));
+        let read = match file.read(&mut buffer[..most]) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        patches.apply(range.offset + done, &mut buffer[..read]);
+        take(&buffer[..read]);
+        done += read as u64;
+    }
+    Ok(done)
 }
 
 struct StopOnDrop(Arc<AtomicBool>);
@@ -50,57 +282,34 @@ impl Drop for StopOnDrop {
     }
 }
 
-fn sum_blocking(path: &Path, stopped: &AtomicBool) -> Result<Content, Trouble> {
-    let failed = |error: io::Error| Trouble::Unreadable(unreadable(&error));
-    let (mut file, before) = open_blocking(path)?;
-    let mut hasher = Sha256Hasher::new();
-    let mut read_bytes = 0_u64;
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        if stopped.load(Ordering::Relaxed) {
-            return Err(failed(io::Error::from(io::ErrorKind::Interrupted)));
-        }
-        let read = match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(failed(error)),
-        };
-        hasher.update(&buffer[..read]);
-        read_bytes += read as u64;
-    }
-    let after = fingerprint(&file).map_err(failed)?;
-    if after != before || read_bytes != after.size {
-        return Err(Trouble::Changed);
-    }
-    if after.size == 0 {
-        let message = "the file is empty; choose a picture";
-        return Err(Trouble::Unreadable(Fault::new(
-            UploadCode::FileEmpty,
-            message,
-        )));
-    }
-    Ok(Content {
-        sha256: hasher.finish(),
-        fingerprint: after,
-    })
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce(&AtomicBool) -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, Trouble> {
+    let stop = StopOnDrop(Arc::default());
+    let stopped = Arc::clone(&stop.0);
+    tokio::task::spawn_blocking(move || work(&stopped))
+        .await
+        .unwrap_or_else(|error| Err(Trouble::from_io(&io::Error::other(error))))
 }
 
-/// Opens the file, if it is still the one that was summed.
-pub(crate) async fn open(path: PathBuf, expected: Fingerprint) -> Result<File, Trouble> {
-    let opened = tokio::task::spawn_blocking(move || open_blocking(&path)).await;
-    let (file, found) = opened.unwrap_or_else(|error| {
-        let error = io::Error::other(error);
-        Err(Trouble::Unreadable(unreadable(&error)))
-    })?;
-    if found != expected {
-        return Err(Trouble::Changed);
-    }
+fn open_known(path: &Path, expected: Fingerprint) -> Result<File, Trouble> {
+    let (file, found) = open(path)?;
+    compare(found, expected)?;
     Ok(file)
 }
 
-fn open_blocking(path: &Path) -> Result<(File, Fingerprint), Trouble> {
-    let failed = |error: io::Error| Trouble::Unreadable(unreadable(&error));
+fn compare(found: Fingerprint, expected: Fingerprint) -> Result<(), Trouble> {
+    if found == expected {
+        Ok(())
+    } else if found.size == expected.size {
+        Err(Trouble::Touched)
+    } else {
+        Err(Trouble::Changed)
+    }
+}
+
+fn open(path: &Path) -> Result<(File, Fingerprint), Trouble> {
+    let failed = |error: io::Error| Trouble::from_io(&error);
     // Asked before opening, for opening a named pipe would wait for its writer.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         let message = "it is no regular file; choose a picture's file";
@@ -115,24 +324,42 @@ fn open_blocking(path: &Path) -> Result<(File, Fingerprint), Trouble> {
 }
 
 /// What the open file is now.
-pub(crate) fn fingerprint(file: &File) -> io::Result<Fingerprint> {
+fn fingerprint(file: &File) -> io::Result<Fingerprint> {
     let metadata = file.metadata()?;
     let modified = metadata.modified()?;
     let modified_ns = match modified.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
     };
+    let (changed_ns, inode) = identity(&metadata);
     Ok(Fingerprint {
         size: metadata.len(),
         modified_ns,
+        changed_ns,
+        inode,
     })
+}
+
+#[cfg(unix)]
+fn identity(metadata: &std::fs::Metadata) -> (i64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    let changed_ns = metadata
+        .ctime()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(metadata.ctime_nsec());
+    (changed_ns, metadata.ino())
+}
+
+#[cfg(not(unix))]
+fn identity(_: &std::fs::Metadata) -> (i64, u64) {
+    (0, 0)
 }
 
 fn unreadable(error: &io::Error) -> Fault {
     match error.kind() {
-        io::ErrorKind::NotFound => Fault::new(
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Fault::new(
             UploadCode::FileMissing,
-            "the file is not there any more; put it back and try again",
+            "the file is not there any more; put it back, and the upload goes on by itself",
         ),
         io::ErrorKind::PermissionDenied => Fault::new(
             UploadCode::FileUnreadable,
@@ -150,21 +377,105 @@ mod tests {
     use imgn_protocol::Sha256;
 
     use super::*;
+    use crate::Patch;
+
+    struct Blank;
+
+    impl Redactor for Blank {
+        fn patches(&self, _: &File) -> io::Result<Patches> {
+            let patch = Patch {
+                offset: 3,
+                bytes: vec![0; 4],
+            };
+            Ok(Patches::new(vec![patch]).unwrap())
+        }
+    }
+
+    fn source(path: &Path) -> Source {
+        Source {
+            path: path.to_owned(),
+            redactor: None,
+        }
+    }
+
+    async fn read_all(known: &Known, range: Range, chunk: usize) -> Vec<u8> {
+        let mut reading = known.read(range, chunk).await.unwrap();
+        let mut chunks = reading.chunks();
+        let mut all = Vec::new();
+        while let Some(chunk) = chunks.recv().await {
+            all.extend_from_slice(&chunk.unwrap());
+        }
+        reading.check().unwrap();
+        all
+    }
 
     #[tokio::test]
     async fn a_file_is_summed_and_known_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
-        let bytes = vec![7; 600_000];
+        let bytes: Vec<u8> = (0..600_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         std::fs::write(&path, &bytes).unwrap();
-        let content = sum(path.clone()).await.unwrap();
+        let source = source(&path);
+        let content = source.sum().await.unwrap();
         assert_eq!(content.sha256, Sha256::of(&bytes));
         assert_eq!(content.fingerprint.size, 600_000);
-        assert!(open(path.clone(), content.fingerprint).await.is_ok());
+        let known = source.known(content.fingerprint).await.unwrap();
+        for (offset, length) in [(0, 600_000), (0, 1), (123_456, 400_000)] {
+            let range = Range { offset, length };
+            let from = usize::try_from(offset).unwrap();
+            let part = &bytes[from..from + usize::try_from(length).unwrap()];
+            assert_eq!(read_all(&known, range, 10_000).await, part);
+            let sum = known.sum(range, ChecksumAlgorithm::Sha256).await.unwrap();
+            assert_eq!(sum, Sha256::of(part).into());
+        }
 
         std::fs::write(&path, vec![7; 600_001]).unwrap();
-        let reopened = open(path, content.fingerprint).await;
-        assert!(matches!(reopened, Err(Trouble::Changed)), "{reopened:?}");
+        let reopened = source.known(content.fingerprint).await;
+        assert!(matches!(reopened, Err(Trouble::Changed)));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_file_that_was_replaced_at_equal_size_and_time_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        std::fs::write(&path, b"old").unwrap();
+        let content = source(&path).sum().await.unwrap();
+        let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+        let other = folder.path().join("b.png");
+        std::fs::write(&other, b"new").unwrap();
+        File::options()
+            .write(true)
+            .open(&other)
+            .unwrap()
+            .set_modified(modified)
+            .unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        let reopened = source(&path).known(content.fingerprint).await;
+        assert!(matches!(reopened, Err(Trouble::Touched)));
+    }
+
+    #[tokio::test]
+    async fn what_must_not_be_given_away_is_neither_summed_nor_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        std::fs::write(&path, b"abcGPS!xyz").unwrap();
+        let source = Source {
+            path: path.clone(),
+            redactor: Some(Arc::new(Blank)),
+        };
+        let content = source.sum().await.unwrap();
+        assert!(content.location_removed);
+        assert_eq!(content.sha256, Sha256::of(b"abc\0\0\0\0xyz"));
+        let known = source.known(content.fingerprint).await.unwrap();
+        let range = Range {
+            offset: 1,
+            length: 8,
+        };
+        assert_eq!(read_all(&known, range, 3).await, b"bc\0\0\0\0xy");
+        let sum = known.sum(range, ChecksumAlgorithm::Sha256).await.unwrap();
+        assert_eq!(sum, Sha256::of(b"bc\0\0\0\0xy").into());
+        assert_eq!(std::fs::read(&path).unwrap(), b"abcGPS!xyz");
     }
 
     #[tokio::test]
@@ -177,7 +488,7 @@ mod tests {
             (folder.path().to_owned(), UploadCode::NotAFile),
             (empty, UploadCode::FileEmpty),
         ] {
-            match sum(path).await {
+            match source(&path).sum().await {
                 Err(Trouble::Unreadable(fault)) => assert_eq!(fault.code, code.into()),
                 other => panic!("{code:?}: {other:?}"),
             }

@@ -1,14 +1,18 @@
 //! Every upload's state on disk (SQLite), so that it outlives the program.
 //!
 //! Several programs share one journal: each upload has at most one living owner, see the module `owner`. A commit
-//! survives the end of the program and a power cut: what was answered as queued is on the disk.
+//! survives the end of the program and a power cut: what was answered as queued is on the disk. States of uploads that
+//! go on at the same time are committed together, see the module `writer`.
+
+mod writer;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use imgn_protocol::{FileName, UploadId};
+use imgn_protocol::{Checksum, FileName, UploadId};
 use sqlx::{
     Row as _, SqlitePool,
     sqlite::{
@@ -20,6 +24,7 @@ use crate::{
     machine::State,
     owner::{Owner, is_alive},
 };
+use writer::Writer;
 
 /// An upload as it is written down.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +37,12 @@ pub struct Entry {
     pub file_name: FileName,
     /// What it was taken for when it was queued.
     pub content_type: Option<String>,
+    /// Its size in bytes when it was queued, where that was known.
+    pub size: Option<u64>,
+    /// Whether the place where the picture was taken is sent too.
+    pub keep_location: bool,
+    /// Its place in the queue: lower ones go first, equal ones by id.
+    pub position: i64,
     /// Where it stands.
     pub state: State,
 }
@@ -79,6 +90,7 @@ pub enum JournalError {
 /// The journal of one profile, seen for one server.
 pub struct Journal {
     pool: SqlitePool,
+    writer: Writer,
     owner: Owner,
     owners: PathBuf,
     server: String,
@@ -119,6 +131,7 @@ impl Journal {
             source,
         })?;
         Ok(Self {
+            writer: Writer::start(pool.clone()),
             pool,
             owner,
             owners: owners.to_owned(),
@@ -131,8 +144,8 @@ impl Journal {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         for entry in entries {
             sqlx::query(
-                "INSERT INTO uploads (id, server, path, file_name, content_type, state, ended, owner, updated_at) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO uploads (id, server, path, file_name, content_type, state, ended, owner, updated_at, \
+                 position, size, keep_location) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(entry.id.to_string())
             .bind(&self.server)
@@ -143,6 +156,9 @@ impl Journal {
             .bind(entry.state.has_ended())
             .bind(self.owner.id())
             .bind(now_ms())
+            .bind(entry.position)
+            .bind(entry.size.map(|size| i64::try_from(size).unwrap_or(i64::MAX)))
+            .bind(entry.keep_location)
             .execute(&mut *transaction)
             .await?;
         }
@@ -150,24 +166,85 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes down where an upload stands.
+    /// Writes down where an upload stands. Answers once it is on the disk.
     pub(crate) async fn save(&self, id: UploadId, state: &State) -> Result<(), JournalError> {
-        sqlx::query("UPDATE uploads SET state = ?, ended = ?, updated_at = ? WHERE id = ?")
-            .bind(to_json(id, state)?)
-            .bind(state.has_ended())
-            .bind(now_ms())
-            .bind(id.to_string())
-            .execute(&self.pool)
-            .await?;
+        self.writer
+            .save(writer::Row {
+                id: id.to_string(),
+                state: to_json(id, state)?,
+                ended: state.has_ended(),
+            })
+            .await
+    }
+
+    /// Writes down where many uploads stand, all or none.
+    pub(crate) async fn save_all(&self, states: &[(UploadId, State)]) -> Result<(), JournalError> {
+        let mut rows = Vec::with_capacity(states.len());
+        for (id, state) in states {
+            rows.push(writer::Row {
+                id: id.to_string(),
+                state: to_json(*id, state)?,
+                ended: state.has_ended(),
+            });
+        }
+        Ok(writer::commit(&self.pool, &rows, &[]).await?)
+    }
+
+    /// Remembers the sum of a part. Written with what is written next, or soon: without it the part is summed again.
+    pub(crate) fn remember_part(
+        &self,
+        upload: UploadId,
+        session: UploadId,
+        number: u32,
+        checksum: Checksum,
+    ) {
+        self.writer.remember(writer::PartRow {
+            upload: upload.to_string(),
+            session: session.to_string(),
+            number,
+            checksum: checksum.to_string(),
+        });
+    }
+
+    /// The sums of the parts of what `session` was opened for, as far as they were remembered.
+    pub(crate) async fn parts(
+        &self,
+        upload: UploadId,
+        session: UploadId,
+    ) -> Result<BTreeMap<u32, Checksum>, JournalError> {
+        let rows: Vec<(u32, String)> =
+            sqlx::query_as("SELECT number, checksum FROM parts WHERE upload = ? AND session = ?")
+                .bind(upload.to_string())
+                .bind(session.to_string())
+                .fetch_all(&self.pool)
+                .await?;
+        // What is not understood is summed again.
+        let parts = rows
+            .into_iter()
+            .filter_map(|(number, checksum)| Some((number, checksum.parse().ok()?)));
+        Ok(parts.collect())
+    }
+
+    /// Writes down places in the queue, all or none.
+    pub(crate) async fn place(&self, positions: &[(UploadId, i64)]) -> Result<(), JournalError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        for (id, position) in positions {
+            sqlx::query("UPDATE uploads SET position = ? WHERE id = ?")
+                .bind(position)
+                .bind(id.to_string())
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
         Ok(())
     }
 
-    /// All uploads to this server, in the order of queueing.
+    /// All uploads to this server, in the order of the queue.
     ///
     /// # Errors
     /// When the journal cannot be read.
     pub async fn entries(&self) -> Result<Vec<Entry>, JournalError> {
-        sqlx::query("SELECT * FROM uploads WHERE server = ? ORDER BY id")
+        sqlx::query("SELECT * FROM uploads WHERE server = ? ORDER BY position, id")
             .bind(&self.server)
             .fetch_all(&self.pool)
             .await?
@@ -255,8 +332,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Closes the file.
+    /// Writes what is still to be written, and closes the file.
     pub(crate) async fn close(&self) {
+        self.writer.finish().await;
         self.pool.close().await;
     }
 }
@@ -288,6 +366,11 @@ fn from_row(row: &SqliteRow) -> Result<Entry, JournalError> {
         path: path_from_bytes(row.try_get("path")?),
         file_name: FileName::parse(&name).map_err(|source| not_understood(source.into()))?,
         content_type: row.try_get("content_type")?,
+        size: row
+            .try_get::<Option<i64>, _>("size")?
+            .and_then(|size| u64::try_from(size).ok()),
+        keep_location: row.try_get("keep_location")?,
+        position: row.try_get("position")?,
         state: serde_json::from_str(&state).map_err(|source| not_understood(source.into()))?,
     })
 }
@@ -341,6 +424,9 @@ mod tests {
             path,
             file_name: FileName::clean("a.png"),
             content_type: Some("image/png".to_owned()),
+            size: Some(7),
+            keep_location: false,
+            position: -3,
             state: State::Queued { session: id },
         }
     }

@@ -5,6 +5,7 @@
 //! - [`journal`]: every upload's state on disk, written before the effect that follows from it.
 //! - [`engine`]: performs the effects, some uploads at a time.
 //! - [`remote`]: what is needed of a server and its store, as a trait.
+//! - [`patch`]: what is replaced in what is sent, so that a picture does not tell where it was taken.
 //!
 //! It is not an HTTP client, knows no window and no settings, and decides nothing about which files are pictures.
 //!
@@ -15,14 +16,19 @@ pub mod engine;
 mod fault;
 mod file;
 pub mod journal;
+mod limit;
 pub mod machine;
 mod owner;
+mod part;
+pub mod patch;
+mod rate;
 pub mod remote;
 pub mod retry;
 
-pub use engine::{Engine, EngineConfig, NewUpload, Snapshot};
+pub use engine::{Engine, EngineConfig, NewUpload, Snapshot, Totals};
 pub use fault::{Fault, FaultCode, UploadCode};
 pub use journal::{Entry, Journal, JournalError};
-pub use machine::{Content, Stage, State, Work};
+pub use machine::{Content, Plan, Stage, State, WaitingFor, Work};
+pub use patch::{OverlappingPatches, Patch, Patches, Redactor};
 pub use remote::{Body, Progress, Remote};
 pub use retry::{Backoff, Call, Failure};

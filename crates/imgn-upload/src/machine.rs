@@ -1,177 +1,50 @@
-//! One upload as a pure machine: what state it is in, and what follows from what happens.
+//! One upload as a pure machine: what follows from what happens.
 //!
 //! It knows no clock, no network, no file and no SQL: [`step`] takes a state and an event and gives the next state and
 //! the effects that somebody else performs. At most one of the effects answers with an event, so an upload does one
 //! thing at a time.
 //!
 //! Invariants:
-//! - A state that is written down and read back says all that is needed to go on: [`Event::Go`] in any unfinished state
+//! - A state that is written down and read back says all that is needed to go on: [`Event::Go`] in any active state
 //!   gives the effect that brings it further. Every effect can be repeated.
 //! - A presigned URL is never part of a state, only of the effect that uses it at once.
+//! - Bytes are sent only after the server answered an opening: its list of parts is the truth, whatever is remembered.
 //! - An ended upload stays as it ended, but for [`Event::Retry`].
+
+mod state;
 
 use std::time::Duration;
 
-use imgn_protocol::{Image, Mode, Sha256, SignedRequest, UploadAnswer, UploadId};
-use serde::{Deserialize, Serialize};
+use imgn_protocol::{CompletedPart, Mode, Part, SignedRequest, UploadAnswer, UploadId};
 
 use crate::{
-    Fault, UploadCode,
+    Fault, FaultCode, UploadCode,
     retry::{Call, Failure, MAX_RENEWALS, MAX_TRIES, Verdict, classify},
 };
 
-/// What a file was when it was summed. If size or time differ later, it is another file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint {
-    /// Exact size in bytes.
-    pub size: u64,
-    /// Modification time in nanoseconds since 1970, as the file system tells it.
-    pub modified_ns: i64,
-}
-
-/// A file's bytes, known by their sum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Content {
-    /// SHA-256 of the whole file.
-    pub sha256: Sha256,
-    /// What the file was when it was summed.
-    pub fingerprint: Fingerprint,
-}
-
-/// A summed file and the upload on the server that takes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Target {
-    /// The upload's id on the server; it is another one after the upload started anew.
-    pub session: UploadId,
-    /// What is sent.
-    pub content: Content,
-    /// Whether sending began under this id: a published picture is then ours and no duplicate.
-    pub sent: bool,
-}
-
-/// The one thing that an unfinished upload is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "stage", rename_all = "snake_case")]
-pub enum Stage {
-    /// Reading and summing the file.
-    Summing {
-        /// The id that will be opened.
-        session: UploadId,
-    },
-    /// Summed; opening the upload on the server.
-    Hashed(Target),
-    /// Opened; asking for a URL.
-    Opened {
-        /// What is sent where.
-        target: Target,
-        /// Whether this is the one fresh URL after a refusal.
-        fresh: bool,
-    },
-    /// Sending the bytes to the store.
-    Sending {
-        /// What is sent where.
-        target: Target,
-        /// Whether the URL is the one fresh one after a refusal.
-        fresh: bool,
-    },
-    /// Sent; telling the server.
-    Completing(Target),
-    /// The server looks at the bytes.
-    Verifying {
-        /// What was sent where.
-        target: Target,
-        /// How often it was asked.
-        asked: u32,
-    },
-    /// Taking the upload back.
-    Aborting(Target),
-    /// Asking for a new id, to start anew.
-    Renewing,
-}
-
-/// An unfinished upload: where it is, and what it has used up of its patience.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Work {
-    /// Where it is.
-    #[serde(flatten)]
-    pub stage: Stage,
-    /// Passing faults met so far; bounded by [`MAX_TRIES`].
-    pub tries: u32,
-    /// How often it waited for the server since bytes last arrived; not bounded.
-    pub waits: u32,
-    /// How often it started anew; bounded by [`MAX_RENEWALS`].
-    pub renewals: u32,
-}
-
-/// Where an upload stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum State {
-    /// Nobody works at it yet.
-    Queued {
-        /// The id that it will have on the server.
-        session: UploadId,
-    },
-    /// Being worked at.
-    Working(Work),
-    /// The server cannot be reached; goes on by itself.
-    Waiting {
-        /// What goes on.
-        work: Work,
-        /// What the network said.
-        reason: String,
-    },
-    /// In the gallery, by this upload.
-    Published {
-        /// The picture.
-        image: Box<Image>,
-        /// What was sent.
-        content: Content,
-        /// The upload's id on the server.
-        session: UploadId,
-    },
-    /// In the gallery already; nothing was sent.
-    Duplicate {
-        /// The picture.
-        image: Box<Image>,
-        /// What was not sent.
-        content: Content,
-        /// The upload's id on the server.
-        session: UploadId,
-    },
-    /// The gallery does not take it.
-    Rejected {
-        /// Why.
-        fault: Fault,
-        /// What it does not take, where it was summed before.
-        content: Option<Content>,
-        /// The upload's id on the server, where it had come there.
-        session: Option<UploadId>,
-    },
-    /// It did not work; somebody may try again.
-    Failed {
-        /// Why.
-        fault: Fault,
-        /// Where it stood.
-        work: Work,
-    },
-    /// Taken back by its owner.
-    Cancelled,
-}
+pub use state::{Content, Fingerprint, Plan, Stage, State, Target, WaitingFor, Work};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// It is this upload's turn: at the start, after a pause, when the server answers again.
+    /// It is this upload's turn: at the start, after a delay, when the server or the file is there again.
     Go,
     /// Its owner wants it no more.
     Cancel,
     /// Its owner wants another try of what has failed, was rejected or cancelled.
     Retry,
+    /// Its owner holds it back.
+    Pause,
+    /// Its owner lets it go on.
+    Resume,
+    /// The server cannot be reached, as others found; it does not try.
+    Hold(String),
     /// The file was read to its end.
     Summed(Content),
     /// The file is not the one that was summed.
     Changed,
+    /// The file may be another one: its size is the same, something else is not.
+    Touched,
     /// The file cannot be read.
     Unreadable(Fault),
     /// Here is a new id.
@@ -182,6 +55,17 @@ pub enum Event {
     Signed(SignedRequest),
     /// The store has the bytes.
     Sent,
+    /// The store has all parts: these.
+    PartsSent(Vec<CompletedPart>),
+    /// Parts were sent until a call failed for good, or more often than a part is tried.
+    Halted {
+        /// Whether the store took a part meanwhile.
+        moved: bool,
+        /// Which call.
+        call: Call,
+        /// How.
+        failure: Failure,
+    },
     /// The server has taken the upload back.
     Aborted,
     /// A call failed.
@@ -199,11 +83,21 @@ pub enum Effect {
     Open(Target),
     /// Have a URL signed: [`Event::Signed`].
     Sign(Target),
-    /// Check that the file is the one that was summed, send it, check again: [`Event::Sent`], [`Event::Changed`] or
-    /// [`Event::Unreadable`].
+    /// Check that the file is the one that was summed, send it, check again: [`Event::Sent`], [`Event::Changed`],
+    /// [`Event::Touched`] or [`Event::Unreadable`].
     Put(Target, SignedRequest),
+    /// Send the parts that the store does not have: [`Event::PartsSent`], [`Event::Halted`], [`Event::Changed`],
+    /// [`Event::Touched`] or [`Event::Unreadable`].
+    SendParts {
+        /// What is sent where.
+        target: Target,
+        /// In which parts.
+        plan: Plan,
+        /// What the store says that it has.
+        stored: Vec<Part>,
+    },
     /// Tell the server that the bytes are there: [`Event::Answered`].
-    Complete(Target),
+    Complete(Target, Vec<CompletedPart>),
     /// Ask where the upload stands, later the more often it was asked: [`Event::Answered`].
     Status {
         /// Which upload on the server.
@@ -228,70 +122,8 @@ pub enum Effect {
         /// How often this upload has waited since bytes last arrived.
         waits: u32,
     },
-}
-
-impl State {
-    /// Whether nothing more happens by itself.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        match self {
-            Self::Queued { .. } | Self::Working(_) | Self::Waiting { .. } => false,
-            Self::Published { .. }
-            | Self::Duplicate { .. }
-            | Self::Rejected { .. }
-            | Self::Failed { .. }
-            | Self::Cancelled => true,
-        }
-    }
-
-    /// What is sent, once it was summed.
-    #[must_use]
-    pub fn content(&self) -> Option<&Content> {
-        match self {
-            Self::Working(work) | Self::Waiting { work, .. } | Self::Failed { work, .. } => {
-                work.stage.target().map(|target| &target.content)
-            }
-            Self::Published { content, .. } | Self::Duplicate { content, .. } => Some(content),
-            Self::Rejected { content, .. } => content.as_ref(),
-            Self::Queued { .. } | Self::Cancelled => None,
-        }
-    }
-
-    /// The id on the server, where there is one.
-    #[must_use]
-    pub fn session(&self) -> Option<UploadId> {
-        match self {
-            Self::Queued { session }
-            | Self::Published { session, .. }
-            | Self::Duplicate { session, .. } => Some(*session),
-            Self::Working(work) | Self::Waiting { work, .. } | Self::Failed { work, .. } => {
-                work.stage.session()
-            }
-            Self::Rejected { session, .. } => *session,
-            Self::Cancelled => None,
-        }
-    }
-}
-
-impl Stage {
-    fn target(&self) -> Option<&Target> {
-        match self {
-            Self::Summing { .. } | Self::Renewing => None,
-            Self::Hashed(target)
-            | Self::Opened { target, .. }
-            | Self::Sending { target, .. }
-            | Self::Completing(target)
-            | Self::Verifying { target, .. }
-            | Self::Aborting(target) => Some(target),
-        }
-    }
-
-    fn session(&self) -> Option<UploadId> {
-        match self {
-            Self::Summing { session } => Some(*session),
-            stage => stage.target().map(|target| target.session),
-        }
-    }
+    /// Wait until the file is there, then [`Event::Go`].
+    AwaitFile,
 }
 
 /// What follows when `event` happens in `state`. An event that the state has no use for, such as an answer that comes
@@ -301,11 +133,30 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
     match (state, event) {
         (State::Queued { session }, Event::Go) => Work::at(Stage::Summing { session }).go(),
         (State::Queued { .. }, Event::Cancel) => (State::Cancelled, vec![]),
-        (State::Working(work) | State::Waiting { work, .. }, Event::Go) => work.go(),
+        (State::Queued { session }, Event::Pause) => {
+            let work = Work::at(Stage::Summing { session });
+            (State::Paused { work }, vec![])
+        }
+        (State::Queued { session }, Event::Hold(reason)) => {
+            Work::at(Stage::Summing { session }).hold(reason)
+        }
+        (State::Working(work), Event::Hold(reason)) => work.hold(reason),
+        (State::Working(work) | State::Waiting { work, .. }, Event::Go | Event::Resume) => {
+            work.go()
+        }
+        (State::Waiting { work, .. }, Event::Retry) => work.go(),
         (
-            State::Working(work) | State::Waiting { work, .. } | State::Failed { work, .. },
+            State::Working(work)
+            | State::Waiting { work, .. }
+            | State::Paused { work }
+            | State::Failed { work, .. },
             Event::Cancel,
         ) => work.cancel(),
+        (State::Working(work) | State::Waiting { work, .. }, Event::Pause) => work.pause(),
+        (State::Paused { work }, Event::Resume | Event::Retry) => match work.stage {
+            Stage::Summing { session } => (State::Queued { session }, vec![]),
+            _ => (State::Working(work), vec![]),
+        },
         (State::Working(work), event) => work.meet(event),
         (State::Failed { work, .. }, Event::Retry) => Work::at(work.stage).go(),
         (State::Rejected { .. } | State::Cancelled, Event::Retry) => Work::at(Stage::Renewing).go(),
@@ -316,17 +167,6 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
 type Next = (State, Vec<Effect>);
 
 impl Work {
-    /// Work at `stage` with all its patience.
-    #[must_use]
-    pub fn at(stage: Stage) -> Self {
-        Self {
-            stage,
-            tries: 0,
-            waits: 0,
-            renewals: 0,
-        }
-    }
-
     /// The same upload at another stage, and what is done there.
     fn to(self, stage: Stage, effect: Effect) -> Next {
         (State::Working(Self { stage, ..self }), vec![effect])
@@ -339,8 +179,11 @@ impl Work {
             Stage::Summing { .. } => self.to(self.stage, Effect::Sum),
             Stage::Hashed(target)
             | Stage::Opened { target, .. }
-            | Stage::Sending { target, .. } => self.to(Stage::Hashed(target), Effect::Open(target)),
-            Stage::Completing(target) => self.to(self.stage, Effect::Complete(target)),
+            | Stage::Sending { target, .. }
+            | Stage::Parts { target, .. }
+            // Only the opening tells which parts there are to complete.
+            | Stage::Completing(target) => self.to(Stage::Hashed(target), Effect::Open(target)),
+            Stage::Resumming(_) => self.to(self.stage, Effect::Sum),
             Stage::Verifying { target, asked } => self.to(
                 self.stage,
                 Effect::Status {
@@ -360,6 +203,26 @@ impl Work {
         }
     }
 
+    /// An upload that its owner does not want is not held back.
+    fn pause(self) -> Next {
+        match self.stage {
+            Stage::Aborting(_) => self.go(),
+            _ => (State::Paused { work: self }, vec![]),
+        }
+    }
+
+    fn hold(self, reason: String) -> Next {
+        let on = WaitingFor::Server;
+        (
+            State::Waiting {
+                work: self,
+                on,
+                reason,
+            },
+            vec![],
+        )
+    }
+
     fn meet(self, event: Event) -> Next {
         match (self.stage, event) {
             (Stage::Summing { session }, Event::Summed(content)) => {
@@ -370,13 +233,30 @@ impl Work {
                 };
                 self.to(Stage::Hashed(target), Effect::Open(target))
             }
+            (Stage::Resumming(target), Event::Summed(content)) => {
+                if content.sha256 != target.content.sha256 {
+                    return self.renew(Some(target.session), changed());
+                }
+                let target = Target { content, ..target };
+                self.to(Stage::Hashed(target), Effect::Open(target))
+            }
             (Stage::Summing { .. }, Event::Changed) => self.renew(None, changed()),
-            (Stage::Sending { target, .. }, Event::Changed) => {
-                self.renew(Some(target.session), changed())
+            (
+                Stage::Sending { target, .. }
+                | Stage::Parts { target, .. }
+                | Stage::Resumming(target),
+                Event::Changed,
+            ) => self.renew(Some(target.session), changed()),
+            (Stage::Sending { target, .. } | Stage::Parts { target, .. }, Event::Touched) => {
+                self.resum(target)
             }
-            (Stage::Summing { .. } | Stage::Sending { .. }, Event::Unreadable(fault)) => {
-                (State::Failed { fault, work: self }, vec![])
-            }
+            (
+                Stage::Summing { .. }
+                | Stage::Resumming(_)
+                | Stage::Sending { .. }
+                | Stage::Parts { .. },
+                Event::Unreadable(fault),
+            ) => self.unreadable(fault),
             (Stage::Renewing, Event::Renewed(session)) => {
                 self.to(Stage::Summing { session }, Effect::Sum)
             }
@@ -384,7 +264,29 @@ impl Work {
                 self.send(target, fresh, request)
             }
             (Stage::Sending { target, .. }, Event::Sent) => {
-                Self { waits: 0, ..self }.to(Stage::Completing(target), Effect::Complete(target))
+                Self { waits: 0, ..self }.complete(target, vec![])
+            }
+            (Stage::Parts { target, .. }, Event::PartsSent(parts)) => {
+                Self { waits: 0, ..self }.complete(target, parts)
+            }
+            (
+                Stage::Parts { .. },
+                Event::Halted {
+                    moved,
+                    call,
+                    failure,
+                },
+            ) => {
+                let work = if moved {
+                    Self {
+                        tries: 0,
+                        waits: 0,
+                        ..self
+                    }
+                } else {
+                    self
+                };
+                work.judge(call, &failure)
             }
             (Stage::Aborting(_), Event::Aborted) => (State::Cancelled, vec![]),
             (Stage::Aborting(target), Event::Answered(answer)) => self.too_late(target, answer),
@@ -400,18 +302,30 @@ impl Work {
     fn answered(self, target: Target, answer: UploadAnswer) -> Next {
         match answer {
             UploadAnswer::Open {
-                mode: Mode::Multipart,
+                mode,
+                part_size,
+                part_count,
+                checksum_algorithm: algorithm,
+                parts,
+                signed,
                 ..
-            } => self.fail(Fault::new(
-                UploadCode::MultipartUnsupported,
-                "the server wants this file in parts, which this version cannot send; send a smaller file, or update imgn",
-            )),
-            UploadAnswer::Open { parts, signed, .. } => match self.stage {
-                Stage::Hashed(_) => {
+            } => match (self.stage, mode) {
+                (Stage::Hashed(_), Mode::Multipart) => {
+                    let plan = Plan {
+                        part_size,
+                        part_count,
+                        algorithm,
+                    };
+                    self.send_parts(target, plan, parts)
+                }
+                (Stage::Hashed(_), Mode::Single) => {
                     let size = target.content.fingerprint.size;
                     if parts.iter().any(|part| part.size == size) {
-                        let target = Target { sent: true, ..target };
-                        return self.to(Stage::Completing(target), Effect::Complete(target));
+                        let target = Target {
+                            sent: true,
+                            ..target
+                        };
+                        return self.complete(target, vec![]);
                     }
                     match signed {
                         Some(request) => self.send(target, false, request),
@@ -431,7 +345,10 @@ impl Work {
                 }
                 .again(
                     Duration::ZERO,
-                    Fault::new(UploadCode::GaveUp, "the server lost the bytes again and again"),
+                    Fault::new(
+                        UploadCode::GaveUp,
+                        "the server lost the bytes again and again",
+                    ),
                 ),
             },
             UploadAnswer::Verifying => {
@@ -448,9 +365,17 @@ impl Work {
             UploadAnswer::Published { image } => {
                 let (content, session) = (target.content, target.session);
                 let state = if target.sent {
-                    State::Published { image, content, session }
+                    State::Published {
+                        image,
+                        content,
+                        session,
+                    }
                 } else {
-                    State::Duplicate { image, content, session }
+                    State::Duplicate {
+                        image,
+                        content,
+                        session,
+                    }
                 };
                 (state, vec![])
             }
@@ -485,6 +410,56 @@ impl Work {
         }
     }
 
+    fn send_parts(self, target: Target, plan: Plan, stored: Vec<Part>) -> Next {
+        if !plan.fits(target.content.fingerprint.size) {
+            return self.fail(Fault::new(
+                UploadCode::UnexpectedAnswer,
+                "the server cuts this file into parts that are not its own; is it an imgn server of this version?",
+            ));
+        }
+        let target = Target {
+            sent: true,
+            ..target
+        };
+        self.to(
+            Stage::Parts { target, plan },
+            Effect::SendParts {
+                target,
+                plan,
+                stored,
+            },
+        )
+    }
+
+    fn complete(self, target: Target, parts: Vec<CompletedPart>) -> Next {
+        self.to(Stage::Completing(target), Effect::Complete(target, parts))
+    }
+
+    /// Sums the file again: it may have its bytes still. A file that is written to again and again is not waited for.
+    fn resum(self, target: Target) -> Next {
+        if self.tries >= MAX_TRIES {
+            return self.fail(changed());
+        }
+        let work = Self {
+            tries: self.tries + 1,
+            ..self
+        };
+        work.to(Stage::Resumming(target), Effect::Sum)
+    }
+
+    /// A file that is not there may come back; one that cannot be read is told.
+    fn unreadable(self, fault: Fault) -> Next {
+        if fault.code != FaultCode::Client(UploadCode::FileMissing) {
+            return (State::Failed { fault, work: self }, vec![]);
+        }
+        let state = State::Waiting {
+            work: self,
+            on: WaitingFor::File,
+            reason: fault.message,
+        };
+        (state, vec![Effect::AwaitFile])
+    }
+
     fn send(self, target: Target, fresh: bool, request: SignedRequest) -> Next {
         let target = Target {
             sent: true,
@@ -503,6 +478,7 @@ impl Work {
                 let waits = self.waits.saturating_add(1);
                 let state = State::Waiting {
                     work: Self { waits, ..self },
+                    on: WaitingFor::Server,
                     reason: failure.describe(),
                 };
                 (state, vec![Effect::AwaitServer { waits }])
@@ -529,9 +505,7 @@ impl Work {
             (Verdict::FreshUrl, _) => {
                 self.fail(Fault::new(UploadCode::StoreRefused, failure.describe()))
             }
-            (Verdict::AlreadyThere, Stage::Sending { target, .. }) => {
-                self.to(Stage::Completing(target), Effect::Complete(target))
-            }
+            (Verdict::AlreadyThere, Stage::Sending { target, .. }) => self.complete(target, vec![]),
             (Verdict::Ask, _) => match target {
                 Some(target) => Self {
                     stage: Stage::Verifying { target, asked: 0 },
@@ -548,10 +522,18 @@ impl Work {
                 .again(Duration::ZERO, gave_up(failure)),
                 None => self.fail(gave_up(failure)),
             },
+            // The bytes of a part were other ones than its sum says: the line's fault, or the file's.
+            (Verdict::Renew, Stage::Parts { target, .. }) if call == Call::Put => Self {
+                stage: Stage::Resumming(target),
+                ..self
+            }
+            .again(Duration::ZERO, gave_up(failure)),
             (Verdict::Renew, stage) => {
-                // The store only answers so when the bytes were other ones; the id then still stands open.
+                // The id still stands open: the store only answers so when the bytes were other ones, and the server
+                // only when they are not those that it was opened for.
                 let forget = match (call, stage) {
-                    (Call::Put, Stage::Sending { target, .. }) => Some(target.session),
+                    (Call::Put, Stage::Sending { target, .. })
+                    | (Call::Open, Stage::Hashed(target)) => Some(target.session),
                     _ => None,
                 };
                 self.renew(forget, gave_up(failure))

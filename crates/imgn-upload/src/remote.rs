@@ -4,21 +4,19 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, stream};
 use imgn_protocol::{
     CompleteRequest, OpenRequest, SignRequest, SignedRequest, UploadAnswer, UploadId,
 };
-use tokio::io::AsyncReadExt as _;
-use tokio_util::io::ReaderStream;
 
-use crate::Failure;
+use crate::{Failure, file::Reading, rate::Throttle};
 
 /// A server and the store behind it. Every call can be repeated.
 ///
@@ -55,6 +53,12 @@ pub trait Remote: Send + Sync + 'static {
 
     /// Whether the server answers at all.
     async fn probe(&self) -> Result<(), Failure>;
+
+    /// By how many seconds this computer's clock is ahead of the server's, as measured by its answers; below zero when
+    /// it is behind. `None` while that is not known.
+    fn clock_skew_seconds(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// Bytes that went out, counted where they leave.
@@ -68,12 +72,57 @@ impl Progress {
         self.0.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn reset(&self) {
-        self.0.store(0, Ordering::Relaxed);
+    pub(crate) fn set(&self, bytes: u64) {
+        self.0.store(bytes, Ordering::Relaxed);
     }
 
-    fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    pub(crate) fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn take_back(&self, bytes: u64) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The bytes of one request, as they leave. What a request that failed had sent does not count for its upload.
+pub(crate) struct Leaving {
+    own: Arc<AtomicU64>,
+    /// Whether it is held back on purpose.
+    held: Arc<AtomicBool>,
+    upload: Progress,
+    is_kept: bool,
+}
+
+impl Leaving {
+    pub(crate) fn of(upload: &Progress) -> Self {
+        Self {
+            own: Arc::default(),
+            held: Arc::default(),
+            upload: upload.clone(),
+            is_kept: false,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.own.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// The store has them.
+    pub(crate) fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.upload.take_back(self.bytes());
+        }
     }
 }
 
@@ -83,26 +132,35 @@ pub struct Body {
     chunks: Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send + Sync>>,
 }
 
-/// How much is read from a file at a time: few system calls, and little memory for many uploads at once.
-const CHUNK_BYTES: usize = 128 * 1024;
-
 impl Body {
-    /// The first `length` bytes of `file`, which is at its beginning.
-    #[must_use]
-    pub fn from_file(file: tokio::fs::File, length: u64, progress: Progress) -> Self {
-        let chunks =
-            ReaderStream::with_capacity(file.take(length), CHUNK_BYTES).inspect(move |chunk| {
-                if let Ok(chunk) = chunk {
-                    progress.add(chunk.len());
-                }
-            });
+    /// What is read, no faster than the throttle lets it. `out` counts the bytes of all bodies.
+    pub(crate) fn new(
+        length: u64,
+        reading: &mut Reading,
+        leaving: &Leaving,
+        throttle: Arc<Throttle>,
+        out: Progress,
+    ) -> Self {
+        let outlet = Outlet {
+            chunks: reading.chunks(),
+            rest: Bytes::new(),
+            throttle,
+            own: Arc::clone(&leaving.own),
+            held: Arc::clone(&leaving.held),
+            upload: leaving.upload.clone(),
+            out,
+        };
         Self {
             length,
-            chunks: Box::pin(chunks),
+            chunks: Box::pin(stream::unfold(outlet, async |mut outlet| {
+                let piece = outlet.next().await?;
+                Some((piece, outlet))
+            })),
         }
     }
 
-    /// Exact length in bytes. The stream may end before it, when the file was cut meanwhile; it never goes beyond.
+    /// Exact length in bytes. The stream may end in an error before it, when the file was cut meanwhile; it never goes
+    /// beyond.
     #[must_use]
     pub fn length(&self) -> u64 {
         self.length
@@ -114,5 +172,42 @@ impl Stream for Body {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.chunks.as_mut().poll_next(context)
+    }
+}
+
+/// Where bytes leave.
+struct Outlet {
+    chunks: tokio::sync::mpsc::Receiver<std::io::Result<Bytes>>,
+    rest: Bytes,
+    throttle: Arc<Throttle>,
+    own: Arc<AtomicU64>,
+    held: Arc<AtomicBool>,
+    upload: Progress,
+    out: Progress,
+}
+
+impl Outlet {
+    async fn next(&mut self) -> Option<std::io::Result<Bytes>> {
+        if self.rest.is_empty() {
+            match self.chunks.recv().await? {
+                Ok(chunk) => self.rest = chunk,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        let piece = match self.throttle.piece() {
+            Some(most) => {
+                let piece = self.rest.split_to(most.min(self.rest.len()));
+                self.held.store(true, Ordering::Relaxed);
+                self.throttle.take(piece.len()).await;
+                self.held.store(false, Ordering::Relaxed);
+                piece
+            }
+            None => std::mem::take(&mut self.rest),
+        };
+        let bytes = piece.len() as u64;
+        self.own.fetch_add(bytes, Ordering::Relaxed);
+        self.upload.add(bytes);
+        self.out.add(bytes);
+        Some(Ok(piece))
     }
 }

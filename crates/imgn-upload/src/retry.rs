@@ -9,9 +9,12 @@ use imgn_protocol::ErrorCode;
 
 use crate::{Fault, FaultCode, UploadCode};
 
-/// How often faults that pass are tried over the life of one upload, the first try not counted. With [`Backoff`]'s
-/// delays that is a minute or two; being offline does not count.
+/// How often faults that pass are tried over the life of one upload, the first try not counted; a part that arrives
+/// begins the count anew. With [`Backoff`]'s delays that is a minute or two; being offline does not count.
 pub const MAX_TRIES: u32 = 8;
+
+/// How often one part is tried again before that counts as one fault of its upload.
+pub const MAX_PART_TRIES: u32 = 4;
 
 /// How often an upload starts anew because its file changed or the server gave its session up.
 pub const MAX_RENEWALS: u32 = 3;
@@ -34,6 +37,8 @@ pub enum Failure {
         /// How long.
         after: Duration,
     },
+    /// The computer slept meanwhile: what was under way is taken for dead.
+    Slept,
     /// The server answered with an error.
     Server {
         /// HTTP status.
@@ -111,7 +116,7 @@ pub enum Verdict {
 pub fn classify(call: Call, failure: &Failure) -> Verdict {
     match failure {
         Failure::Unreachable { .. } => Verdict::Offline,
-        Failure::Broken { .. } | Failure::Stalled { .. } => Verdict::Again {
+        Failure::Broken { .. } | Failure::Stalled { .. } | Failure::Slept => Verdict::Again {
             at_least: Duration::ZERO,
         },
         Failure::Garbled { reason } => Verdict::Fail(Fault::new(
@@ -208,8 +213,19 @@ fn from_store(status: u16, code: &str, detail: &str, retry_after: Option<Duratio
         format!("the store refused the bytes ({status}, {code}): {detail}")
     };
     match (status, code) {
-        (403, _) | (400, "ExpiredToken" | "TokenRefreshRequired") => Verdict::FreshUrl,
+        (403, _)
+        | (
+            400,
+            "ExpiredToken"
+            | "TokenRefreshRequired"
+            | "AccessDenied"
+            | "RequestExpired"
+            | "ExpiredPresignRequest"
+            | "AuthorizationQueryParametersError"
+            | "RequestTimeTooSkewed",
+        ) => Verdict::FreshUrl,
         (412, _) => Verdict::AlreadyThere,
+        (404, "NoSuchUpload") => Verdict::Reopen,
         (
             400,
             "BadDigest"
@@ -228,6 +244,18 @@ fn from_store(status: u16, code: &str, detail: &str, retry_after: Option<Duratio
 }
 
 impl Failure {
+    /// Whether fewer requests at a time may help.
+    #[must_use]
+    pub fn is_overload(&self) -> bool {
+        match self {
+            Self::Broken { .. } | Self::Stalled { .. } => true,
+            Self::Server { status, .. } | Self::Store { status, .. } => {
+                matches!(status, 429 | 503)
+            }
+            Self::Unreachable { .. } | Self::Slept | Self::Garbled { .. } => false,
+        }
+    }
+
     /// The failure in the words of people, for a state that waits or gave up.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -240,6 +268,7 @@ impl Failure {
                     after.as_secs()
                 )
             }
+            Self::Slept => "the computer slept meanwhile".to_owned(),
             Self::Server { status, detail, .. } => {
                 format!("the server answered {status}: {detail}")
             }
@@ -335,6 +364,8 @@ mod tests {
             (400, "BadDigest", Verdict::Renew),
             (400, "XAmzContentChecksumMismatch", Verdict::Renew),
             (400, "ExpiredToken", Verdict::FreshUrl),
+            (400, "AccessDenied", Verdict::FreshUrl),
+            (404, "NoSuchUpload", Verdict::Reopen),
             (400, "RequestTimeout", AGAIN),
             (400, "IncompleteBody", AGAIN),
             (403, "AccessDenied", Verdict::FreshUrl),
@@ -450,6 +481,7 @@ mod tests {
                 },
                 AGAIN,
             ),
+            (Failure::Slept, AGAIN),
         ] {
             assert_eq!(classify(Call::Put, &failure), verdict);
         }

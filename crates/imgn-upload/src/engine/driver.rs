@@ -1,139 +1,201 @@
-//! The driver of one upload: steps its machine, and does what the machine asks for.
+//! The task of one upload: steps its machine, and does what the machine asks for.
 
 use std::{sync::Arc, time::Duration};
 
-use imgn_protocol::{CompleteRequest, OpenRequest, SignRequest, SignedRequest, UploadId};
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, sleep},
+use imgn_protocol::{
+    ChecksumAlgorithm, CompleteRequest, CompletedPart, OpenRequest, SignRequest, UploadAnswer,
+    UploadId,
 };
-use tokio_util::sync::CancellationToken;
+use tokio::time::sleep;
 
-use super::Inner;
-use crate::{
-    Body, Call, Entry, Failure, JournalError, Progress,
-    file::{self, Trouble},
-    machine::{Effect, Event, State, Target, step},
+use super::{
+    Inner,
+    known::{Reins, Wish},
 };
+use crate::{
+    Call, Entry, Failure, Fault, JournalError, State, UploadCode,
+    file::{self, Source, Trouble},
+    machine::{Effect, Event, Stage, Target, Work, step},
+};
+
+/// What a task does about an effect.
+enum Done {
+    /// This followed.
+    Event(Event),
+    /// Nothing follows from it.
+    Nothing,
+    /// The upload waits for the server, without a task.
+    Park,
+}
+
+/// Counts a task among those that do something.
+struct Busy<'a> {
+    inner: &'a Arc<Inner>,
+    is_busy: bool,
+}
+
+impl Busy<'_> {
+    fn set(&mut self, is_busy: bool) {
+        if std::mem::replace(&mut self.is_busy, is_busy) == is_busy {
+            return;
+        }
+        if is_busy {
+            self.inner.known().busy += 1;
+        } else {
+            self.inner.known().busy -= 1;
+            self.inner.dispatch();
+        }
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.set(false);
+        self.inner.known().tasks -= 1;
+        self.inner.dispatch();
+    }
+}
 
 impl Inner {
-    /// Drives one upload until it ends, or until the engine stops.
-    pub(super) async fn run(
-        &self,
+    /// Drives one upload until it ends, is paused, has to wait for the server, or the engine stops.
+    pub(super) async fn drive(self: Arc<Self>, entry: Entry, reins: Arc<Reins>) {
+        let id = entry.id;
+        let mut busy = Busy {
+            inner: &self,
+            is_busy: true,
+        };
+        if let Err(error) = self.run(entry, &reins, &mut busy).await {
+            self.give_up(id, &error);
+            let mut known = self.known();
+            // Nothing more is done for it, whatever is wished.
+            while known.let_go(id).is_some() {}
+        }
+    }
+
+    async fn run(
+        self: &Arc<Self>,
         entry: Entry,
-        cancel: &CancellationToken,
+        reins: &Reins,
+        busy: &mut Busy<'_>,
     ) -> Result<(), JournalError> {
         let mut state = entry.state.clone();
+        let mut written = entry.state.clone();
         let mut event = Event::Go;
-        let mut is_cancelled = false;
-        let mut slot = None;
-        if let State::Queued { .. } = state {
-            // Before the first step: an upload that has no slot yet is queued and nothing else.
-            tokio::select! {
-                biased;
-                () = self.quit.cancelled() => return Ok(()),
-                () = cancel.cancelled() => {
-                    is_cancelled = true;
-                    event = Event::Cancel;
-                }
-                free = self.slot() => slot = free,
-            }
-        }
+        let mut wish = None;
         loop {
             let (next, effects) = step(state.clone(), event);
-            if next != state {
+            if next.adds_to(&written) {
                 self.journal.save(entry.id, &next).await?;
+                written = next.clone();
+            }
+            if next != state {
                 state = next;
                 self.note(entry.id, state.clone());
             }
+            if let Some(Wish { heard, .. }) = wish.take() {
+                // Nobody may be waiting any more.
+                let _ = heard.send(());
+            }
             let mut follows = None;
+            if effects.is_empty() && state.is_active() {
+                // The event was of no use here, or the upload was let go on.
+                follows = Some(Event::Go);
+            }
             for effect in effects {
                 tokio::select! {
                     biased;
                     () = self.quit.cancelled() => return Ok(()),
-                    () = cancel.cancelled(), if !is_cancelled => {
-                        is_cancelled = true;
-                        follows = Some(Event::Cancel);
+                    wished = reins.next() => {
+                        follows = Some(wished.event.clone());
+                        wish = Some(wished);
                         break;
                     }
-                    happened = self.perform_in_slot(&entry, effect, &mut slot) => {
-                        follows = happened.or(follows);
+                    done = Box::pin(self.perform(&entry, effect, busy)) => match done {
+                        Done::Event(happened) => follows = Some(happened),
+                        Done::Nothing | Done::Park => {}
+                    },
+                }
+            }
+            event = match follows {
+                Some(happened) => happened,
+                // It ended, is paused, or is parked.
+                None => match self.let_go(entry.id) {
+                    Some(wished) => {
+                        let happened = wished.event.clone();
+                        wish = Some(wished);
+                        happened
                     }
-                }
-            }
-            match follows {
-                Some(happened) => event = happened,
-                None => return Ok(()),
-            }
+                    None => return Ok(()),
+                },
+            };
         }
     }
 
-    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
-        // It is never closed.
-        Arc::clone(&self.slots).acquire_owned().await.ok()
-    }
-
-    async fn perform_in_slot(
-        &self,
-        entry: &Entry,
-        effect: Effect,
-        slot: &mut Option<OwnedSemaphorePermit>,
-    ) -> Option<Event> {
-        match effect {
-            Effect::Sum
-            | Effect::Open(_)
-            | Effect::Sign(_)
-            | Effect::Put(..)
-            | Effect::Complete(_) => {
-                if slot.is_none() {
-                    *slot = self.slot().await;
-                }
-            }
-            Effect::Status { .. } | Effect::BackOff { .. } | Effect::AwaitServer { .. } => {
-                *slot = None;
-            }
-            Effect::Renew | Effect::Abort(_) | Effect::Forget(_) => {}
+    fn let_go(&self, id: UploadId) -> Option<Wish> {
+        let mut known = self.known();
+        let wish = known.let_go(id);
+        if wish.is_none() {
+            // What is parked is active, and has its turn again when the server is back.
+            known.make_ready(id);
         }
-        self.perform(entry, effect).await
+        wish
     }
 
-    async fn perform(&self, entry: &Entry, effect: Effect) -> Option<Event> {
+    async fn perform(self: &Arc<Self>, entry: &Entry, effect: Effect, busy: &mut Busy<'_>) -> Done {
         let remote = &self.remote;
         let failed = |call| move |failure| Event::Failed(call, failure);
-        Some(match effect {
-            Effect::Sum => match file::sum(entry.path.clone()).await {
-                Ok(content) => Event::Summed(content),
-                Err(trouble) => trouble.into(),
-            },
+        busy.set(!matches!(
+            effect,
+            Effect::Status { .. }
+                | Effect::BackOff { .. }
+                | Effect::AwaitServer { .. }
+                | Effect::AwaitFile
+        ));
+        Done::Event(match effect {
+            Effect::Sum => {
+                // It is never closed.
+                let _reading = self.readers.acquire().await;
+                match self.source(entry).sum().await {
+                    Ok(content) => Event::Summed(content),
+                    Err(trouble) => trouble.into(),
+                }
+            }
             Effect::Renew => Event::Renewed(UploadId::new()),
-            Effect::Open(target) => remote
-                .open(target.session, &open_request(entry, &target), true)
-                .await
-                .map_or_else(failed(Call::Open), Event::Answered),
+            Effect::Open(target) => {
+                let request = open_request(entry, &target);
+                let opening = remote.open(target.session, &request, true);
+                self.ask(opening)
+                    .await
+                    .map_or_else(failed(Call::Open), Event::Answered)
+            }
             Effect::Sign(target) => {
-                let checksum = target.content.sha256;
                 let request = SignRequest {
                     part: None,
-                    checksum: checksum.into(),
+                    checksum: target.content.sha256.into(),
                 };
-                remote
-                    .sign(target.session, &request)
+                self.ask(remote.sign(target.session, &request))
                     .await
                     .map_or_else(failed(Call::Sign), Event::Signed)
             }
             Effect::Put(target, request) => self.put(entry, &target, &request).await,
-            Effect::Complete(target) => remote
-                .complete(target.session, &CompleteRequest::default())
+            Effect::SendParts {
+                target,
+                plan,
+                stored,
+            } => self.send_parts(entry, &target, plan, &stored).await,
+            Effect::Complete(target, parts) => self
+                .complete(target.session, parts)
                 .await
                 .map_or_else(failed(Call::Complete), Event::Answered),
             Effect::Status { session, asked } => {
                 sleep(self.config.poll.delay(asked + 1, Duration::ZERO, 1.0)).await;
-                remote
-                    .status(session)
+                // It is never closed.
+                let _asking = self.askers.acquire().await;
+                self.unless_asleep(remote.status(session))
                     .await
                     .map_or_else(failed(Call::Status), Event::Answered)
             }
-            Effect::Abort(session) => match remote.abort(session).await {
+            Effect::Abort(session) => match self.unless_asleep(remote.abort(session)).await {
                 Ok(()) => Event::Aborted,
                 Err(failure) => Event::Failed(Call::Abort, failure),
             },
@@ -141,108 +203,66 @@ impl Inner {
                 if let Err(failure) = remote.abort(session).await {
                     tracing::debug!(%session, reason = failure.describe(), "left to the sweeper");
                 }
-                return None;
+                return Done::Nothing;
             }
             Effect::BackOff { tries, at_least } => {
                 sleep(self.delay(tries, at_least)).await;
                 Event::Go
             }
             Effect::AwaitServer { waits } => {
-                self.await_server(waits).await;
+                // An upload that waits again although the server answered (its store does not) comes back ever more
+                // slowly.
+                if waits > 1 {
+                    sleep(self.delay(waits - 1, Duration::ZERO)).await;
+                }
+                let state = self.known().get(entry.id).map(|u| u.entry.state.clone());
+                if let Some(State::Waiting { reason, .. }) = state {
+                    self.go_offline(&reason);
+                }
+                return Done::Park;
+            }
+            Effect::AwaitFile => {
+                let mut looks = 0;
+                while !file::is_there(&entry.path).await {
+                    looks += 1;
+                    sleep(self.config.look.delay(looks, Duration::ZERO, 1.0)).await;
+                }
                 Event::Go
             }
         })
     }
 
-    async fn put(&self, entry: &Entry, target: &Target, request: &SignedRequest) -> Event {
-        let fingerprint = target.content.fingerprint;
-        let file = match file::open(entry.path.clone(), fingerprint).await {
-            Ok(file) => file,
-            Err(trouble) => return trouble.into(),
-        };
-        // Looks at the very file that is sent, whatever happens to its name.
-        let same = match file.try_clone() {
-            Ok(same) => same,
-            Err(error) => return Trouble::from_io(&error).into(),
-        };
-        let Some(progress) = self
-            .known()
-            .uploads
-            .get(&entry.id)
-            .map(|u| u.progress.clone())
-        else {
-            return Event::Cancel;
-        };
-        progress.reset();
-        let body = Body::from_file(
-            tokio::fs::File::from_std(file),
-            fingerprint.size,
-            progress.clone(),
-        );
-        let sending = self.remote.put(request, body);
-        let sent = self
-            .unless_stalled(sending, &progress, fingerprint.size)
-            .await;
-        match (file::fingerprint(&same), sent) {
-            (Ok(now), _) if now != fingerprint => Event::Changed,
-            (_, Ok(())) => Event::Sent,
-            (_, Err(failure)) => Event::Failed(Call::Put, failure),
-        }
-    }
-
-    async fn unless_stalled(
+    async fn complete(
         &self,
-        sending: impl Future<Output = Result<(), Failure>>,
-        progress: &Progress,
-        size: u64,
-    ) -> Result<(), Failure> {
-        tokio::pin!(sending);
-        let (mut seen, mut since) = (0, Instant::now());
-        loop {
-            let patience = if seen >= size {
-                self.config.answer
+        session: UploadId,
+        parts: Vec<CompletedPart>,
+    ) -> Result<UploadAnswer, Failure> {
+        let request = CompleteRequest { parts };
+        self.ask(self.remote.complete(session, &request)).await
+    }
+
+    pub(super) fn source(&self, entry: &Entry) -> Source {
+        Source {
+            path: entry.path.clone(),
+            redactor: if entry.keep_location {
+                None
             } else {
-                self.config.stall
-            };
-            tokio::select! {
-                sent = &mut sending => return sent,
-                () = sleep((patience / 10).min(Duration::from_secs(1))) => {}
-            }
-            let bytes = progress.bytes();
-            if bytes != seen {
-                (seen, since) = (bytes, Instant::now());
-            } else if since.elapsed() >= patience {
-                return Err(Failure::Stalled { after: patience });
-            }
+                self.config.redactor.clone()
+            },
         }
     }
 
-    fn delay(&self, tries: u32, at_least: Duration) -> Duration {
-        let draw = (self.config.draw)();
-        self.config.backoff.delay(tries, at_least, draw)
-    }
-
-    /// Waits until the server answers. Of all that wait, one asks, the others learn from it.
-    async fn await_server(&self, waits: u32) {
-        let mut returns = self.returns.subscribe();
-        // An upload that waits again although the server answered (its store does not) comes back ever more slowly.
-        if waits > 1 {
-            sleep(self.delay(waits - 1, Duration::ZERO)).await;
-        }
-        tokio::select! {
-            _ = returns.changed() => {}
-            _asking = self.probing.lock() => {
-                let mut asked = 0;
-                while matches!(returns.has_changed(), Ok(false)) {
-                    asked += 1;
-                    sleep(self.delay(asked, Duration::ZERO)).await;
-                    match self.remote.probe().await {
-                        Ok(()) => self.returns.send_modify(|count| *count += 1),
-                        Err(failure) => tracing::debug!(reason = failure.describe(), "still offline"),
-                    }
-                }
-            }
-        }
+    /// The journal fails: nothing more is done for this upload, for it could not be taken back. It stands in the
+    /// journal as it last did, and goes on from there at the next start.
+    fn give_up(&self, id: UploadId, error: &JournalError) {
+        tracing::error!(%id, error = error as &dyn std::error::Error, "the journal failed");
+        let session = id;
+        let fault = Fault::new(
+            UploadCode::JournalFailed,
+            format!("{error}; free some space and start imgn again, the upload goes on then"),
+        );
+        let work = Work::at(Stage::Summing { session });
+        self.note(id, State::Failed { fault, work });
     }
 }
 
@@ -250,6 +270,7 @@ impl From<Trouble> for Event {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Changed => Self::Changed,
+            Trouble::Touched => Self::Touched,
             Trouble::Unreadable(fault) => Self::Unreadable(fault),
         }
     }
@@ -261,6 +282,7 @@ fn open_request(entry: &Entry, target: &Target) -> OpenRequest {
         size: target.content.fingerprint.size,
         sha256: target.content.sha256,
         content_type: entry.content_type.clone(),
-        checksum_algorithms: vec![],
+        // Both are quick; the longer one first.
+        checksum_algorithms: vec![ChecksumAlgorithm::Crc64Nvme, ChecksumAlgorithm::Crc32c],
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use imgn_protocol::{ErrorCode, FileName, ImageId, PresignedUrl, Rejection, Timestamp};
+use imgn_protocol::{
+    ErrorCode, FileName, Image, ImageId, PresignedUrl, Rejection, Sha256, Timestamp,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -17,7 +19,10 @@ fn content(size: u64) -> Content {
         fingerprint: Fingerprint {
             size,
             modified_ns: 0,
+            changed_ns: 0,
+            inode: 0,
         },
+        location_removed: false,
     }
 }
 
@@ -50,7 +55,7 @@ fn image() -> Box<Image> {
 }
 
 fn open(mode: Mode, with_url: bool, with_part: bool) -> UploadAnswer {
-    let part = imgn_protocol::Part {
+    let part = Part {
         number: 1,
         size: 4,
         checksum: Sha256::of(b"data").into(),
@@ -127,6 +132,16 @@ fn events() -> impl Strategy<Value = Event> {
         Just(Event::Retry),
         Just(Event::Summed(content(4))),
         Just(Event::Changed),
+        Just(Event::Touched),
+        Just(Event::Pause),
+        Just(Event::Resume),
+        Just(Event::Hold("words".to_owned())),
+        Just(Event::PartsSent(vec![])),
+        (any::<bool>(), calls(), failures()).prop_map(|(moved, call, failure)| Event::Halted {
+            moved,
+            call,
+            failure,
+        }),
         Just(Event::Unreadable(Fault::new(
             UploadCode::FileMissing,
             "words"
@@ -156,11 +171,20 @@ fn outcome(
         Effect::Sign(_) => failed(Call::Sign).unwrap_or(Event::Signed(signed())),
         Effect::Put(..) if changed => Event::Changed,
         Effect::Put(..) => failed(Call::Put).unwrap_or(Event::Sent),
-        Effect::Complete(_) => failed(Call::Complete).unwrap_or(Event::Answered(answer)),
+        Effect::SendParts { .. } if changed => Event::Touched,
+        Effect::SendParts { .. } => match failure {
+            Some(failure) => Event::Halted {
+                moved: false,
+                call: Call::Put,
+                failure,
+            },
+            None => Event::PartsSent(vec![]),
+        },
+        Effect::Complete(..) => failed(Call::Complete).unwrap_or(Event::Answered(answer)),
         Effect::Status { .. } => failed(Call::Status).unwrap_or(Event::Answered(answer)),
         Effect::Abort(_) => failed(Call::Abort).unwrap_or(Event::Aborted),
         Effect::Forget(_) => return None,
-        Effect::BackOff { .. } | Effect::AwaitServer { .. } => Event::Go,
+        Effect::BackOff { .. } | Effect::AwaitServer { .. } | Effect::AwaitFile => Event::Go,
     })
 }
 
@@ -196,7 +220,7 @@ proptest! {
             let read: State = serde_json::from_str(&json).unwrap();
             prop_assert_eq!(&read, &next);
             let answering = effects.iter().filter(|e| !matches!(e, Effect::Forget(_))).count();
-            if next.has_ended() {
+            if !next.is_active() {
                 prop_assert_eq!(answering, 0);
             } else {
                 prop_assert!(answering <= 1);

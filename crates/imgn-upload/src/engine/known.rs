@@ -1,0 +1,324 @@
+//! What the engine knows of its uploads, and whose turn it is. Plain data under one lock; nothing here waits.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use imgn_protocol::UploadId;
+use tokio::sync::{Notify, oneshot};
+
+use super::{Snapshot, Totals};
+use crate::{
+    Entry, Progress, State,
+    machine::{Event, Stage, WaitingFor, step},
+};
+
+/// All uploads to one server.
+#[derive(Default)]
+pub(super) struct Known {
+    uploads: BTreeMap<UploadId, Upload>,
+    changed: BTreeSet<UploadId>,
+    /// Whose turn it is, in order.
+    ready: BTreeSet<Turn>,
+    /// What is to be looked at for progress.
+    sending: BTreeSet<UploadId>,
+    /// Tasks that do something, and tasks in all.
+    pub(super) busy: usize,
+    pub(super) tasks: usize,
+    /// Whether somebody measures the line.
+    pub(super) is_measured: bool,
+    /// What the network said, while the server cannot be reached.
+    pub(super) offline: Option<String>,
+}
+
+/// What is taken back goes first, then by place in the queue, then by id.
+type Turn = (bool, i64, UploadId);
+
+pub(super) struct Upload {
+    pub(super) entry: Entry,
+    pub(super) progress: Progress,
+    /// Whether this program is its owner in the journal.
+    pub(super) is_owned: bool,
+    /// The progress that was last told.
+    told: u64,
+    /// There while somebody steps it: nobody else does.
+    pub(super) driven: Option<Arc<Reins>>,
+    turn: Option<Turn>,
+    /// Whether it counts in the totals.
+    counts: bool,
+}
+
+/// What the owner of an upload wants while a task drives it.
+#[derive(Default)]
+pub(super) struct Reins {
+    wishes: Mutex<VecDeque<Wish>>,
+    pulled: Notify,
+}
+
+/// A wish, and who wants to hear when it is written down.
+pub(super) struct Wish {
+    pub(super) event: Event,
+    pub(super) heard: oneshot::Sender<()>,
+}
+
+impl Reins {
+    pub(super) fn pull(&self, wish: Wish) {
+        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        wishes.push_back(wish);
+        self.pulled.notify_one();
+    }
+
+    pub(super) fn take(&self) -> Option<Wish> {
+        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        wishes.pop_front()
+    }
+
+    pub(super) async fn next(&self) -> Wish {
+        loop {
+            if let Some(wish) = self.take() {
+                return wish;
+            }
+            self.pulled.notified().await;
+        }
+    }
+}
+
+impl Known {
+    pub(super) fn get(&self, id: UploadId) -> Option<&Upload> {
+        self.uploads.get(&id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Upload> {
+        self.uploads.values()
+    }
+
+    /// Of an upload as the journal has it.
+    pub(super) fn learn(&mut self, entry: Entry, is_owned: bool) {
+        let (id, state) = (entry.id, entry.state.clone());
+        match self.uploads.get_mut(&id) {
+            Some(upload) => {
+                upload.entry = entry;
+                upload.is_owned = is_owned;
+            }
+            None => {
+                self.uploads.insert(id, Upload::new(entry, is_owned));
+            }
+        }
+        self.set(id, state);
+    }
+
+    /// An upload stands somewhere else.
+    pub(super) fn set(&mut self, id: UploadId, state: State) {
+        let Some(upload) = self.uploads.get_mut(&id) else {
+            return;
+        };
+        upload.entry.state = state;
+        if upload.is_sending() {
+            self.sending.insert(id);
+        } else {
+            self.sending.remove(&id);
+        }
+        self.changed.insert(id);
+    }
+
+    /// Lets an upload of this program take its turn, unless it waits for nothing.
+    pub(super) fn make_ready(&mut self, id: UploadId) {
+        let Some(upload) = self.uploads.get(&id) else {
+            return;
+        };
+        if !upload.is_owned || !upload.entry.state.is_active() || upload.driven.is_some() {
+            return;
+        }
+        if self.ready.is_empty() && self.tasks == 0 {
+            // Nothing was left to do: a new count begins.
+            for upload in self.uploads.values_mut() {
+                upload.counts = false;
+            }
+        }
+        if let Some(reason) = self.offline.clone() {
+            self.hold(id, reason);
+        }
+        if let Some(upload) = self.uploads.get_mut(&id) {
+            upload.counts = true;
+            let turn = upload.next_turn();
+            if let Some(old) = upload.turn.replace(turn) {
+                self.ready.remove(&old);
+            }
+            self.ready.insert(turn);
+        }
+    }
+
+    /// Gives the next one to whoever drives it.
+    pub(super) fn take_ready(&mut self) -> Option<(Entry, Arc<Reins>)> {
+        let (.., id) = self.ready.pop_first()?;
+        let upload = self.uploads.get_mut(&id)?;
+        upload.turn = None;
+        let reins = Arc::new(Reins::default());
+        upload.driven = Some(Arc::clone(&reins));
+        Some((upload.entry.clone(), reins))
+    }
+
+    /// Takes an upload of this program that nobody drives, to step it.
+    pub(super) fn take(&mut self, id: UploadId) -> Option<Entry> {
+        let upload = self.uploads.get_mut(&id)?;
+        upload.driven = Some(Arc::default());
+        if let Some(turn) = upload.turn.take() {
+            self.ready.remove(&turn);
+        }
+        Some(upload.entry.clone())
+    }
+
+    /// Whoever drove an upload lets go of it, unless its owner wants something of it meanwhile.
+    pub(super) fn let_go(&mut self, id: UploadId) -> Option<Wish> {
+        let upload = self.uploads.get_mut(&id)?;
+        let wish = upload.driven.as_ref().and_then(|reins| reins.take());
+        if wish.is_none() {
+            upload.driven = None;
+        }
+        wish
+    }
+
+    /// The server is gone: what waits for its turn says so.
+    pub(super) fn hold_all(&mut self, reason: &str) {
+        let ids: Vec<UploadId> = self.ready.iter().map(|(.., id)| *id).collect();
+        for id in ids {
+            self.hold(id, reason.to_owned());
+        }
+    }
+
+    fn hold(&mut self, id: UploadId, reason: String) {
+        let Some(upload) = self.uploads.get(&id) else {
+            return;
+        };
+        let waits_already = matches!(
+            upload.entry.state,
+            State::Waiting {
+                on: WaitingFor::Server,
+                ..
+            }
+        );
+        if !waits_already {
+            let (state, _) = step(upload.entry.state.clone(), Event::Hold(reason));
+            self.set(id, state);
+        }
+    }
+
+    /// Puts uploads elsewhere in the queue.
+    pub(super) fn place(&mut self, positions: &[(UploadId, i64)]) {
+        for &(id, position) in positions {
+            let Some(upload) = self.uploads.get_mut(&id) else {
+                continue;
+            };
+            upload.entry.position = position;
+            self.changed.insert(id);
+            if let Some(old) = upload.turn.take() {
+                let turn = upload.next_turn();
+                upload.turn = Some(turn);
+                self.ready.remove(&old);
+                self.ready.insert(turn);
+            }
+        }
+    }
+
+    /// In the order of the queue.
+    pub(super) fn in_order(&self) -> Vec<&Upload> {
+        let mut uploads: Vec<&Upload> = self.uploads.values().collect();
+        uploads.sort_by_key(|upload| (upload.entry.position, upload.entry.id));
+        uploads
+    }
+
+    /// Forgets what has ended and is not to be kept.
+    pub(super) fn forget(&mut self, is_kept: impl Fn(&Entry) -> bool) {
+        self.uploads.retain(|_, upload| {
+            upload.driven.is_some() || !upload.entry.state.has_ended() || is_kept(&upload.entry)
+        });
+    }
+
+    /// What changed since it was last asked, and whether bytes are on their way.
+    pub(super) fn take_changes(&mut self) -> (Vec<Snapshot>, bool) {
+        let mut ids = std::mem::take(&mut self.changed);
+        ids.extend(self.sending.iter().filter(|id| {
+            let upload = self.uploads.get(id);
+            upload.is_some_and(|upload| upload.progress.bytes() != upload.told)
+        }));
+        let mut changes = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(upload) = self.uploads.get_mut(&id) {
+                let snapshot = upload.snapshot();
+                upload.told = snapshot.sent_bytes;
+                changes.push(snapshot);
+            }
+        }
+        (changes, !self.sending.is_empty())
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        let counted = self.uploads.values().filter(|upload| upload.counts);
+        for upload in counted {
+            let state = &upload.entry.state;
+            if matches!(state, State::Paused { .. }) {
+                continue;
+            }
+            let snapshot = upload.snapshot();
+            totals.files += 1;
+            if state.has_ended() {
+                // What did not work leaves no more to do than what did.
+                let done = snapshot.total_bytes.unwrap_or(snapshot.sent_bytes);
+                totals.files_done += 1;
+                totals.bytes_done += done;
+                totals.bytes += done;
+            } else {
+                totals.bytes_done += snapshot.sent_bytes;
+                totals.bytes += snapshot.total_bytes.unwrap_or(snapshot.sent_bytes);
+            }
+        }
+        totals
+    }
+}
+
+impl Upload {
+    fn new(entry: Entry, is_owned: bool) -> Self {
+        Self {
+            entry,
+            progress: Progress::default(),
+            is_owned,
+            told: 0,
+            driven: None,
+            turn: None,
+            counts: false,
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let summed = self.entry.state.content();
+        Snapshot {
+            entry: self.entry.clone(),
+            sent_bytes: self.progress.bytes(),
+            total_bytes: summed
+                .map(|content| content.fingerprint.size)
+                .or(self.entry.size),
+        }
+    }
+
+    pub(super) fn is_left_to_others(&self) -> bool {
+        !self.is_owned && !self.entry.state.has_ended()
+    }
+
+    fn is_sending(&self) -> bool {
+        let State::Working(work) = &self.entry.state else {
+            return false;
+        };
+        matches!(work.stage, Stage::Sending { .. } | Stage::Parts { .. })
+    }
+
+    fn next_turn(&self) -> Turn {
+        let is_taken_back = self
+            .entry
+            .state
+            .work()
+            .is_some_and(|work| matches!(work.stage, Stage::Aborting(_)));
+        (!is_taken_back, self.entry.position, self.entry.id)
+    }
+}
