@@ -157,7 +157,7 @@ pub(super) fn measure(
             continue;
         }
         let place = tempfile::tempdir_in(&scratch)?;
-        let rounds = if is_quick { 1 } else { rounds };
+        let rounds = if is_quick { 1 } else { rounds.max(1) };
         let figures = measure_row(project, &peers, &row, rounds, place.path())
             .with_context(|| name.clone())?;
         print(&name, &figures);
