@@ -149,15 +149,16 @@ struct Serve {
     )]
     max_size: u64,
 
-    /// The size of the parts that large uploads are sent in, from 5M to 5G as S3 has it. This version sends every picture
-    /// by one PUT, up to --max-size: the size is checked, and takes effect once uploads in parts are there.
+    /// The size of the parts that large uploads are sent in, from 5M to 5G as S3 has it. A file of up to two parts is
+    /// sent by one PUT. Uploads that are open keep theirs; where a file would have more than 10,000 parts, they are larger.
     #[arg(
         long,
         value_name = "SIZE",
         env = "IMGN_PART_SIZE",
+        default_value = "8M",
         value_parser = parse_part_size
     )]
-    part_size: Option<u64>,
+    part_size: u64,
 
     /// The most pixels that one frame of a picture may have.
     #[arg(
@@ -328,9 +329,6 @@ fn absolute(path: &Path) -> String {
 
 impl Serve {
     fn config(self, place: Place) -> Config {
-        if self.part_size.is_some() {
-            tracing::warn!("--part-size has no effect yet: every picture is sent by one PUT");
-        }
         let storage = match self.storage {
             StorageKind::Embedded => StorageConfig::Embedded,
             StorageKind::S3 => StorageConfig::S3(S3Config {
@@ -348,6 +346,7 @@ impl Serve {
             storage,
             url_ttl: Duration::from_secs(self.url_ttl),
             max_size: self.max_size,
+            part_size: self.part_size,
             max_pixels: self.max_pixels,
             ..Config::embedded(place.data_dir)
         }
@@ -375,7 +374,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
 /// S3's bounds for every part but the last.
 fn parse_part_size(text: &str) -> Result<u64, String> {
     parse_size(text).and_then(|size| {
-        if (5 << 20..=5 << 30).contains(&size) {
+        if (Config::SMALLEST_PART_SIZE..=Config::LARGEST_PART_SIZE).contains(&size) {
             Ok(size)
         } else {
             Err("the parts of an S3 upload have from 5M to 5G".to_owned())
