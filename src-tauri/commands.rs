@@ -3,12 +3,13 @@
 //! Invariant: the list here, the one in `ipc.rs` and the one in `permissions/window.toml` are the same; a test says so.
 
 use imgn_core::{
-    AppState, ClientCode, CommandError, ImageQuery, UploadView, ViewError,
+    AppState, ClientCode, CommandError, ImageQuery, IntakeView, UploadPreferences, UploadView,
+    ViewError,
     protocol::{ImageId, ImagePage, Token, UploadId},
 };
 use tauri::{AppHandle, State, WebviewWindow};
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
-use tauri_plugin_dialog::DialogExt as _;
+use tauri_plugin_dialog::{DialogExt as _, FilePath};
 use tokio::sync::oneshot;
 
 use crate::shell::{PICTURE_EXTENSIONS, Shell};
@@ -52,17 +53,32 @@ pub(crate) async fn disconnect(shell: State<'_, Shell>) -> Answer<AppState> {
 pub(crate) async fn pick_files(
     window: WebviewWindow,
     shell: State<'_, Shell>,
-) -> Answer<Vec<UploadView>> {
+) -> Answer<IntakeView> {
     let (send, chosen) = oneshot::channel();
     let dialog = window.dialog().file().set_parent(&window);
     dialog
         .add_filter("Pictures", &PICTURE_EXTENSIONS)
         .pick_files(|files| drop(send.send(files)));
-    let files = chosen.await.ok().flatten().unwrap_or_default();
-    let files = files.into_iter();
-    let paths = files.filter_map(|file| file.into_path().ok());
-    shell.enqueue(paths.collect()).await?;
-    Ok(shell.core.uploads().await)
+    take(&shell, chosen.await.ok().flatten()).await
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn pick_folders(
+    window: WebviewWindow,
+    shell: State<'_, Shell>,
+) -> Answer<IntakeView> {
+    let (send, chosen) = oneshot::channel();
+    let dialog = window.dialog().file().set_parent(&window);
+    dialog.pick_folders(|folders| drop(send.send(folders)));
+    take(&shell, chosen.await.ok().flatten()).await
+}
+
+/// Nothing was chosen where the dialog was closed.
+async fn take(shell: &Shell, chosen: Option<Vec<FilePath>>) -> Answer<IntakeView> {
+    let chosen = chosen.unwrap_or_default().into_iter();
+    let paths = chosen.filter_map(|file| file.into_path().ok());
+    shell.enqueue(paths.collect()).await
 }
 
 #[tauri::command]
@@ -81,6 +97,67 @@ pub(crate) async fn cancel_upload(shell: State<'_, Shell>, id: UploadId) -> Answ
 #[specta::specta]
 pub(crate) async fn retry_upload(shell: State<'_, Shell>, id: UploadId) -> Answer<()> {
     Ok(shell.core.retry(id).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn pause_upload(shell: State<'_, Shell>, id: UploadId) -> Answer<()> {
+    Ok(shell.core.pause(id).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn resume_upload(shell: State<'_, Shell>, id: UploadId) -> Answer<()> {
+    Ok(shell.core.resume(id).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn move_upload_to_top(shell: State<'_, Shell>, id: UploadId) -> Answer<()> {
+    Ok(shell.core.move_to_top(id).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn pause_uploads(shell: State<'_, Shell>) -> Answer<()> {
+    shell.core.pause_all().await?;
+    Ok(())
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn resume_uploads(shell: State<'_, Shell>) -> Answer<()> {
+    shell.core.resume_all().await?;
+    Ok(())
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn cancel_uploads(shell: State<'_, Shell>) -> Answer<()> {
+    shell.core.cancel_all().await?;
+    Ok(())
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn retry_uploads(shell: State<'_, Shell>) -> Answer<()> {
+    shell.core.retry_failed().await?;
+    Ok(())
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn upload_preferences(shell: State<'_, Shell>) -> Answer<UploadPreferences> {
+    Ok(shell.core.upload_preferences().await)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn set_upload_preferences(
+    shell: State<'_, Shell>,
+    preferences: UploadPreferences,
+) -> Answer<()> {
+    Ok(shell.core.set_upload_preferences(preferences).await?)
 }
 
 #[tauri::command]

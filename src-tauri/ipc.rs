@@ -19,9 +19,19 @@ pub(crate) fn builder() -> Builder<Wry> {
             commands::connect,
             commands::disconnect,
             commands::pick_files,
+            commands::pick_folders,
             commands::uploads,
             commands::cancel_upload,
             commands::retry_upload,
+            commands::pause_upload,
+            commands::resume_upload,
+            commands::move_upload_to_top,
+            commands::pause_uploads,
+            commands::resume_uploads,
+            commands::cancel_uploads,
+            commands::retry_uploads,
+            commands::upload_preferences,
+            commands::set_upload_preferences,
             commands::clear_finished_uploads,
             commands::images,
             commands::delete_image,
@@ -32,6 +42,7 @@ pub(crate) fn builder() -> Builder<Wry> {
             view::UploadsChanged,
             view::GalleryChanged,
             view::FileDrag,
+            view::TakenIn,
         ])
 }
 

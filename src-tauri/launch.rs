@@ -8,7 +8,7 @@ use imgn_core::{Options, protocol::Token};
 #[derive(clap::Parser)]
 #[command(name = "imgn-desktop", version)]
 pub(crate) struct Arguments {
-    /// Pictures to upload as soon as a gallery is connected.
+    /// Pictures, and folders of them, to upload as soon as a gallery is connected.
     pub(crate) files: Vec<PathBuf>,
     /// The folder of everything that the app keeps.
     #[arg(long, value_name = "DIR", env = "IMGN_HOME")]
@@ -40,8 +40,8 @@ impl Arguments {
             server: self.server.clone(),
             token: token.map(|token| Token::new(token.trim())),
             adopt: true,
-            jobs: None,
             starts_local: true,
+            ..Options::default()
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::{
     gallery::LocalGallery,
     launch::Arguments,
-    view::{DragPhase, FileDrag, GalleryChanged, StateChanged, UploadsChanged},
+    view::{DragPhase, FileDrag, GalleryChanged, StateChanged, TakenIn, UploadsChanged},
 };
 
 /// Files that the dialog offers. What a file truly is, the server finds in its bytes.
@@ -47,7 +47,8 @@ impl Shell {
 
     /// Uploads what was dropped or chosen; of a folder, the pictures in it.
     pub(crate) async fn enqueue(&self, paths: Vec<PathBuf>) -> Result<IntakeView, ViewError> {
-        Ok(self.core.enqueue(paths, Folders::Walked, |_| {}).await?)
+        let taken = self.core.enqueue(paths, Folders::Walked, |_| {}).await?;
+        Ok(taken.into())
     }
 
     /// Stops uploads, then the gallery; keeps everything. The caller bounds the time.
@@ -115,8 +116,9 @@ fn take(app: &AppHandle, paths: Vec<PathBuf>) {
     let shell = app.state::<Shell>().inner().clone();
     let app = app.clone();
     tauri::async_runtime::spawn(async move {
-        if let Err(error) = shell.enqueue(paths).await {
-            tell(&app, &error);
+        match shell.enqueue(paths).await {
+            Ok(taken) => sent(TakenIn(taken).emit(&app)),
+            Err(error) => tell(&app, &error),
         }
     });
 }

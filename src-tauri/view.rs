@@ -1,6 +1,6 @@
 //! Events as the web view hears them. Their payloads are `imgn-core`'s; only the drag over the window is the shell's own.
 
-use imgn_core::{AppState, GalleryChange, UploadView};
+use imgn_core::{AppState, GalleryChange, IntakeView, UploadView};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use tauri_specta::Event;
@@ -19,6 +19,11 @@ pub(crate) struct UploadsChanged(pub(crate) Vec<UploadView>);
 #[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
 #[tauri_specta(event_name = "gallery_changed")]
 pub(crate) struct GalleryChanged(pub(crate) GalleryChange);
+
+/// What came of files and folders that were dropped on the window.
+#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
+#[tauri_specta(event_name = "taken_in")]
+pub(crate) struct TakenIn(pub(crate) IntakeView);
 
 /// Files are dragged over the window. Their paths stay in Rust.
 #[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]

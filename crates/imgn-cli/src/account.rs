@@ -14,6 +14,9 @@ use crate::{output::Output, signal::stop_signal};
 /// How long the prompt may take to give the terminal back.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
+/// A clock that is off by no more, in seconds, does no harm.
+const SKEW: i64 = 60;
+
 pub(crate) async fn login(
     app: &App,
     output: &Output,
@@ -107,6 +110,7 @@ struct Status {
     reachable: bool,
     signed_in: bool,
     unfinished_uploads: usize,
+    clock_skew_seconds: Option<i64>,
     error: Option<imgn_core::ViewError>,
 }
 
@@ -124,6 +128,7 @@ pub(crate) async fn status(app: &App, output: &Output) -> Result<bool> {
             .iter()
             .filter(|upload| !upload.state.has_ended())
             .count(),
+        clock_skew_seconds: app.clock_skew_seconds().await,
         error: asked.err().map(Into::into),
     };
     if output.json {
@@ -134,11 +139,22 @@ pub(crate) async fn status(app: &App, output: &Output) -> Result<bool> {
         output.line(format!("reachable  {}", yes(status.reachable)))?;
         output.line(format!("signed in  {}", yes(status.signed_in)))?;
         output.line(format!("unfinished {}", status.unfinished_uploads))?;
+        if let Some(skew) = status.clock_skew_seconds.filter(|skew| skew.abs() > SKEW) {
+            output.line(format!("clock      {}", skew_in_words(skew)))?;
+        }
         if let Some(error) = &status.error {
             output.error(&error.message);
         }
     }
     Ok(status.error.is_none())
+}
+
+fn skew_in_words(seconds: i64) -> String {
+    let direction = if seconds > 0 { "ahead of" } else { "behind" };
+    format!(
+        "{} s {direction} the gallery's; set this computer's clock",
+        seconds.unsigned_abs()
+    )
 }
 
 fn yes(is: bool) -> &'static str {

@@ -1,6 +1,6 @@
 //! The command line as it is written.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU64, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use imgn_core::{
@@ -62,23 +62,28 @@ pub(crate) enum Command {
         recursive: bool,
         #[command(flatten)]
         format: Format,
-        /// How many are uploaded at the same time
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
-        jobs: Option<u8>,
+        /// Send the place where a picture was taken, which is left out otherwise
+        #[arg(long)]
+        keep_gps: bool,
+        #[command(flatten)]
+        pace: Pace,
     },
-    /// Bring to its end what was queued or broken off
+    /// Bring to its end what was queued, paused or broken off, and try again what failed
     Resume {
+        /// Only these; as `queue` lists them, or as `upload --json` told them
+        #[arg(value_name = "UPLOAD_ID", value_parser = upload_id)]
+        ids: Vec<UploadId>,
         #[command(flatten)]
         format: Format,
+        #[command(flatten)]
+        pace: Pace,
     },
-    /// List what is queued, broken off or failed
+    /// List what is queued, paused, broken off or failed: id, state, how much is sent, file
     Queue,
+    /// Hold uploads back until `resume`
+    Pause(Which),
     /// Take uploads back
-    Cancel {
-        /// As `queue` lists them, or as `upload --json` told them
-        #[arg(required = true, value_name = "UPLOAD_ID", value_parser = upload_id)]
-        ids: Vec<UploadId>,
-    },
+    Cancel(Which),
     /// List the gallery, newest first: id, dimensions, size, time, name
     ///
     /// On a terminal rounded and in the local time; otherwise with tabs between, sizes in bytes, times in UTC.
@@ -114,6 +119,27 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[group(id = "which", required = true)]
+pub(crate) struct Which {
+    /// As `queue` lists them, or as `upload --json` told them
+    #[arg(value_name = "UPLOAD_ID", value_parser = upload_id, conflicts_with = "all")]
+    pub(crate) ids: Vec<UploadId>,
+    /// All that has not ended
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pace {
+    /// How many requests are under way at the same time, from 1 to 64; without it, as many as are worth having
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) jobs: Option<u32>,
+    /// At most so many bytes a second, all uploads together: 2M, 500k, 1.5M (k, M and G are 1024-fold)
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub(crate) limit_rate: Option<NonZeroU64>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Format {
     /// url, markdown, html, bbcode, or a template of {url} {id} {width} {height} {name} {name:markdown} {name:html}
     #[arg(long, default_value = "url", value_name = "F")]
@@ -130,6 +156,31 @@ fn upload_id(text: &str) -> Result<UploadId, String> {
         .map_err(|_| id_hint("an upload's id", "`imgn queue` has it first on each line"))
 }
 
+fn rate(text: &str) -> Result<NonZeroU64, String> {
+    let hint = || format!("a rate is bytes a second, such as 2M, 500k or 800000; `{text}` is none");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: f64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" | "kib" => 1024.0,
+        "m" | "mb" | "mib" => 1024.0 * 1024.0,
+        "g" | "gb" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(hint()),
+    };
+    // Neither a sign nor an exponent.
+    if !digits.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        return Err(hint());
+    }
+    let number: f64 = digits.parse().map_err(|_| hint())?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is not negative, and what is too large is as fast as the line"
+    )]
+    let bytes = (number * unit) as u64;
+    NonZeroU64::new(bytes)
+        .ok_or_else(|| "a rate of 0 sends nothing; `imgn pause` holds uploads back".to_owned())
+}
+
 /// What an id looks like and where to find it: why this one is none helps nobody.
 fn id_hint(what: &str, place: &str) -> String {
     format!("{what} looks like 0198c3d2-5e4f-7a6b-8c9d-0e1f2a3b4c5d; {place}")
@@ -144,5 +195,38 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+        for (arguments, is_understood) in [
+            (&["imgn", "pause"][..], false),
+            (&["imgn", "pause", "--all"], true),
+            (&["imgn", "cancel", "--all"], true),
+            (&["imgn", "resume"], true),
+            (&["imgn", "upload", "-r", "--keep-gps", "a"], true),
+            (&["imgn", "upload", "--jobs", "65", "a"], false),
+        ] {
+            assert_eq!(
+                Cli::try_parse_from(arguments).is_ok(),
+                is_understood,
+                "{arguments:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn rates_are_taken_as_people_write_them() {
+        for (text, bytes) in [
+            ("2M", 2 << 20),
+            ("1.5m", 3 << 19),
+            ("500k", 500 << 10),
+            ("1GiB", 1 << 30),
+            ("800000", 800_000),
+            ("1b", 1),
+        ] {
+            assert_eq!(rate(text).map(NonZeroU64::get), Ok(bytes), "{text}");
+        }
+        for text in [
+            "", "M", "-1M", "1e3", "2 M", "2M/s", "fast", "0", "0k", "1.2.3", "infinity",
+        ] {
+            assert!(rate(text).is_err(), "{text}");
+        }
     }
 }

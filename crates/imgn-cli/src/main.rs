@@ -7,8 +7,10 @@
 
 mod account;
 mod args;
+mod follow;
 mod gallery;
 mod output;
+mod queue;
 mod signal;
 mod upload;
 
@@ -23,7 +25,7 @@ use clap::Parser as _;
 use imgn_core::{App, Folders, Home, Options, protocol::Token};
 use tracing_subscriber::EnvFilter;
 
-use args::{Cli, Command, Global};
+use args::{Cli, Command, Global, Pace};
 use output::Output;
 
 fn main() -> ExitCode {
@@ -80,8 +82,14 @@ async fn run(cli: Cli, output: &Output) -> Result<bool> {
         _ => options.server.clone_from(&server),
     }
     match &cli.command {
-        Command::Resume { .. } => options.adopt = true,
-        Command::Upload { jobs, .. } => options.jobs = jobs.map(usize::from),
+        Command::Resume { ids, pace, .. } => {
+            options.adopt = ids.is_empty();
+            pace_of(pace, &mut options);
+        }
+        Command::Upload { keep_gps, pace, .. } => {
+            options.keep_location = *keep_gps;
+            pace_of(pace, &mut options);
+        }
         _ => {}
     }
     let app = App::open(Home::locate(home)?, options).await?;
@@ -104,9 +112,12 @@ async fn run(cli: Cli, output: &Output) -> Result<bool> {
             };
             upload::upload(&app, output, paths, folders, &format.format).await
         }
-        Command::Resume { format } => upload::resume(&app, output, &format.format).await,
-        Command::Queue => upload::queue(&app, output).await,
-        Command::Cancel { ids } => upload::cancel(&app, output, ids).await,
+        Command::Resume { ids, format, .. } => {
+            queue::resume(&app, output, &ids, &format.format).await
+        }
+        Command::Queue => queue::queue(&app, output).await,
+        Command::Pause(which) => queue::pause(&app, output, which).await,
+        Command::Cancel(which) => queue::cancel(&app, output, which).await,
         Command::List { limit, search } => gallery::list(&app, output, limit, search).await,
         Command::Get { id, output: to } => gallery::get(&app, output, id, to).await,
         Command::Delete { ids } => gallery::delete(&app, output, ids).await,
@@ -114,6 +125,11 @@ async fn run(cli: Cli, output: &Output) -> Result<bool> {
     };
     app.quit().await;
     done
+}
+
+fn pace_of(pace: &Pace, options: &mut Options) {
+    options.jobs = pace.jobs;
+    options.bytes_per_second = pace.limit_rate;
 }
 
 fn log(verbose: u8) {

@@ -1,9 +1,10 @@
 //! The app: one value, cheap to clone, that every face talks to.
 
+mod control;
 mod gallery;
 mod uploading;
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use imgn_protocol::Token;
 use imgn_thumbs::DiskCache;
@@ -14,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     AppState, ClientCode, CommandError, Event, Home, ImageQuery, ServerView,
     http::{Credentials, Server, parse_server},
+    location::WithoutLocation,
     secrets,
     settings::{ServerSettings, Settings},
     uploads,
@@ -28,8 +30,12 @@ pub struct Options {
     pub token: Option<Token>,
     /// Whether to drive every unfinished upload of the profile, not only the own ones: the window and `imgn resume` do.
     pub adopt: bool,
-    /// How many uploads are worked at at the same time, in place of the settings'.
-    pub jobs: Option<usize>,
+    /// How many requests are under way at the same time, from 1 to 64, in place of the settings'.
+    pub jobs: Option<u32>,
+    /// Bytes a second of all uploads together, in place of the settings'.
+    pub bytes_per_second: Option<NonZeroU64>,
+    /// Whether what is taken in keeps the place where it was taken, whatever the settings say.
+    pub keep_location: bool,
     /// Whether who opens the app can start the gallery on this computer. A profile that uses it is then not connected
     /// before [`App::connect_local`]; without, it is tried at the address where it last was.
     pub starts_local: bool,
@@ -228,6 +234,12 @@ impl App {
         check(&connection.server, connection.signed_in).await
     }
 
+    /// By how many seconds this computer's clock is ahead of the gallery's, below zero behind it, as measured when it
+    /// last answered. A clock that is wrong makes times wrong, and a store may refuse what a server signed.
+    pub async fn clock_skew_seconds(&self) -> Option<i64> {
+        self.connected().await.ok()?.server.clock_skew_seconds()
+    }
+
     /// Stops within 3 s and keeps everything.
     pub async fn quit(&self) {
         self.drop_connection().await;
@@ -266,12 +278,20 @@ impl App {
     }
 
     async fn choose(&self, server: Option<ServerSettings>) -> Result<(), CommandError> {
+        self.change_settings(|settings| settings.server = server)
+            .await
+    }
+
+    async fn change_settings(
+        &self,
+        change: impl FnOnce(&mut Settings) + Send + 'static,
+    ) -> Result<(), CommandError> {
         let mut settings = self.0.settings.lock().await;
         let file = self.0.home.settings();
         let changed = blocking(move || {
             // Another program may have changed something else meanwhile.
             let mut settings = Settings::load(&file)?;
-            settings.server = server;
+            change(&mut settings);
             settings.save(&file)?;
             Ok(settings)
         })
@@ -293,9 +313,11 @@ impl App {
             server.url().as_str()
         };
         let journal = Journal::open(&inner.home.journal(), &inner.home.owners(), name).await?;
-        let jobs = inner.settings.lock().await.uploads.jobs;
+        let chosen_for_uploads = inner.settings.lock().await.uploads;
         let config = EngineConfig {
-            jobs: inner.options.jobs.unwrap_or(jobs).clamp(1, 64),
+            jobs: self.jobs(chosen_for_uploads),
+            rate_limit: self.rate_limit(chosen_for_uploads),
+            redactor: Some(Arc::new(WithoutLocation)),
             ..EngineConfig::default()
         };
         let signed_in = server.has_credentials();

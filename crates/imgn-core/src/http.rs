@@ -2,6 +2,7 @@
 //!
 //! Invariant: no error that leaves this module has a URL in it that was signed, or a token.
 
+mod clock;
 mod failure;
 mod remote;
 
@@ -19,6 +20,7 @@ use tokio::sync::{OnceCell, watch};
 use url::{Host, Url};
 
 use crate::{ClientCode, CommandError, ImageQuery, secrets};
+use clock::Clock;
 use failure::{from_transport, refused_by_server};
 
 /// How long a connection may take to come about.
@@ -56,6 +58,7 @@ pub(crate) struct Server {
     api: reqwest::Client,
     store: reqwest::Client,
     reachable: watch::Sender<bool>,
+    clock: Clock,
 }
 
 impl Server {
@@ -73,6 +76,7 @@ impl Server {
             api,
             store,
             reachable: watch::Sender::new(true),
+            clock: Clock::default(),
         }))
     }
 
@@ -215,6 +219,7 @@ impl Server {
         self.reachable
             .send_if_modified(|reachable| std::mem::replace(reachable, is_reached) != is_reached);
         let response = answer?;
+        self.clock.read(response.headers());
         tracing::debug!(status = response.status().as_u16(), "the server answered");
         if response.status().is_success() {
             Ok(response)

@@ -16,7 +16,6 @@ use std::{
 use imgn_protocol::{ErrorCode, FileName, UploadId};
 use imgn_upload::{Fault, NewUpload, Stage, State, UploadCode, Work};
 
-use crate::IntakeView;
 use walk::{Met, walk};
 
 /// How many bytes show of what format a file is.
@@ -46,6 +45,28 @@ pub struct Taken {
     pub id: UploadId,
 }
 
+/// What came of the files and folders that were named.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Intake {
+    /// Pictures that are on their way now.
+    pub pictures: u32,
+    /// Files in folders that are no pictures, and were left alone. Hidden ones are not counted.
+    pub other_files: u32,
+    /// Links to folders, which were not followed.
+    pub linked_folders: u32,
+    /// Folders of which nothing was taken.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A folder that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Which.
+    pub path: PathBuf,
+    /// Why, for people.
+    pub reason: String,
+}
+
 /// A file that was looked at.
 pub(crate) struct Looked {
     /// As it was named, or as it was found in a folder that was.
@@ -60,17 +81,17 @@ pub(crate) fn look_at(
     paths: Vec<PathBuf>,
     folders: Folders,
     take: impl FnMut(Vec<Looked>) -> ControlFlow<()>,
-) -> IntakeView {
+) -> Intake {
     let mut look = Look {
         take,
         batch: Vec::new(),
         since: Instant::now(),
         met: HashSet::new(),
-        view: IntakeView::default(),
+        intake: Intake::default(),
     };
     // Whoever wants no more does not wait for the sum.
     let _ = look.at_all(paths, folders);
-    look.view
+    look.intake
 }
 
 struct Look<T> {
@@ -78,7 +99,7 @@ struct Look<T> {
     batch: Vec<Looked>,
     since: Instant,
     met: HashSet<PathBuf>,
-    view: IntakeView,
+    intake: Intake,
 }
 
 impl<T: FnMut(Vec<Looked>) -> ControlFlow<()>> Look<T> {
@@ -101,18 +122,15 @@ impl<T: FnMut(Vec<Looked>) -> ControlFlow<()>> Look<T> {
                 Met::File(path) => {
                     let looked = look_at_one(path);
                     if is_foreign(&looked.upload) {
-                        self.view.other_files += 1;
+                        self.intake.other_files += 1;
                     } else {
                         self.push(looked)?;
                     }
                 }
-                Met::Other(_) => self.view.other_files += 1,
-                Met::LinkedFolder(_) => self.view.linked_folders += 1,
+                Met::Other(_) => self.intake.other_files += 1,
+                Met::LinkedFolder(_) => self.intake.linked_folders += 1,
                 Met::Unreadable(path, reason) => {
-                    let path = path.display();
-                    self.view.unreadable.push(format!(
-                        "the folder {path} cannot be read ({reason}); nothing in it was uploaded"
-                    ));
+                    self.intake.unreadable.push(Unreadable { path, reason });
                 }
             }
         }
@@ -125,7 +143,7 @@ impl<T: FnMut(Vec<Looked>) -> ControlFlow<()>> Look<T> {
 
     fn push(&mut self, looked: Looked) -> ControlFlow<()> {
         if looked.upload.refused.is_none() {
-            self.view.pictures += 1;
+            self.intake.pictures += 1;
         }
         if self.batch.is_empty() {
             self.since = Instant::now();
@@ -158,16 +176,18 @@ fn is_foreign(upload: &NewUpload) -> bool {
     }
 }
 
-/// Looks at one file.
+/// Looks at one file. Whether its location is kept is not decided here.
 pub(crate) fn look_at_one(named: PathBuf) -> Looked {
     let path = absolute(&named);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let file_name = FileName::clean(&name);
     let upload = match sniff(&path) {
-        Ok(format) => NewUpload {
+        Ok((format, size)) => NewUpload {
             path,
             file_name,
             content_type: Some(format.content_type().to_owned()),
+            size: Some(size),
+            keep_location: false,
             refused: None,
         },
         Err(fault) => NewUpload {
@@ -175,6 +195,8 @@ pub(crate) fn look_at_one(named: PathBuf) -> Looked {
             path,
             file_name,
             content_type: None,
+            size: None,
+            keep_location: false,
         },
     };
     Looked {
@@ -203,7 +225,7 @@ fn refusal(fault: Fault) -> State {
     }
 }
 
-fn sniff(path: &Path) -> Result<imgn_thumbs::Format, Fault> {
+fn sniff(path: &Path) -> Result<(imgn_thumbs::Format, u64), Fault> {
     // Asked before opening, for opening a named pipe would wait for its writer.
     let metadata = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
     if metadata.is_dir() {
@@ -222,10 +244,11 @@ fn sniff(path: &Path) -> Result<imgn_thumbs::Format, Fault> {
     File::open(path)
         .and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head))
         .map_err(|error| unreadable(&error))?;
-    imgn_thumbs::sniff(&head).ok_or_else(|| {
+    let format = imgn_thumbs::sniff(&head).ok_or_else(|| {
         let message = "it is no JPEG, PNG, GIF or WebP picture; choose another file";
         Fault::new(ErrorCode::NotAPicture, message)
-    })
+    })?;
+    Ok((format, metadata.len()))
 }
 
 fn unreadable(error: &io::Error) -> Fault {
@@ -260,7 +283,7 @@ mod tests {
         }
     }
 
-    fn look(paths: Vec<PathBuf>, folders: Folders) -> (Vec<Looked>, IntakeView) {
+    fn look(paths: Vec<PathBuf>, folders: Folders) -> (Vec<Looked>, Intake) {
         let mut found = Vec::new();
         let view = look_at(paths, folders, |batch| {
             found.extend(batch);
@@ -363,7 +386,7 @@ mod tests {
         assert_eq!(names, expected.collect::<Vec<_>>());
         assert!(found.iter().all(|found| found.upload.refused.is_none()));
         assert_eq!(view.pictures, 6);
-        assert_eq!(view.unreadable, Vec::<String>::new());
+        assert_eq!(view.unreadable, []);
         // notes.txt, empty.png, dangling, socket; linked, b/round.
         assert_eq!((view.other_files, view.linked_folders), (4, 2));
     }

@@ -12,6 +12,7 @@ mod home;
 mod http;
 mod intake;
 mod link;
+mod location;
 mod secrets;
 mod settings;
 mod uploads;
@@ -21,12 +22,12 @@ pub use app::{App, Options};
 pub use error::{ClientCode, Code, CommandError};
 pub use home::{Home, HomeError};
 pub use imgn_protocol as protocol;
-pub use imgn_upload::UploadCode;
-pub use intake::{Folders, Taken};
+pub use imgn_upload::{Totals, UploadCode};
+pub use intake::{Folders, Intake, Taken, Unreadable};
 pub use link::{InvalidFormat, LinkFormat, Template, link};
 pub use settings::{CacheSettings, ServerSettings, Settings, UploadSettings};
 pub use uploads::UploadReport;
 pub use view::{
-    AppState, Event, GalleryChange, ImageQuery, IntakeView, ServerView, UploadState, UploadView,
-    ViewError,
+    AppState, Event, GalleryChange, ImageQuery, IntakeView, ServerView, UploadPreferences,
+    UploadState, UploadView, ViewError,
 };

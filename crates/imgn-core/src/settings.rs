@@ -1,6 +1,6 @@
 //! What people chose, in `settings.toml`: read once, written whole and at once.
 
-use std::{io::Write as _, path::Path};
+use std::{io::Write as _, num::NonZeroU64, path::Path};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -34,17 +34,15 @@ pub struct ServerSettings {
 }
 
 /// How uploads are done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UploadSettings {
-    /// How many are worked at at the same time; from 1 to 64.
-    pub jobs: usize,
-}
-
-impl Default for UploadSettings {
-    fn default() -> Self {
-        Self { jobs: 4 }
-    }
+    /// Whether the place where a picture was taken is sent with it.
+    pub keep_location: bool,
+    /// Requests under way at the same time, from 1 to 64; without a number what is worth having is found out.
+    pub jobs: Option<u32>,
+    /// Bytes a second of all uploads together; without a number as fast as the line.
+    pub bytes_per_second: Option<NonZeroU64>,
 }
 
 /// What is kept for speed.
@@ -130,7 +128,7 @@ mod tests {
         let read = Settings::load(&path).unwrap();
         assert_eq!(
             (read.uploads.jobs, read.cache),
-            (9, CacheSettings::default())
+            (Some(9), CacheSettings::default())
         );
     }
 

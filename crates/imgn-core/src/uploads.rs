@@ -1,4 +1,5 @@
-//! Uploads as they are shown: the engine's states in the words of the views, with a rate, at most ten times a second.
+//! Uploads as they are shown: the engine's states in the words of the views, with a rate. The engine tells changes at
+//! most ten times a second.
 
 use std::{
     collections::HashMap,
@@ -8,17 +9,16 @@ use std::{
 };
 
 use imgn_protocol::{ErrorCode, Sha256, UploadId};
-use imgn_upload::{Engine, Fault, Snapshot, Stage, State, UploadCode, Work};
+use imgn_upload::{Engine, Fault, Snapshot, Stage, State, UploadCode, WaitingFor, Work};
 use tokio::sync::broadcast;
 
 use crate::{Event, GalleryChange, UploadState, UploadView, ViewError, http::Server};
 
-/// Events are at least so far apart.
-const EVENT_INTERVAL: Duration = Duration::from_millis(100);
-
 /// An upload with what only programs ask for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UploadReport {
+    /// Its id, the same for as long as the upload is known.
+    pub id: UploadId,
     /// As it is shown.
     pub view: UploadView,
     /// The file.
@@ -33,6 +33,7 @@ pub struct UploadReport {
 pub(crate) fn report(snapshot: &Snapshot, server: &Server) -> UploadReport {
     let entry = &snapshot.entry;
     UploadReport {
+        id: entry.id,
         view: view(snapshot, server),
         path: entry.path.clone(),
         session: entry.state.session().unwrap_or(entry.id),
@@ -43,19 +44,20 @@ pub(crate) fn report(snapshot: &Snapshot, server: &Server) -> UploadReport {
 /// The view of an upload as it stands, without a rate.
 pub(crate) fn view(snapshot: &Snapshot, server: &Server) -> UploadView {
     let entry = &snapshot.entry;
-    let size = entry
-        .state
-        .content()
-        .map(|content| content.fingerprint.size);
     let mut view = UploadView {
         id: entry.id.to_string(),
         file_name: entry.file_name.to_string(),
         state: shown(&entry.state),
-        size,
+        size: snapshot.total_bytes,
         sent_bytes: snapshot.sent_bytes,
         bytes_per_second: None,
         image: None,
         error: None,
+        position: entry.position,
+        location_removed: entry
+            .state
+            .content()
+            .is_some_and(|content| content.location_removed),
     };
     match &entry.state {
         State::Published { image, content, .. } => {
@@ -68,11 +70,21 @@ pub(crate) fn view(snapshot: &Snapshot, server: &Server) -> UploadView {
         }
         State::Rejected { fault, .. } => view.error = Some(fault.clone().into()),
         State::Failed { fault, .. } => view.error = Some(explain(fault, server)),
-        State::Waiting { reason, .. } if view.state == UploadState::Waiting => {
-            let message = format!("{reason}; the upload goes on by itself when the server answers");
-            view.error = Some(Fault::new(UploadCode::Offline, message).into());
+        State::Waiting { on, reason, .. } if view.state == UploadState::Waiting => {
+            let fault = match on {
+                WaitingFor::Server => Fault::new(
+                    UploadCode::Offline,
+                    format!("{reason}; the upload goes on by itself when the server answers"),
+                ),
+                WaitingFor::File => Fault::new(UploadCode::FileMissing, reason.clone()),
+            };
+            view.error = Some(fault.into());
         }
-        State::Queued { .. } | State::Working(_) | State::Waiting { .. } | State::Cancelled => {}
+        State::Queued { .. }
+        | State::Working(_)
+        | State::Waiting { .. }
+        | State::Paused { .. }
+        | State::Cancelled => {}
     }
     view
 }
@@ -100,6 +112,7 @@ fn shown(state: &State) -> UploadState {
             Stage::Aborting(_) => UploadState::Cancelled,
             _ => UploadState::Waiting,
         },
+        State::Paused { .. } => UploadState::Paused,
         State::Published { .. } => UploadState::Published,
         State::Duplicate { .. } => UploadState::Duplicate,
         State::Rejected { .. } => UploadState::Rejected,
@@ -110,8 +123,10 @@ fn shown(state: &State) -> UploadState {
 
 fn shown_work(work: &Work) -> UploadState {
     match work.stage {
-        Stage::Summing { .. } | Stage::Renewing => UploadState::Hashing,
-        Stage::Hashed(_) | Stage::Opened { .. } | Stage::Sending { .. } => UploadState::Uploading,
+        Stage::Summing { .. } | Stage::Resumming(_) | Stage::Renewing => UploadState::Hashing,
+        Stage::Hashed(_) | Stage::Opened { .. } | Stage::Sending { .. } | Stage::Parts { .. } => {
+            UploadState::Uploading
+        }
         Stage::Completing(_) | Stage::Verifying { .. } => UploadState::Verifying,
         Stage::Aborting(_) => UploadState::Cancelled,
     }
@@ -199,7 +214,6 @@ pub(crate) async fn tell(
             };
             let _ = events.send(Event::GalleryChanged(change));
         }
-        tokio::time::sleep(EVENT_INTERVAL).await;
     }
 }
 
@@ -214,6 +228,7 @@ pub(crate) async fn forget_spooled(path: &Path, state: UploadState, spool: &Path
         | UploadState::Uploading
         | UploadState::Verifying
         | UploadState::Waiting
+        | UploadState::Paused
         // It can be tried again.
         | UploadState::Failed => false,
     };

@@ -3,7 +3,7 @@
 use imgn_protocol::{Image, ImageId};
 use serde::{Deserialize, Serialize};
 
-use crate::Code;
+use crate::{Code, Intake, Unreadable};
 
 /// The app as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,10 @@ pub struct UploadView {
     pub image: Option<Image>,
     /// Why it waits, was rejected or failed.
     pub error: Option<ViewError>,
+    /// Its place in the queue: lower ones go first, equal ones by id.
+    pub position: i64,
+    /// Whether the file says where the picture was taken and what is sent does not.
+    pub location_removed: bool,
 }
 
 /// What came of the files and folders that were named.
@@ -61,8 +65,36 @@ pub struct IntakeView {
     pub other_files: u32,
     /// Links to folders, which were not followed.
     pub linked_folders: u32,
-    /// Folders that could not be read: what happened, and to which, for people.
+    /// Folders that could not be read: what happened, and to which, for people; their names, not their paths.
     pub unreadable: Vec<String>,
+}
+
+impl From<Intake> for IntakeView {
+    fn from(intake: Intake) -> Self {
+        let told = |folder: Unreadable| {
+            let name = folder.path.file_name().unwrap_or(folder.path.as_os_str());
+            let name = name.display();
+            format!("the folder {name} cannot be read ({})", folder.reason)
+        };
+        Self {
+            pictures: intake.pictures,
+            other_files: intake.other_files,
+            linked_folders: intake.linked_folders,
+            unreadable: intake.unreadable.into_iter().map(told).collect(),
+        }
+    }
+}
+
+/// What somebody chose for all uploads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct UploadPreferences {
+    /// Whether the place where a picture was taken is sent with it.
+    pub keep_location: bool,
+    /// Requests under way at the same time, from 1 to 64; none: what is worth having is found out.
+    pub jobs: Option<u32>,
+    /// Bytes a second of all uploads together; none: as fast as the line.
+    pub bytes_per_second: Option<u64>,
 }
 
 /// Where an upload stands, as it is shown.
@@ -78,8 +110,10 @@ pub enum UploadState {
     Uploading,
     /// The server looks at them.
     Verifying,
-    /// The server cannot be reached; goes on by itself.
+    /// The server cannot be reached, or the file is not there; goes on by itself.
     Waiting,
+    /// Held back; goes on when told to.
+    Paused,
     /// In the gallery.
     Published,
     /// Was in the gallery already.
@@ -97,9 +131,12 @@ impl UploadState {
     #[must_use]
     pub fn has_ended(self) -> bool {
         match self {
-            Self::Queued | Self::Hashing | Self::Uploading | Self::Verifying | Self::Waiting => {
-                false
-            }
+            Self::Queued
+            | Self::Hashing
+            | Self::Uploading
+            | Self::Verifying
+            | Self::Waiting
+            | Self::Paused => false,
             Self::Published | Self::Duplicate | Self::Rejected | Self::Failed | Self::Cancelled => {
                 true
             }

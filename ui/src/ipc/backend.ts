@@ -10,6 +10,8 @@ import type {
   Image,
   ImagePage,
   ImageQuery,
+  IntakeView,
+  UploadPreferences,
   UploadView,
   ViewError,
 } from "./types";
@@ -24,12 +26,14 @@ export interface BackendEvents {
   uploadsChanged(uploads: UploadView[]): void;
   galleryChanged(change: GalleryChange): void;
   fileDrag(drag: FileDrag): void;
+  /** What came of files and folders that were dropped on the app's window. */
+  takenIn(intake: IntakeView): void;
 }
 
 /** How files come in. */
 export type Intake =
   /** The app's own file dialog; dropped files are taken outside of the web view, which never learns a path. */
-  | { readonly kind: "native"; pick(): Promise<UploadView[]> }
+  | { readonly kind: "native"; pick(): Promise<IntakeView>; pickFolders(): Promise<IntakeView> }
   /** This page's files. */
   | { readonly kind: "browser"; add(files: readonly File[]): void };
 
@@ -49,6 +53,13 @@ export type Session =
       signOut(): Promise<AppState>;
     };
 
+/** What somebody chose for all uploads. */
+export interface UploadSettings {
+  get(): Promise<UploadPreferences>;
+  /** Takes effect at once, also for what is on its way. */
+  set(preferences: UploadPreferences): Promise<void>;
+}
+
 export interface Backend {
   readonly intake: Intake;
   readonly session: Session;
@@ -58,6 +69,18 @@ export interface Backend {
   uploads(): Promise<UploadView[]>;
   cancelUpload(id: string): Promise<void>;
   retryUpload(id: string): Promise<void>;
+  pauseUpload(id: string): Promise<void>;
+  resumeUpload(id: string): Promise<void>;
+  /** Puts it before all others. */
+  moveUploadToTop(id: string): Promise<void>;
+  /** All that has not ended. */
+  pauseUploads(): Promise<void>;
+  resumeUploads(): Promise<void>;
+  cancelUploads(): Promise<void>;
+  /** All that failed. */
+  retryUploads(): Promise<void>;
+  /** None on the web page, which keeps nothing. */
+  readonly uploadSettings: UploadSettings | null;
   clearFinishedUploads(): Promise<void>;
   copyLink(text: string): Promise<void>;
   /** What an `<img>` may have as its source. */

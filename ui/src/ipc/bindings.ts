@@ -9,10 +9,20 @@ export const commands = {
 	startLocalGallery: () => __TAURI_INVOKE<AppState>("start_local_gallery"),
 	connect: (server: string, token: string | null) => __TAURI_INVOKE<AppState>("connect", { server, token }),
 	disconnect: () => __TAURI_INVOKE<AppState>("disconnect"),
-	pickFiles: () => __TAURI_INVOKE<UploadView[]>("pick_files"),
+	pickFiles: () => __TAURI_INVOKE<IntakeView>("pick_files"),
+	pickFolders: () => __TAURI_INVOKE<IntakeView>("pick_folders"),
 	uploads: () => __TAURI_INVOKE<UploadView[]>("uploads"),
 	cancelUpload: (id: UploadId) => __TAURI_INVOKE<null>("cancel_upload", { id }),
 	retryUpload: (id: UploadId) => __TAURI_INVOKE<null>("retry_upload", { id }),
+	pauseUpload: (id: UploadId) => __TAURI_INVOKE<null>("pause_upload", { id }),
+	resumeUpload: (id: UploadId) => __TAURI_INVOKE<null>("resume_upload", { id }),
+	moveUploadToTop: (id: UploadId) => __TAURI_INVOKE<null>("move_upload_to_top", { id }),
+	pauseUploads: () => __TAURI_INVOKE<null>("pause_uploads"),
+	resumeUploads: () => __TAURI_INVOKE<null>("resume_uploads"),
+	cancelUploads: () => __TAURI_INVOKE<null>("cancel_uploads"),
+	retryUploads: () => __TAURI_INVOKE<null>("retry_uploads"),
+	uploadPreferences: () => __TAURI_INVOKE<UploadPreferences>("upload_preferences"),
+	setUploadPreferences: (preferences: UploadPreferences) => __TAURI_INVOKE<null>("set_upload_preferences", { preferences }),
 	clearFinishedUploads: () => __TAURI_INVOKE<null>("clear_finished_uploads"),
 	images: (query: ImageQuery) => __TAURI_INVOKE<ImagePage>("images", { query }),
 	deleteImage: (id: ImageId) => __TAURI_INVOKE<null>("delete_image", { id }),
@@ -24,6 +34,7 @@ export const events = {
 	fileDrag: makeEvent<FileDrag, FileDrag>("file_drag"),
 	galleryChanged: makeEvent<GalleryChanged, GalleryChanged>("gallery_changed"),
 	stateChanged: makeEvent<StateChanged, StateChanged>("state_changed"),
+	takenIn: makeEvent<TakenIn, TakenIn>("taken_in"),
 	uploadsChanged: makeEvent<UploadsChanged, UploadsChanged>("uploads_changed"),
 };
 
@@ -217,6 +228,18 @@ export type ImageQuery = {
 	limit: number,
 };
 
+/**  What came of the files and folders that were named. */
+export type IntakeView = {
+	/**  Pictures that are on their way now. */
+	pictures: number,
+	/**  Files in folders that are no pictures, and were left alone. Hidden ones are not counted. */
+	other_files: number,
+	/**  Links to folders, which were not followed. */
+	linked_folders: number,
+	/**  Folders that could not be read: what happened, and to which, for people; their names, not their paths. */
+	unreadable: string[],
+};
+
 /**  The gallery that the app is connected to. */
 export type ServerView = {
 	/**  Its address. */
@@ -234,6 +257,9 @@ export type Sha256 = string;
 
 /**  The app's state is now this. */
 export type StateChanged = AppState;
+
+/**  What came of files and folders that were dropped on the window. */
+export type TakenIn = IntakeView;
 
 /**  What the client itself finds wrong with an upload. What the server finds is an [`ErrorCode`]. */
 export type UploadCode = 
@@ -255,8 +281,6 @@ export type UploadCode =
 "server_refused" | 
 /**  The server answered with something that is not imgn's API. */
 "unexpected_answer" | 
-/**  The server wants this file in parts, which this client cannot send. */
-"multipart_unsupported" | 
 /**  A fault that passes did not pass, however often it was tried. */
 "gave_up" | 
 /**  The journal of uploads cannot be read or written. */
@@ -264,6 +288,16 @@ export type UploadCode =
 
 /**  One upload, from its opening to its end. The client makes it, so that opening can be repeated. */
 export type UploadId = string;
+
+/**  What somebody chose for all uploads. */
+export type UploadPreferences = {
+	/**  Whether the place where a picture was taken is sent with it. */
+	keep_location: boolean,
+	/**  Requests under way at the same time, from 1 to 64; none: what is worth having is found out. */
+	jobs: number | null,
+	/**  Bytes a second of all uploads together; none: as fast as the line. */
+	bytes_per_second: number | null,
+};
 
 /**  Where an upload stands, as it is shown. */
 export type UploadState = 
@@ -275,8 +309,10 @@ export type UploadState =
 "uploading" | 
 /**  The server looks at them. */
 "verifying" | 
-/**  The server cannot be reached; goes on by itself. */
+/**  The server cannot be reached, or the file is not there; goes on by itself. */
 "waiting" | 
+/**  Held back; goes on when told to. */
+"paused" | 
 /**  In the gallery. */
 "published" | 
 /**  Was in the gallery already. */
@@ -306,6 +342,10 @@ export type UploadView = {
 	image: Image | null,
 	/**  Why it waits, was rejected or failed. */
 	error: ViewError | null,
+	/**  Its place in the queue: lower ones go first, equal ones by id. */
+	position: number,
+	/**  Whether the file says where the picture was taken and what is sent does not. */
+	location_removed: boolean,
 };
 
 /**  These uploads changed. */

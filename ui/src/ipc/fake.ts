@@ -1,11 +1,54 @@
 //! A made-up gallery for design work in a plain browser (`npm run design`). The address chooses the scene:
-//! `?scene=first-start|empty|error|offline|local|web|slow`, `?count=20`.
+//! `?scene=first-start|empty|error|offline|local|web|slow`, `?count=20`, `?uploads=10000`.
 
 import type { Backend, BackendEvents } from "./backend";
 import { BackendError } from "./backend";
 import { madeUpImage, madeUpPicture } from "./fake-pictures";
-import type { AppState, Image, UploadView } from "./types";
+import type { AppState, Image, IntakeView, UploadPreferences, UploadState, UploadView } from "./types";
 import { uuidV7 } from "./uuid";
+
+const ENDED: readonly UploadState[] = ["published", "duplicate", "rejected", "failed", "cancelled"];
+
+const takenIn = (pictures: number, other_files: number): IntakeView => ({
+  pictures,
+  other_files,
+  linked_folders: 0,
+  unreadable: [],
+});
+
+/** One of many, in whatever state. */
+function madeUpUpload(index: number): UploadView {
+  const size = 900_000 + ((index * 7919) % 13) * 700_000;
+  const states: UploadState[] = [
+    "published",
+    "uploading",
+    "paused",
+    "waiting",
+    "failed",
+    "queued",
+    "verifying",
+  ];
+  const state = index < states.length ? states[index]! : "queued";
+  const reasons: Partial<Record<UploadState, UploadView["error"]>> = {
+    waiting: {
+      code: "file_missing",
+      message: "There is no such file any more: /media/card/DCIM/IMG_0004.jpg.",
+    },
+    failed: { code: "store_refused", message: "The store did not take the file (access denied). Try again." },
+  };
+  return {
+    id: uuidV7(),
+    file_name: `IMG_${String(index + 1).padStart(4, "0")}.jpg`,
+    state,
+    size,
+    sent_bytes: state === "uploading" || state === "paused" ? size / 3 : 0,
+    bytes_per_second: state === "uploading" ? 2_600_000 : null,
+    image: state === "published" ? madeUpImage(index) : null,
+    error: reasons[state] ?? null,
+    position: index,
+    location_removed: state === "published",
+  };
+}
 
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -17,6 +60,7 @@ export function fakeBackend(address: string): Backend {
   let uploads: UploadView[] = [];
   let failing = scene === "error";
   let events: BackendEvents | null = null;
+  let preferences: UploadPreferences = { keep_location: false, jobs: null, bytes_per_second: null };
   let state: AppState = {
     version: "0.1.0",
     server:
@@ -43,16 +87,24 @@ export function fakeBackend(address: string): Backend {
     return changed;
   };
 
+  const known = (id: string) => uploads.find((candidate) => candidate.id === id);
+  /** Until it may go on; answers whether it still may. */
+  const alive = async (id: string): Promise<boolean> => {
+    while (known(id)?.state === "paused") await pause(100);
+    return known(id) !== undefined && known(id)?.state !== "cancelled";
+  };
+
   const upload = async (id: string, size: number, fate: number) => {
-    const alive = () => uploads.some((candidate) => candidate.id === id && candidate.state !== "cancelled");
+    if (!(await alive(id))) return;
     update(id, { state: "hashing" });
     await pause(300);
-    for (let sent = 0; sent < size && alive(); sent += 400_000) {
+    for (let sent = 0; sent < size && (await alive(id)); sent += 400_000) {
       update(id, { state: "uploading", sent_bytes: sent, bytes_per_second: 2_600_000 });
       await pause(150);
     }
-    if (!alive()) return;
-    update(id, { state: "verifying", sent_bytes: size, bytes_per_second: null });
+    if (!(await alive(id))) return;
+    const location_removed = fate % 2 === 0;
+    update(id, { state: "verifying", sent_bytes: size, bytes_per_second: null, location_removed });
     await pause(700);
     if (fate === 3) {
       const message =
@@ -64,6 +116,16 @@ export function fakeBackend(address: string): Backend {
     update(id, { state: "published", image });
     images = [image, ...images];
     events?.galleryChanged({ added: [image], removed: [] });
+  };
+
+  const hold = (id: string) => {
+    const state = known(id)?.state;
+    if (state === "queued" || state === "uploading" || state === "waiting") {
+      update(id, { state: "paused", bytes_per_second: null });
+    }
+  };
+  const release = (id: string) => {
+    if (known(id)?.state === "paused") update(id, { state: "queued" });
   };
 
   const enqueue = (names: string[]) => {
@@ -78,6 +140,8 @@ export function fakeBackend(address: string): Backend {
         bytes_per_second: null,
         image: null,
         error: null,
+        position: 0,
+        location_removed: false,
       };
     });
     uploads = [...uploads, ...added];
@@ -87,6 +151,9 @@ export function fakeBackend(address: string): Backend {
     }
     return added;
   };
+
+  const some = Number(options.get("uploads") ?? 0);
+  uploads = Array.from({ length: some }, (_, index) => madeUpUpload(index));
 
   const names = [
     "Harbour at dusk.jpg",
@@ -133,7 +200,11 @@ export function fakeBackend(address: string): Backend {
     intake:
       scene === "web"
         ? { kind: "browser", add: (files) => void enqueue(files.map((file) => file.name)) }
-        : { kind: "native", pick: () => Promise.resolve(enqueue(names)) },
+        : {
+            kind: "native",
+            pick: () => Promise.resolve(takenIn(enqueue(names).length, 0)),
+            pickFolders: () => Promise.resolve(takenIn(enqueue(names).length, 3)),
+          },
     session,
     state: () => Promise.resolve(state),
     async images({ search, cursor, limit }) {
@@ -162,10 +233,32 @@ export function fakeBackend(address: string): Backend {
       update(id, { state: "queued", error: null });
       void upload(id, 2_000_000, 1);
     },
+    pauseUpload: (id) => Promise.resolve(void hold(id)),
+    resumeUpload: (id) => Promise.resolve(void release(id)),
+    moveUploadToTop(id) {
+      const position = Math.min(...uploads.map((upload) => upload.position)) - 1;
+      return Promise.resolve(void update(id, { position }));
+    },
+    pauseUploads: () => Promise.resolve(uploads.forEach(({ id }) => hold(id))),
+    resumeUploads: () => Promise.resolve(uploads.forEach(({ id }) => release(id))),
+    cancelUploads: () =>
+      Promise.resolve(
+        uploads
+          .filter((it) => !ENDED.includes(it.state))
+          .forEach(({ id }) => update(id, { state: "cancelled" })),
+      ),
+    async retryUploads() {
+      for (const { id } of uploads.filter((it) => it.state === "failed")) await this.retryUpload(id);
+    },
+    uploadSettings:
+      scene === "web"
+        ? null
+        : {
+            get: () => Promise.resolve(preferences),
+            set: (chosen) => Promise.resolve(void (preferences = chosen)),
+          },
     clearFinishedUploads() {
-      uploads = uploads.filter(({ state }) =>
-        ["queued", "hashing", "uploading", "verifying"].includes(state),
-      );
+      uploads = uploads.filter(({ state }) => !ENDED.includes(state));
       return Promise.resolve();
     },
     copyLink: () => Promise.resolve(),

@@ -25,7 +25,11 @@ export function tauriBackend(): Backend {
   const pictures = convertFileSrc("", "thumb");
 
   return {
-    intake: { kind: "native", pick: () => answer(commands.pickFiles()) },
+    intake: {
+      kind: "native",
+      pick: () => answer(commands.pickFiles()),
+      pickFolders: () => answer(commands.pickFolders()),
+    },
     session: {
       kind: "desktop",
       startLocalGallery: () => answer(commands.startLocalGallery()),
@@ -38,6 +42,17 @@ export function tauriBackend(): Backend {
     uploads: () => answer(commands.uploads()),
     cancelUpload: (id) => done(commands.cancelUpload(id)),
     retryUpload: (id) => done(commands.retryUpload(id)),
+    pauseUpload: (id) => done(commands.pauseUpload(id)),
+    resumeUpload: (id) => done(commands.resumeUpload(id)),
+    moveUploadToTop: (id) => done(commands.moveUploadToTop(id)),
+    pauseUploads: () => done(commands.pauseUploads()),
+    resumeUploads: () => done(commands.resumeUploads()),
+    cancelUploads: () => done(commands.cancelUploads()),
+    retryUploads: () => done(commands.retryUploads()),
+    uploadSettings: {
+      get: () => answer(commands.uploadPreferences()),
+      set: (preferences) => done(commands.setUploadPreferences(preferences)),
+    },
     clearFinishedUploads: () => done(commands.clearFinishedUploads()),
     copyLink: (text) => done(commands.copyLink(text)),
     pictureUrl: (image, size) => `${pictures}${image.id}/${size}`,
@@ -50,6 +65,7 @@ async function listenToApp(told: BackendEvents): Promise<() => void> {
     events.stateChanged.listen(({ payload }) => told.stateChanged(payload)),
     events.uploadsChanged.listen(({ payload }) => told.uploadsChanged(payload)),
     events.galleryChanged.listen(({ payload }) => told.galleryChanged(payload)),
+    events.takenIn.listen(({ payload }) => told.takenIn(payload)),
     events.fileDrag.listen(({ payload }) => told.fileDrag(payload)),
   ];
   const stops = await answer(Promise.all(subscriptions));

@@ -32,6 +32,8 @@ export function anUpload(id: string, more: Partial<UploadView> = {}): UploadView
     bytes_per_second: null,
     image: null,
     error: null,
+    position: 0,
+    location_removed: false,
     ...more,
   };
 }

@@ -10,7 +10,9 @@ export type {
   Image,
   ImagePage,
   ImageQuery,
+  IntakeView,
   ServerView,
+  UploadPreferences,
   UploadState,
 } from "./bindings";
 

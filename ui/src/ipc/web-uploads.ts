@@ -57,6 +57,7 @@ interface Job {
 export class WebUploads {
   readonly #world: World;
   readonly #listeners: Listeners;
+  /** In the order in which they have their turn. */
   #jobs: Job[] = [];
   #inWork = 0;
   readonly #untold = new Set<Job>();
@@ -72,7 +73,7 @@ export class WebUploads {
   }
 
   get busy(): boolean {
-    return this.#inWork > 0 || this.#jobs.some((job) => job.view.state === "queued");
+    return this.#inWork > 0 || this.#jobs.some((job) => !isOver(job.view.state));
   }
 
   add(files: readonly File[]): void {
@@ -88,6 +89,8 @@ export class WebUploads {
           bytes_per_second: null,
           image: null,
           error: null,
+          position: this.#lastPosition(),
+          location_removed: false,
         },
         file,
         uploadId: id,
@@ -103,8 +106,50 @@ export class WebUploads {
     this.#startNext();
   }
 
+  /** Keeps what is in the store, and lets go of the connection. */
+  pause(id: string): void {
+    const job = this.#job(id);
+    if (job === undefined || isOver(job.view.state) || job.view.state === "paused") return;
+    this.#set(job, "paused");
+    job.stop.abort(new DOMException("paused", "AbortError"));
+  }
+
+  resume(id: string): void {
+    const job = this.#job(id);
+    if (job?.view.state !== "paused") return;
+    job.stop = new AbortController();
+    this.#set(job, "queued");
+    this.#startNext();
+  }
+
+  moveToTop(id: string): void {
+    const job = this.#job(id);
+    const first = this.#jobs[0];
+    if (job === undefined || first === undefined || job === first) return;
+    job.view.position = first.view.position - 1;
+    this.#jobs = [job, ...this.#jobs.filter((other) => other !== job)];
+    this.#tell(job);
+  }
+
+  pauseAll(): void {
+    for (const job of [...this.#jobs]) this.pause(job.view.id);
+  }
+
+  resumeAll(): void {
+    for (const job of [...this.#jobs]) this.resume(job.view.id);
+  }
+
+  cancelAll(): void {
+    // From the end, so that none begins when one before it makes room.
+    for (const job of [...this.#jobs].reverse()) this.cancel(job.view.id);
+  }
+
+  retryFailed(): void {
+    for (const job of [...this.#jobs]) if (job.view.state === "failed") this.retry(job.view.id);
+  }
+
   cancel(id: string): void {
-    const job = this.#jobs.find((candidate) => candidate.view.id === id);
+    const job = this.#job(id);
     if (job === undefined || isOver(job.view.state)) return;
     this.#set(job, "cancelled");
     job.stop.abort(new DOMException("cancelled", "AbortError"));
@@ -113,7 +158,7 @@ export class WebUploads {
   }
 
   retry(id: string): void {
-    const job = this.#jobs.find((candidate) => candidate.view.id === id);
+    const job = this.#job(id);
     if (job === undefined || (job.view.state !== "failed" && job.view.state !== "cancelled")) return;
     job.uploadId = uuidV7();
     job.opened = false;
@@ -128,6 +173,14 @@ export class WebUploads {
 
   clearFinished(): void {
     this.#jobs = this.#jobs.filter((job) => !isOver(job.view.state));
+  }
+
+  #job(id: string): Job | undefined {
+    return this.#jobs.find((candidate) => candidate.view.id === id);
+  }
+
+  #lastPosition(): number {
+    return (this.#jobs.at(-1)?.view.position ?? 0) + 1;
   }
 
   #startNext(): void {

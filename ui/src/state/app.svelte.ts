@@ -1,10 +1,10 @@
 //! The whole of what is on the screen, beside what single screens keep to themselves.
 
 import { asBackendError, type Backend } from "../ipc/backend";
-import type { AppState, FileDrag, ServerView, ViewError } from "../ipc/types";
+import type { AppState, FileDrag, IntakeView, ServerView, ViewError } from "../ipc/types";
 import { strings } from "../strings";
 import { Gallery } from "./gallery.svelte";
-import { hasEnded, hasFailed } from "./upload-list";
+import { hasEnded, hasFailed, takenInText } from "./upload-list";
 import { Uploads } from "./uploads.svelte";
 
 const CAPTIONS_KEY = "imgn.captions";
@@ -57,6 +57,7 @@ export class AppModel {
       },
       galleryChanged: (change) => this.gallery.apply(change),
       fileDrag: (drag) => this.hover(drag),
+      takenIn: (intake) => this.#tellTaken(intake),
     });
     listening.then(
       () => void this.load(),
@@ -105,8 +106,24 @@ export class AppModel {
 
   /** Opens the app's own file dialog. */
   async pickFiles(): Promise<void> {
-    if (this.backend.intake.kind !== "native") return;
-    await this.attempt(this.backend.intake.pick());
+    const { intake } = this.backend;
+    if (intake.kind === "native") await this.#take(intake.pick());
+  }
+
+  /** The same for folders: all pictures in them go up. */
+  async pickFolders(): Promise<void> {
+    const { intake } = this.backend;
+    if (intake.kind === "native") await this.#take(intake.pickFolders());
+  }
+
+  async #take(taking: Promise<IntakeView>): Promise<void> {
+    await this.attempt(taking.then((taken) => this.#tellTaken(taken)));
+  }
+
+  /** Says what was left alone, and nothing where that is nothing: the panel shows what is on its way. */
+  #tellTaken(taken: IntakeView): void {
+    const text = takenInText(taken);
+    if (text !== null) this.tell(text, taken.unreadable.length > 0);
   }
 
   /** Does what somebody asked for and tells them when it fails. */

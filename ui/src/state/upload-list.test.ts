@@ -1,7 +1,16 @@
 import { describe, expect, it } from "vitest";
 
 import { anUpload } from "../ipc/testing";
-import { mergeUploads, stillFailed, summarise, withoutFinished } from "./upload-list";
+import {
+  canMove,
+  canPause,
+  canResume,
+  mergeUploads,
+  stillFailed,
+  summarise,
+  takenInText,
+  withoutFinished,
+} from "./upload-list";
 
 describe("merging", () => {
   it("keeps every upload in its place and adds new ones behind", () => {
@@ -24,6 +33,53 @@ describe("merging", () => {
     const after = mergeUploads([], [anUpload("a"), anUpload("a", { state: "failed" })]);
     expect(after.map(({ state }) => state)).toEqual(["failed"]);
   });
+});
+
+describe("the order of the queue", () => {
+  const before = ["a", "b", "c"].map((id) => anUpload(id));
+
+  it("is what decides where a moved upload and a new one stand", () => {
+    const moved = mergeUploads(before, [anUpload("c", { position: -1 }), anUpload("d", { position: -2 })]);
+    expect(moved.map(({ id }) => id)).toEqual(["d", "c", "a", "b"]);
+  });
+
+  it("stays with ten thousand, however often one of them changes", () => {
+    const many = Array.from({ length: 10_000 }, (_, index) => anUpload(String(index).padStart(5, "0")));
+    let list = mergeUploads([], many);
+    for (let sent = 1; sent <= 100; sent += 1) {
+      list = mergeUploads(list, [anUpload("05000", { state: "uploading", sent_bytes: sent })]);
+    }
+    expect(list).toHaveLength(10_000);
+    expect(list[5000]).toMatchObject({ id: "05000", sent_bytes: 100 });
+    expect(list[5001]).toBe(many[5001]);
+  });
+});
+
+it("only what can still be held back offers it, and only what is held back goes on", () => {
+  const offers = (
+    ["queued", "uploading", "waiting", "verifying", "paused", "published", "failed"] as const
+  ).map((state) => {
+    const upload = anUpload("a", { state });
+    return `${state} ${[canPause(upload), canResume(upload), canMove(upload)].map(Number).join("")}`;
+  });
+  expect(offers).toEqual([
+    "queued 101",
+    "uploading 100",
+    "waiting 100",
+    "verifying 000",
+    "paused 011",
+    "published 000",
+    "failed 000",
+  ]);
+});
+
+it("what of a folder was left alone is told, and nothing when that is nothing", () => {
+  const all = { pictures: 12, other_files: 0, linked_folders: 0, unreadable: [] };
+  expect(takenInText(all)).toBeNull();
+  expect(takenInText({ ...all, other_files: 3 })).toBe("12 pictures, 3 other files skipped.");
+  expect(takenInText({ ...all, pictures: 1, unreadable: ["the folder /a cannot be read (no)"] })).toBe(
+    "1 picture. The folder /a cannot be read (no).",
+  );
 });
 
 it("clearing keeps what still runs, waiting included", () => {
@@ -64,6 +120,19 @@ describe("the summary", () => {
     expect(summarise([]).fraction).toBe(1);
     expect(summarise([]).waiting).toBe(false);
   });
+});
+
+it("what is held back is no reason to wait, and has no time left", () => {
+  const paused = anUpload("a", { state: "paused", size: 900 });
+  const sending = anUpload("b", { state: "uploading", size: 300, sent_bytes: 100, bytes_per_second: 50 });
+  expect(summarise([paused, sending])).toMatchObject({
+    running: 2,
+    paused: 1,
+    waiting: false,
+    secondsLeft: 4,
+  });
+  expect(summarise([paused])).toMatchObject({ running: 1, paused: 1, waiting: false, secondsLeft: null });
+  expect(summarise([paused, anUpload("b", { state: "waiting" })]).waiting).toBe(true);
 });
 
 it("a failure that was looked at is forgotten once it is tried again", () => {

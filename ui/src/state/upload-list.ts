@@ -1,8 +1,11 @@
 //! The uploads as the panel shows them, and what they come to together.
 //!
-//! Pure functions. Invariant: an upload keeps its place for as long as it is in the list.
+//! Pure functions. Invariant: the list is in the order of the queue, and an upload keeps its place unless somebody
+//! moves it.
 
-import type { UploadState, UploadView } from "../ipc/types";
+import { sentence } from "../ipc/backend";
+import type { IntakeView, UploadState, UploadView } from "../ipc/types";
+import { strings } from "../strings";
 
 const ENDED: ReadonlySet<UploadState> = new Set([
   "published",
@@ -12,15 +15,21 @@ const ENDED: ReadonlySet<UploadState> = new Set([
   "cancelled",
 ]);
 const FAILED: ReadonlySet<UploadState> = new Set(["rejected", "failed"]);
+/** What the server is looking at needs nothing more from here. */
+const PAUSABLE: ReadonlySet<UploadState> = new Set(["queued", "hashing", "uploading", "waiting"]);
+const MOVABLE: ReadonlySet<UploadState> = new Set(["queued", "paused"]);
 const RETRIABLE: ReadonlySet<UploadState> = new Set(["failed", "cancelled"]);
 
 export const hasEnded = (upload: UploadView): boolean => ENDED.has(upload.state);
 export const hasFailed = (upload: UploadView): boolean => FAILED.has(upload.state);
 export const canRetry = (upload: UploadView): boolean => RETRIABLE.has(upload.state);
+export const canPause = (upload: UploadView): boolean => PAUSABLE.has(upload.state);
+export const canResume = (upload: UploadView): boolean => upload.state === "paused";
+export const canMove = (upload: UploadView): boolean => MOVABLE.has(upload.state);
 export const isInGallery = (upload: UploadView): boolean =>
   upload.state === "published" || upload.state === "duplicate";
 
-/** `uploads` with what changed in its place, and what is new at the end. */
+/** `uploads` with what changed and what is new, each in its place. */
 export function mergeUploads(
   uploads: readonly UploadView[],
   changed: readonly UploadView[],
@@ -32,8 +41,17 @@ export function mergeUploads(
     byId.delete(upload.id);
     return now ?? upload;
   });
-  merged.push(...byId.values());
+  for (const upload of byId.values()) merged.push(upload);
+  // Nearly always it is in order.
+  if (merged.some((upload, index) => index > 0 && byPlace(merged[index - 1]!, upload) > 0))
+    merged.sort(byPlace);
   return merged;
+}
+
+/** Ids grow with time; on the page every upload has a place of its own. */
+function byPlace(a: UploadView, b: UploadView): number {
+  if (a.position !== b.position) return a.position - b.position;
+  return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
 }
 
 export function withoutFinished(uploads: readonly UploadView[]): readonly UploadView[] {
@@ -45,13 +63,31 @@ export function stillFailed(seen: ReadonlySet<string>, uploads: readonly UploadV
   return new Set(uploads.filter((upload) => hasFailed(upload) && seen.has(upload.id)).map(({ id }) => id));
 }
 
+/** What of the files and folders that were named is not on its way; null when that is nothing. */
+export function takenInText({
+  pictures,
+  other_files,
+  linked_folders,
+  unreadable,
+}: IntakeView): string | null {
+  const skipped = [
+    other_files > 0 ? strings.otherFilesSkipped(other_files) : "",
+    linked_folders > 0 ? strings.linksSkipped(linked_folders) : "",
+  ].filter((text) => text !== "");
+  if (skipped.length === 0 && unreadable.length === 0) return null;
+  const counted = `${[strings.takenIn(pictures), ...skipped].join(", ")}.`;
+  return [counted, ...unreadable.slice(0, 1).map(sentence)].join(" ");
+}
+
 export interface UploadSummary {
   readonly total: number;
   /** Published, duplicate, rejected, failed or cancelled. */
   readonly ended: number;
   readonly failed: number;
+  /** Has not ended, paused ones too. */
   readonly running: number;
-  /** Whether all that has not ended waits for the server. */
+  readonly paused: number;
+  /** Whether all that has not ended, and is not held back, waits for the server or for its file. */
   readonly waiting: boolean;
   /** From 0 to 1, by bytes where sizes are known and by pictures where not; 1 when nothing runs. */
   readonly fraction: number;
@@ -63,6 +99,7 @@ export function summarise(uploads: readonly UploadView[]): UploadSummary {
   let ended = 0;
   let failed = 0;
   let waiting = 0;
+  let paused = 0;
   let weight = 0;
   let done = 0;
   let left = 0;
@@ -80,6 +117,10 @@ export function summarise(uploads: readonly UploadView[]): UploadSummary {
     const sent = upload.state === "verifying" ? size : Math.min(size, upload.sent_bytes);
     // What is sent and not yet checked is not done.
     done += sent * 0.98;
+    if (upload.state === "paused") {
+      paused += 1;
+      continue;
+    }
     left += size - sent;
     rate += upload.bytes_per_second ?? 0;
     if (upload.state === "waiting") waiting += 1;
@@ -90,7 +131,8 @@ export function summarise(uploads: readonly UploadView[]): UploadSummary {
     ended,
     failed,
     running,
-    waiting: running > 0 && waiting === running,
+    paused,
+    waiting: waiting > 0 && waiting === running - paused,
     fraction: running === 0 ? 1 : done / weight,
     bytesPerSecond: rate,
     secondsLeft: rate > 0 && left > 0 ? left / rate : null,

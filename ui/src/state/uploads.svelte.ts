@@ -43,6 +43,34 @@ export class Uploads {
     return this.#backend.retryUpload(id);
   }
 
+  pause(id: string): Promise<void> {
+    return this.#backend.pauseUpload(id);
+  }
+
+  resume(id: string): Promise<void> {
+    return this.#backend.resumeUpload(id);
+  }
+
+  moveToTop(id: string): Promise<void> {
+    return this.#backend.moveUploadToTop(id);
+  }
+
+  pauseAll(): Promise<void> {
+    return this.#backend.pauseUploads();
+  }
+
+  resumeAll(): Promise<void> {
+    return this.#backend.resumeUploads();
+  }
+
+  cancelAll(): Promise<void> {
+    return this.#backend.cancelUploads();
+  }
+
+  retryFailed(): Promise<void> {
+    return this.#backend.retryUploads();
+  }
+
   async clearFinished(): Promise<void> {
     await this.#backend.clearFinishedUploads();
     this.list = withoutFinished(this.list);

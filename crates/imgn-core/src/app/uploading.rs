@@ -1,13 +1,14 @@
-//! Commands about uploads.
+//! Commands that take files in, and that tell of uploads.
 
 use std::{fs::File, io::Read, ops::ControlFlow, path::PathBuf};
 
 use imgn_protocol::{FileName, UploadId};
+use imgn_upload::NewUpload;
 use tokio::sync::mpsc;
 
 use super::{App, blocking};
 use crate::{
-    ClientCode, CommandError, Folders, IntakeView, Taken, UploadReport, UploadView,
+    ClientCode, CommandError, Folders, Intake, Taken, UploadReport, UploadView,
     intake::{self, Looked},
     uploads::report,
 };
@@ -27,7 +28,7 @@ impl App {
         paths: Vec<PathBuf>,
         folders: Folders,
         mut taken: impl FnMut(Vec<Taken>) + Send,
-    ) -> Result<IntakeView, CommandError> {
+    ) -> Result<Intake, CommandError> {
         self.connected().await?;
         let (send, mut batches) = mpsc::channel(BATCHES_AHEAD);
         let looking = tokio::task::spawn_blocking(move || {
@@ -85,12 +86,17 @@ impl App {
     }
 
     async fn take(&self, batch: Vec<Looked>) -> Result<Vec<Taken>, CommandError> {
-        let engine = &self.connected().await?.engine;
-        let (paths, uploads): (Vec<_>, _) = batch
-            .into_iter()
-            .map(|looked| (looked.path, looked.upload))
-            .unzip();
-        let queued = engine.enqueue(uploads).await?;
+        let chosen = self.0.settings.lock().await.uploads.keep_location;
+        let keep_location = self.0.options.keep_location || chosen;
+        let (mut paths, mut uploads) = (Vec::new(), Vec::new());
+        for Looked { path, upload } in batch {
+            paths.push(path);
+            uploads.push(NewUpload {
+                keep_location,
+                ..upload
+            });
+        }
+        let queued = self.connected().await?.engine.enqueue(uploads).await?;
         Ok(paths
             .into_iter()
             .zip(&queued)
@@ -126,26 +132,6 @@ impl App {
         Some(report(&snapshot, &connection.server))
     }
 
-    /// Takes an upload back, on the server too. What is published stays: it can be deleted. Its id or the one on the
-    /// server will do.
-    ///
-    /// # Errors
-    /// When there is no such upload, or another program works at it.
-    pub async fn cancel(&self, id: UploadId) -> Result<(), CommandError> {
-        let connection = self.connected().await?;
-        let engine = &connection.engine;
-        known(id, engine.cancel(engine.find(id).unwrap_or(id)).await?)
-    }
-
-    /// Tries again what failed, was rejected or cancelled.
-    ///
-    /// # Errors
-    /// When there is no such upload, or another program works at it.
-    pub async fn retry(&self, id: UploadId) -> Result<(), CommandError> {
-        let connection = self.connected().await?;
-        known(id, connection.engine.retry(id).await?)
-    }
-
     /// Forgets the uploads that have ended.
     ///
     /// # Errors
@@ -164,12 +150,4 @@ fn named(stem: &str, content_type: Option<&str>) -> FileName {
         Some(format) => FileName::clean(&format!("{stem}.{}", format.extension())),
         None => FileName::clean(stem),
     }
-}
-
-fn known(id: UploadId, is_known: bool) -> Result<(), CommandError> {
-    if is_known {
-        return Ok(());
-    }
-    let message = format!("there is no upload {id} here, or another running imgn works at it");
-    Err(CommandError::new(ClientCode::UnknownUpload, message))
 }

@@ -155,7 +155,7 @@ pub(super) fn explain(failure: Failure, server: &Url) -> CommandError {
             UploadCode::UnexpectedAnswer,
             format!("{}; is {server} an imgn server?", failure.describe()),
         ),
-        Failure::Broken { .. } | Failure::Stalled { .. } => CommandError::new(
+        Failure::Broken { .. } | Failure::Stalled { .. } | Failure::Slept => CommandError::new(
             ClientCode::ConnectionFailed,
             format!("{}; try again", failure.describe()),
         ),

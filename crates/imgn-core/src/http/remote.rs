@@ -44,6 +44,7 @@ impl Remote for Server {
         let body = reqwest::Body::wrap_stream(body);
         let call = self.store.request(method, url).headers(headers).body(body);
         let response = call.send().await.map_err(from_transport)?;
+        self.clock.read(response.headers());
         tracing::debug!(status = response.status().as_u16(), "the store answered");
         if response.status().is_success() {
             Ok(())
@@ -79,6 +80,10 @@ impl Remote for Server {
 
     async fn probe(&self) -> Result<(), Failure> {
         self.probe_once().await
+    }
+
+    fn clock_skew_seconds(&self) -> Option<i64> {
+        self.clock.skew_seconds()
     }
 }
 
