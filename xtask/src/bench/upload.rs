@@ -245,9 +245,11 @@ fn run(
         return Ok(None);
     }
     let mut wall = run.wall;
-    if contender == Contender::Imgn
-        && let Some(answered) = engines.gallery.all_completed(files.len())
-    {
+    if contender == Contender::Imgn {
+        let answered = engines
+            .gallery
+            .all_completed(files.len())
+            .context("the server's log does not tell that every upload was completed")?;
         // The answer is on its way when the server's log tells of it.
         let on_its_way = match row.way {
             Way::Distant(round_trip) => round_trip / 2,

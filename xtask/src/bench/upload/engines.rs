@@ -45,6 +45,9 @@ const SETTLE: Duration = Duration::from_secs(300);
 const QUIET: Duration = Duration::from_millis(500);
 const QUIET_TICKS: u64 = 3;
 
+/// How far the reader of the server's log may be behind.
+const LOG_DELAY: Duration = Duration::from_secs(2);
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Engine {
     SeaweedFs,
@@ -230,6 +233,11 @@ impl Gallery {
 
     /// When the last of `count` uploads had its `complete` answered for the first time, if all had.
     pub(super) fn all_completed(&self, count: usize) -> Option<Instant> {
+        let start = Instant::now();
+        // The log may be read a moment after the client has heard the answer.
+        while self.completed().len() < count && start.elapsed() < LOG_DELAY {
+            sleep(Duration::from_millis(10));
+        }
         let completed = self.completed();
         (completed.len() == count)
             .then(|| completed.values().max().copied())
@@ -268,7 +276,8 @@ fn note_completions(
 /// The path of a request to complete an upload, if the line says that it was answered with success.
 fn completion(line: &str) -> Option<&str> {
     let (span, answer) = line.split_once("}: ")?;
-    let (_, path) = span.rsplit_once("path=")?;
+    let (_, path) = span.rsplit_once("path=\"")?;
+    let path = path.strip_suffix('"')?;
     let is_answer = answer.contains("answered status=20");
     (is_answer && path.ends_with("/complete")).then_some(path)
 }
@@ -421,7 +430,7 @@ mod tests {
     fn only_an_answered_completion_counts() {
         let line = |method: &str, path: &str, rest: &str| {
             format!(
-                "2026-01-01T00:00:00Z DEBUG request{{id=1 method={method} path={path}}}: imgn_server::routes: {rest}"
+                "2026-01-01T00:00:00Z DEBUG request{{id=1 method={method} path=\"{path}\"}}: imgn_server::routes: {rest}"
             )
         };
         let path = "/v1/uploads/019/complete";
