@@ -21,6 +21,9 @@ use crate::harness::{Caller, Gallery, Reply, eventually};
 
 const PART: usize = 5 << 20;
 
+/// Two that start at once would find the same ports free.
+static ONE_ENGINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A sound picture of three parts, the last of them small. JPEG decoders read no further than its end.
 fn large(seed: u8) -> Vec<u8> {
     let mut bytes = pictures::jpeg(320, 240);
@@ -309,6 +312,7 @@ async fn the_same_holds_with_seaweedfs() {
         println!("SKIPPED: {} is not set", seaweedfs::PROGRAM);
         return;
     }
+    let _alone = ONE_ENGINE.lock().await;
     let weed = SeaweedFs::start().await.unwrap();
     let target = weed.target();
     let directory = tempfile::tempdir().unwrap();
@@ -504,6 +508,7 @@ async fn completing_is_repeated_until_the_store_has_the_object() {
         println!("SKIPPED: {} is not set", seaweedfs::PROGRAM);
         return;
     }
+    let _alone = ONE_ENGINE.lock().await;
     let weed = SeaweedFs::start().await.unwrap();
     let target = weed.target();
     let fates: Arc<Mutex<Vec<Fate>>> = Arc::default();
