@@ -12,7 +12,10 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -405,11 +408,16 @@ fn free_port() -> Result<u16> {
 }
 
 /// Ports that were free a moment ago, whose number plus 10000 (where SeaweedFS puts its gRPC services) is free as
-/// well. All are held until the last is found.
+/// well. All are held until the last is found. Each call looks elsewhere: a port may stay bound for some seconds after
+/// its program was told to end, and others look for ports as well.
 fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let calls = CALLS.fetch_add(1, Ordering::Relaxed);
+    let start = (std::process::id() as usize + calls * 50) % 1700;
     let mut held = Vec::new();
     let mut ports = Vec::new();
-    for port in (20_000_u16..32_000).step_by(7) {
+    let candidates = (20_000_u16..32_000).step_by(7);
+    for port in candidates.cycle().skip(start).take(1700) {
         let pair = [port, port + 10_000].map(|port| TcpListener::bind(("127.0.0.1", port)));
         if pair.iter().all(Result::is_ok) {
             held.push(pair);
