@@ -123,7 +123,9 @@ fn shown(state: &State) -> UploadState {
 
 fn shown_work(work: &Work) -> UploadState {
     match work.stage {
-        Stage::Summing { .. } | Stage::Resumming(_) | Stage::Renewing => UploadState::Hashing,
+        Stage::Summing { .. } | Stage::Resumming(_) | Stage::Forgetting(_) | Stage::Renewing => {
+            UploadState::Hashing
+        }
         Stage::Hashed(_) | Stage::Opened { .. } | Stage::Sending { .. } | Stage::Parts { .. } => {
             UploadState::Uploading
         }

@@ -60,6 +60,8 @@ struct Inner {
     /// All bytes that left.
     out: Progress,
     meter: Mutex<Meter>,
+    /// Somebody does not want to wait for the next question whether the server is back.
+    nudged: Notify,
     /// Counts how often the computer woke up.
     wakes: watch::Sender<u64>,
     quit: CancellationToken,
@@ -117,6 +119,7 @@ impl Engine {
             ordering: tokio::sync::Mutex::new(()),
             out: Progress::default(),
             meter: Mutex::default(),
+            nudged: Notify::new(),
             wakes: watch::Sender::new(0),
             quit: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -156,13 +159,14 @@ impl Engine {
     /// # Errors
     /// When the journal cannot be read or written.
     pub async fn adopt(&self) -> Result<usize, JournalError> {
-        let mut adopted = 0;
-        for id in self.0.journal.unfinished_of_others().await? {
-            if let Some(entry) = self.0.journal.claim(id).await? {
-                let mut known = self.0.known();
+        let claimed = self.0.journal.claim_unfinished().await?;
+        let adopted = claimed.len();
+        {
+            let mut known = self.0.known();
+            for entry in claimed {
+                let id = entry.id;
                 known.learn(entry, true);
                 known.make_ready(id);
-                adopted += 1;
             }
         }
         self.0.changed.notify_one();
@@ -501,6 +505,9 @@ impl Inner {
         }
         self.changed.notify_one();
         self.dispatch();
+        if matches!(event, Event::Retry | Event::Resume) && self.known().offline.is_some() {
+            self.nudged.notify_one();
+        }
         for written in heard {
             // A task that ended without a word has met the end of the engine, or of the journal.
             let _ = written.await;
@@ -652,7 +659,7 @@ impl Inner {
         loop {
             asked += 1;
             let ask = async {
-                sleep(self.delay(asked, Duration::ZERO)).await;
+                let _ = timeout(self.delay(asked, Duration::ZERO), self.nudged.notified()).await;
                 self.remote.probe().await
             };
             let answer = tokio::select! {

@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::UNIX_EPOCH,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -34,7 +34,11 @@ pub(crate) enum Trouble {
 
 impl Trouble {
     pub(crate) fn from_io(error: &io::Error) -> Self {
-        Self::Unreadable(unreadable(error))
+        match error.kind() {
+            // It was cut since it was looked at.
+            io::ErrorKind::UnexpectedEof => Self::Changed,
+            _ => Self::Unreadable(unreadable(error)),
+        }
     }
 }
 
@@ -62,6 +66,9 @@ pub(crate) struct Range {
 
 /// How much is read at a time for a sum, in bytes.
 const SUM_BYTES: usize = 512 * 1024;
+
+/// Linux counts times of files in ticks of 1 to 10 ms.
+const TICK: Duration = Duration::from_millis(10);
 
 impl Source {
     /// Sums the whole file.
@@ -94,12 +101,13 @@ impl Source {
                 message,
             )));
         }
+        outwait_tick(before);
         let patches = self.patches(&file)?;
         file.rewind().map_err(failed)?;
         let mut hasher = Sha256Hasher::new();
         let whole = Range {
             offset: 0,
-            length: u64::MAX,
+            length: before.size,
         };
         let read = read_through(&file, whole, &patches, stopped, |bytes| {
             hasher.update(bytes);
@@ -253,7 +261,8 @@ fn read_through(
     stopped: &AtomicBool,
     mut take: impl FnMut(&[u8]),
 ) -> io::Result<u64> {
-    let mut buffer = vec![0; SUM_BYTES.min(usize::try_from(range.length).unwrap_or(SUM_BYTES))];
+    let size = usize::try_from(range.length).map_or(SUM_BYTES, |length| length.min(SUM_BYTES));
+    let mut buffer = vec![0; size];
     let mut done = 0;
     while done < range.length {
         if stopped.load(Ordering::Relaxed) {
@@ -321,6 +330,18 @@ fn open(path: &Path) -> Result<(File, Fingerprint), Trouble> {
     let file = File::open(path).map_err(failed)?;
     let found = fingerprint(&file).map_err(failed)?;
     Ok((file, found))
+}
+
+/// Waits until another write would show: file systems write times down in ticks, and one that follows at once would
+/// have the time that the file has already.
+fn outwait_tick(found: Fingerprint) {
+    let written = u64::try_from(found.modified_ns.max(found.changed_ns)).unwrap_or_default();
+    let after = UNIX_EPOCH + Duration::from_nanos(written) + TICK;
+    if let Ok(left) = after.duration_since(SystemTime::now())
+        && left <= TICK
+    {
+        std::thread::sleep(left);
+    }
 }
 
 /// What the open file is now.

@@ -264,14 +264,8 @@ impl Journal {
         let Some(owner) = owner else {
             return Ok(None);
         };
-        if let Some(other) = owner.as_deref().filter(|&owner| owner != self.owner.id()) {
-            let alive = is_alive(&self.owners, other).map_err(|source| JournalError::Owners {
-                path: self.owners.clone(),
-                source,
-            })?;
-            if alive {
-                return Ok(None);
-            }
+        if self.is_of_another(owner.as_deref())? {
+            return Ok(None);
         }
         // Only if it is still as it was seen: of two programs that found the owner dead, one wins.
         sqlx::query("UPDATE uploads SET owner = ? WHERE id = ? AND owner IS ? RETURNING *")
@@ -285,16 +279,46 @@ impl Journal {
             .transpose()
     }
 
-    /// The unfinished uploads that this program does not own.
-    pub(crate) async fn unfinished_of_others(&self) -> Result<Vec<UploadId>, JournalError> {
-        let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM uploads WHERE server = ? AND ended = 0 AND owner IS NOT ? ORDER BY id",
+    /// Makes this program the owner of all unfinished uploads that no other living one owns, however many there are.
+    pub(crate) async fn claim_unfinished(&self) -> Result<Vec<Entry>, JournalError> {
+        let owners: Vec<Option<String>> = sqlx::query_scalar(
+            "SELECT DISTINCT owner FROM uploads WHERE server = ? AND ended = 0 AND owner IS NOT ?",
         )
         .bind(&self.server)
         .bind(self.owner.id())
         .fetch_all(&self.pool)
         .await?;
-        ids.into_iter().map(parse_id).collect()
+        let mut claimed = Vec::new();
+        for owner in owners {
+            if self.is_of_another(owner.as_deref())? {
+                continue;
+            }
+            let rows = sqlx::query(
+                "UPDATE uploads SET owner = ? WHERE server = ? AND ended = 0 AND owner IS ? RETURNING *",
+            )
+            .bind(self.owner.id())
+            .bind(&self.server)
+            .bind(&owner)
+            .fetch_all(&self.pool)
+            .await?;
+            for row in &rows {
+                claimed.push(from_row(row)?);
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// Whether another living program owns what `owner` does.
+    fn is_of_another(&self, owner: Option<&str>) -> Result<bool, JournalError> {
+        match owner {
+            Some(owner) if owner != self.owner.id() => {
+                is_alive(&self.owners, owner).map_err(|source| JournalError::Owners {
+                    path: self.owners.clone(),
+                    source,
+                })
+            }
+            _ => Ok(false),
+        }
     }
 
     /// The uploads that have ended in the hands of others.
@@ -449,6 +473,70 @@ mod tests {
         assert_eq!(open(folder.path(), "b").await.entries().await.unwrap(), []);
     }
 
+    /// What earlier versions wrote goes on where it stood.
+    #[tokio::test]
+    async fn a_journal_of_the_first_version_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("journal.sqlite");
+        let first = sqlx::migrate!().iter().next().unwrap().clone();
+        let options = SqliteConnectOptions::new()
+            .filename(&file)
+            .create_if_missing(true);
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        sqlx::migrate::Migrator::with_migrations(vec![first])
+            .run(&pool)
+            .await
+            .unwrap();
+        let id = "0198c3f0-0000-7000-8000-000000000001";
+        let sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        let state = format!(
+            r#"{{"state":"waiting","work":{{"stage":"sending","target":{{"session":"{id}","content":{{"sha256":"{sha256}",
+            "fingerprint":{{"size":4,"modified_ns":7}}}},"sent":true}},"fresh":false,"tries":1,"waits":1,"renewals":0}},
+            "reason":"refused"}}"#
+        );
+        sqlx::query(
+            "INSERT INTO uploads (id, server, path, file_name, state, ended, updated_at) \
+             VALUES (?, 'a', x'2f61', 'a.png', ?, 0, 0)",
+        )
+        .bind(id)
+        .bind(state)
+        .execute(&pool)
+        .await
+        .unwrap();
+        pool.close().await;
+
+        let journal = open(folder.path(), "a").await;
+        let entry = journal.entries().await.unwrap().remove(0);
+        assert!(entry.keep_location, "it was summed with its location");
+        let content = entry.state.content().unwrap();
+        assert_eq!(
+            (content.fingerprint.size, content.fingerprint.inode),
+            (4, 0)
+        );
+        assert!(entry.state.is_active());
+    }
+
+    #[tokio::test]
+    async fn sums_of_parts_are_remembered_until_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(folder.path(), "a").await;
+        let entry = entry("/a.png".into());
+        journal.insert(std::slice::from_ref(&entry)).await.unwrap();
+        let sums = [(2, Checksum::Crc64Nvme(u64::MAX)), (1, Checksum::Crc32c(7))];
+        for (number, sum) in sums {
+            journal.remember_part(entry.id, entry.id, number, sum);
+        }
+        // They are written no later than this is.
+        journal.save(entry.id, &entry.state).await.unwrap();
+        let parts = journal.parts(entry.id, entry.id).await.unwrap();
+        assert_eq!(parts, BTreeMap::from(sums));
+        let other = journal.parts(entry.id, UploadId::new()).await.unwrap();
+        assert_eq!(other, BTreeMap::new());
+        journal.save(entry.id, &State::Cancelled).await.unwrap();
+        let parts = journal.parts(entry.id, entry.id).await.unwrap();
+        assert_eq!(parts, BTreeMap::new());
+    }
+
     #[tokio::test]
     async fn an_upload_has_one_living_owner() {
         let folder = tempfile::tempdir().unwrap();
@@ -458,14 +546,11 @@ mod tests {
         let entry = entry("/a.png".into());
         first.insert(std::slice::from_ref(&entry)).await.unwrap();
 
-        assert_eq!(second.unfinished_of_others().await.unwrap(), [entry.id]);
+        assert_eq!(second.claim_unfinished().await.unwrap(), []);
         assert_eq!(second.claim(entry.id).await.unwrap(), None);
         drop(first);
-        let (a, b) = tokio::join!(second.claim(entry.id), third.claim(entry.id));
-        assert_eq!(
-            usize::from(a.unwrap().is_some()) + usize::from(b.unwrap().is_some()),
-            1
-        );
+        let (a, b) = tokio::join!(second.claim_unfinished(), third.claim(entry.id));
+        assert_eq!(a.unwrap().len() + usize::from(b.unwrap().is_some()), 1);
     }
 
     #[tokio::test]

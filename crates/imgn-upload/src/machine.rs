@@ -1,8 +1,8 @@
 //! One upload as a pure machine: what follows from what happens.
 //!
 //! It knows no clock, no network, no file and no SQL: [`step`] takes a state and an event and gives the next state and
-//! the effects that somebody else performs. At most one of the effects answers with an event, so an upload does one
-//! thing at a time.
+//! the effect that somebody else performs, if there is one. It answers with one event, so an upload does one thing at a
+//! time.
 //!
 //! Invariants:
 //! - A state that is written down and read back says all that is needed to go on: [`Event::Go`] in any active state
@@ -107,9 +107,6 @@ pub enum Effect {
     },
     /// Take the upload back: [`Event::Aborted`].
     Abort(UploadId),
-    /// Take an upload back that nobody waits for; no event, and no matter if it fails (the server's sweeper does it
-    /// after a day).
-    Forget(UploadId),
     /// Pause, then [`Event::Go`].
     BackOff {
         /// How many tries have failed.
@@ -129,13 +126,13 @@ pub enum Effect {
 /// What follows when `event` happens in `state`. An event that the state has no use for, such as an answer that comes
 /// after the end, changes nothing.
 #[must_use]
-pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
+pub fn step(state: State, event: Event) -> (State, Option<Effect>) {
     match (state, event) {
         (State::Queued { session }, Event::Go) => Work::at(Stage::Summing { session }).go(),
-        (State::Queued { .. }, Event::Cancel) => (State::Cancelled, vec![]),
+        (State::Queued { .. }, Event::Cancel) => (State::Cancelled, None),
         (State::Queued { session }, Event::Pause) => {
             let work = Work::at(Stage::Summing { session });
-            (State::Paused { work }, vec![])
+            (State::Paused { work }, None)
         }
         (State::Queued { session }, Event::Hold(reason)) => {
             Work::at(Stage::Summing { session }).hold(reason)
@@ -154,22 +151,22 @@ pub fn step(state: State, event: Event) -> (State, Vec<Effect>) {
         ) => work.cancel(),
         (State::Working(work) | State::Waiting { work, .. }, Event::Pause) => work.pause(),
         (State::Paused { work }, Event::Resume | Event::Retry) => match work.stage {
-            Stage::Summing { session } => (State::Queued { session }, vec![]),
-            _ => (State::Working(work), vec![]),
+            Stage::Summing { session } => (State::Queued { session }, None),
+            _ => (State::Working(work), None),
         },
         (State::Working(work), event) => work.meet(event),
         (State::Failed { work, .. }, Event::Retry) => Work::at(work.stage).go(),
         (State::Rejected { .. } | State::Cancelled, Event::Retry) => Work::at(Stage::Renewing).go(),
-        (state, _) => (state, vec![]),
+        (state, _) => (state, None),
     }
 }
 
-type Next = (State, Vec<Effect>);
+type Next = (State, Option<Effect>);
 
 impl Work {
     /// The same upload at another stage, and what is done there.
     fn to(self, stage: Stage, effect: Effect) -> Next {
-        (State::Working(Self { stage, ..self }), vec![effect])
+        (State::Working(Self { stage, ..self }), Some(effect))
     }
 
     /// Takes the work up where it stands. Where bytes were about to be sent, opening again answers both whether they
@@ -191,7 +188,9 @@ impl Work {
                     asked,
                 },
             ),
-            Stage::Aborting(target) => self.to(self.stage, Effect::Abort(target.session)),
+            Stage::Forgetting(target) | Stage::Aborting(target) => {
+                self.to(self.stage, Effect::Abort(target.session))
+            }
             Stage::Renewing => self.to(self.stage, Effect::Renew),
         }
     }
@@ -199,7 +198,7 @@ impl Work {
     fn cancel(self) -> Next {
         match self.stage.target() {
             Some(&target) => self.to(Stage::Aborting(target), Effect::Abort(target.session)),
-            None => (State::Cancelled, vec![]),
+            None => (State::Cancelled, None),
         }
     }
 
@@ -207,7 +206,7 @@ impl Work {
     fn pause(self) -> Next {
         match self.stage {
             Stage::Aborting(_) => self.go(),
-            _ => (State::Paused { work: self }, vec![]),
+            _ => (State::Paused { work: self }, None),
         }
     }
 
@@ -219,7 +218,7 @@ impl Work {
                 on,
                 reason,
             },
-            vec![],
+            None,
         )
     }
 
@@ -235,7 +234,7 @@ impl Work {
             }
             (Stage::Resumming(target), Event::Summed(content)) => {
                 if content.sha256 != target.content.sha256 {
-                    return self.renew(Some(target.session), changed());
+                    return self.renew(Some(target), changed());
                 }
                 let target = Target { content, ..target };
                 self.to(Stage::Hashed(target), Effect::Open(target))
@@ -246,7 +245,7 @@ impl Work {
                 | Stage::Parts { target, .. }
                 | Stage::Resumming(target),
                 Event::Changed,
-            ) => self.renew(Some(target.session), changed()),
+            ) => self.renew(Some(target), changed()),
             (Stage::Sending { target, .. } | Stage::Parts { target, .. }, Event::Touched) => {
                 self.resum(target)
             }
@@ -288,14 +287,15 @@ impl Work {
                 };
                 work.judge(call, &failure)
             }
-            (Stage::Aborting(_), Event::Aborted) => (State::Cancelled, vec![]),
+            (Stage::Forgetting(_), Event::Aborted) => self.to(Stage::Renewing, Effect::Renew),
+            (Stage::Aborting(_), Event::Aborted) => (State::Cancelled, None),
             (Stage::Aborting(target), Event::Answered(answer)) => self.too_late(target, answer),
             (
                 Stage::Hashed(target) | Stage::Completing(target) | Stage::Verifying { target, .. },
                 Event::Answered(answer),
             ) => self.answered(target, answer),
             (_, Event::Failed(call, failure)) => self.judge(call, &failure),
-            (_, _) => (State::Working(self), vec![]),
+            (_, _) => (State::Working(self), None),
         }
     }
 
@@ -377,7 +377,7 @@ impl Work {
                         session,
                     }
                 };
-                (state, vec![])
+                (state, None)
             }
             UploadAnswer::Rejected(rejection) => {
                 self.reject(Fault::new(rejection.code, rejection.message))
@@ -406,7 +406,7 @@ impl Work {
             UploadAnswer::Open { .. } | UploadAnswer::Verifying => {
                 self.again(Duration::ZERO, changed())
             }
-            UploadAnswer::Rejected(_) | UploadAnswer::Aborted => (State::Cancelled, vec![]),
+            UploadAnswer::Rejected(_) | UploadAnswer::Aborted => (State::Cancelled, None),
         }
     }
 
@@ -450,14 +450,14 @@ impl Work {
     /// A file that is not there may come back; one that cannot be read is told.
     fn unreadable(self, fault: Fault) -> Next {
         if fault.code != FaultCode::Client(UploadCode::FileMissing) {
-            return (State::Failed { fault, work: self }, vec![]);
+            return (State::Failed { fault, work: self }, None);
         }
         let state = State::Waiting {
             work: self,
             on: WaitingFor::File,
             reason: fault.message,
         };
-        (state, vec![Effect::AwaitFile])
+        (state, Some(Effect::AwaitFile))
     }
 
     fn send(self, target: Target, fresh: bool, request: SignedRequest) -> Next {
@@ -481,14 +481,20 @@ impl Work {
                     on: WaitingFor::Server,
                     reason: failure.describe(),
                 };
-                (state, vec![Effect::AwaitServer { waits }])
+                (state, Some(Effect::AwaitServer { waits }))
+            }
+            // What cannot be taken back, the server sweeps up after a day.
+            (verdict, Stage::Forgetting(_))
+                if self.tries >= MAX_TRIES || !matches!(verdict, Verdict::Again { .. }) =>
+            {
+                self.to(Stage::Renewing, Effect::Renew)
             }
             (Verdict::Again { at_least }, _) => self.again(at_least, gave_up(failure)),
             (Verdict::Ask, Stage::Aborting(Target { session, .. })) => {
                 self.to(self.stage, Effect::Status { session, asked: 0 })
             }
             // Whatever else is said of an upload that its owner does not want: it is gone, or will be swept up.
-            (_, Stage::Aborting(_)) => (State::Cancelled, vec![]),
+            (_, Stage::Aborting(_)) => (State::Cancelled, None),
             (
                 Verdict::FreshUrl,
                 Stage::Sending {
@@ -533,7 +539,7 @@ impl Work {
                 // only when they are not those that it was opened for.
                 let forget = match (call, stage) {
                     (Call::Put, Stage::Sending { target, .. })
-                    | (Call::Open, Stage::Hashed(target)) => Some(target.session),
+                    | (Call::Open, Stage::Hashed(target)) => Some(target),
                     _ => None,
                 };
                 self.renew(forget, gave_up(failure))
@@ -550,44 +556,43 @@ impl Work {
         }
         let tries = self.tries + 1;
         let state = State::Working(Self { tries, ..self });
-        (state, vec![Effect::BackOff { tries, at_least }])
+        (state, Some(Effect::BackOff { tries, at_least }))
     }
 
-    /// Starts anew under a new id, from summing, or ends with `fault` when that happened too often.
-    fn renew(self, forget: Option<UploadId>, fault: Fault) -> Next {
+    /// Starts anew under a new id, from summing, or ends with `fault` when that happened too often. What was opened for
+    /// other bytes is taken back first.
+    fn renew(self, opened: Option<Target>, fault: Fault) -> Next {
         if self.renewals >= MAX_RENEWALS {
             return self.fail(fault);
         }
         let work = Self {
-            stage: Stage::Renewing,
             renewals: self.renewals + 1,
             ..self
         };
-        let effects = forget
-            .map(Effect::Forget)
-            .into_iter()
-            .chain([Effect::Renew]);
-        (State::Working(work), effects.collect())
+        match opened {
+            Some(target) => work.to(Stage::Forgetting(target), Effect::Abort(target.session)),
+            None => work.to(Stage::Renewing, Effect::Renew),
+        }
     }
 
     fn reject(self, fault: Fault) -> Next {
         if let Stage::Aborting(_) = self.stage {
-            return (State::Cancelled, vec![]);
+            return (State::Cancelled, None);
         }
         let state = State::Rejected {
             fault,
             content: self.stage.target().map(|target| target.content),
             session: self.stage.session(),
         };
-        (state, vec![])
+        (state, None)
     }
 
     fn fail(self, fault: Fault) -> Next {
         // An upload that its owner does not want is not brought back as a failure: the server sweeps it up.
         if let Stage::Aborting(_) = self.stage {
-            return (State::Cancelled, vec![]);
+            return (State::Cancelled, None);
         }
-        (State::Failed { fault, work: self }, vec![])
+        (State::Failed { fault, work: self }, None)
     }
 }
 

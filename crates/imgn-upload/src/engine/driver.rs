@@ -18,15 +18,11 @@ use crate::{
     machine::{Effect, Event, Stage, Target, Work, step},
 };
 
-/// What a task does about an effect.
-enum Done {
-    /// This followed.
-    Event(Event),
-    /// Nothing follows from it.
-    Nothing,
-    /// The upload waits for the server, without a task.
-    Park,
-}
+/// So many uploads may ask whether they are verified without the server feeling it.
+const CROWD: usize = 16;
+
+/// In the largest crowd they ask so often still.
+const LONGEST_POLL: Duration = Duration::from_secs(10);
 
 /// Counts a task among those that do something.
 struct Busy<'a> {
@@ -83,7 +79,7 @@ impl Inner {
         let mut event = Event::Go;
         let mut wish = None;
         loop {
-            let (next, effects) = step(state.clone(), event);
+            let (next, effect) = step(state.clone(), event);
             if next.adds_to(&written) {
                 self.journal.save(entry.id, &next).await?;
                 written = next.clone();
@@ -96,26 +92,21 @@ impl Inner {
                 // Nobody may be waiting any more.
                 let _ = heard.send(());
             }
-            let mut follows = None;
-            if effects.is_empty() && state.is_active() {
+            let follows = match effect {
                 // The event was of no use here, or the upload was let go on.
-                follows = Some(Event::Go);
-            }
-            for effect in effects {
-                tokio::select! {
+                None if state.is_active() => Some(Event::Go),
+                None => None,
+                Some(effect) => tokio::select! {
                     biased;
                     () = self.quit.cancelled() => return Ok(()),
                     wished = reins.next() => {
-                        follows = Some(wished.event.clone());
+                        let happened = wished.event.clone();
                         wish = Some(wished);
-                        break;
+                        Some(happened)
                     }
-                    done = Box::pin(self.perform(&entry, effect, busy)) => match done {
-                        Done::Event(happened) => follows = Some(happened),
-                        Done::Nothing | Done::Park => {}
-                    },
-                }
-            }
+                    happened = Box::pin(self.perform(&entry, effect, busy)) => happened,
+                },
+            };
             event = match follows {
                 Some(happened) => happened,
                 // It ended, is paused, or is parked.
@@ -141,7 +132,12 @@ impl Inner {
         wish
     }
 
-    async fn perform(self: &Arc<Self>, entry: &Entry, effect: Effect, busy: &mut Busy<'_>) -> Done {
+    async fn perform(
+        self: &Arc<Self>,
+        entry: &Entry,
+        effect: Effect,
+        busy: &mut Busy<'_>,
+    ) -> Option<Event> {
         let remote = &self.remote;
         let failed = |call| move |failure| Event::Failed(call, failure);
         busy.set(!matches!(
@@ -151,7 +147,7 @@ impl Inner {
                 | Effect::AwaitServer { .. }
                 | Effect::AwaitFile
         ));
-        Done::Event(match effect {
+        Some(match effect {
             Effect::Sum => {
                 // It is never closed.
                 let _reading = self.readers.acquire().await;
@@ -188,7 +184,7 @@ impl Inner {
                 .await
                 .map_or_else(failed(Call::Complete), Event::Answered),
             Effect::Status { session, asked } => {
-                sleep(self.config.poll.delay(asked + 1, Duration::ZERO, 1.0)).await;
+                sleep(self.poll_delay(asked)).await;
                 // It is never closed.
                 let _asking = self.askers.acquire().await;
                 self.unless_asleep(remote.status(session))
@@ -199,12 +195,6 @@ impl Inner {
                 Ok(()) => Event::Aborted,
                 Err(failure) => Event::Failed(Call::Abort, failure),
             },
-            Effect::Forget(session) => {
-                if let Err(failure) = remote.abort(session).await {
-                    tracing::debug!(%session, reason = failure.describe(), "left to the sweeper");
-                }
-                return Done::Nothing;
-            }
             Effect::BackOff { tries, at_least } => {
                 sleep(self.delay(tries, at_least)).await;
                 Event::Go
@@ -219,7 +209,7 @@ impl Inner {
                 if let Some(State::Waiting { reason, .. }) = state {
                     self.go_offline(&reason);
                 }
-                return Done::Park;
+                return None;
             }
             Effect::AwaitFile => {
                 let mut looks = 0;
@@ -230,6 +220,17 @@ impl Inner {
                 Event::Go
             }
         })
+    }
+
+    /// The more uploads wait to be verified, the less often each asks.
+    fn poll_delay(&self, asked: u32) -> Duration {
+        let waiting = {
+            let known = self.known();
+            known.tasks.saturating_sub(known.busy)
+        };
+        let delay = self.config.poll.delay(asked + 1, Duration::ZERO, 1.0);
+        let crowd = u32::try_from(waiting / CROWD).unwrap_or_default();
+        (delay * (1 + crowd)).min(self.config.poll.longest.max(LONGEST_POLL))
     }
 
     async fn complete(

@@ -102,6 +102,8 @@ impl Pump<'_> {
                     }),
                     Ended::Halt(call, failure) => {
                         halted.get_or_insert(Event::Halted { moved: false, call, failure });
+                        // It leaves the queue for a place to others.
+                        entering = Box::pin(Arc::clone(&self.inner.gate).enter());
                     }
                     // The file is another one: whatever else went wrong does not matter any more.
                     Ended::Stop(event) => return event,

@@ -99,6 +99,8 @@ pub enum Stage {
         /// How often it was asked.
         asked: u32,
     },
+    /// Taking back what was opened for bytes that the file has no more, to start anew.
+    Forgetting(Target),
     /// Taking the upload back.
     Aborting(Target),
     /// Asking for a new id, to start anew.
@@ -326,6 +328,7 @@ impl Stage {
             | Self::Resumming(target)
             | Self::Completing(target)
             | Self::Verifying { target, .. }
+            | Self::Forgetting(target)
             | Self::Aborting(target) => Some(target),
         }
     }

@@ -1,5 +1,6 @@
 //! A server and a store in memory, with the rules that matter: opening is idempotent, a key is written once, only what
-//! is stored is published, the same bytes are published once.
+//! is stored is published, the same bytes are published once. Files larger than two parts are taken in parts, which are
+//! listed in no order, and once more for each time that they were sent.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,8 +13,9 @@ use std::{
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use imgn_protocol::{
-    CompleteRequest, ErrorCode, Image, ImageId, Mode, OpenRequest, PresignedUrl, Sha256,
-    SignRequest, SignedRequest, Timestamp, UploadAnswer, UploadId,
+    Checksum, ChecksumAlgorithm, ChecksumHasher, CompleteRequest, ErrorCode, Image, ImageId, Mode,
+    OpenRequest, PresignedUrl, Sha256, SignRequest, SignedRequest, Timestamp, UploadAnswer,
+    UploadId,
 };
 use imgn_upload::{Body, Call, Failure, Remote};
 use tokio::sync::Notify;
@@ -23,12 +25,16 @@ use tokio::sync::Notify;
 pub(crate) struct World {
     pub(crate) uploads: BTreeMap<UploadId, Upload>,
     pub(crate) published: BTreeMap<Sha256, Image>,
+    /// Size of a part in bytes; 0 takes everything whole.
+    pub(crate) part_size: u64,
 }
 
 #[derive(Clone)]
 pub(crate) struct Upload {
     pub(crate) request: OpenRequest,
     pub(crate) stored: Option<Vec<u8>>,
+    /// What was sent of each part, as often as it was sent.
+    pub(crate) parts: BTreeMap<u32, Vec<Vec<u8>>>,
     pub(crate) ended: Option<UploadAnswer>,
 }
 
@@ -55,6 +61,8 @@ pub(crate) struct FakeRemote {
     pub(crate) watcher: Mutex<Option<Box<Watcher>>>,
     /// Moves no byte.
     pub(crate) stalls: AtomicBool,
+    /// By how many seconds this computer's clock is ahead.
+    pub(crate) skew: Option<i64>,
 }
 
 impl FakeRemote {
@@ -69,6 +77,7 @@ impl FakeRemote {
             failures: Mutex::default(),
             watcher: Mutex::default(),
             stalls: AtomicBool::new(false),
+            skew: None,
         }
     }
 
@@ -120,6 +129,24 @@ impl FakeRemote {
             return Ok(ended.clone());
         }
         let size = upload.request.size;
+        if world.in_parts(size) {
+            let rows = upload.parts.iter().rev().flat_map(|(number, sent)| {
+                sent.iter().map(|bytes| imgn_protocol::Part {
+                    number: *number,
+                    size: bytes.len() as u64,
+                    checksum: sum(bytes),
+                })
+            });
+            return Ok(UploadAnswer::Open {
+                key: id.to_string(),
+                mode: Mode::Multipart,
+                part_size: world.part_size,
+                part_count: u32::try_from(size.div_ceil(world.part_size)).unwrap(),
+                checksum_algorithm: ChecksumAlgorithm::Crc64Nvme,
+                parts: rows.collect(),
+                signed: None,
+            });
+        }
         let part = imgn_protocol::Part {
             number: 1,
             size,
@@ -130,9 +157,9 @@ impl FakeRemote {
             mode: Mode::Single,
             part_size: size,
             part_count: 1,
-            checksum_algorithm: imgn_protocol::ChecksumAlgorithm::Sha256,
+            checksum_algorithm: ChecksumAlgorithm::Sha256,
             parts: upload.stored.iter().map(|_| part.clone()).collect(),
-            signed: sign.then(|| signed(id)),
+            signed: sign.then(|| signed(id, 0, &upload.request.sha256.to_string())),
         })
     }
 }
@@ -160,6 +187,7 @@ impl Remote for FakeRemote {
             world.uploads.entry(id).or_insert_with(|| Upload {
                 request: request.clone(),
                 stored: None,
+                parts: BTreeMap::new(),
                 ended: ended.map(|image| UploadAnswer::Published {
                     image: Box::new(image),
                 }),
@@ -170,21 +198,17 @@ impl Remote for FakeRemote {
         answer
     }
 
-    async fn sign(&self, id: UploadId, _: &SignRequest) -> Result<SignedRequest, Failure> {
+    async fn sign(&self, id: UploadId, request: &SignRequest) -> Result<SignedRequest, Failure> {
         let number = self.enter(Call::Sign, id).await?;
         self.leave(number).await;
-        Ok(signed(id))
+        let part = request.part.unwrap_or_default();
+        Ok(signed(id, part, &request.checksum.to_string()))
     }
 
     async fn put(&self, request: &SignedRequest, body: Body) -> Result<(), Failure> {
-        let id = request
-            .url
-            .expose()
-            .rsplit('/')
-            .next()
-            .unwrap()
-            .parse()
-            .unwrap();
+        let mut words = request.url.expose().rsplit('/');
+        let mut word = || words.next().unwrap();
+        let (checksum, part, id) = (word(), word().parse().unwrap(), word().parse().unwrap());
         let number = self.enter(Call::Put, id).await?;
         if self.stalls.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
@@ -204,13 +228,23 @@ impl Remote for FakeRemote {
         {
             let mut world = self.world.lock().unwrap();
             let upload = world.uploads.get_mut(&id).unwrap();
-            if upload.stored.is_some() {
-                return Err(store(412, "PreconditionFailed"));
-            }
-            if Sha256::of(&bytes) != upload.request.sha256 {
+            let found = match part {
+                0 => Sha256::of(&bytes).to_string(),
+                _ => sum(&bytes).to_string(),
+            };
+            if found != checksum {
                 return Err(store(400, "BadDigest"));
             }
-            upload.stored = Some(bytes);
+            if upload.ended.is_some() {
+                return Err(store(404, "NoSuchUpload"));
+            }
+            if part > 0 {
+                upload.parts.entry(part).or_default().push(bytes);
+            } else if upload.stored.is_some() {
+                return Err(store(412, "PreconditionFailed"));
+            } else {
+                upload.stored = Some(bytes);
+            }
             self.puts.fetch_add(1, Ordering::SeqCst);
         }
         self.leave(number).await;
@@ -224,15 +258,24 @@ impl Remote for FakeRemote {
         answer
     }
 
-    async fn complete(&self, id: UploadId, _: &CompleteRequest) -> Result<UploadAnswer, Failure> {
+    async fn complete(
+        &self,
+        id: UploadId,
+        request: &CompleteRequest,
+    ) -> Result<UploadAnswer, Failure> {
         let number = self.enter(Call::Complete, id).await?;
         let answer = {
             let mut world = self.world.lock().unwrap();
-            let upload = world.uploads.get(&id).cloned().ok_or_else(not_found)?;
+            let mut upload = world.uploads.get(&id).cloned().ok_or_else(not_found)?;
+            if upload.ended.is_none() && world.in_parts(upload.request.size) {
+                upload.stored = upload.assembled(request);
+                world.uploads.insert(id, upload.clone());
+            }
             match (upload.ended, upload.stored) {
                 (Some(ended), _) => Ok(ended),
                 (None, None) => Err(refused(409, ErrorCode::NotUploaded)),
-                (None, Some(_)) => {
+                (None, Some(bytes)) => {
+                    assert_eq!(Sha256::of(&bytes), upload.request.sha256, "glued");
                     let image = image(&upload.request);
                     let twin = world.published.insert(upload.request.sha256, image.clone());
                     assert!(twin.is_none(), "published twice");
@@ -258,6 +301,7 @@ impl Remote for FakeRemote {
                 return Err(refused(409, ErrorCode::UploadClosed));
             }
             upload.stored = None;
+            upload.parts.clear();
             upload.ended = Some(UploadAnswer::Aborted);
         }
         self.leave(number).await;
@@ -270,6 +314,10 @@ impl Remote for FakeRemote {
         } else {
             Err(offline())
         }
+    }
+
+    fn clock_skew_seconds(&self) -> Option<i64> {
+        self.skew
     }
 }
 
@@ -312,10 +360,40 @@ fn not_found() -> Failure {
     refused(404, ErrorCode::NotFound)
 }
 
-fn signed(id: UploadId) -> SignedRequest {
+fn sum(bytes: &[u8]) -> Checksum {
+    let mut hasher = ChecksumHasher::new(ChecksumAlgorithm::Crc64Nvme);
+    hasher.update(bytes);
+    hasher.finish()
+}
+
+impl World {
+    fn in_parts(&self, size: u64) -> bool {
+        self.part_size > 0 && size > 2 * self.part_size
+    }
+}
+
+impl Upload {
+    /// The object that the parts make, if they are those that were sent, all and in order.
+    fn assembled(&self, request: &CompleteRequest) -> Option<Vec<u8>> {
+        let mut object = Vec::new();
+        for (part, number) in request.parts.iter().zip(1..) {
+            let sent = self.parts.get(&part.number)?;
+            let bytes = sent.iter().find(|bytes| sum(bytes) == part.checksum)?;
+            if part.number != number {
+                return None;
+            }
+            object.extend_from_slice(bytes);
+        }
+        (object.len() as u64 == self.request.size).then_some(object)
+    }
+}
+
+fn signed(id: UploadId, part: u32, checksum: &str) -> SignedRequest {
     SignedRequest {
         method: "PUT".to_owned(),
-        url: PresignedUrl::new(format!("https://store.example/SECRET/{id}")),
+        url: PresignedUrl::new(format!(
+            "https://store.example/SECRET/{id}/{part}/{checksum}"
+        )),
         headers: BTreeMap::new(),
         expires_at: Timestamp::UNIX_EPOCH,
     }

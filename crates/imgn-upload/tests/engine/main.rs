@@ -6,7 +6,9 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod control;
 mod fake;
+mod parts;
 
 use std::{
     path::{Path, PathBuf},
