@@ -102,6 +102,7 @@ export const strings = {
     "Off, the position that a camera or phone wrote into a picture is left out of what is sent. Nothing else of the picture changes, and your file stays as it is.",
   webKeepsLocation:
     "Pictures are sent from this page as they are, with the place where they were taken if they hold it. The imgn app and command line leave it out.",
+  webKeepsLocationShort: "Sent as they are, with the place where they were taken",
   jobsLabel: "Requests at the same time",
   jobsAutomatic: "Automatic",
   rateLabel: "Upload speed",

@@ -120,14 +120,26 @@ impl Sum {
         if self.left + self.failed == 0 {
             return "nothing is queued".to_owned();
         }
-        let mut words = format!("{} to send ({})", pictures(self.left), size(self.bytes));
+        let mut words = Vec::new();
+        if self.left > 0 {
+            words.push(format!(
+                "{} to send ({})",
+                pictures(self.left),
+                size(self.bytes)
+            ));
+        }
         if self.paused > 0 {
-            words += &format!(", {} of them paused", self.paused);
+            words.push(format!("{} of them paused", self.paused));
         }
         if self.failed > 0 {
-            words += &format!(", {} failed", self.failed);
+            words.push(format!("{} failed", pictures(self.failed)));
         }
-        words + "; `imgn resume` goes on with all of them"
+        let way_out = if self.left > 0 {
+            "`imgn resume` goes on with all of them"
+        } else {
+            "`imgn resume` tries again, `imgn cancel` forgets them"
+        };
+        format!("{}; {way_out}", words.join(", "))
     }
 }
 
@@ -223,10 +235,9 @@ pub(crate) async fn pause(app: &App, output: &Output, which: Which) -> Result<bo
 /// What another running program works at, only that one can hold back. Answers whether there is none.
 async fn tell_others(app: &App, output: &Output) -> bool {
     let uploads = app.uploads().await;
-    let others = uploads
-        .iter()
-        .filter(|upload| !upload.state.has_ended() && upload.state != UploadState::Paused);
-    let count = others.count();
+    let goes_on =
+        |upload: &&UploadView| !upload.state.has_ended() && upload.state != UploadState::Paused;
+    let count = uploads.iter().filter(goes_on).count();
     if count > 0 {
         output.error(format!(
             "{} in the hands of another running imgn; use its own controls, or end it first",
@@ -237,32 +248,42 @@ async fn tell_others(app: &App, output: &Output) -> bool {
 }
 
 pub(crate) async fn cancel(app: &App, output: &Output, which: Which) -> Result<bool> {
-    let mut events = app.events();
-    let mut all_done = true;
-    let mut ids = which.ids;
     if which.all {
         let uploads = app.upload_reports().await;
         let unfinished = uploads.iter().filter(|it| !it.view.state.has_ended());
-        ids.extend(unfinished.map(|report| report.id));
-        app.cancel_all().await?;
+        let ids: Vec<UploadId> = unfinished.map(|report| report.id).collect();
+        let cancelled = app.cancel_all().await?;
+        until_told(app, &ids).await;
+        output.note(format!("{} taken back", pictures(cancelled)));
+        return Ok(tell_others(app, output).await);
     }
-    for id in ids {
-        // What is taken back already stays so.
-        if let Err(error) = app.cancel(id).await {
-            output.error(format!("{id}: {error}"));
-            all_done = false;
-            continue;
+    let mut all_done = true;
+    let mut cancelled = Vec::new();
+    for id in which.ids {
+        match app.cancel(id).await {
+            Ok(()) => cancelled.push(id),
+            Err(error) => {
+                output.error(format!("{id}: {error}"));
+                all_done = false;
+            }
         }
-        // Told when the server has taken it back, or cannot be reached.
-        let until_told = async {
+    }
+    until_told(app, &cancelled).await;
+    Ok(all_done)
+}
+
+/// Waits until the server has taken them back, or for as long as it may take.
+async fn until_told(app: &App, ids: &[UploadId]) {
+    let mut events = app.events();
+    let told = async {
+        for &id in ids {
             while let Some(report) = app.upload_report(id).await {
                 if report.view.state.has_ended() {
                     break;
                 }
                 let _ = tokio::time::timeout(Duration::from_millis(250), events.recv()).await;
             }
-        };
-        let _ = tokio::time::timeout(TOLD, until_told).await;
-    }
-    Ok(all_done)
+        }
+    };
+    let _ = tokio::time::timeout(TOLD, told).await;
 }

@@ -32,7 +32,7 @@ function madeUpUpload(index: number): UploadView {
   const reasons: Partial<Record<UploadState, UploadView["error"]>> = {
     waiting: {
       code: "file_missing",
-      message: "There is no such file any more: /media/card/DCIM/IMG_0004.jpg.",
+      message: "the file is not there any more; put it back, and the upload goes on by itself",
     },
     failed: { code: "store_refused", message: "The store did not take the file (access denied). Try again." },
   };
@@ -118,15 +118,25 @@ export function fakeBackend(address: string): Backend {
     events?.galleryChanged({ added: [image], removed: [] });
   };
 
-  const hold = (id: string) => {
-    const state = known(id)?.state;
-    if (state === "queued" || state === "uploading" || state === "waiting") {
-      update(id, { state: "paused", bytes_per_second: null });
-    }
+  /** Of many at once, as the app tells them. */
+  const updateAll = (change: (upload: UploadView) => Partial<UploadView> | null) => {
+    const changed: UploadView[] = [];
+    uploads = uploads.map((upload) => {
+      const now = change(upload);
+      if (now === null) return upload;
+      changed.push({ ...upload, ...now });
+      return changed.at(-1)!;
+    });
+    events?.uploadsChanged(changed);
   };
-  const release = (id: string) => {
-    if (known(id)?.state === "paused") update(id, { state: "queued" });
-  };
+  const held = ({ state }: UploadView): Partial<UploadView> | null =>
+    state === "queued" || state === "uploading" || state === "waiting"
+      ? { state: "paused", bytes_per_second: null }
+      : null;
+  const released = ({ state }: UploadView): Partial<UploadView> | null =>
+    state === "paused" ? { state: "queued" } : null;
+  const only = (id: string, change: typeof held) => (upload: UploadView) =>
+    upload.id === id ? change(upload) : null;
 
   const enqueue = (names: string[]) => {
     const added = names.map((name, index): UploadView => {
@@ -233,20 +243,16 @@ export function fakeBackend(address: string): Backend {
       update(id, { state: "queued", error: null });
       void upload(id, 2_000_000, 1);
     },
-    pauseUpload: (id) => Promise.resolve(void hold(id)),
-    resumeUpload: (id) => Promise.resolve(void release(id)),
+    pauseUpload: (id) => Promise.resolve(updateAll(only(id, held))),
+    resumeUpload: (id) => Promise.resolve(updateAll(only(id, released))),
     moveUploadToTop(id) {
-      const position = Math.min(...uploads.map((upload) => upload.position)) - 1;
+      const position = uploads.reduce((first, upload) => Math.min(first, upload.position), 0) - 1;
       return Promise.resolve(void update(id, { position }));
     },
-    pauseUploads: () => Promise.resolve(uploads.forEach(({ id }) => hold(id))),
-    resumeUploads: () => Promise.resolve(uploads.forEach(({ id }) => release(id))),
+    pauseUploads: () => Promise.resolve(updateAll(held)),
+    resumeUploads: () => Promise.resolve(updateAll(released)),
     cancelUploads: () =>
-      Promise.resolve(
-        uploads
-          .filter((it) => !ENDED.includes(it.state))
-          .forEach(({ id }) => update(id, { state: "cancelled" })),
-      ),
+      Promise.resolve(updateAll(({ state }) => (ENDED.includes(state) ? null : { state: "cancelled" }))),
     async retryUploads() {
       for (const { id } of uploads.filter((it) => it.state === "failed")) await this.retryUpload(id);
     },

@@ -116,7 +116,7 @@ describe("the summary", () => {
       anUpload("c", { state: "cancelled" }),
       anUpload("d", { state: "waiting", size: null }),
     ]);
-    expect(summary).toMatchObject({ failed: 2, ended: 3, waiting: true, secondsLeft: null });
+    expect(summary).toMatchObject({ failed: 2, cancelled: 1, ended: 3, waiting: true, secondsLeft: null });
     expect(summarise([]).fraction).toBe(1);
     expect(summarise([]).waiting).toBe(false);
   });

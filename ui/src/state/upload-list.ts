@@ -84,6 +84,7 @@ export interface UploadSummary {
   /** Published, duplicate, rejected, failed or cancelled. */
   readonly ended: number;
   readonly failed: number;
+  readonly cancelled: number;
   /** Has not ended, paused ones too. */
   readonly running: number;
   readonly paused: number;
@@ -98,6 +99,7 @@ export interface UploadSummary {
 export function summarise(uploads: readonly UploadView[]): UploadSummary {
   let ended = 0;
   let failed = 0;
+  let cancelled = 0;
   let waiting = 0;
   let paused = 0;
   let weight = 0;
@@ -112,6 +114,7 @@ export function summarise(uploads: readonly UploadView[]): UploadSummary {
       ended += 1;
       done += size;
       if (hasFailed(upload)) failed += 1;
+      if (upload.state === "cancelled") cancelled += 1;
       continue;
     }
     const sent = upload.state === "verifying" ? size : Math.min(size, upload.sent_bytes);
@@ -130,6 +133,7 @@ export function summarise(uploads: readonly UploadView[]): UploadSummary {
     total: uploads.length,
     ended,
     failed,
+    cancelled,
     running,
     paused,
     waiting: waiting > 0 && waiting === running - paused,

@@ -9,7 +9,7 @@ export function summaryText(summary: UploadSummary): string {
   const parts =
     summary.running > 0
       ? [strings.summaryRunning(summary.ended, summary.total)]
-      : [strings.summaryDone(summary.ended - summary.failed)];
+      : [strings.summaryDone(summary.ended - summary.failed - summary.cancelled)];
   if (summary.waiting) parts.push(strings.summaryWaiting);
   if (summary.paused > 0) parts.push(strings.summaryPaused(summary.paused));
   if (summary.failed > 0) parts.push(strings.summaryFailed(summary.failed));
