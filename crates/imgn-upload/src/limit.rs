@@ -167,6 +167,19 @@ impl Gate {
         self.held().capacity
     }
 
+    /// How many uploads are worth working at: somewhat more than there are places, for while some read or wait for the
+    /// journal, others use the line. Who chose a number wants to see about as many.
+    pub(crate) fn width(&self) -> usize {
+        let held = self.held();
+        let spare = held.capacity.div_ceil(2);
+        held.capacity
+            + if held.controller.fixed {
+                spare
+            } else {
+                spare.max(8)
+            }
+    }
+
     pub(crate) fn set_jobs(&self, jobs: Option<usize>) {
         let mut held = self.held();
         held.controller = Controller::new(jobs);

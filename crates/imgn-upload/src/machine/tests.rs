@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use imgn_protocol::{
-    ErrorCode, FileName, Image, ImageId, PresignedUrl, Rejection, Sha256, Timestamp,
+    ErrorCode, FileName, Image, ImageId, PresignedUrl, Rejection, Sha256, Timestamp, UploadId,
 };
 use proptest::prelude::*;
 
