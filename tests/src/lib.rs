@@ -12,6 +12,7 @@ mod command_line;
 mod crash;
 mod desktop;
 mod driver;
+mod endurance;
 mod hostile;
 mod keyring;
 mod photographs;

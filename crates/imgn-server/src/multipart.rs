@@ -6,7 +6,8 @@
 //! for which several were (its file changed while it was read) is not reported, and so is sent again.
 //!
 //! Invariant: whatever is done here can be repeated after a crash at any moment. An upload is written down before the
-//! store makes its multipart upload, and what the store made and nobody wrote down is found by the sweeper.
+//! store makes its multipart upload, and what the store made and nobody wrote down is taken up when the upload goes on,
+//! or else found by the sweeper.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ use crate::{
     config::Config,
     error::{ApiError, chain},
     state::App,
-    storage::{Completed, Multipart, StoredPart, keys},
+    storage::{Completed, Multipart, StorageError, StoredPart, keys},
 };
 
 /// The most parts that S3 takes.
@@ -86,10 +87,14 @@ pub(crate) async fn ensure(
         return Ok(upload.multipart.clone());
     }
     let key = keys::original(upload.image);
-    let made = app
-        .storage
-        .create_multipart(&key, content_type, plan.algorithm)
-        .await?;
+    let made = match unnoted(app, &key).await? {
+        Some(made) => made,
+        None => {
+            app.storage
+                .create_multipart(&key, content_type, plan.algorithm)
+                .await?
+        }
+    };
     let noted = app.catalogue.note_multipart(upload.id, &made).await?;
     let noted = noted
         .filter(|upload| upload.state == UploadState::Open)
@@ -104,6 +109,13 @@ pub(crate) async fn ensure(
         );
     }
     Ok(noted)
+}
+
+/// What the store made for this key before a crash, and nobody wrote down. The key is this upload's alone.
+async fn unnoted(app: &App, key: &str) -> Result<Option<String>, StorageError> {
+    let mut open = app.storage.open_multiparts(key).await?;
+    open.retain(|multipart| multipart.key == key);
+    Ok(open.pop().map(|multipart| multipart.id))
 }
 
 /// Signs the request that sends a part. Asks the store nothing once it has the upload.
