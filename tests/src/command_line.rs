@@ -1,5 +1,7 @@
 //! `imgn` as people and scripts call it, against the built server.
 
+mod uploading;
+
 use std::{fs, io::Write as _, path::PathBuf, process::Stdio};
 
 use anyhow::{Context as _, Result, ensure};
