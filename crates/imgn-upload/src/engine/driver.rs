@@ -18,11 +18,8 @@ use crate::{
     machine::{Effect, Event, Stage, Target, Work, step},
 };
 
-/// So many uploads may ask whether they are verified without the server feeling it.
-const CROWD: usize = 16;
-
-/// In the largest crowd they ask so often still.
-const LONGEST_POLL: Duration = Duration::from_secs(10);
+/// All uploads together ask about verification no more often than this.
+const BETWEEN_POLLS: Duration = Duration::from_millis(10);
 
 /// Counts a task among those that do something.
 struct Busy<'a> {
@@ -222,15 +219,16 @@ impl Inner {
         })
     }
 
-    /// The more uploads wait to be verified, the less often each asks.
+    /// The more uploads wait to be verified, the less often each asks; but never less than often enough.
     fn poll_delay(&self, asked: u32) -> Duration {
         let waiting = {
             let known = self.known();
             known.tasks.saturating_sub(known.busy)
         };
-        let delay = self.config.poll.delay(asked + 1, Duration::ZERO, 1.0);
-        let crowd = u32::try_from(waiting / CROWD).unwrap_or_default();
-        (delay * (1 + crowd)).min(self.config.poll.longest.max(LONGEST_POLL))
+        let poll = self.config.poll;
+        let crowded = BETWEEN_POLLS * u32::try_from(waiting).unwrap_or(u32::MAX);
+        let delay = poll.delay(asked + 1, Duration::ZERO, 1.0);
+        delay.max(crowded.min(poll.longest))
     }
 
     async fn complete(
