@@ -140,7 +140,11 @@ async fn where_a_picture_was_taken_is_sent_only_when_it_is_meant() -> Result<()>
 
     let sent = async |options: &[&str]| {
         let command = [&["--json", "upload"], options].concat();
-        let answer = done(setting.client.run(&arguments(&command, &[file.clone()])?)?)?;
+        let answer = done(
+            setting
+                .client
+                .run(&arguments(&command, std::slice::from_ref(&file))?)?,
+        )?;
         let line = answer.objects()?.remove(0);
         ensure!(line["state"] == "published", "{line}");
         let bytes = api
