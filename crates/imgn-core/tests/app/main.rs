@@ -6,268 +6,17 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-    time::Duration,
+mod control;
+mod gallery;
+
+use axum::http::header;
+use imgn_core::{App, ClientCode, Event, ImageQuery, Options, UploadState};
+use imgn_protocol::{ErrorCode, Token};
+
+use gallery::{
+    PNG, Shared, TOKEN, ended, file, home, nobodys_address, serve, serve_at, take, until,
+    with_token,
 };
-
-use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::{self, State},
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::{get, post, put},
-};
-use imgn_core::{
-    App, ClientCode, Event, Folders, Home, ImageQuery, Options, UploadState, UploadView,
-};
-use imgn_protocol::{
-    ErrorCode, Image, ImageId, ImagePage, Mode, OpenRequest, PresignedUrl, Problem, Sha256,
-    SignedRequest, Timestamp, Token, UploadAnswer,
-};
-
-const TOKEN: &str = "imgn_5ec7e7";
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0";
-
-#[derive(Default)]
-struct Gallery {
-    url: String,
-    opened: BTreeMap<String, OpenRequest>,
-    stored: BTreeMap<String, Vec<u8>>,
-    put_headers: Vec<HeaderMap>,
-    images: Vec<Image>,
-    /// Statuses that the store answers before it takes anything.
-    store_says: Vec<u16>,
-    /// What `/content` gives in place of the original.
-    lies: bool,
-    /// Originals that are being asked for, and the most that were so at the same time.
-    asked: usize,
-    most_asked: usize,
-}
-
-type Shared = Arc<Mutex<Gallery>>;
-
-fn problem(code: ErrorCode) -> Response {
-    let status = StatusCode::from_u16(code.status()).unwrap();
-    (status, Json(Problem::new(code, "the detail"))).into_response()
-}
-
-fn is_authorized(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::AUTHORIZATION)
-        .is_some_and(|value| value == &format!("Bearer {TOKEN}"))
-}
-
-async fn open(
-    State(gallery): State<Shared>,
-    extract::Path(id): extract::Path<String>,
-    headers: HeaderMap,
-    Json(request): Json<OpenRequest>,
-) -> Response {
-    if !is_authorized(&headers) {
-        return problem(ErrorCode::Unauthorized);
-    }
-    let mut gallery = gallery.lock().unwrap();
-    if let Some(image) = gallery
-        .images
-        .iter()
-        .find(|image| image.sha256 == request.sha256)
-    {
-        let image = Box::new(image.clone());
-        return Json(UploadAnswer::Published { image }).into_response();
-    }
-    let size = request.size;
-    let signed = SignedRequest {
-        method: "PUT".to_owned(),
-        url: PresignedUrl::new(format!("{}bucket/{id}?X-Amz-Signature=5ec7e7", gallery.url)),
-        headers: BTreeMap::from([
-            ("content-length".to_owned(), size.to_string()),
-            ("content-type".to_owned(), "image/png".to_owned()),
-        ]),
-        expires_at: Timestamp::now(),
-    };
-    gallery.opened.insert(id.clone(), request);
-    Json(UploadAnswer::Open {
-        key: id,
-        mode: Mode::Single,
-        part_size: size,
-        part_count: 1,
-        checksum_algorithm: imgn_protocol::ChecksumAlgorithm::default(),
-        parts: vec![],
-        signed: Some(signed),
-    })
-    .into_response()
-}
-
-async fn status(headers: HeaderMap) -> Response {
-    problem(if is_authorized(&headers) {
-        ErrorCode::NotFound
-    } else {
-        ErrorCode::Unauthorized
-    })
-}
-
-async fn store(
-    State(gallery): State<Shared>,
-    extract::Path(id): extract::Path<String>,
-    headers: HeaderMap,
-    bytes: Bytes,
-) -> Response {
-    let mut gallery = gallery.lock().unwrap();
-    if let Some(status) = gallery.store_says.pop() {
-        let status = StatusCode::from_u16(status).unwrap();
-        let error = "<Error><Code>Some</Code><Message>the store's words</Message></Error>";
-        return (status, [(header::RETRY_AFTER, "0")], error).into_response();
-    }
-    gallery.put_headers.push(headers);
-    gallery.stored.insert(id, bytes.to_vec());
-    StatusCode::OK.into_response()
-}
-
-async fn complete(
-    State(gallery): State<Shared>,
-    extract::Path(id): extract::Path<String>,
-) -> Response {
-    let mut gallery = gallery.lock().unwrap();
-    let request = gallery.opened[&id].clone();
-    assert_eq!(Sha256::of(&gallery.stored[&id]), request.sha256);
-    let image_id = ImageId::new();
-    let image = Image {
-        id: image_id,
-        file_name: request.file_name,
-        width: 1,
-        height: 1,
-        content_type: "image/png".to_owned(),
-        size: request.size,
-        sha256: request.sha256,
-        thumbhash: String::new(),
-        animated: false,
-        taken_at: None,
-        created_at: Timestamp::now(),
-        camera: None,
-        owner: "tester".to_owned(),
-        url: format!("{}v1/images/{image_id}/content", gallery.url),
-    };
-    gallery.images.push(image.clone());
-    Json(UploadAnswer::Published {
-        image: Box::new(image),
-    })
-    .into_response()
-}
-
-async fn images(State(gallery): State<Shared>) -> Json<ImagePage> {
-    let images = gallery.lock().unwrap().images.clone();
-    Json(ImagePage {
-        images,
-        next_cursor: None,
-    })
-}
-
-async fn image(
-    State(gallery): State<Shared>,
-    extract::Path(id): extract::Path<ImageId>,
-) -> Response {
-    let gallery = gallery.lock().unwrap();
-    match gallery.images.iter().find(|image| image.id == id) {
-        Some(image) => Json(image.clone()).into_response(),
-        None => problem(ErrorCode::NotFound),
-    }
-}
-
-async fn delete(
-    State(gallery): State<Shared>,
-    extract::Path(id): extract::Path<ImageId>,
-    headers: HeaderMap,
-) -> Response {
-    if !is_authorized(&headers) {
-        return problem(ErrorCode::Unauthorized);
-    }
-    gallery
-        .lock()
-        .unwrap()
-        .images
-        .retain(|image| image.id != id);
-    StatusCode::NO_CONTENT.into_response()
-}
-
-async fn content(State(gallery): State<Shared>) -> Vec<u8> {
-    {
-        let mut gallery = gallery.lock().unwrap();
-        gallery.asked += 1;
-        gallery.most_asked = gallery.most_asked.max(gallery.asked);
-    }
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    gallery.lock().unwrap().asked -= 1;
-    if gallery.lock().unwrap().lies {
-        b"lies".to_vec()
-    } else {
-        PNG.to_vec()
-    }
-}
-
-/// Serves at a free port, and answers with its address.
-async fn serve(gallery: &Shared) -> String {
-    let routes = Router::new()
-        .route("/v1/uploads/{id}", put(open).get(status))
-        .route("/v1/uploads/{id}/complete", post(complete))
-        .route("/bucket/{id}", put(store))
-        .route("/v1/images", get(images))
-        .route("/v1/images/{id}", get(image).delete(delete))
-        .route("/v1/images/{id}/content", get(content))
-        .route(
-            "/v1/images/{id}/thumb/{size}",
-            get(|| async { "a thumbnail" }),
-        )
-        .with_state(Arc::clone(gallery));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    gallery.lock().unwrap().url.clone_from(&url);
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    url
-}
-
-fn home(folder: &Path) -> Home {
-    Home::locate(Some(folder.join("home"))).unwrap()
-}
-
-fn with_token() -> Options {
-    Options {
-        token: Some(Token::new(TOKEN)),
-        ..Options::default()
-    }
-}
-
-fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = folder.join(name);
-    std::fs::write(&path, bytes).unwrap();
-    path
-}
-
-async fn take(app: &App, paths: Vec<PathBuf>) {
-    let taken = app.enqueue(paths, Folders::Walked, |_| {}).await;
-    taken.unwrap();
-}
-
-async fn until(app: &App, what: impl Fn(&[UploadView]) -> bool) -> Vec<UploadView> {
-    for _ in 0..1000 {
-        let uploads = app.uploads().await;
-        if what(&uploads) {
-            return uploads;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("still at {:#?}", app.uploads().await)
-}
-
-async fn ended(app: &App) -> Vec<UploadView> {
-    until(app, |uploads| {
-        uploads.iter().all(|upload| upload.state.has_ended())
-    })
-    .await
-}
 
 #[tokio::test]
 async fn a_picture_goes_up_is_seen_and_goes_away() {
@@ -388,10 +137,7 @@ async fn a_wrong_token_and_a_wrong_server_are_not_kept() {
 #[tokio::test]
 async fn without_a_server_uploads_wait_and_the_next_program_sends_them() {
     let folder = tempfile::tempdir().unwrap();
-    // A port that nobody listens on, but somebody will.
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    drop(listener);
+    let url = nobodys_address().await;
     let options = Options {
         server: Some(url.clone()),
         ..with_token()
@@ -406,16 +152,7 @@ async fn without_a_server_uploads_wait_and_the_next_program_sends_them() {
     app.quit().await;
 
     let gallery = Shared::default();
-    gallery.lock().unwrap().url.clone_from(&url);
-    let routes = Router::new()
-        .route("/v1/uploads/{id}", put(open))
-        .route("/v1/uploads/{id}/complete", post(complete))
-        .route("/bucket/{id}", put(store))
-        .with_state(Arc::clone(&gallery));
-    let listener = tokio::net::TcpListener::bind(url[7..].trim_end_matches('/'))
-        .await
-        .unwrap();
-    tokio::spawn(async move { axum::serve(listener, routes).await });
+    serve_at(&url, &gallery).await;
     let app = App::open(
         home(folder.path()),
         Options {
