@@ -295,6 +295,49 @@ describe("a file", () => {
   });
 });
 
+describe("files that are held back", () => {
+  const moment = () => new Promise((resolve) => setTimeout(resolve, 20));
+
+  it("stay so, give their turn to others, and go on when they may", async () => {
+    const world = new World();
+    world.add("a.png", "b.png", "c.png", "d.png", "e.png");
+    const ids = world.uploads.list().map((view) => view.id);
+    // One of each kind: in work, and waiting for its turn.
+    world.uploads.pause(ids[0]!);
+    world.uploads.pause(ids[4]!);
+    await moment();
+    const states = () => world.uploads.list().map((view) => view.state);
+    expect(states()).toEqual(["paused", "published", "published", "published", "paused"]);
+    expect(world.uploads.busy).toBe(true);
+    world.uploads.resumeAll();
+    await world.ended();
+    expect(states()).toEqual(new Array(5).fill("published"));
+    expect(world.bodies).toHaveLength(5);
+  });
+
+  it("can all be paused and all be taken back", async () => {
+    const world = new World();
+    world.add("a.png", "b.png", "c.png", "d.png");
+    world.uploads.pauseAll();
+    await moment();
+    expect(new Set(world.uploads.list().map((view) => view.state))).toEqual(new Set(["paused"]));
+    expect(world.bodies).toEqual([]);
+    world.uploads.cancelAll();
+    expect(new Set((await world.ended()).map((view) => view.state))).toEqual(new Set(["cancelled"]));
+  });
+});
+
+it("a file that is moved to the top has its turn before all others", async () => {
+  const world = new World();
+  world.add("a.png", "b.png", "c.png", "d.png", "e.png");
+  const last = world.uploads.list().at(-1)!.id;
+  world.uploads.moveToTop(last);
+  const [first, second] = world.uploads.list();
+  expect(first!.id).toBe(last);
+  expect(first!.position).toBeLessThan(second!.position);
+  expect((await world.ended()).map((view) => view.state)).toEqual(new Array(5).fill("published"));
+});
+
 it("three files are in work at once, and all of them end", async () => {
   const world = new World();
   world.add(...Array.from({ length: 12 }, (_, index) => `${index}.png`));

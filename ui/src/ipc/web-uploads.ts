@@ -241,13 +241,17 @@ export class WebUploads {
       signal,
     );
     job.opened = true;
+    // What was held back or taken back while an answer was on its way is no longer this attempt's.
+    signal.throwIfAborted();
     if (answer.state === "open") {
       this.#set(job, "uploading");
       const parts = await this.#sendBytes(job, answer, signal);
+      signal.throwIfAborted();
       this.#set(job, "verifying");
       answer = await api.complete(job.uploadId, parts, signal);
     }
     for (let wait = 200; answer.state === "verifying"; wait = Math.min(2000, wait * 1.5)) {
+      signal.throwIfAborted();
       this.#set(job, "verifying");
       await this.#world.pause(wait, signal);
       answer = await api.status(job.uploadId, signal);
