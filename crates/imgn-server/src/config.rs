@@ -90,8 +90,8 @@ pub struct Timing {
     pub abort_after: Duration,
     /// The age at which a multipart upload of the store is aborted that no upload here has.
     pub forget_after: Duration,
-    /// How long `complete` waits for the result before it answers `verifying`. While other pictures are verified it does
-    /// not wait.
+    /// How long `complete` waits for the result before it answers `verifying`. While other pictures are verified, and
+    /// for uploads in parts, it does not wait.
     pub complete_wait: Duration,
 }
 

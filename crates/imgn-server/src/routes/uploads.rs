@@ -218,7 +218,7 @@ pub(crate) async fn complete(
             .ok_or_else(unknown_upload)?;
     }
     if upload.state == UploadState::Verifying {
-        verified(&app, id).await?;
+        verified(&app, &upload).await?;
         upload = own_upload(&app, id, &caller).await?;
     }
     match upload.state {
@@ -265,10 +265,11 @@ pub(crate) async fn abort(
 
 /// Waits for the verification of an upload, for as long as a request may; says when it cannot go on at the moment.
 ///
-/// While others are verified it does not wait: whoever has more to send goes on with it.
-async fn verified(app: &App, id: UploadId) -> Result<(), ApiError> {
-    let mut progress = app.publisher.start(id);
-    let patience = if app.publisher.has_others(id) {
+/// While others are verified, and for what was so large that it came in parts, it does not wait: whoever has more to
+/// send goes on with it.
+async fn verified(app: &App, upload: &Upload) -> Result<(), ApiError> {
+    let mut progress = app.publisher.start(upload.id);
+    let patience = if upload.plan.is_some() || app.publisher.has_others(upload.id) {
         Duration::ZERO
     } else {
         app.config.timing.complete_wait
