@@ -156,8 +156,12 @@ mod tests {
 
     use super::*;
 
+    /// So that no other test here has the port and gives it back meanwhile.
+    static ONE_GALLERY: Mutex<()> = Mutex::const_new(());
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_second_start_on_a_profile_says_so_and_leaves_the_first_alone() {
+        let _alone = ONE_GALLERY.lock().await;
         let folder = tempfile::tempdir().unwrap();
         let first = LocalGallery::new(folder.path().join("gallery"));
         let (url, token) = first.start().await.unwrap();
@@ -187,13 +191,9 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn where_its_port_is_taken_it_has_another() {
-        // Another test's gallery may have it for a moment.
-        let _taken = loop {
-            match std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)) {
-                Ok(listener) => break listener,
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        };
+        let _alone = ONE_GALLERY.lock().await;
+        // Where it fails, another program has the port, which is as good.
+        let _taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, PORT));
         let folder = tempfile::tempdir().unwrap();
         let gallery = LocalGallery::new(folder.path().join("gallery"));
         let (url, _) = gallery.start().await.unwrap();
