@@ -154,7 +154,15 @@ pub(crate) async fn resume(
     let mut all_known = true;
     if ids.is_empty() {
         app.resume_all().await?;
-        for report in app.upload_reports().await {
+        let reports = app.upload_reports().await;
+        let is_taken_back = |it: &&UploadReport| it.view.state.has_ended() && !it.is_settled;
+        let taken_back: Vec<_> = reports
+            .iter()
+            .filter(is_taken_back)
+            .map(|it| it.id)
+            .collect();
+        until_told(app, output, &taken_back).await;
+        for report in reports {
             let is_worth = is_worth_another_try(report.view.error.as_ref());
             if !report.view.state.has_ended()
                 || (report.view.state == UploadState::Failed && is_worth)
@@ -205,15 +213,9 @@ async fn go_on(app: &App, report: &UploadReport) -> Result<Option<Pending>, Comm
     }))
 }
 
-/// The token, the server or the store may be another by now. What was wrong with the file itself, its owner knows.
+/// The token, the server, the store or the file's permissions may be other ones by now; what is no file stays none.
 fn is_worth_another_try(error: Option<&ViewError>) -> bool {
-    use UploadCode::{FileEmpty, FileMissing, FileUnreadable, NotAFile};
-    !error.is_some_and(|error| {
-        matches!(
-            error.code,
-            Code::Upload(FileEmpty | FileMissing | FileUnreadable | NotAFile)
-        )
-    })
+    !error.is_some_and(|error| matches!(error.code, Code::Upload(UploadCode::NotAFile)))
 }
 
 pub(crate) async fn pause(app: &App, output: &Output, which: Which) -> Result<bool> {
@@ -250,10 +252,18 @@ async fn tell_others(app: &App, output: &Output) -> bool {
 pub(crate) async fn cancel(app: &App, output: &Output, which: Which) -> Result<bool> {
     if which.all {
         let uploads = app.upload_reports().await;
-        let unfinished = uploads.iter().filter(|it| !it.view.state.has_ended());
-        let ids: Vec<UploadId> = unfinished.map(|report| report.id).collect();
-        let cancelled = app.cancel_all().await?;
-        until_told(app, &ids).await;
+        let in_state = |is_meant: fn(UploadState) -> bool| -> Vec<UploadId> {
+            let meant = uploads.iter().filter(|it| is_meant(it.view.state));
+            meant.map(|report| report.id).collect()
+        };
+        let mut ids = in_state(|state| !state.has_ended());
+        let mut cancelled = app.cancel_all().await?;
+        for id in in_state(|state| state == UploadState::Failed) {
+            app.cancel(id).await?;
+            ids.push(id);
+            cancelled += 1;
+        }
+        until_told(app, output, &ids).await;
         output.note(format!("{} taken back", pictures(cancelled)));
         return Ok(tell_others(app, output).await);
     }
@@ -268,22 +278,24 @@ pub(crate) async fn cancel(app: &App, output: &Output, which: Which) -> Result<b
             }
         }
     }
-    until_told(app, &cancelled).await;
+    until_told(app, output, &cancelled).await;
     Ok(all_done)
 }
 
-/// Waits until the server has taken them back, or for as long as it may take.
-async fn until_told(app: &App, ids: &[UploadId]) {
+/// Waits until the server has taken them back, or for as long as it may take; says when it has not heard of all.
+async fn until_told(app: &App, output: &Output, ids: &[UploadId]) {
     let mut events = app.events();
     let told = async {
         for &id in ids {
             while let Some(report) = app.upload_report(id).await {
-                if report.view.state.has_ended() {
+                if report.is_settled {
                     break;
                 }
                 let _ = tokio::time::timeout(Duration::from_millis(250), events.recv()).await;
             }
         }
     };
-    let _ = tokio::time::timeout(TOLD, told).await;
+    if tokio::time::timeout(TOLD, told).await.is_err() {
+        output.error("the server has not heard of all that was taken back; `imgn resume` tells it");
+    }
 }

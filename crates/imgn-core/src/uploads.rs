@@ -27,6 +27,9 @@ pub struct UploadReport {
     pub session: UploadId,
     /// SHA-256 of the file, once it was summed.
     pub sha256: Option<Sha256>,
+    /// Whether nothing more happens by itself. What was cancelled is shown so at once, and settled when the server has
+    /// heard of it.
+    pub is_settled: bool,
 }
 
 /// The report on an upload as it stands.
@@ -38,6 +41,7 @@ pub(crate) fn report(snapshot: &Snapshot, server: &Server) -> UploadReport {
         path: entry.path.clone(),
         session: entry.state.session().unwrap_or(entry.id),
         sha256: entry.state.content().map(|content| content.sha256),
+        is_settled: entry.state.has_ended(),
     }
 }
 

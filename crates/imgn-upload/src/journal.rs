@@ -22,7 +22,7 @@ use sqlx::{
 
 use crate::{
     machine::State,
-    owner::{Owner, is_alive},
+    owner::{Owner, alone, is_alive},
 };
 use writer::Writer;
 
@@ -103,6 +103,10 @@ impl Journal {
     /// # Errors
     /// When the file cannot be opened or is of a newer version.
     pub async fn open(file: &Path, owners: &Path, server: &str) -> Result<Self, JournalError> {
+        let opening = alone(owners).await.map_err(|source| JournalError::Owners {
+            path: owners.to_owned(),
+            source,
+        })?;
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
@@ -126,6 +130,7 @@ impl Journal {
                 path: file.to_owned(),
                 source,
             })?;
+        drop(opening);
         let owner = Owner::register(owners).map_err(|source| JournalError::Owners {
             path: owners.to_owned(),
             source,
@@ -257,8 +262,9 @@ impl Journal {
     /// it stands now.
     pub(crate) async fn claim(&self, id: UploadId) -> Result<Option<Entry>, JournalError> {
         let owner: Option<Option<String>> =
-            sqlx::query_scalar("SELECT owner FROM uploads WHERE id = ?")
+            sqlx::query_scalar("SELECT owner FROM uploads WHERE id = ? AND server = ?")
                 .bind(id.to_string())
+                .bind(&self.server)
                 .fetch_optional(&self.pool)
                 .await?;
         let Some(owner) = owner else {

@@ -63,6 +63,24 @@ pub(crate) fn is_alive(folder: &Path, id: &str) -> io::Result<bool> {
     }
 }
 
+/// Waits until no other program prepares the journal, and keeps others waiting until the file is dropped: SQLite's own
+/// locks do not keep two programs from making the same tables.
+pub(crate) async fn alone(folder: &Path) -> io::Result<File> {
+    let path = lock_path(folder, "opening");
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)?;
+        file.lock()?;
+        Ok(file)
+    });
+    locked
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
 fn lock_path(folder: &Path, id: &str) -> PathBuf {
     folder.join(format!("{id}.lock"))
 }

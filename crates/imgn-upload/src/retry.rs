@@ -162,6 +162,8 @@ fn from_server(
         (404 | 410, _) if matches!(call, Call::Sign | Call::Complete | Call::Status) => {
             Verdict::Reopen
         }
+        // Another token is another owner: what was opened before is not this one's, and begins anew under its name.
+        (404, Some(ErrorCode::NotFound)) if call == Call::Open => Verdict::Renew,
         (409, Some(ErrorCode::UploadConflict)) => Verdict::Renew,
         (409, Some(ErrorCode::UploadClosed)) if call == Call::Status => Verdict::Renew,
         (409, Some(ErrorCode::UploadClosed)) => Verdict::Ask,
@@ -313,7 +315,7 @@ impl Backoff {
         let most = (self.first * 2_u32.pow(doublings)).min(self.longest);
         let jittered = most / 2 + (most / 2).mul_f64(draw.clamp(0.0, 1.0));
         // What the other side asks for is jittered upwards only.
-        jittered.max(at_least + (at_least / 10).mul_f64(draw.clamp(0.0, 1.0)))
+        jittered.max(at_least.saturating_add((at_least / 10).mul_f64(draw.clamp(0.0, 1.0))))
     }
 }
 

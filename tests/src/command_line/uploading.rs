@@ -1,9 +1,12 @@
 //! Folders, the queue across programs, and the place where a picture was taken.
 
-use std::fs;
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use imgn_testkit::{pictures, process::Answer};
+use imgn_testkit::{
+    pictures,
+    process::{Answer, Client, ServerProcess, eventually},
+};
 use serde_json::Value;
 
 use super::{Setting, arguments, setting};
@@ -244,6 +247,90 @@ fn a_rate_or_a_number_that_is_none_is_said_at_once() -> Result<()> {
             "{arguments:?}: {}",
             answer.stderr
         );
+    }
+    Ok(())
+}
+
+/// Uploads a file slowly and kills the client as soon as the server knows of it; answers the upload's id.
+async fn break_off(client: &Client, api: &Api, file: &Path) -> Result<String> {
+    let file = file.to_str().context("a path in UTF-8")?;
+    let mut command = client.command(&["upload", "--limit-rate", "500k", file])?;
+    let mut uploading = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let id = eventually("it is open", Duration::from_secs(60), async || {
+        let queue = done(client.run(&["--json", "queue"])?)?.objects()?;
+        let Some(upload) = queue.first() else {
+            return Ok(None);
+        };
+        let id = field(upload, "upload_id").to_owned();
+        let there = api.get(&format!("/v1/uploads/{id}")).await?.json;
+        let is_open = there["state"] == "open" && there["mode"] == "multipart";
+        Ok(is_open.then_some(id))
+    })
+    .await;
+    uploading.kill()?;
+    uploading.wait()?;
+    id
+}
+
+#[tokio::test]
+async fn what_was_broken_off_is_taken_back_or_goes_on_under_another_token() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let server = ServerProcess::start(&directory.path().join("server"), &["--part-size", "5M"])?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    let home = directory.path().join("home");
+    let client = Client::new(&home, &server.url, Some(&server.token));
+    let files = [1, 2].map(|seed| directory.path().join(format!("{seed}.png")));
+    for (file, seed) in files.iter().zip(1..) {
+        fs::write(file, pictures::sized_png(12 << 20, seed))?;
+    }
+
+    let id = break_off(&client, &api, &files[0]).await?;
+    let elsewhere = Client::new(&home, "http://127.0.0.1:1", Some(&server.token));
+    let refused = elsewhere.run(&["cancel", &id])?;
+    ensure!(
+        refused.code == Some(1),
+        "another gallery has no such upload"
+    );
+    done(client.run(&["cancel", &id])?)?;
+    let there = api.get(&format!("/v1/uploads/{id}")).await?.json;
+    ensure!(there["state"] == "aborted", "the server has heard: {there}");
+
+    break_off(&client, &api, &files[1]).await?;
+    let other = server.add_token("other", "uploader")?;
+    let client = Client::new(&home, &server.url, Some(&other));
+    let lines = done(client.run(&["--json", "resume"])?)?.objects()?;
+    ensure!(
+        lines.len() == 1 && lines[0]["state"] == "published",
+        "{lines:?}"
+    );
+    ensure!(api.images().await?.len() == 1, "only the second");
+    Ok(())
+}
+
+#[tokio::test]
+async fn programs_that_start_together_make_one_profile() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let picture = directory.path().join("a.jpg");
+    fs::write(&picture, pictures::jpeg(40, 30))?;
+    let picture = picture.to_str().context("a path in UTF-8")?;
+    for round in 0..6 {
+        let home = directory.path().join(round.to_string());
+        let client = Client::new(&home, "http://127.0.0.1:1", Some("any"));
+        let running: Vec<_> = (0..4)
+            .map(|_| {
+                let mut command = client.command(&["upload", picture])?;
+                let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
+                Ok(command.spawn()?)
+            })
+            .collect::<Result<_>>()?;
+        for program in running {
+            let output = program.wait_with_output()?;
+            let said = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "round {round}: {said}");
+        }
     }
     Ok(())
 }

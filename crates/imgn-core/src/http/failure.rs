@@ -110,6 +110,9 @@ async fn read_some(mut response: Response) -> Vec<u8> {
     body
 }
 
+/// Nobody is made to wait longer than this by another's `Retry-After`.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
 /// `Retry-After` in either of its forms: seconds, or a date.
 fn retry_after(response: &Response) -> Option<Duration> {
     let value = response
@@ -119,11 +122,12 @@ fn retry_after(response: &Response) -> Option<Duration> {
         .ok()?
         .trim();
     if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
     }
     let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
     // A date that has passed means now.
-    Some(Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default())
+    let wait = Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default();
+    Some(wait.min(LONGEST_WAIT))
 }
 
 /// A failure in the words of a person's command.

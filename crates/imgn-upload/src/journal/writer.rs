@@ -12,7 +12,7 @@ use sqlx::SqlitePool;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use super::{JournalError, now_ms};
@@ -94,11 +94,14 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 async fn write(pool: SqlitePool, mut orders: mpsc::UnboundedReceiver<Order>) {
     let mut parts = Vec::new();
+    let mut due = Instant::now();
     loop {
         let first = if parts.is_empty() {
-            orders.recv().await
+            let first = orders.recv().await;
+            due = Instant::now() + MOMENT;
+            first
         } else {
-            match timeout(MOMENT, orders.recv()).await {
+            match timeout_at(due, orders.recv()).await {
                 Ok(order) => order,
                 Err(_) => {
                     remember(&pool, &mut parts).await;

@@ -86,6 +86,7 @@ fn every_status_of_the_server_has_its_verdict() {
         (Call::Complete, 404, Some(E::NotFound), Verdict::Reopen),
         (Call::Status, 404, Some(E::NotFound), Verdict::Reopen),
         (Call::Status, 410, None, Verdict::Reopen),
+        (Call::Open, 404, Some(E::NotFound), Verdict::Renew),
         (Call::Open, 408, None, AGAIN),
         (Call::Open, 409, None, AGAIN),
         (Call::Open, 409, Some(E::UploadConflict), Verdict::Renew),
@@ -114,7 +115,7 @@ fn every_status_of_the_server_has_its_verdict() {
         (401, Some(E::Unauthorized), E::Unauthorized.into()),
         (401, None, E::Unauthorized.into()),
         (403, Some(E::Forbidden), E::Forbidden.into()),
-        (404, Some(E::NotFound), E::NotFound.into()),
+        (404, None, UploadCode::ServerRefused.into()),
         (405, Some(E::MethodNotAllowed), E::MethodNotAllowed.into()),
         (
             415,
