@@ -117,10 +117,11 @@ async fn photographs_and_all_orientations_arrive_byte_for_byte() -> Result<()> {
     );
     let listed = setting.client.run(&["--json", "list"])?.objects()?;
     ensure!(listed.len() == files.len());
-    let times: Vec<&str> = listed
+    // Not as text: a whole second is written without a fraction.
+    let times: Vec<jiff::Timestamp> = listed
         .iter()
-        .map(|image| image["created_at"].as_str().unwrap())
-        .collect();
+        .map(|image| Ok(image["created_at"].as_str().context("a time")?.parse()?))
+        .collect::<Result<_>>()?;
     ensure!(times.is_sorted_by(|a, b| a >= b), "newest first: {times:?}");
     let found = setting
         .client
