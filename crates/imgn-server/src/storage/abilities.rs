@@ -13,12 +13,11 @@ use aws_sdk_s3::{
     primitives::ByteStream,
 };
 use aws_smithy_runtime_api::http::Response;
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use imgn_protocol::{Checksum, ChecksumAlgorithm, ChecksumHasher};
 
 use super::{
     Storage, StorageError, fault, keys,
-    multipart::{Multipart, part_number},
+    multipart::{Multipart, part_number, summed},
 };
 
 /// What is sent to ask.
@@ -128,7 +127,6 @@ impl Storage {
         multipart: Multipart<'_>,
         checksum: &Checksum,
     ) -> Result<bool, StorageError> {
-        let text = BASE64_STANDARD.encode(checksum.to_bytes());
         let request = self
             .client
             .upload_part()
@@ -137,12 +135,7 @@ impl Storage {
             .upload_id(multipart.id)
             .part_number(part_number(1))
             .body(ByteStream::from_static(BODY));
-        let request = match checksum.algorithm() {
-            ChecksumAlgorithm::Sha256 => request.checksum_sha256(text),
-            ChecksumAlgorithm::Crc64Nvme => request.checksum_crc64_nvme(text),
-            ChecksumAlgorithm::Crc32c => request.checksum_crc32_c(text),
-        };
-        match request.send().await {
+        match summed(request, checksum).send().await {
             Ok(_) => Ok(true),
             Err(error) if is_refusal(&error) => Ok(false),
             Err(error) => Err(fault("be asked what it checks", error)),

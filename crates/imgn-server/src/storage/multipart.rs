@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use aws_sdk_s3::{
     error::ProvideErrorMetadata,
+    operation::upload_part::builders::UploadPartFluentBuilder,
     types::{
         ChecksumAlgorithm as StoreAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart,
     },
@@ -122,13 +123,7 @@ impl Storage {
             .upload_id(multipart.id)
             .part_number(part_number(number))
             .content_length(i64::try_from(size).unwrap_or(i64::MAX));
-        let sum = BASE64_STANDARD.encode(checksum.to_bytes());
-        let request = match checksum.algorithm() {
-            ChecksumAlgorithm::Sha256 => request.checksum_sha256(sum),
-            ChecksumAlgorithm::Crc64Nvme => request.checksum_crc64_nvme(sum),
-            ChecksumAlgorithm::Crc32c => request.checksum_crc32_c(sum),
-        };
-        let request = request
+        let request = summed(request, checksum)
             .presigned(self.presigning()?)
             .await
             .map_err(presign)?;
@@ -329,6 +324,19 @@ pub(super) fn store_algorithm(algorithm: ChecksumAlgorithm) -> (StoreAlgorithm, 
         ChecksumAlgorithm::Sha256 => (StoreAlgorithm::Sha256, ChecksumType::Composite),
         ChecksumAlgorithm::Crc64Nvme => (StoreAlgorithm::Crc64Nvme, ChecksumType::FullObject),
         ChecksumAlgorithm::Crc32c => (StoreAlgorithm::Crc32C, ChecksumType::FullObject),
+    }
+}
+
+/// The request that sends a part, with the checksum of its bytes.
+pub(super) fn summed(
+    request: UploadPartFluentBuilder,
+    checksum: &Checksum,
+) -> UploadPartFluentBuilder {
+    let sum = BASE64_STANDARD.encode(checksum.to_bytes());
+    match checksum.algorithm() {
+        ChecksumAlgorithm::Sha256 => request.checksum_sha256(sum),
+        ChecksumAlgorithm::Crc64Nvme => request.checksum_crc64_nvme(sum),
+        ChecksumAlgorithm::Crc32c => request.checksum_crc32_c(sum),
     }
 }
 
