@@ -208,7 +208,7 @@ async fn enter_token(client: &Client, token: &str) -> Result<()> {
     Ok(())
 }
 
-/// What axe-core finds on the page as it is.
+/// What axe-core finds on the page once what moves has come to rest: half faded in, nothing has its contrast yet.
 async fn axe(client: &Client) -> Result<Value> {
     let source = concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -217,6 +217,8 @@ async fn axe(client: &Client) -> Result<Value> {
     let library = fs::read_to_string(source).context("axe-core; `cargo xtask test` installs it")?;
     script(client, &library, vec![]).await?;
     let run = "const done = arguments[arguments.length - 1];
-        axe.run().then((result) => done(result.violations.map((v) => [v.id, v.nodes.map((n) => n.html)])), (error) => done(String(error)));";
+        const ends = (animation) => Number.isFinite(animation.effect.getComputedTiming().endTime);
+        const atRest = Promise.allSettled(document.getAnimations().filter(ends).map((animation) => animation.finished));
+        atRest.then(() => axe.run()).then((result) => done(result.violations.map((v) => [v.id, v.nodes.map((n) => n.html)])), (error) => done(String(error)));";
     Ok(client.execute_async(run, vec![]).await?)
 }

@@ -75,7 +75,12 @@ async fn ask_token(server: &str, token_stdin: bool) -> Result<Token> {
             let _ = tokio::time::timeout(LAST_WAIT, &mut asked).await;
             return Err(stopped());
         }
-        text = &mut asked => text?.context("the token cannot be read")?,
+        text = &mut asked => text?,
+    };
+    let text = match text {
+        // Ctrl-C once more: the prompt raises the signal and ends, and its end may be seen before the signal.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(stopped()),
+        text => text.context("the token cannot be read")?,
     };
     let token = Token::new(&text);
     if token.is_empty() {

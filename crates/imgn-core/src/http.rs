@@ -59,6 +59,7 @@ pub(crate) struct Server {
     store: reqwest::Client,
     reachable: watch::Sender<bool>,
     clock: Clock,
+    store_clock: Clock,
 }
 
 impl Server {
@@ -77,6 +78,7 @@ impl Server {
             store,
             reachable: watch::Sender::new(true),
             clock: Clock::default(),
+            store_clock: Clock::default(),
         }))
     }
 

@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `config` | what the server is started with |
 //! | `server` | start, accept loop, shutdown |
+//! | `activity` | whether clients are sending, which verification gives way to |
 //! | `connection` | a connection whose client has to read |
 //! | `memory` | what decoders leave behind goes back to the system |
 //! | `catalogue` | SQLite: tokens, uploads, images, the change feed, the garbage outbox |
@@ -23,6 +24,7 @@
 //! | `sweep` | what time and crashes leave undone |
 //! | `routes` | the HTTP API, the OpenAPI document and the web page |
 
+mod activity;
 mod auth;
 mod catalogue;
 mod config;

@@ -4,6 +4,8 @@
 //! then one transaction makes it public. Until that transaction nothing is decided: whatever fails before it (the
 //! store, the catalogue, the power) leaves the upload `verifying`, to be looked at again from the start.
 //!
+//! Verification gives way to clients that are sending, for a while: see [`crate::activity`].
+//!
 //! Invariant: only the bytes themselves get an upload rejected, never a fault of the store or of this server.
 
 use std::{
@@ -15,10 +17,14 @@ use std::{
 
 use imgn_protocol::{ErrorCode, FileName, Rejection, Sha256Hasher, THUMBNAIL_SIZES, UploadId};
 use imgn_thumbs::{Limits, PictureError, Rendition, SNIFF_BYTES};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, watch},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    activity::Activity,
     catalogue::{Catalogue, Picture, Published, Upload, UploadState},
     config::Config,
     error::{ApiError, chain},
@@ -32,6 +38,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Pictures that are read or decoded at a time. More than the cores would only hold more memory.
 const MOST_WORKERS: usize = 4;
+
+/// How long a verification gives way to clients that are sending. A batch of small pictures is sent in less; a
+/// longer one sees its first pictures in the gallery before its last are sent.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Memory is shared out in pieces of this many bytes.
 const PIECE: u64 = 1 << 16;
@@ -55,6 +65,7 @@ struct Inner {
     catalogue: Catalogue,
     storage: Storage,
     limits: Limits,
+    activity: Activity,
     workers: Semaphore,
     /// Files are loaded under the first budget and decoded under the second. Who holds of the second has all it needs
     /// and gives back both, so nobody waits in a circle.
@@ -70,6 +81,7 @@ impl Publisher {
         config: &Config,
         catalogue: Catalogue,
         storage: Storage,
+        activity: Activity,
         stopping: CancellationToken,
     ) -> Self {
         let limits = config.picture_limits();
@@ -77,6 +89,7 @@ impl Publisher {
         Self(Arc::new(Inner {
             catalogue,
             storage,
+            activity,
             workers: Semaphore::new(cores.min(MOST_WORKERS)),
             file_memory: Budget::new(config.max_size),
             decode_memory: Budget::new(limits.max_decoded_bytes),
@@ -161,7 +174,8 @@ impl Inner {
 
     async fn work(&self, id: UploadId, progress: &watch::Sender<Progress>) {
         let mut pause = FIRST_PAUSE;
-        while let Err(error) = self.attempt(id).await {
+        let patience = Instant::now() + PATIENCE;
+        while let Err(error) = self.attempt(id, patience).await {
             tracing::warn!(%id, cause = chain(&error), "verification is put off");
             progress.send_replace(Progress::Failing(error));
             tokio::time::sleep(pause).await;
@@ -170,8 +184,9 @@ impl Inner {
         }
     }
 
-    async fn attempt(&self, id: UploadId) -> Result<(), ApiError> {
+    async fn attempt(&self, id: UploadId, patience: Instant) -> Result<(), ApiError> {
         let _worker = self.workers.acquire().await.map_err(ApiError::internal)?;
+        let _turn = self.activity.give_way(patience).await;
         let Some(upload) = self.catalogue.upload(id).await? else {
             return Ok(());
         };
@@ -421,7 +436,13 @@ mod tests {
         let embedded = Embedded::open(directory.path()).await.unwrap();
         let url = url::Url::parse("http://127.0.0.1:1/").unwrap();
         let storage = Storage::embedded(&embedded, &url, config.url_ttl);
-        let publisher = Publisher::new(&config, catalogue, storage, CancellationToken::new());
+        let publisher = Publisher::new(
+            &config,
+            catalogue,
+            storage,
+            Activity::new(),
+            CancellationToken::new(),
+        );
 
         let id = UploadId::new();
         let (sender, progress) = watch::channel(Progress::Running);

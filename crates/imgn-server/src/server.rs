@@ -25,6 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use crate::{
+    activity::Activity,
     auth::Role,
     catalogue::{Catalogue, CatalogueError, TokenError},
     config::{Config, InvalidConfig, StorageConfig},
@@ -276,10 +277,12 @@ async fn assemble(
     };
     let store_origin = storage.origin().await?;
     let stopping = CancellationToken::new();
+    let activity = Activity::new();
     let publisher = Publisher::new(
         &config,
         catalogue.clone(),
         storage.clone(),
+        activity.clone(),
         stopping.clone(),
     );
     let app = App::new(Inner {
@@ -289,6 +292,7 @@ async fn assemble(
         catalogue,
         storage,
         publisher,
+        activity,
         stopping,
     });
     Ok((app, embedded))

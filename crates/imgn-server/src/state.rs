@@ -10,6 +10,7 @@ use url::Url;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{
+    activity::Activity,
     catalogue::{Catalogue, Expiry, ImageRow},
     config::Config,
     publish::Publisher,
@@ -29,6 +30,7 @@ pub(crate) struct Inner {
     pub(crate) catalogue: Catalogue,
     pub(crate) storage: Storage,
     pub(crate) publisher: Publisher,
+    pub(crate) activity: Activity,
     /// Cancelled when the server is to end.
     pub(crate) stopping: CancellationToken,
 }

@@ -30,7 +30,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Journal, JournalError, Progress, Remote, State,
+    Journal, JournalError, Progress, Remote, State, file,
     limit::Gate,
     rate::{Meter, Throttle},
 };
@@ -69,7 +69,10 @@ struct Inner {
 }
 
 /// How long [`Engine::shutdown`] waits for tasks that are stuck in a write.
-const SHUTDOWN: Duration = Duration::from_secs(2);
+const SHUTDOWN: Duration = Duration::from_millis(1500);
+
+/// How long it waits for the journal to be let go of, and for it to be closed.
+const RELEASE: Duration = Duration::from_millis(400);
 
 /// Changes are told at most this often, and progress is looked at this often.
 const TICK: Duration = Duration::from_millis(100);
@@ -104,11 +107,13 @@ impl Engine {
             known.learn(entry, false);
         }
         known.take_changes();
+        let gate = Gate::new(config.jobs);
+        gate.set_rate_limit(config.rate_limit);
         let readers = std::thread::available_parallelism().map_or(2, |cores| cores.get().min(4));
         Ok(Self(Arc::new(Inner {
             journal,
             remote,
-            gate: Gate::new(config.jobs),
+            gate,
             throttle: Arc::new(Throttle::new(config.rate_limit)),
             config,
             readers: Semaphore::new(readers),
@@ -188,6 +193,8 @@ impl Engine {
     /// How many bytes leave in a second at most, all together, from now on; `None` is as fast as the line.
     pub fn set_rate_limit(&self, bytes_per_second: Option<NonZeroU64>) {
         self.0.throttle.set(bytes_per_second);
+        self.0.gate.set_rate_limit(bytes_per_second);
+        self.0.dispatch();
     }
 
     /// All uploads, in the order of the queue.
@@ -273,11 +280,11 @@ impl Engine {
         self.0.tasks.close();
         let _ = timeout(SHUTDOWN, self.0.tasks.wait()).await;
         // A release that fails is made up for by the owner's lock, which ends with this program.
-        let released = timeout(Duration::from_millis(500), self.0.journal.release()).await;
+        let released = timeout(RELEASE, self.0.journal.release()).await;
         if !matches!(released, Ok(Ok(()))) {
             tracing::debug!("uploads were not released; they are free once this program has ended");
         }
-        let _ = timeout(Duration::from_millis(500), self.0.journal.close()).await;
+        let _ = timeout(RELEASE, self.0.journal.close()).await;
     }
 }
 
@@ -329,6 +336,9 @@ impl Inner {
 
     /// Gives tasks to those whose turn it is. To be called whenever there may be more of them, or more room.
     fn dispatch(self: &Arc<Self>) {
+        if self.known().wants_looking() {
+            self.tasks.spawn(Arc::clone(self).look_for_files());
+        }
         let width = self.gate.width();
         loop {
             let mut known = self.known();
@@ -410,8 +420,35 @@ impl Inner {
                 Err(failure) => tracing::debug!(reason = failure.describe(), "still offline"),
             }
         }
-        self.known().offline = None;
+        {
+            let mut known = self.known();
+            known.offline = None;
+            known.release_all();
+        }
+        self.changed.notify_one();
         self.dispatch();
+    }
+
+    /// Looks for the files that uploads wait for, until it waits for none, all together and less and less often. It
+    /// begins anew when another goes missing.
+    async fn look_for_files(self: Arc<Self>) {
+        let mut looks = 0;
+        loop {
+            let (missing, is_new) = self.known().take_missing();
+            if missing.is_empty() {
+                return;
+            }
+            looks = if is_new { 1 } else { looks + 1 };
+            for id in file::there(missing).await {
+                self.known().found(id);
+            }
+            self.changed.notify_one();
+            self.dispatch();
+            tokio::select! {
+                () = self.quit.cancelled() => return,
+                () = sleep(self.config.look.delay(looks, Duration::ZERO, 1.0)) => {}
+            }
+        }
     }
 
     fn delay(&self, tries: u32, at_least: Duration) -> Duration {

@@ -121,6 +121,7 @@ impl Source {
             sha256: hasher.finish(),
             fingerprint: after,
             location_removed: !patches.is_empty(),
+            started_anew: false,
         })
     }
 
@@ -229,9 +230,14 @@ impl Reading {
     }
 }
 
-/// Whether there is a file at `path` now.
-pub(crate) async fn is_there(path: &Path) -> bool {
-    tokio::fs::metadata(path).await.is_ok()
+/// Which of these have a file at their path now.
+pub(crate) async fn there<T: Send + 'static>(files: Vec<(T, PathBuf)>) -> Vec<T> {
+    let look = || {
+        let there = files.into_iter().filter(|(_, path)| path.exists());
+        there.map(|(name, _)| name).collect()
+    };
+    // It does not panic; were it so, they are looked for again.
+    tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
 
 /// The next bytes of `rest`, which then begins after them.

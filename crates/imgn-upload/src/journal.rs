@@ -1,8 +1,10 @@
 //! Every upload's state on disk (SQLite), so that it outlives the program.
 //!
-//! Several programs share one journal: each upload has at most one living owner, see the module `owner`. A commit
-//! survives the end of the program and a power cut: what was answered as queued is on the disk. States of uploads that
-//! go on at the same time are committed together, see the module `writer`.
+//! Several programs share one journal: each upload has at most one living owner, see the module `owner`. Every commit
+//! survives the end of the program, however it ends. What its owner was answered (queued, paused, taken back, its place)
+//! survives a power cut too. How far an upload came may be some moments older then, which loses nothing: going on opens
+//! it again, and the server and the store tell the rest. States of uploads that go on at the same time are committed
+//! together, see the module `writer`.
 
 mod writer;
 
@@ -77,6 +79,11 @@ pub enum JournalError {
     /// A statement failed.
     #[error("the journal of uploads cannot be read or written; is the disk full?")]
     Sql(#[from] sqlx::Error),
+    /// A wish came when nobody could write it down any more.
+    #[error(
+        "what was asked for was not written down: the journal of uploads failed, or imgn is ending; ask again"
+    )]
+    Unheard,
     /// A row says something that this version does not understand.
     #[error("the journal's row {id} is not understood")]
     Row {
@@ -111,7 +118,7 @@ impl Journal {
             .filename(file)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // In WAL mode nothing less syncs each commit.
+            // `DURABLY` and `PASSING` say for each transaction; what is outside of them is of no consequence.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(10));
         // One connection: a program's writes take turns here, and wait in SQLite only for the other program's.
@@ -146,7 +153,7 @@ impl Journal {
 
     /// Writes new uploads down, all or none, as owned by this program.
     pub(crate) async fn insert(&self, entries: &[Entry]) -> Result<(), JournalError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.pool.begin_with(writer::DURABLY).await?;
         for entry in entries {
             sqlx::query(
                 "INSERT INTO uploads (id, server, path, file_name, content_type, state, ended, owner, updated_at, \
@@ -171,7 +178,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes down where an upload stands. Answers once it is on the disk.
+    /// Writes down where an upload stands.
     pub(crate) async fn save(&self, id: UploadId, state: &State) -> Result<(), JournalError> {
         self.writer
             .save(writer::Row {
@@ -182,7 +189,7 @@ impl Journal {
             .await
     }
 
-    /// Writes down where many uploads stand, all or none.
+    /// Writes down where uploads stand by their owner's will, all or none. Answers once it is on the disk.
     pub(crate) async fn save_all(&self, states: &[(UploadId, State)]) -> Result<(), JournalError> {
         let mut rows = Vec::with_capacity(states.len());
         for (id, state) in states {
@@ -192,7 +199,7 @@ impl Journal {
                 ended: state.has_ended(),
             });
         }
-        Ok(writer::commit(&self.pool, &rows, &[]).await?)
+        Ok(writer::commit(&self.pool, writer::DURABLY, &rows, &[]).await?)
     }
 
     /// Remembers the sum of a part. Written with what is written next, or soon: without it the part is summed again.
@@ -232,7 +239,7 @@ impl Journal {
 
     /// Writes down places in the queue, all or none.
     pub(crate) async fn place(&self, positions: &[(UploadId, i64)]) -> Result<(), JournalError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.pool.begin_with(writer::DURABLY).await?;
         for (id, position) in positions {
             sqlx::query("UPDATE uploads SET position = ? WHERE id = ?")
                 .bind(position)
@@ -258,31 +265,43 @@ impl Journal {
             .collect()
     }
 
-    /// Makes this program the owner of an upload, unless another living one is. Whoever becomes its owner gets it as
-    /// it stands now.
-    pub(crate) async fn claim(&self, id: UploadId) -> Result<Option<Entry>, JournalError> {
-        let owner: Option<Option<String>> =
-            sqlx::query_scalar("SELECT owner FROM uploads WHERE id = ? AND server = ?")
+    /// Makes this program the owner of those of these uploads that no other living one owns. Answers them as they stand
+    /// now.
+    pub(crate) async fn claim(&self, ids: &[UploadId]) -> Result<Vec<Entry>, JournalError> {
+        // It has the write lock from its first moment: of two programs that find an owner dead, one wins.
+        let mut transaction = self.pool.begin_with(writer::PASSING).await?;
+        let mut living: BTreeMap<Option<String>, bool> = BTreeMap::new();
+        let mut claimed = Vec::new();
+        for id in ids {
+            let owner: Option<Option<String>> =
+                sqlx::query_scalar("SELECT owner FROM uploads WHERE id = ? AND server = ?")
+                    .bind(id.to_string())
+                    .bind(&self.server)
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+            let Some(owner) = owner else {
+                continue;
+            };
+            let is_of_another = match living.get(&owner) {
+                Some(is_of_another) => *is_of_another,
+                None => {
+                    let is_of_another = self.is_of_another(owner.as_deref())?;
+                    living.insert(owner, is_of_another);
+                    is_of_another
+                }
+            };
+            if is_of_another {
+                continue;
+            }
+            let row = sqlx::query("UPDATE uploads SET owner = ? WHERE id = ? RETURNING *")
+                .bind(self.owner.id())
                 .bind(id.to_string())
-                .bind(&self.server)
-                .fetch_optional(&self.pool)
+                .fetch_one(&mut *transaction)
                 .await?;
-        let Some(owner) = owner else {
-            return Ok(None);
-        };
-        if self.is_of_another(owner.as_deref())? {
-            return Ok(None);
+            claimed.push(from_row(&row)?);
         }
-        // Only if it is still as it was seen: of two programs that found the owner dead, one wins.
-        sqlx::query("UPDATE uploads SET owner = ? WHERE id = ? AND owner IS ? RETURNING *")
-            .bind(self.owner.id())
-            .bind(id.to_string())
-            .bind(&owner)
-            .fetch_optional(&self.pool)
-            .await?
-            .as_ref()
-            .map(from_row)
-            .transpose()
+        transaction.commit().await?;
+        Ok(claimed)
     }
 
     /// Makes this program the owner of all unfinished uploads that no other living one owns, however many there are.

@@ -4,9 +4,12 @@
 //! while more of them bring more, steps back when they do not, and halves when the other side has too many. [`Gate`]
 //! lets so many in.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    num::NonZeroU64,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -42,10 +45,16 @@ pub(crate) struct Interval {
     pub(crate) saturated: bool,
 }
 
+/// A request is worth having beside others when it can have this many bytes a second of a limited rate. Fewer at a time
+/// lose less when they break off.
+const WORTH_A_PLACE: u64 = 1 << 20;
+
 #[derive(Debug)]
 pub(crate) struct Controller {
     capacity: usize,
     fixed: bool,
+    /// Where the climb ends.
+    most: usize,
     /// Where it was before it was last raised, and what got through then.
     before: Option<(usize, f64)>,
     rest: u32,
@@ -59,6 +68,7 @@ impl Controller {
         Self {
             capacity: jobs.map_or(START, |jobs| jobs.max(1)),
             fixed: jobs.is_some(),
+            most: MOST,
             before: None,
             rest: 0,
             halved: false,
@@ -67,6 +77,18 @@ impl Controller {
 
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// Bytes leave at so many a second at most, all together.
+    pub(crate) fn set_rate_limit(&mut self, bytes_per_second: Option<NonZeroU64>) {
+        let worth = |limit: NonZeroU64| limit.get().div_ceil(WORTH_A_PLACE);
+        self.most = bytes_per_second.map_or(MOST, |limit| {
+            usize::try_from(worth(limit)).map_or(MOST, |worth| worth.min(MOST))
+        });
+        if !self.fixed {
+            self.capacity = self.capacity.max(START).min(self.most);
+            self.before = None;
+        }
     }
 
     /// An interval is over.
@@ -91,7 +113,7 @@ impl Controller {
                 self.rest = REST;
             }
             _ => {
-                let raised = (self.capacity + (self.capacity / 2).max(1)).min(MOST);
+                let raised = (self.capacity + (self.capacity / 2).max(1)).min(self.most);
                 if raised > self.capacity {
                     self.before = Some((self.capacity, rate));
                     self.capacity = raised;
@@ -122,6 +144,7 @@ pub(crate) struct Gate {
 
 struct Held {
     controller: Controller,
+    rate_limit: Option<NonZeroU64>,
     /// The capacity that the places have been brought to.
     capacity: usize,
     /// Places that are to go once they are free.
@@ -142,6 +165,7 @@ impl Gate {
             places: Arc::new(Semaphore::new(capacity)),
             held: Mutex::new(Held {
                 controller,
+                rate_limit: None,
                 capacity,
                 debt: 0,
             }),
@@ -183,6 +207,15 @@ impl Gate {
     pub(crate) fn set_jobs(&self, jobs: Option<usize>) {
         let mut held = self.held();
         held.controller = Controller::new(jobs);
+        let limit = held.rate_limit;
+        held.controller.set_rate_limit(limit);
+        self.resize(&mut held);
+    }
+
+    pub(crate) fn set_rate_limit(&self, bytes_per_second: Option<NonZeroU64>) {
+        let mut held = self.held();
+        held.rate_limit = bytes_per_second;
+        held.controller.set_rate_limit(bytes_per_second);
         self.resize(&mut held);
     }
 
@@ -268,6 +301,26 @@ mod tests {
         assert_eq!(settle(1_000_000, 4_000_000), START);
         let between = settle(1_000_000, 12_000_000);
         assert!((9..=19).contains(&between), "{between}");
+    }
+
+    #[test]
+    fn a_limited_rate_is_worth_few_requests_unless_somebody_chose_their_number() {
+        let mut controller = Controller::new(None);
+        for (limit, most) in [(100, 1), (1 << 20, 1), (3 << 20, 3), (8 << 20, 8)] {
+            controller.set_rate_limit(NonZeroU64::new(limit));
+            assert!(controller.capacity() <= most, "{limit}");
+            for _ in 0..20 {
+                let bytes = controller.capacity() as u64 * 1_000_000;
+                controller.observe(interval(bytes));
+            }
+            assert_eq!(controller.capacity(), most, "{limit}");
+        }
+        controller.set_rate_limit(NonZeroU64::new(1));
+        controller.set_rate_limit(None);
+        assert_eq!(controller.capacity(), START);
+        let mut chosen = Controller::new(Some(5));
+        chosen.set_rate_limit(NonZeroU64::new(1));
+        assert_eq!(chosen.capacity(), 5);
     }
 
     #[test]

@@ -53,10 +53,7 @@ pub fn step(state: State, event: Event) -> (State, Option<Effect>) {
             Event::Cancel,
         ) => work.cancel(),
         (State::Working(work) | State::Waiting { work, .. }, Event::Pause) => work.pause(),
-        (State::Paused { work }, Event::Resume | Event::Retry) => match work.stage {
-            Stage::Summing { session } => (State::Queued { session }, None),
-            _ => (State::Working(work), None),
-        },
+        (State::Paused { work }, Event::Resume | Event::Retry) => (work.in_turn(), None),
         (State::Working(work), event) => work.meet(event),
         (State::Failed { work, .. }, Event::Retry) => Work::at(work.stage).go(),
         (State::Rejected { .. } | State::Cancelled, Event::Retry) => Work::at(Stage::Renewing).go(),
@@ -130,7 +127,10 @@ impl Work {
             (Stage::Summing { session }, Event::Summed(content)) => {
                 let target = Target {
                     session,
-                    content,
+                    content: Content {
+                        started_anew: self.file_changed,
+                        ..content
+                    },
                     sent: false,
                 };
                 self.to(Stage::Hashed(target), Effect::Open(target))
@@ -139,6 +139,10 @@ impl Work {
                 if content.sha256 != target.content.sha256 {
                     return self.renew(Some(target), changed());
                 }
+                let content = Content {
+                    started_anew: self.file_changed,
+                    ..content
+                };
                 let target = Target { content, ..target };
                 self.to(Stage::Hashed(target), Effect::Open(target))
             }
@@ -377,20 +381,16 @@ impl Work {
     fn judge(self, call: Call, failure: &Failure) -> Next {
         let target = self.stage.target().copied();
         match (classify(call, failure), self.stage) {
-            (Verdict::Offline, _) => {
-                let waits = self.waits.saturating_add(1);
-                let state = State::Waiting {
-                    work: Self { waits, ..self },
-                    on: WaitingFor::Server,
-                    reason: failure.describe(),
-                };
-                (state, Some(Effect::AwaitServer { waits }))
-            }
+            (Verdict::Offline, _) => self.wait(failure),
             // What cannot be taken back, the server sweeps up after a day.
             (verdict, Stage::Forgetting(_))
                 if self.tries >= MAX_TRIES || !matches!(verdict, Verdict::Again { .. }) =>
             {
                 self.to(Stage::Renewing, Effect::Renew)
+            }
+            // The server is behind a gateway that finds nobody: it is away for longer than a restart takes.
+            (Verdict::Again { .. }, _) if self.tries >= MAX_TRIES && failure.is_outage() => {
+                Self { tries: 0, ..self }.wait(failure)
             }
             (Verdict::Again { at_least }, _) => self.again(at_least, gave_up(failure)),
             (Verdict::Ask, Stage::Aborting(Target { session, .. })) => {
@@ -452,6 +452,17 @@ impl Work {
         }
     }
 
+    /// Waits until the server is there again, however long that takes.
+    fn wait(self, failure: &Failure) -> Next {
+        let waits = self.waits.saturating_add(1);
+        let state = State::Waiting {
+            work: Self { waits, ..self },
+            on: WaitingFor::Server,
+            reason: failure.describe(),
+        };
+        (state, Some(Effect::AwaitServer { waits }))
+    }
+
     /// One more try after a pause, or the end with `fault` when there were too many.
     fn again(self, at_least: Duration, fault: Fault) -> Next {
         if self.tries >= MAX_TRIES {
@@ -468,8 +479,10 @@ impl Work {
         if self.renewals >= MAX_RENEWALS {
             return self.fail(fault);
         }
+        let is_changed = fault.code == FaultCode::Client(UploadCode::FileChanged);
         let work = Self {
             renewals: self.renewals + 1,
+            file_changed: self.file_changed || is_changed,
             ..self
         };
         match opened {

@@ -260,6 +260,19 @@ impl Failure {
         }
     }
 
+    /// Whether the server itself says, or whoever stands before it, that it cannot work at the moment. However often
+    /// that is said, it is no verdict on an upload.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Server {
+                status: 502..=504,
+                ..
+            }
+        )
+    }
+
     /// The failure in the words of people, for a state that waits or gave up.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -1,4 +1,4 @@
-//! How far this computer's clock is from the one that judges signatures, by the `Date` of each answer.
+//! How far this computer's clock is from another's, by the `Date` of each answer.
 //!
 //! Not a clock, and nothing is corrected by it. Invariant: what an answer does not say changes nothing.
 

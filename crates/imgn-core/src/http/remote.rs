@@ -44,7 +44,7 @@ impl Remote for Server {
         let body = reqwest::Body::wrap_stream(body);
         let call = self.store.request(method, url).headers(headers).body(body);
         let response = call.send().await.map_err(from_transport)?;
-        self.clock.read(response.headers());
+        self.store_clock.read(response.headers());
         tracing::debug!(status = response.status().as_u16(), "the store answered");
         if response.status().is_success() {
             Ok(())
@@ -84,6 +84,10 @@ impl Remote for Server {
 
     fn clock_skew_seconds(&self) -> Option<i64> {
         self.clock.skew_seconds()
+    }
+
+    fn store_skew_seconds(&self) -> Option<i64> {
+        Some(self.clock.skew_seconds()? - self.store_clock.skew_seconds()?)
     }
 }
 

@@ -112,7 +112,7 @@ impl Catalogue {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .journal_mode(SqliteJournalMode::Wal)
-            // NORMAL may forget the last commits after a power cut, and `published` was told to a client by then.
+            // `begin` and `begin_passing` say for each transaction; what is outside of them passes.
             .synchronous(SqliteSynchronous::Full);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
@@ -148,10 +148,23 @@ impl Catalogue {
         self.writer.close().await;
     }
 
-    /// A transaction that may write. It has the write lock from its first moment, so nothing it read can have changed
-    /// when it commits.
+    /// A transaction that may write, and whose commit is on the disk when it ends: what is told as final. It has the
+    /// write lock from its first moment, so nothing it read can have changed when it commits.
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(self
+            .writer
+            .begin_with("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
+            .await?)
+    }
+
+    /// The same for what is under way: it outlives this process however that ends, but a power cut may take the last
+    /// of it back. A client that is told of it asks again whenever it goes on, and the store's list tells the rest. It
+    /// waits for no disk, which every request to sign would do otherwise.
+    async fn begin_passing(&self) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
+        Ok(self
+            .writer
+            .begin_with("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE")
+            .await?)
     }
 }
 

@@ -43,7 +43,7 @@ impl Catalogue {
         id: UploadId,
         multipart: &str,
     ) -> Result<Option<Upload>, CatalogueError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_passing().await?;
         sqlx::query(
             "UPDATE uploads SET multipart_id = ?2, updated_at = ?3
              WHERE id = ?1 AND state = 'open' AND multipart_id IS NULL",
@@ -93,7 +93,7 @@ impl Catalogue {
         if is_known && !remembers {
             return Ok(true);
         }
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_passing().await?;
         // Good for as long again, so that the parts that follow need not write.
         let ahead = expiry.url_expires_at.saturating_sub(now()).max(0);
         let expiry = Expiry {

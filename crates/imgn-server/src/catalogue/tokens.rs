@@ -65,6 +65,7 @@ impl Catalogue {
             return Err(TokenError::Name);
         }
         let token = auth::mint().map_err(TokenError::Random)?;
+        let mut transaction = self.begin().await?;
         let changed = sqlx::query(
             "INSERT INTO tokens (name, role, hash, created_at) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (name) DO UPDATE SET role = ?2, hash = ?3, created_at = ?4 WHERE hash IS NULL",
@@ -73,9 +74,10 @@ impl Catalogue {
         .bind(role.as_str())
         .bind(&auth::fingerprint(&token).as_bytes()[..])
         .bind(now())
-        .execute(&self.writer)
+        .execute(&mut *transaction)
         .await?
         .rows_affected();
+        transaction.commit().await?;
         if changed == 0 {
             return Err(TokenError::Exists {
                 name: name.to_owned(),
@@ -104,12 +106,14 @@ impl Catalogue {
 
     /// Ends a token at once: its next request is refused. What it uploaded stays.
     pub async fn revoke_token(&self, name: &str) -> Result<(), TokenError> {
+        let mut transaction = self.begin().await?;
         let changed =
             sqlx::query("UPDATE tokens SET hash = NULL WHERE name = ? AND hash IS NOT NULL")
                 .bind(name)
-                .execute(&self.writer)
+                .execute(&mut *transaction)
                 .await?
                 .rows_affected();
+        transaction.commit().await?;
         if changed == 0 {
             return Err(TokenError::Unknown {
                 name: name.to_owned(),

@@ -169,7 +169,7 @@ impl Catalogue {
         plan: Option<Plan>,
         url_until: Option<Expiry>,
     ) -> Result<Outcome, CatalogueError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_passing().await?;
         let upload = match find(&mut transaction, id).await? {
             Some(upload) if upload.owner != owner => return Ok(Outcome::NotYours),
             Some(upload) if upload.announced != *request => return Ok(Outcome::Conflict),
@@ -220,7 +220,10 @@ impl Catalogue {
         id: UploadId,
         expiry: Expiry,
     ) -> Result<bool, CatalogueError> {
-        record_url(&mut *self.writer.acquire().await?, id, expiry).await
+        let mut transaction = self.begin_passing().await?;
+        let is_open = record_url(&mut transaction, id, expiry).await?;
+        transaction.commit().await?;
+        Ok(is_open)
     }
 
     /// The bytes of an open upload are there: from here on they are verified, after every crash too. Answers where the
@@ -229,7 +232,7 @@ impl Catalogue {
         &self,
         id: UploadId,
     ) -> Result<Option<Upload>, CatalogueError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_passing().await?;
         let Some(upload) = find(&mut transaction, id).await? else {
             return Ok(None);
         };

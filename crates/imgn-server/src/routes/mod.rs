@@ -10,7 +10,7 @@ use std::{any::Any, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::{DefaultBodyLimit, Request, State},
     http::{
         HeaderName, HeaderValue, Method,
         header::{
@@ -33,7 +33,9 @@ use tracing::Instrument as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use crate::{error::ApiError, extract::MAX_JSON_BODY, state::App, storage::BUCKET};
+use crate::{
+    activity::Activity, error::ApiError, extract::MAX_JSON_BODY, state::App, storage::BUCKET,
+};
 
 /// How long a client may be silent in the middle of a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,6 +45,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Everything that the server answers; with the embedded store, that too.
 pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
     let (api, _) = api().split_for_parts();
+    let activity = app.activity.clone();
     let mut router = api
         .route("/openapi.json", axum::routing::get(openapi::openapi_json))
         .merge(web::router())
@@ -61,7 +64,7 @@ pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
         .with_state(app);
     if let Some(store) = store {
         // The store gets each request as it was signed, path and all, and has its own CORS.
-        router = router.merge(store_router(store));
+        router = router.merge(store_router(store, activity));
     }
     router
         .layer(CatchPanicLayer::custom(panicked))
@@ -84,11 +87,19 @@ pub(crate) fn api() -> OpenApiRouter<App> {
         .routes(routes!(health::readyz))
 }
 
-fn store_router(store: StoreService) -> Router {
+fn store_router(store: StoreService, activity: Activity) -> Router {
     Router::new()
         .route_service(&format!("/{BUCKET}"), store.clone())
         .route_service(&format!("/{BUCKET}/"), store.clone())
         .route_service(&format!("/{BUCKET}/{{*key}}"), store)
+        .layer(middleware::from_fn_with_state(activity, note_sending))
+}
+
+/// What writes to the store from outside is a client that sends.
+async fn note_sending(State(activity): State<Activity>, request: Request, next: Next) -> Response {
+    let _sending =
+        matches!(*request.method(), Method::PUT | Method::POST).then(|| activity.begin());
+    next.run(request).await
 }
 
 /// Any page may read the gallery, and write to it with a token of its own: there are no cookies to abuse.

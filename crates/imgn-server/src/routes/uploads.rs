@@ -73,6 +73,7 @@ pub(crate) async fn open(
     Query(query): Query<OpenQuery>,
     Json(body): Json<OpenBody>,
 ) -> Result<axum::Json<UploadAnswer>, ApiError> {
+    let _sending = app.activity.begin();
     let liked: Vec<ChecksumAlgorithm> = body
         .checksum_algorithms
         .iter()
@@ -150,6 +151,7 @@ pub(crate) async fn sign(
     Id(id): Id<UploadId>,
     Json(body): Json<SignRequest>,
 ) -> Result<axum::Json<SignedRequest>, ApiError> {
+    let _sending = app.activity.begin();
     let upload = own_upload(&app, id, &caller).await?;
     if let Some(plan) = &upload.plan {
         let content_type = signed_type(&upload);
@@ -194,6 +196,7 @@ pub(crate) async fn complete(
     Id(id): Id<UploadId>,
     OptionalJson(body): OptionalJson<CompleteRequest>,
 ) -> Result<Response, ApiError> {
+    let sending = app.activity.begin();
     let mut upload = own_upload(&app, id, &caller).await?;
     if upload.plan.is_none() && !body.parts.is_empty() {
         return Err(ApiError::invalid(
@@ -217,6 +220,8 @@ pub(crate) async fn complete(
             .await?
             .ok_or_else(unknown_upload)?;
     }
+    // From here on it only waits, for what gives way to those that send.
+    drop(sending);
     if upload.state == UploadState::Verifying {
         verified(&app, &upload).await?;
         upload = own_upload(&app, id, &caller).await?;

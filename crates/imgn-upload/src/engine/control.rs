@@ -140,13 +140,17 @@ impl Inner {
         ids: &[UploadId],
         event: &Event,
     ) -> Result<usize, JournalError> {
-        for &id in ids {
-            if self.known().get(id).is_none_or(|upload| !upload.is_owned)
-                && let Some(entry) = self.journal.claim(id).await?
-            {
-                let mut known = self.known();
+        let others: Vec<UploadId> = {
+            let known = self.known();
+            let is_owned = |id| known.get(id).is_some_and(|upload| upload.is_owned);
+            ids.iter().copied().filter(|id| !is_owned(*id)).collect()
+        };
+        if !others.is_empty() {
+            let claimed = self.journal.claim(&others).await?;
+            let mut known = self.known();
+            for entry in claimed {
                 // Two wishes may have claimed it; whoever was first may have stepped it already.
-                if known.get(id).is_none_or(|upload| !upload.is_owned) {
+                if known.get(entry.id).is_none_or(|upload| !upload.is_owned) {
                     known.learn(entry, true);
                 }
             }
@@ -216,8 +220,9 @@ impl Inner {
             self.nudged.notify_one();
         }
         for written in heard {
-            // A task that ended without a word has met the end of the engine, or of the journal.
-            let _ = written.await;
+            // A task that ends without a word has met the end of the engine, or of the journal.
+            let heard = written.await.map_err(|_| JournalError::Unheard);
+            saved = saved.and(heard);
         }
         saved.map(|()| asked)
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Call, Entry, Failure, Fault, JournalError, State, UploadCode,
-    file::{self, Source, Trouble},
+    file::{Source, Trouble},
     machine::{Effect, Event, Stage, Target, Work, step},
 };
 
@@ -78,7 +78,12 @@ impl Inner {
         loop {
             let (next, effect) = step(state.clone(), event);
             if next.adds_to(&written) {
-                self.journal.save(entry.id, &next).await?;
+                if wish.is_some() {
+                    // What its owner is answered is on the disk.
+                    self.journal.save_all(&[(entry.id, next.clone())]).await?;
+                } else {
+                    self.journal.save(entry.id, &next).await?;
+                }
                 written = next.clone();
             }
             if next != state {
@@ -123,7 +128,7 @@ impl Inner {
         let mut known = self.known();
         let wish = known.let_go(id);
         if wish.is_none() {
-            // What is parked is active, and has its turn again when the server is back.
+            // What is parked is active, and has its turn again when the server or its file is back.
             known.make_ready(id);
         }
         wish
@@ -208,14 +213,8 @@ impl Inner {
                 }
                 return None;
             }
-            Effect::AwaitFile => {
-                let mut looks = 0;
-                while !file::is_there(&entry.path).await {
-                    looks += 1;
-                    sleep(self.config.look.delay(looks, Duration::ZERO, 1.0)).await;
-                }
-                Event::Go
-            }
+            // It is looked for together with the others, see `Known::make_ready`.
+            Effect::AwaitFile => return None,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -21,6 +22,12 @@ pub(super) struct Known {
     changed: BTreeSet<UploadId>,
     /// Whose turn it is, in order.
     ready: BTreeSet<Turn>,
+    /// Those whose files are to be looked for.
+    missing: BTreeSet<UploadId>,
+    /// Whether there is one among them that was not looked for yet.
+    is_newly_missing: bool,
+    /// Whether somebody looks for them.
+    is_looked_for: bool,
     /// What is to be looked at for progress.
     sending: BTreeSet<UploadId>,
     /// Tasks that do something, and tasks in all.
@@ -130,11 +137,26 @@ impl Known {
         if !upload.is_owned || !upload.entry.state.is_active() || upload.driven.is_some() {
             return;
         }
+        let waits_for_file = matches!(
+            upload.entry.state,
+            State::Waiting {
+                on: WaitingFor::File,
+                ..
+            }
+        );
         if self.ready.is_empty() && self.tasks == 0 {
             // Nothing was left to do: a new count begins.
             for upload in self.uploads.values_mut() {
                 upload.counts = false;
             }
+        }
+        if waits_for_file {
+            self.missing.insert(id);
+            self.is_newly_missing = true;
+            if let Some(upload) = self.uploads.get_mut(&id) {
+                upload.counts = true;
+            }
+            return;
         }
         if let Some(reason) = self.offline.clone() {
             self.hold(id, reason);
@@ -166,7 +188,32 @@ impl Known {
         if let Some(turn) = upload.turn.take() {
             self.ready.remove(&turn);
         }
+        self.missing.remove(&id);
         Some(upload.entry.clone())
+    }
+
+    /// Whether somebody is to begin to look for files. Whoever is told so does.
+    pub(super) fn wants_looking(&mut self) -> bool {
+        !self.missing.is_empty() && !std::mem::replace(&mut self.is_looked_for, true)
+    }
+
+    /// The files to look for, and whether one of them is new. Whoever gets none looks no more.
+    pub(super) fn take_missing(&mut self) -> (Vec<(UploadId, PathBuf)>, bool) {
+        let files = self.missing.iter().filter_map(|id| {
+            let upload = self.uploads.get(id)?;
+            Some((*id, upload.entry.path.clone()))
+        });
+        let files: Vec<_> = files.collect();
+        self.is_looked_for = !files.is_empty();
+        (files, std::mem::take(&mut self.is_newly_missing))
+    }
+
+    /// The file of an upload is there again.
+    pub(super) fn found(&mut self, id: UploadId) {
+        if self.missing.remove(&id) {
+            self.release(id);
+            self.make_ready(id);
+        }
     }
 
     /// Whoever drove an upload lets go of it, unless its owner wants something of it meanwhile.
@@ -184,6 +231,24 @@ impl Known {
         let ids: Vec<UploadId> = self.ready.iter().map(|(.., id)| *id).collect();
         for id in ids {
             self.hold(id, reason.to_owned());
+        }
+    }
+
+    /// The server is there again: what waits for its turn does not wait for the server any more.
+    pub(super) fn release_all(&mut self) {
+        let ids: Vec<UploadId> = self.ready.iter().map(|(.., id)| *id).collect();
+        for id in ids {
+            self.release(id);
+        }
+    }
+
+    fn release(&mut self, id: UploadId) {
+        let Some(upload) = self.uploads.get(&id) else {
+            return;
+        };
+        if let State::Waiting { work, .. } = &upload.entry.state {
+            let state = work.in_turn();
+            self.set(id, state);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Requests: each has a place in the limit, is given up when it stalls or the computer slept, and tells the limit how it
 //! went.
 
-use imgn_protocol::SignedRequest;
+use imgn_protocol::{SignRequest, SignedRequest};
 use tokio::time::{Duration, Instant, sleep};
 
 use super::Inner;
@@ -26,8 +26,11 @@ pub(super) enum Outcome {
     Trouble(Trouble),
 }
 
-/// More than this off, the clock is worth a word, in seconds.
+/// Clocks that are further apart are worth a word, in seconds.
 const SKEW: u64 = 60;
+
+/// A URL that came with the opening is used if its request had its place so soon after; else there is a new one.
+const MOMENT: Duration = Duration::from_millis(500);
 
 impl Inner {
     /// Makes a request that carries no file, from its place in the limit.
@@ -60,7 +63,22 @@ impl Inner {
         target: &Target,
         request: &SignedRequest,
     ) -> Event {
+        let signed_at = Instant::now();
         let _place = Arc::clone(&self.gate).enter().await;
+        let mut request = request;
+        let fresh;
+        if signed_at.elapsed() > MOMENT {
+            let sign = SignRequest {
+                part: None,
+                checksum: target.content.sha256.into(),
+            };
+            let signing = self.remote.sign(target.session, &sign);
+            match self.unless_asleep(signing).await {
+                Ok(signed) => fresh = signed,
+                Err(failure) => return Event::Failed(Call::Sign, failure),
+            }
+            request = &fresh;
+        }
         let fingerprint = target.content.fingerprint;
         let known = match self.source(entry).known(fingerprint).await {
             Ok(known) => known,
@@ -153,7 +171,7 @@ impl Inner {
         }
     }
 
-    /// A refusal says so when this computer's clock may be why.
+    /// A refusal says so when clocks may be why: the server signs by its own, and the store judges by its own.
     fn with_skew(&self, failure: Failure) -> Failure {
         let Failure::Store {
             status: 403,
@@ -164,11 +182,11 @@ impl Inner {
         else {
             return failure;
         };
-        let skew = self.remote.clock_skew_seconds().unwrap_or_default();
+        let skew = self.remote.store_skew_seconds().unwrap_or_default();
         let detail = if skew.unsigned_abs() > SKEW {
             let direction = if skew > 0 { "ahead of" } else { "behind" };
             format!(
-                "{detail} (this computer's clock is {} s {direction} the server's; set it right)",
+                "{detail} (the store's clock is {} s {direction} the gallery's; whoever runs them has to set them right)",
                 skew.unsigned_abs()
             )
         } else {

@@ -1,5 +1,5 @@
 //! One task writes for all: what is to be saved while a commit is under way goes into the next one together, so that
-//! many uploads at once share the disk's syncs. Each waits for the commit with its own state in it.
+//! many uploads at once share its cost. Each waits for the commit with its own state in it.
 //!
 //! Sums of parts wait for nothing: they ride along, or go by themselves after a moment.
 
@@ -41,6 +41,12 @@ pub(super) struct Writer {
     orders: Mutex<Option<mpsc::UnboundedSender<Order>>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
+
+/// Begins a transaction that is on the disk when it is committed.
+pub(super) const DURABLY: &str = "PRAGMA synchronous = FULL; BEGIN IMMEDIATE";
+
+/// Begins one that outlives the program, and waits for no disk.
+pub(super) const PASSING: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
 
 /// How long sums of parts wait for company.
 const MOMENT: Duration = Duration::from_millis(300);
@@ -132,7 +138,7 @@ async fn write(pool: SqlitePool, mut orders: mpsc::UnboundedReceiver<Order>) {
         if rows.is_empty() {
             continue;
         }
-        let committed = commit(&pool, &rows, &parts).await;
+        let committed = commit(&pool, PASSING, &rows, &parts).await;
         // What could not be written is no loss: it would be made again.
         parts.clear();
         if committed.is_ok() {
@@ -143,7 +149,7 @@ async fn write(pool: SqlitePool, mut orders: mpsc::UnboundedReceiver<Order>) {
         }
         // Each hears its own error, and none suffers for another's row.
         for (row, answer) in rows.iter().zip(answers) {
-            let saved = commit(&pool, std::slice::from_ref(row), &[]).await;
+            let saved = commit(&pool, PASSING, std::slice::from_ref(row), &[]).await;
             let _ = answer.send(saved);
         }
     }
@@ -153,19 +159,20 @@ async fn remember(pool: &SqlitePool, parts: &mut Vec<PartRow>) {
     if parts.is_empty() {
         return;
     }
-    if let Err(error) = commit(pool, &[], parts).await {
+    if let Err(error) = commit(pool, PASSING, &[], parts).await {
         tracing::debug!("sums of parts were not written ({error}); they would be made again");
     }
     parts.clear();
 }
 
-/// One transaction.
+/// One transaction, begun by [`DURABLY`] or [`PASSING`].
 pub(super) async fn commit(
     pool: &SqlitePool,
+    begin: &'static str,
     rows: &[Row],
     parts: &[PartRow],
 ) -> Result<(), sqlx::Error> {
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let mut transaction = pool.begin_with(begin).await?;
     let now = now_ms();
     for part in parts {
         // Of an upload that was forgotten meanwhile nothing is kept.

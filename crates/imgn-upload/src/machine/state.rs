@@ -32,6 +32,9 @@ pub struct Content {
     /// Whether the file says where the picture was taken and what is sent does not.
     #[serde(default)]
     pub location_removed: bool,
+    /// Whether the file changed while it was read or sent before, so that the upload started anew with these bytes.
+    #[serde(default)]
+    pub started_anew: bool,
 }
 
 /// A summed file and the upload on the server that takes it.
@@ -119,6 +122,9 @@ pub struct Work {
     pub waits: u32,
     /// How often it started anew; bounded by [`crate::retry::MAX_RENEWALS`].
     pub renewals: u32,
+    /// Whether it started anew because its file had changed.
+    #[serde(default)]
+    pub file_changed: bool,
 }
 
 /// What an upload waits for.
@@ -229,6 +235,13 @@ impl State {
                 self.target().map(|target| &target.content)
             }
         }
+    }
+
+    /// Whether it started anew because its file had changed.
+    #[must_use]
+    pub fn started_anew(&self) -> bool {
+        let begins_anew = self.work().is_some_and(|work| work.file_changed);
+        begins_anew || self.content().is_some_and(|content| content.started_anew)
     }
 
     /// The id on the server, where there is one.
@@ -342,6 +355,17 @@ impl Stage {
 }
 
 impl Work {
+    /// As it stands while nothing keeps it from being worked at and it waits for its turn.
+    #[must_use]
+    pub fn in_turn(&self) -> State {
+        match self.stage {
+            Stage::Summing { session } if *self == Self::at(self.stage) => {
+                State::Queued { session }
+            }
+            _ => State::Working(*self),
+        }
+    }
+
     /// Work at `stage` with all its patience.
     #[must_use]
     pub fn at(stage: Stage) -> Self {
@@ -350,6 +374,7 @@ impl Work {
             tries: 0,
             waits: 0,
             renewals: 0,
+            file_changed: false,
         }
     }
 }

@@ -23,6 +23,7 @@ fn content(size: u64) -> Content {
             inode: 0,
         },
         location_removed: false,
+        started_anew: false,
     }
 }
 

@@ -316,7 +316,7 @@ impl Remote for FakeRemote {
         }
     }
 
-    fn clock_skew_seconds(&self) -> Option<i64> {
+    fn store_skew_seconds(&self) -> Option<i64> {
         self.skew
     }
 }
