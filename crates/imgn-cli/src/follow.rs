@@ -286,6 +286,10 @@ impl<'a> Follow<'a> {
             self.bar
                 .suspend(|| self.output.error(format!("{path}: {}", error.message)));
         }
+        if view.started_anew && view.image.is_some() {
+            let note = format!("{path}: changed meanwhile; it was sent anew, as it is now");
+            self.bar.suspend(|| self.output.note(note));
+        }
         if view.location_removed && view.image.is_some() {
             self.without_location.push(path.to_owned());
         }

@@ -62,6 +62,7 @@ pub(crate) fn view(snapshot: &Snapshot, server: &Server) -> UploadView {
             .state
             .content()
             .is_some_and(|content| content.location_removed),
+        started_anew: entry.state.started_anew(),
     };
     match &entry.state {
         State::Published { image, content, .. } => {

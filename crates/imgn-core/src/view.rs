@@ -53,6 +53,8 @@ pub struct UploadView {
     pub position: i64,
     /// Whether the file says where the picture was taken and what is sent does not.
     pub location_removed: bool,
+    /// Whether the file changed while it waited or was sent, so that the upload started anew with what it is now.
+    pub started_anew: bool,
 }
 
 /// What came of the files and folders that were named.

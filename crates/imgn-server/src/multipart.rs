@@ -76,18 +76,25 @@ pub(crate) async fn plan(
     }))
 }
 
-/// The store's name for an open upload; the store makes it when there is none yet. `None` when the upload has ended.
+/// The store's name for an open upload; the store makes it when there is none yet. `None` when the upload has ended. Of
+/// one that is new at this moment, the store can have none that nobody wrote down.
 pub(crate) async fn ensure(
     app: &App,
     upload: &Upload,
     plan: &Plan,
     content_type: &str,
+    is_new: bool,
 ) -> Result<Option<String>, ApiError> {
     if upload.state != UploadState::Open || upload.multipart.is_some() {
         return Ok(upload.multipart.clone());
     }
     let key = keys::original(upload.image);
-    let made = match unnoted(app, &key).await? {
+    let unnoted = if is_new {
+        None
+    } else {
+        unnoted(app, &key).await?
+    };
+    let made = match unnoted {
         Some(made) => made,
         None => {
             app.storage
@@ -137,7 +144,7 @@ pub(crate) async fn sign(
         .size_of(number, upload.announced.size)
         .ok_or_else(|| no_such_part(plan, number))?;
     check_algorithm(plan, number, checksum)?;
-    let Some(id) = ensure(app, upload, plan, content_type).await? else {
+    let Some(id) = ensure(app, upload, plan, content_type, false).await? else {
         return Ok(None);
     };
     // Written down before the URL exists: what it may write is known, even if this answer is never sent.

@@ -234,18 +234,15 @@ impl Inner {
             )))
         };
         let key = keys::original(upload.image);
-        let Some(size) = self.storage.size(&key).await? else {
-            return Ok(Verdict::Gone);
-        };
-        if size != announced.size {
-            let what = format!("{size} bytes arrived, {} were announced", announced.size);
-            return reject(ErrorCode::SizeMismatch, &what);
-        }
-
+        let size = announced.size;
         let _file_memory = self.file_memory.take(size).await?;
         let Some(mut object) = self.storage.get(&key).await? else {
             return Ok(Verdict::Gone);
         };
+        if object.size != size {
+            let what = format!("{} bytes arrived, {size} were announced", object.size);
+            return reject(ErrorCode::SizeMismatch, &what);
+        }
         let capacity = usize::try_from(size).map_err(ApiError::internal)?;
         let mut bytes = Vec::with_capacity(capacity);
         let mut hasher = Sha256Hasher::new();

@@ -12,6 +12,7 @@ mod config;
 mod control;
 mod driver;
 mod known;
+mod news;
 mod pump;
 mod send;
 
@@ -36,6 +37,7 @@ use crate::{
 };
 pub use config::{EngineConfig, NewUpload, Snapshot, Totals};
 use known::{Known, Upload};
+use news::News;
 
 /// Drives uploads to one server. Dropping it stops everything where it is; [`Engine::shutdown`] does so in order.
 pub struct Engine(Arc<Inner>);
@@ -52,6 +54,7 @@ struct Inner {
     /// Questions about verification under way.
     askers: Semaphore,
     known: Mutex<Known>,
+    news: News,
     changed: Notify,
     /// When changes were last told.
     told: tokio::sync::Mutex<Option<Instant>>,
@@ -78,7 +81,7 @@ const RELEASE: Duration = Duration::from_millis(400);
 const TICK: Duration = Duration::from_millis(100);
 
 /// How often the line is measured while it is used.
-const MEASURE: Duration = Duration::from_millis(200);
+const MEASURE: Duration = Duration::from_millis(100);
 
 /// A clock that leaps by more than this was stopped, or set.
 const LEAP: Duration = Duration::from_secs(10);
@@ -119,6 +122,7 @@ impl Engine {
             readers: Semaphore::new(readers),
             askers: Semaphore::new(ASKERS),
             known: Mutex::new(known),
+            news: News::default(),
             changed: Notify::new(),
             told: tokio::sync::Mutex::new(None),
             ordering: tokio::sync::Mutex::new(()),

@@ -83,10 +83,7 @@ impl Work {
             Stage::Resumming(_) => self.to(self.stage, Effect::Sum),
             Stage::Verifying { target, asked } => self.to(
                 self.stage,
-                Effect::Status {
-                    session: target.session,
-                    asked,
-                },
+                Effect::Status { target, asked },
             ),
             Stage::Forgetting(target) | Stage::Aborting(target) => {
                 self.to(self.stage, Effect::Abort(target.session))
@@ -263,10 +260,9 @@ impl Work {
                     Stage::Verifying { asked, .. } => asked.saturating_add(1),
                     _ => 0,
                 };
-                let session = target.session;
                 self.to(
                     Stage::Verifying { target, asked },
-                    Effect::Status { session, asked },
+                    Effect::Status { target, asked },
                 )
             }
             UploadAnswer::Published { image } => {
@@ -393,8 +389,8 @@ impl Work {
                 Self { tries: 0, ..self }.wait(failure)
             }
             (Verdict::Again { at_least }, _) => self.again(at_least, gave_up(failure)),
-            (Verdict::Ask, Stage::Aborting(Target { session, .. })) => {
-                self.to(self.stage, Effect::Status { session, asked: 0 })
+            (Verdict::Ask, Stage::Aborting(target)) => {
+                self.to(self.stage, Effect::Status { target, asked: 0 })
             }
             // Whatever else is said of an upload that its owner does not want: it is gone, or will be swept up.
             (_, Stage::Aborting(_)) => (State::Cancelled, None),

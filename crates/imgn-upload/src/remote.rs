@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use imgn_protocol::{
-    CompleteRequest, OpenRequest, SignRequest, SignedRequest, UploadAnswer, UploadId,
+    CompleteRequest, Image, OpenRequest, SignRequest, SignedRequest, UploadAnswer, UploadId,
 };
 use tokio::time::Instant;
 
@@ -51,6 +51,9 @@ pub trait Remote: Send + Sync + 'static {
 
     /// Takes the upload back; one that is unknown has been taken back.
     async fn abort(&self, id: UploadId) -> Result<(), Failure>;
+
+    /// The newest pictures of the gallery, at most `limit`.
+    async fn newest(&self, limit: usize) -> Result<Vec<Image>, Failure>;
 
     /// Whether the server answers at all.
     async fn probe(&self) -> Result<(), Failure>;

@@ -47,6 +47,7 @@ function madeUpUpload(index: number): UploadView {
     error: reasons[state] ?? null,
     position: index,
     location_removed: state === "published",
+    started_anew: false,
   };
 }
 
@@ -152,6 +153,7 @@ export function fakeBackend(address: string): Backend {
         error: null,
         position: 0,
         location_removed: false,
+        started_anew: false,
       };
     });
     uploads = [...uploads, ...added];

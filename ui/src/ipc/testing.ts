@@ -34,6 +34,7 @@ export function anUpload(id: string, more: Partial<UploadView> = {}): UploadView
     error: null,
     position: 0,
     location_removed: false,
+    started_anew: false,
     ...more,
   };
 }

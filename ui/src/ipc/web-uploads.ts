@@ -91,6 +91,7 @@ export class WebUploads {
           error: null,
           position: this.#lastPosition(),
           location_removed: false,
+          started_anew: false,
         },
         file,
         uploadId: id,

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use imgn_protocol::{
-    CompleteRequest, OpenRequest, SignRequest, SignedRequest, UploadAnswer, UploadId,
+    CompleteRequest, Image, ImagePage, OpenRequest, SignRequest, SignedRequest, UploadAnswer,
+    UploadId,
 };
 use imgn_upload::{Body, Failure, Remote};
 use reqwest::{
@@ -76,6 +77,14 @@ impl Remote for Server {
             Ok(_) | Err(Failure::Server { status: 404, .. }) => Ok(()),
             Err(failure) => Err(failure),
         }
+    }
+
+    async fn newest(&self, limit: usize) -> Result<Vec<Image>, Failure> {
+        let request = self
+            .request(Method::GET, "v1/images")
+            .query(&[("limit", limit)]);
+        let page: ImagePage = self.json(request).await?;
+        Ok(page.images)
     }
 
     async fn probe(&self) -> Result<(), Failure> {

@@ -149,7 +149,7 @@ mod tests {
         let opened = catalogue
             .open_upload(id, 1, &request, None, Some(expiry))
             .await;
-        assert!(matches!(opened, Ok(Outcome::Upload(_))), "{opened:?}");
+        assert!(matches!(opened, Ok(Outcome::New(_))), "{opened:?}");
         let upload = catalogue.begin_verifying(id).await.unwrap().unwrap();
         assert_eq!(catalogue.abort(id, Some(1)).await.unwrap(), Abort::Ended);
 

@@ -33,6 +33,17 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections for reading. SQLite reads from the page cache: more than the cores serve nobody.
 const READERS: u32 = 4;
 
+/// A statement on the writer for what is under way: it outlives this process however that ends, but a power cut may
+/// take the last of it back. A client that is told of it asks again whenever it goes on, and the store's list tells the
+/// rest. It waits for no disk, which every request to open or to sign would do otherwise. How many rows it changed is
+/// not known, for the count is of both statements: let it return what it wrote.
+macro_rules! passing {
+    ($statement:literal) => {
+        concat!("PRAGMA synchronous = NORMAL; ", $statement)
+    };
+}
+pub(in crate::catalogue) use passing;
+
 /// The catalogue. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
@@ -157,14 +168,9 @@ impl Catalogue {
             .await?)
     }
 
-    /// The same for what is under way: it outlives this process however that ends, but a power cut may take the last
-    /// of it back. A client that is told of it asks again whenever it goes on, and the store's list tells the rest. It
-    /// waits for no disk, which every request to sign would do otherwise.
+    /// The same for what is under way, see [`passing`].
     async fn begin_passing(&self) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
-        Ok(self
-            .writer
-            .begin_with("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE")
-            .await?)
+        Ok(self.writer.begin_with(passing!("BEGIN IMMEDIATE")).await?)
     }
 }
 

@@ -1,14 +1,14 @@
 //! Uploads, from their opening to their end.
 
 use imgn_protocol::{ErrorCode, ImageId, OpenRequest, Rejection, UploadId};
-use sqlx::SqliteConnection;
+use sqlx::{Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 
 use super::{
     Catalogue, CatalogueError,
     garbage::discard,
     images::{Picture, insert_image},
     multipart::{Plan, algorithm_named, name_of},
-    now, parse, sha256, to_column,
+    now, parse, passing, sha256, to_column,
 };
 use crate::storage::keys;
 
@@ -48,8 +48,10 @@ pub(crate) struct Upload {
 /// How opening ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The upload as it stands now, opened at this moment or before.
-    Upload(Box<Upload>),
+    /// Opened at this moment.
+    New(Box<Upload>),
+    /// The upload as it stands now, opened before, or ended at once because its bytes are in the gallery.
+    Known(Box<Upload>),
     /// The id is in use, by somebody else.
     NotYours,
     /// The id is in use, for another file.
@@ -169,24 +171,29 @@ impl Catalogue {
         plan: Option<Plan>,
         url_until: Option<Expiry>,
     ) -> Result<Outcome, CatalogueError> {
+        let new = Upload {
+            id,
+            owner,
+            image: ImageId::new(),
+            announced: request.clone(),
+            state: UploadState::Open,
+            plan,
+            multipart: None,
+            url_expires_at: None,
+        };
+        let url_until = url_until.filter(|_| plan.is_none());
+        // Most are new, and of new bytes: one statement for them.
+        if self.insert_new(&new, url_until).await? {
+            return Ok(Outcome::New(Box::new(new)));
+        }
         let mut transaction = self.begin_passing().await?;
         let upload = match find(&mut transaction, id).await? {
             Some(upload) if upload.owner != owner => return Ok(Outcome::NotYours),
             Some(upload) if upload.announced != *request => return Ok(Outcome::Conflict),
             Some(upload) => upload,
             None => {
-                let upload = Upload {
-                    id,
-                    owner,
-                    image: ImageId::new(),
-                    announced: request.clone(),
-                    state: UploadState::Open,
-                    plan,
-                    multipart: None,
-                    url_expires_at: None,
-                };
-                insert(&mut transaction, &upload).await?;
-                upload
+                insert(&mut transaction, &new).await?;
+                new
             }
         };
         let upload = adopt_published(&mut transaction, upload).await?;
@@ -194,7 +201,30 @@ impl Catalogue {
             record_url(&mut transaction, id, expiry).await?;
         }
         transaction.commit().await?;
-        Ok(Outcome::Upload(Box::new(upload)))
+        Ok(Outcome::Known(Box::new(upload)))
+    }
+
+    /// Opens an upload whose id nobody has and whose bytes are not in the gallery; `false` for any other.
+    async fn insert_new(
+        &self,
+        upload: &Upload,
+        url_until: Option<Expiry>,
+    ) -> Result<bool, CatalogueError> {
+        let query = sqlx::query(passing!(
+            "INSERT INTO uploads
+                 (id, owner, image_id, file_name, size, sha256, content_type, state, created_at, updated_at,
+                  part_size, part_count, checksum_algorithm, remembers_sums, url_expires_at, look_at)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14
+             WHERE NOT EXISTS (SELECT 1 FROM images WHERE sha256 = ?6)
+             ON CONFLICT (id) DO NOTHING
+             RETURNING id"
+        ));
+        let inserted = bind_upload(query, upload)
+            .bind(url_until.map(|expiry| expiry.url_expires_at))
+            .bind(url_until.map(|expiry| expiry.look_at))
+            .fetch_all(&self.writer)
+            .await?;
+        Ok(!inserted.is_empty())
     }
 
     /// The upload, when it is the caller's.
@@ -232,6 +262,20 @@ impl Catalogue {
         &self,
         id: UploadId,
     ) -> Result<Option<Upload>, CatalogueError> {
+        // Most are open, and of new bytes: one statement for them.
+        let begun: Vec<Row> = sqlx::query_as(passing!(
+            "UPDATE uploads SET state = 'verifying', look_at = NULL, updated_at = ?2
+             WHERE id = ?1 AND state = 'open'
+                 AND NOT EXISTS (SELECT 1 FROM images WHERE images.sha256 = uploads.sha256)
+             RETURNING *"
+        ))
+        .bind(id.to_string())
+        .bind(now())
+        .fetch_all(&self.writer)
+        .await?;
+        if let Some(row) = begun.into_iter().next() {
+            return Ok(Some(row.try_into()?));
+        }
         let mut transaction = self.begin_passing().await?;
         let Some(upload) = find(&mut transaction, id).await? else {
             return Ok(None);
@@ -383,28 +427,35 @@ pub(super) async fn find(
 }
 
 async fn insert(connection: &mut SqliteConnection, upload: &Upload) -> Result<(), CatalogueError> {
-    let request = &upload.announced;
-    sqlx::query(
+    let query = sqlx::query(
         "INSERT INTO uploads
              (id, owner, image_id, file_name, size, sha256, content_type, state, created_at, updated_at,
               part_size, part_count, checksum_algorithm, remembers_sums)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8, ?8, ?9, ?10, ?11, ?12)",
-    )
-    .bind(upload.id.to_string())
-    .bind(upload.owner)
-    .bind(upload.image.to_string())
-    .bind(request.file_name.as_str())
-    .bind(to_column(request.size))
-    .bind(&request.sha256.as_bytes()[..])
-    .bind(&request.content_type)
-    .bind(now())
-    .bind(upload.plan.map(|plan| to_column(plan.part_size)))
-    .bind(upload.plan.map(|plan| i64::from(plan.part_count)))
-    .bind(upload.plan.map(|plan| name_of(plan.algorithm)))
-    .bind(upload.plan.map(|plan| plan.remembers_sums))
-    .execute(connection)
-    .await?;
+    );
+    bind_upload(query, upload).execute(connection).await?;
     Ok(())
+}
+
+/// Binds `?1` to `?12` of a statement that inserts an upload.
+fn bind_upload<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    upload: &'q Upload,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    let request = &upload.announced;
+    query
+        .bind(upload.id.to_string())
+        .bind(upload.owner)
+        .bind(upload.image.to_string())
+        .bind(request.file_name.as_str())
+        .bind(to_column(request.size))
+        .bind(&request.sha256.as_bytes()[..])
+        .bind(&request.content_type)
+        .bind(now())
+        .bind(upload.plan.map(|plan| to_column(plan.part_size)))
+        .bind(upload.plan.map(|plan| i64::from(plan.part_count)))
+        .bind(upload.plan.map(|plan| name_of(plan.algorithm)))
+        .bind(upload.plan.map(|plan| plan.remembers_sums))
 }
 
 /// Ends an upload that has not ended when its bytes are in the gallery already.

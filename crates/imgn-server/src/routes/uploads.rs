@@ -81,17 +81,20 @@ pub(crate) async fn open(
         .collect();
     let request = accept(&app, body)?;
     // One that was opened before keeps its plan, whatever the settings are now.
-    let plan = match app.catalogue.upload(id).await? {
-        Some(_) => None,
-        None => multipart::plan(&app, request.size, &liked).await?,
+    let is_large = multipart::divide(request.size, app.config.part_size)?.is_some();
+    let plan = if is_large && app.catalogue.upload(id).await?.is_none() {
+        multipart::plan(&app, request.size, &liked).await?
+    } else {
+        None
     };
     let expiry = query.sign.then(|| app.expiry());
     let outcome = app
         .catalogue
         .open_upload(id, caller.owner, &request, plan, expiry)
         .await?;
-    let upload = match outcome {
-        Outcome::Upload(upload) => *upload,
+    let (upload, is_new) = match outcome {
+        Outcome::New(upload) => (*upload, true),
+        Outcome::Known(upload) => (*upload, false),
         Outcome::NotYours => return Err(unknown_upload()),
         Outcome::Conflict => {
             return Err(ApiError::new(
@@ -103,7 +106,7 @@ pub(crate) async fn open(
     let mut answer = answer(&app, &upload).await?;
     if let (UploadAnswer::Open { .. }, Some(plan)) = (&answer, &upload.plan) {
         // Now, so that no part waits for it.
-        multipart::ensure(&app, &upload, plan, signed_type(&upload)).await?;
+        multipart::ensure(&app, &upload, plan, signed_type(&upload), is_new).await?;
     }
     if let UploadAnswer::Open {
         mode: Mode::Single,
@@ -206,12 +209,7 @@ pub(crate) async fn complete(
     if upload.state == UploadState::Open {
         if let Some(plan) = &upload.plan {
             multipart::complete(&app, &upload, plan, &body.parts).await?;
-        } else if app
-            .storage
-            .size(&keys::original(upload.image))
-            .await?
-            .is_none()
-        {
+        } else if !is_there(&app, &upload).await? {
             return Err(not_uploaded());
         }
         upload = app
@@ -222,8 +220,7 @@ pub(crate) async fn complete(
     }
     // From here on it only waits, for what gives way to those that send.
     drop(sending);
-    if upload.state == UploadState::Verifying {
-        verified(&app, &upload).await?;
+    if upload.state == UploadState::Verifying && verified(&app, &upload).await? {
         upload = own_upload(&app, id, &caller).await?;
     }
     match upload.state {
@@ -268,11 +265,22 @@ pub(crate) async fn abort(
     }
 }
 
-/// Waits for the verification of an upload, for as long as a request may; says when it cannot go on at the moment.
+/// Whether the bytes of an upload by one PUT are there. While others are verified, the store is not asked: it has
+/// enough to do, and the verification that comes finds out. An upload whose bytes it does not find is open again.
+async fn is_there(app: &App, upload: &Upload) -> Result<bool, ApiError> {
+    if upload.url_expires_at.is_none() {
+        return Ok(false);
+    }
+    let key = keys::original(upload.image);
+    Ok(app.publisher.has_others(upload.id) || app.storage.size(&key).await?.is_some())
+}
+
+/// Waits for the verification of an upload, for as long as a request may. Answers whether it ended; says when it cannot
+/// go on at the moment.
 ///
 /// While others are verified, and for what was so large that it came in parts, it does not wait: whoever has more to
 /// send goes on with it.
-async fn verified(app: &App, upload: &Upload) -> Result<(), ApiError> {
+async fn verified(app: &App, upload: &Upload) -> Result<bool, ApiError> {
     let mut progress = app.publisher.start(upload.id);
     let patience = if upload.plan.is_some() || app.publisher.has_others(upload.id) {
         Duration::ZERO
@@ -285,10 +293,10 @@ async fn verified(app: &App, upload: &Upload) -> Result<(), ApiError> {
         biased;
         progress = decided => match progress.as_deref() {
             Ok(Progress::Failing(error)) => Err(error.clone()),
-            _ => Ok(()),
+            _ => Ok(true),
         },
-        () = tokio::time::sleep(patience) => Ok(()),
-        () = app.stopping.cancelled() => Ok(()),
+        () = tokio::time::sleep(patience) => Ok(false),
+        () = app.stopping.cancelled() => Ok(false),
     }
 }
 

@@ -101,7 +101,11 @@ pub(crate) struct Storage {
 }
 
 /// An object's bytes as they come.
-pub(crate) struct Object(ByteStream);
+pub(crate) struct Object {
+    /// In bytes, as the store announces it.
+    pub(crate) size: u64,
+    body: ByteStream,
+}
 
 impl Storage {
     /// The embedded store, whose URLs are signed for `public_url`.
@@ -234,7 +238,17 @@ impl Storage {
             .send()
             .await;
         match answer {
-            Ok(object) => Ok(Some(Object(object.body))),
+            Ok(object) => {
+                let size = object
+                    .content_length
+                    .and_then(|size| u64::try_from(size).ok());
+                let size = size.ok_or_else(|| StorageError::Unavailable {
+                    action: "tell how large an object is",
+                    source: "it announced no length".into(),
+                })?;
+                let body = object.body;
+                Ok(Some(Object { size, body }))
+            }
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(fault("read an object", error)),
         }
@@ -301,7 +315,7 @@ impl Object {
             action: "send an object to its end",
             source,
         };
-        match tokio::time::timeout(READ_TIMEOUT, self.0.next()).await {
+        match tokio::time::timeout(READ_TIMEOUT, self.body.next()).await {
             Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
             Ok(Some(Err(error))) => Err(unavailable(Box::new(error))),
             Ok(None) => Ok(None),

@@ -6,11 +6,12 @@ use imgn_protocol::{
     ChecksumAlgorithm, CompleteRequest, CompletedPart, OpenRequest, SignRequest, UploadAnswer,
     UploadId,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Inner,
     known::{Reins, Wish},
+    news::FEW,
 };
 use crate::{
     Call, Entry, Failure, Fault, JournalError, State, UploadCode,
@@ -18,8 +19,11 @@ use crate::{
     machine::{Effect, Event, Stage, Target, Work, step},
 };
 
-/// All uploads together ask about verification no more often than this.
-const BETWEEN_POLLS: Duration = Duration::from_millis(10);
+/// Where many wait to be verified, all together ask about themselves no more often than this; see `News`.
+const BETWEEN_POLLS: Duration = Duration::from_millis(50);
+
+/// But each does within this time.
+const LONGEST_BETWEEN_POLLS: Duration = Duration::from_secs(30);
 
 /// Counts a task among those that do something.
 struct Busy<'a> {
@@ -185,11 +189,15 @@ impl Inner {
                 .complete(target.session, parts)
                 .await
                 .map_or_else(failed(Call::Complete), Event::Answered),
-            Effect::Status { session, asked } => {
-                sleep(self.poll_delay(asked)).await;
+            Effect::Status { target, asked } => {
+                let until = Instant::now() + self.poll_delay(asked);
+                if let Some(image) = self.news_of(target.content.sha256, until).await {
+                    let image = Box::new(image);
+                    return Some(Event::Answered(UploadAnswer::Published { image }));
+                }
                 // It is never closed.
                 let _asking = self.askers.acquire().await;
-                self.unless_asleep(remote.status(session))
+                self.unless_asleep(remote.status(target.session))
                     .await
                     .map_or_else(failed(Call::Status), Event::Answered)
             }
@@ -224,10 +232,12 @@ impl Inner {
             let known = self.known();
             known.tasks.saturating_sub(known.busy)
         };
-        let poll = self.config.poll;
+        let delay = self.config.poll.delay(asked + 1, Duration::ZERO, 1.0);
+        if waiting <= FEW {
+            return delay;
+        }
         let crowded = BETWEEN_POLLS * u32::try_from(waiting).unwrap_or(u32::MAX);
-        let delay = poll.delay(asked + 1, Duration::ZERO, 1.0);
-        delay.max(crowded.min(poll.longest))
+        delay.max(crowded.min(LONGEST_BETWEEN_POLLS))
     }
 
     async fn complete(

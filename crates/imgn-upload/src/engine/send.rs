@@ -111,7 +111,7 @@ impl Inner {
         request: &SignedRequest,
         progress: &Progress,
     ) -> Outcome {
-        let chunk = (MEMORY / CHUNKS / self.gate.capacity()).clamp(64 << 10, 256 << 10);
+        let chunk = (MEMORY / CHUNKS / self.gate.capacity()).clamp(32 << 10, 256 << 10);
         let mut reading = match file.read(range, chunk).await {
             Ok(reading) => reading,
             Err(trouble) => return Outcome::Trouble(trouble),

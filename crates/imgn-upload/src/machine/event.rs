@@ -88,8 +88,8 @@ pub enum Effect {
     Complete(Target, Vec<CompletedPart>),
     /// Ask where the upload stands, later the more often it was asked: [`Event::Answered`].
     Status {
-        /// Which upload on the server.
-        session: UploadId,
+        /// Which upload on the server, of which bytes.
+        target: Target,
         /// How often it was asked before.
         asked: u32,
     },

@@ -239,7 +239,10 @@ async fn clocks_that_differ_are_told_when_urls_are_refused() {
     enqueue(&engine, &[&bench.file("a.png", b"aaaa")]).await;
     match &ended(&engine).await[0] {
         State::Failed { fault, .. } => {
-            assert!(fault.message.contains("4000 s behind the gallery's"), "{fault:?}");
+            assert!(
+                fault.message.contains("4000 s behind the gallery's"),
+                "{fault:?}"
+            );
             assert!(fault.message.contains("the store's own words"), "{fault:?}");
         }
         other => panic!("{other:?}"),

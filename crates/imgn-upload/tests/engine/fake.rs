@@ -63,6 +63,8 @@ pub(crate) struct FakeRemote {
     pub(crate) stalls: AtomicBool,
     /// By how many seconds this computer's clock is ahead.
     pub(crate) skew: Option<i64>,
+    /// How often it was asked for the newest pictures.
+    pub(crate) newest_asked: AtomicUsize,
 }
 
 impl FakeRemote {
@@ -78,6 +80,7 @@ impl FakeRemote {
             watcher: Mutex::default(),
             stalls: AtomicBool::new(false),
             skew: None,
+            newest_asked: AtomicUsize::new(0),
         }
     }
 
@@ -306,6 +309,12 @@ impl Remote for FakeRemote {
         }
         self.leave(number).await;
         Ok(())
+    }
+
+    async fn newest(&self, limit: usize) -> Result<Vec<Image>, Failure> {
+        self.newest_asked.fetch_add(1, Ordering::SeqCst);
+        let world = self.world.lock().unwrap();
+        Ok(world.published.values().take(limit).cloned().collect())
     }
 
     async fn probe(&self) -> Result<(), Failure> {

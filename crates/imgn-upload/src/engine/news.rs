@@ -1,0 +1,109 @@
+//! Hears which uploads were published while many wait for that: one question about the newest pictures stands for many
+//! questions about one upload each.
+//!
+//! Not how an upload ends: what is not among the newest, because it was rejected or others send even more, is asked about
+//! by itself, only less often. Invariant: somebody asks for as long as more than [`FEW`] wait.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use imgn_protocol::{Image, Sha256};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
+
+use super::Inner;
+
+/// So few ask each for themselves: they hear of it sooner.
+pub(super) const FEW: usize = 8;
+
+/// How often the newest pictures are asked for.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// The most pictures that an answer may have, as the server has it.
+const MOST: usize = 500;
+
+/// Who waits for the picture of which bytes.
+#[derive(Default)]
+pub(super) struct News(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    by_sum: BTreeMap<Sha256, Vec<oneshot::Sender<Image>>>,
+    is_asked_for: bool,
+}
+
+impl Inner {
+    /// Waits for the picture of these bytes until `until`; `None` if it was not heard of by then.
+    pub(super) async fn news_of(self: &Arc<Self>, sum: Sha256, until: Instant) -> Option<Image> {
+        let heard = self.news.subscribe(sum);
+        if self.news.wants_asking() {
+            self.tasks.spawn(Arc::clone(self).ask_for_news());
+        }
+        tokio::time::timeout_at(until, heard).await.ok()?.ok()
+    }
+
+    async fn ask_for_news(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.quit.cancelled() => return,
+                () = sleep(EVERY) => {}
+            }
+            let Some(waiting) = self.news.how_many() else {
+                return;
+            };
+            if self.known().offline.is_some() {
+                continue;
+            }
+            match self.unless_asleep(self.remote.newest(waiting)).await {
+                Ok(images) => self.news.tell(images),
+                // Whoever waits asks by itself then, and judges what it hears.
+                Err(failure) => tracing::debug!(reason = failure.describe(), "no news"),
+            }
+        }
+    }
+}
+
+impl News {
+    fn subscribe(&self, sum: Sha256) -> oneshot::Receiver<Image> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting().by_sum.entry(sum).or_default().push(sender);
+        receiver
+    }
+
+    /// Whether somebody is to begin to ask. Whoever is told so does.
+    fn wants_asking(&self) -> bool {
+        let mut waiting = self.waiting();
+        waiting.by_sum.len() > FEW && !std::mem::replace(&mut waiting.is_asked_for, true)
+    }
+
+    /// How many wait; `None` when they are few, and whoever asks need not go on.
+    fn how_many(&self) -> Option<usize> {
+        let mut waiting = self.waiting();
+        waiting.by_sum.retain(|_, waiting| {
+            waiting.retain(|sender| !sender.is_closed());
+            !waiting.is_empty()
+        });
+        waiting.is_asked_for = waiting.by_sum.len() > FEW;
+        waiting.is_asked_for.then(|| waiting.by_sum.len().min(MOST))
+    }
+
+    fn tell(&self, images: Vec<Image>) {
+        let mut waiting = self.waiting();
+        for image in images {
+            for sender in waiting.by_sum.remove(&image.sha256).unwrap_or_default() {
+                // It may have given up meanwhile.
+                let _ = sender.send(image.clone());
+            }
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing that holds it can panic halfway through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
