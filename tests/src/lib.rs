@@ -14,6 +14,7 @@ mod desktop;
 mod driver;
 mod endurance;
 mod hostile;
+mod interrupted;
 mod keyring;
 mod photographs;
 mod terminal;

@@ -3,6 +3,8 @@
 //! Invariant: every figure is of release builds, and comes with the command that makes it again.
 
 mod ended;
+mod queue;
+mod resume;
 mod start;
 mod upload;
 
@@ -36,6 +38,10 @@ pub(crate) struct Arguments {
 enum Bench {
     /// How soon there is something to see, what the programs take at rest, and their sizes.
     Start,
+    /// What 10,000 files in the queue cost.
+    Queue,
+    /// What `kill -9` in the middle of an upload costs.
+    Resume,
     /// imgn against other programs that upload: time, processor time and memory.
     Upload,
 }
@@ -65,6 +71,8 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     }
     match arguments.name {
         Bench::Start => report(project, "start", &start::measure(project)?),
+        Bench::Queue => report(project, "queue", &queue::measure(project)?),
+        Bench::Resume => report(project, "resume", &resume::measure(project)?),
         Bench::Upload => {
             let only = arguments.only.as_deref();
             upload::measure(project, only, arguments.quick, arguments.rounds)

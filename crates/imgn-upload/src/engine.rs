@@ -348,7 +348,7 @@ impl Inner {
             let mut known = self.known();
             if self.quit.is_cancelled()
                 || known.offline.is_some()
-                || known.busy >= width
+                || known.load >= width
                 || known.tasks >= MAX_TASKS
             {
                 return;
@@ -356,14 +356,17 @@ impl Inner {
             let Some((entry, reins)) = known.take_ready() else {
                 return;
             };
+            // Of what is of unknown size some more are begun; that is all that hangs on it.
+            let load = self.gate.weight(entry.size.unwrap_or_default());
             known.busy += 1;
+            known.load += load;
             known.tasks += 1;
             let is_measured = std::mem::replace(&mut known.is_measured, true);
             drop(known);
             if !is_measured {
                 self.tasks.spawn(Arc::clone(self).measure());
             }
-            self.tasks.spawn(Arc::clone(self).drive(entry, reins));
+            self.tasks.spawn(Arc::clone(self).drive(entry, reins, load));
         }
     }
 

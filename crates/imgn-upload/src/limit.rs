@@ -1,6 +1,10 @@
 //! How many requests are under way at the same time, and who may make the next one.
 //!
-//! [`Controller`] is pure: from what got through in each interval it says how many requests are worth having. It climbs
+//! There is one limit, in places. A request takes as many as it is heavy: one that carries a large part of a file eight,
+//! one that carries little or nothing one. So a few parts fill the line, and many small files, most of whose time is
+//! round trips, still have enough requests under way. Where somebody chose how many requests there may be, each takes one.
+//!
+//! [`Controller`] is pure: from what got through in each interval it says how many places are worth having. It climbs
 //! while more of them bring more, steps back when they do not, and halves when the other side has too many. [`Gate`]
 //! lets so many in.
 
@@ -14,15 +18,29 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Where an adaptive limit starts: what browsers and S3's own tools settle on within a small factor.
-const START: usize = 8;
+/// What a request takes at most, however much it carries.
+const HEAVIEST: usize = 8;
 
-/// A small file costs three round trips, and on a distant line each place is idle for most of them: with 40 ms, 128
-/// places are some 1000 files a second, more than two cores sum and send.
-const MOST: usize = 128;
+/// A request takes a place for each of so many bytes that it carries, or begins to.
+const BYTES_A_PLACE: u64 = 128 << 10;
+
+/// Where an adaptive limit starts: eight large parts, which S3's own tools settle on within a small factor, or 64 small
+/// requests, which on a line with 40 ms of round trip are some 1500 a second.
+const START: usize = 8 * HEAVIEST;
+
+/// Room for one large part. A limit below it would let none in.
+const LEAST: usize = HEAVIEST;
+
+/// No line known to us carries more with more, and memory has a bound.
+const MOST: usize = 32 * HEAVIEST;
 
 /// Less gain than this is noise.
 const WORTH: f64 = 1.05;
+
+/// For how many intervals what gets through is left to find its new pace after a change, and how many are then looked
+/// at together: a request that began before the change ends after it.
+const SETTLE: u32 = 1;
+const LOOK: u32 = 2;
 
 /// For how many intervals a limit that did not pay to raise is left alone.
 const REST: u32 = 50;
@@ -32,6 +50,10 @@ const CALM: u32 = 20;
 
 /// What a request weighs beside its bytes, so that small files count as progress too.
 const REQUEST_WEIGHT: u64 = 64 * 1024;
+
+/// A large part is worth having beside others when it can have this many bytes a second of a limited rate. Fewer at a
+/// time lose less when they break off.
+const WORTH_A_PART: u64 = 1 << 20;
 
 /// What got through in one interval.
 #[derive(Debug, Clone, Copy)]
@@ -46,10 +68,6 @@ pub(crate) struct Interval {
     pub(crate) saturated: bool,
 }
 
-/// A request is worth having beside others when it can have this many bytes a second of a limited rate. Fewer at a time
-/// lose less when they break off.
-const WORTH_A_PLACE: u64 = 1 << 20;
-
 #[derive(Debug)]
 pub(crate) struct Controller {
     capacity: usize,
@@ -59,6 +77,8 @@ pub(crate) struct Controller {
     /// Where it was before it was last raised, and what got through then.
     before: Option<(usize, f64)>,
     rest: u32,
+    /// What got through in the intervals that are looked at together, in which time, and how many they are.
+    seen: (u64, f64, u32),
     /// Whether it never stood still yet: it doubles until then, and climbs by halves later.
     starts: bool,
     /// Requests that failed together count as one sign.
@@ -74,6 +94,7 @@ impl Controller {
             most: MOST,
             before: None,
             rest: 0,
+            seen: (0, 0.0, 0),
             starts: true,
             halved: false,
         }
@@ -83,15 +104,33 @@ impl Controller {
         self.capacity
     }
 
+    /// How many places a request takes that carries so many bytes.
+    fn weight(&self, bytes: u64) -> usize {
+        if self.fixed {
+            return 1;
+        }
+        let places = bytes.div_ceil(BYTES_A_PLACE);
+        usize::try_from(places).map_or(HEAVIEST, |places| places.clamp(1, HEAVIEST))
+    }
+
+    /// How many large bodies there may be at a time.
+    fn bodies(&self) -> usize {
+        if self.fixed {
+            self.capacity
+        } else {
+            self.capacity / HEAVIEST
+        }
+    }
+
     /// Bytes leave at so many a second at most, all together.
     pub(crate) fn set_rate_limit(&mut self, bytes_per_second: Option<NonZeroU64>) {
-        let worth = |limit: NonZeroU64| limit.get().div_ceil(WORTH_A_PLACE);
+        let worth = |limit: NonZeroU64| limit.get().div_ceil(WORTH_A_PART);
         self.most = bytes_per_second.map_or(MOST, |limit| {
-            usize::try_from(worth(limit)).map_or(MOST, |worth| worth.min(MOST))
+            let parts = usize::try_from(worth(limit)).unwrap_or(MOST);
+            parts.saturating_mul(HEAVIEST).min(MOST)
         });
         if !self.fixed {
-            self.capacity = self.capacity.max(START).min(self.most);
-            self.before = None;
+            self.change(self.capacity.max(START).min(self.most));
         }
     }
 
@@ -106,14 +145,21 @@ impl Controller {
             return;
         }
         let weight = interval.bytes + interval.requests * REQUEST_WEIGHT;
+        let (total, seconds, count) = &mut self.seen;
+        *total += weight;
+        *seconds += interval.seconds;
+        *count += 1;
+        if *count < LOOK {
+            return;
+        }
         #[expect(
             clippy::cast_precision_loss,
             reason = "rates are compared within percents"
         )]
-        let rate = weight as f64 / interval.seconds;
+        let rate = *total as f64 / *seconds;
         match self.before.take() {
             Some((capacity, earlier)) if rate < earlier * WORTH => {
-                self.capacity = capacity;
+                self.change(capacity);
                 self.rest = REST;
                 self.starts = false;
             }
@@ -121,13 +167,13 @@ impl Controller {
                 let more = if self.starts {
                     self.capacity
                 } else {
-                    (self.capacity / 2).max(1)
+                    self.capacity / 2
                 };
                 let raised = (self.capacity + more).min(self.most);
-                if raised > self.capacity {
-                    self.before = Some((self.capacity, rate));
-                    self.capacity = raised;
-                }
+                let earlier = (self.capacity, rate);
+                let is_raised = raised > self.capacity;
+                self.change(raised);
+                self.before = is_raised.then_some(earlier);
             }
         }
     }
@@ -138,10 +184,16 @@ impl Controller {
             return;
         }
         self.halved = true;
-        self.capacity = (self.capacity / 2).max(1);
-        self.before = None;
+        self.change((self.capacity / 2).max(LEAST));
         self.rest = CALM;
         self.starts = false;
+    }
+
+    fn change(&mut self, capacity: usize) {
+        self.capacity = capacity;
+        self.before = None;
+        self.rest = SETTLE;
+        self.seen = (0, 0.0, 0);
     }
 }
 
@@ -162,7 +214,7 @@ struct Held {
     debt: usize,
 }
 
-/// A place for one request.
+/// The places of one request.
 pub(crate) struct Place {
     gate: Arc<Gate>,
     permit: Option<OwnedSemaphorePermit>,
@@ -185,34 +237,39 @@ impl Gate {
         })
     }
 
-    /// Waits for a place; first come, first served.
-    pub(crate) async fn enter(self: Arc<Self>) -> Place {
-        let permit = match Arc::clone(&self.places).try_acquire_owned() {
+    /// Waits until there is room for a request that carries so many bytes; first come, first served.
+    pub(crate) async fn enter(self: Arc<Self>, bytes: u64) -> Place {
+        let weight = self.weight(bytes);
+        let weight = u32::try_from(weight).unwrap_or(1);
+        let permit = match Arc::clone(&self.places).try_acquire_many_owned(weight) {
             Ok(permit) => Some(permit),
             Err(_) => {
                 self.was_full.store(true, Ordering::Relaxed);
                 // It is never closed.
-                Arc::clone(&self.places).acquire_owned().await.ok()
+                Arc::clone(&self.places)
+                    .acquire_many_owned(weight)
+                    .await
+                    .ok()
             }
         };
         Place { gate: self, permit }
     }
 
-    pub(crate) fn capacity(&self) -> usize {
-        self.held().capacity
+    /// How many large bodies there may be at a time.
+    pub(crate) fn bodies(&self) -> usize {
+        self.held().controller.bodies().max(1)
     }
 
-    /// How many uploads are worth working at: somewhat more than there are places, for while some read or wait for the
-    /// journal, others use the line. Who chose a number wants to see about as many.
+    /// How heavy a request is that carries so many bytes.
+    pub(crate) fn weight(&self, bytes: u64) -> usize {
+        self.held().controller.weight(bytes)
+    }
+
+    /// How heavy the uploads may be together that are worth working at: somewhat more than there are places, for while
+    /// some read or wait for the journal, others use the line.
     pub(crate) fn width(&self) -> usize {
         let held = self.held();
-        let spare = held.capacity.div_ceil(2);
-        held.capacity
-            + if held.controller.fixed {
-                spare
-            } else {
-                spare.max(8)
-            }
+        held.capacity + held.capacity.div_ceil(2)
     }
 
     pub(crate) fn set_jobs(&self, jobs: Option<usize>) {
@@ -272,11 +329,13 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.gate.requests.fetch_add(1, Ordering::Relaxed);
         let mut held = self.gate.held();
-        if held.debt > 0
-            && let Some(permit) = self.permit.take()
-        {
-            held.debt -= 1;
-            permit.forget();
+        let Some(permit) = self.permit.as_mut().filter(|_| held.debt > 0) else {
+            return;
+        };
+        let paid = held.debt.min(permit.num_permits());
+        if let Some(paying) = permit.split(paid) {
+            held.debt -= paid;
+            paying.forget();
         }
     }
 }
@@ -289,17 +348,17 @@ mod tests {
 
     fn interval(bytes: u64) -> Interval {
         Interval {
-            seconds: 0.2,
+            seconds: 0.1,
             bytes,
             requests: 0,
             saturated: true,
         }
     }
 
-    /// A line that carries `each` bytes per request under way, but never more than `most` in all.
+    /// A line that carries `each` bytes per place, but never more than `most` in all.
     fn settle(each: u64, most: u64) -> usize {
         let mut controller = Controller::new(None);
-        for _ in 0..20 {
+        for _ in 0..40 {
             let bytes = (controller.capacity() as u64 * each).min(most);
             controller.observe(interval(bytes));
         }
@@ -308,30 +367,44 @@ mod tests {
 
     #[test]
     fn it_climbs_while_more_requests_bring_more() {
-        assert!(settle(1_000_000, u64::MAX) > MOST * 9 / 10);
-        assert_eq!(settle(1_000_000, 8_000_000), START);
-        let between = settle(1_000_000, 40_000_000);
-        assert!((32..=64).contains(&between), "{between}");
+        assert_eq!(settle(1_000_000, u64::MAX), MOST);
+        assert_eq!(settle(1_000_000, START as u64 * 1_000_000), START);
+        let between = settle(1_000_000, 100_000_000);
+        assert!((START..=MOST / 2).contains(&between), "{between}");
     }
 
     #[test]
-    fn a_limited_rate_is_worth_few_requests_unless_somebody_chose_their_number() {
+    fn a_limited_rate_is_worth_few_parts_unless_somebody_chose_their_number() {
         let mut controller = Controller::new(None);
-        for (limit, most) in [(100, 1), (1 << 20, 1), (3 << 20, 3), (9 << 20, 9)] {
+        for (limit, parts) in [(100, 1), (1 << 20, 1), (3 << 20, 3), (9 << 20, 9)] {
             controller.set_rate_limit(NonZeroU64::new(limit));
-            assert!(controller.capacity() <= most, "{limit}");
+            assert!(controller.bodies() <= parts, "{limit}");
             for _ in 0..20 {
                 let bytes = controller.capacity() as u64 * 1_000_000;
                 controller.observe(interval(bytes));
             }
-            assert_eq!(controller.capacity(), most, "{limit}");
+            assert_eq!(controller.bodies(), parts, "{limit}");
         }
         controller.set_rate_limit(NonZeroU64::new(1));
         controller.set_rate_limit(None);
         assert_eq!(controller.capacity(), START);
         let mut chosen = Controller::new(Some(5));
         chosen.set_rate_limit(NonZeroU64::new(1));
-        assert_eq!(chosen.capacity(), 5);
+        assert_eq!((chosen.capacity(), chosen.bodies()), (5, 5));
+    }
+
+    #[test]
+    fn a_request_takes_as_many_places_as_it_is_heavy_and_one_where_their_number_was_chosen() {
+        for (bytes, places) in [
+            (0, 1),
+            (100_000, 1),
+            (300_000, 3),
+            (1 << 20, 8),
+            (u64::MAX, 8),
+        ] {
+            assert_eq!(Controller::new(None).weight(bytes), places, "{bytes}");
+            assert_eq!(Controller::new(Some(2)).weight(bytes), 1, "{bytes}");
+        }
     }
 
     #[test]
@@ -344,7 +417,7 @@ mod tests {
             controller.observe(interval(0));
             controller.overloaded();
         }
-        assert_eq!(controller.capacity(), 1);
+        assert_eq!(controller.capacity(), LEAST);
     }
 
     #[tokio::test]
@@ -352,7 +425,7 @@ mod tests {
         let gate = Gate::new(Some(3));
         let mut places = Vec::new();
         for _ in 0..3 {
-            places.push(Arc::clone(&gate).enter().await);
+            places.push(Arc::clone(&gate).enter(u64::MAX).await);
         }
         gate.set_jobs(Some(1));
         places.truncate(1);
@@ -361,6 +434,21 @@ mod tests {
         assert_eq!(gate.places.available_permits(), 1);
         gate.set_jobs(Some(5));
         assert_eq!(gate.places.available_permits(), 5);
+    }
+
+    #[tokio::test]
+    async fn heavy_requests_pay_back_places_that_are_to_go() {
+        let gate = Gate::new(None);
+        let mut places = Vec::new();
+        for _ in 0..START / HEAVIEST {
+            places.push(Arc::clone(&gate).enter(1 << 23).await);
+        }
+        assert_eq!(gate.places.available_permits(), 0);
+        gate.overloaded();
+        places.truncate(2);
+        assert_eq!(gate.places.available_permits(), START / 2 - 2 * HEAVIEST);
+        places.clear();
+        assert_eq!(gate.places.available_permits(), START / 2);
     }
 
     proptest! {
@@ -377,7 +465,7 @@ mod tests {
                         controller.observe(sample);
                     }
                 }
-                prop_assert!((1..=MOST).contains(&controller.capacity()));
+                prop_assert!((LEAST..=MOST).contains(&controller.capacity()));
                 prop_assert_eq!(fixed.capacity(), 9);
             }
         }

@@ -124,7 +124,7 @@ fn median(mut times: Vec<Duration>) -> f64 {
     times[times.len() / 2].as_secs_f64()
 }
 
-fn mebibytes(bytes: u64) -> f64 {
+pub(super) fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / (1024.0 * 1024.0)
 }
 
@@ -175,14 +175,14 @@ impl Gallery {
 }
 
 /// A virtual screen whose pixels are a file.
-struct Screen {
+pub(super) struct Screen {
     _server: Ended,
     display: String,
     pixels: PathBuf,
 }
 
 impl Screen {
-    fn start(place: &Path) -> Result<Self> {
+    pub(super) fn start(place: &Path) -> Result<Self> {
         let display = (90..200)
             .find(|number| !Path::new(&format!("/tmp/.X11-unix/X{number}")).exists())
             .map(|number| format!(":{number}"))
@@ -216,6 +216,11 @@ impl Screen {
             sleep(Duration::from_millis(20));
         }
         Ok(screen)
+    }
+
+    /// What a program's `DISPLAY` has to be.
+    pub(super) fn display(&self) -> &str {
+        &self.display
     }
 
     /// Starts a program on this screen and waits until the marker is on it.
@@ -262,7 +267,7 @@ impl Screen {
 }
 
 /// The memory of a process and all its descendants, each shared page counted in parts (PSS), in bytes.
-fn tree_memory(root: u32) -> Result<u64> {
+pub(super) fn tree_memory(root: u32) -> Result<u64> {
     let mut sum = 0;
     let mut open = vec![root];
     while let Some(id) = open.pop() {

@@ -10,9 +10,9 @@
 //! Invariant: figures are told and never judged; a run that failed is said to have failed, and is in no figure.
 
 mod engines;
-mod measured;
+pub(super) mod measured;
 mod peers;
-mod pictures;
+pub(super) mod pictures;
 
 use std::{
     fs::{self, File},

@@ -28,6 +28,8 @@ const LONGEST_BETWEEN_POLLS: Duration = Duration::from_secs(30);
 /// Counts a task among those that do something.
 struct Busy<'a> {
     inner: &'a Arc<Inner>,
+    /// How heavy it is.
+    load: usize,
     is_busy: bool,
 }
 
@@ -37,9 +39,15 @@ impl Busy<'_> {
             return;
         }
         if is_busy {
-            self.inner.known().busy += 1;
+            let mut known = self.inner.known();
+            known.busy += 1;
+            known.load += self.load;
         } else {
-            self.inner.known().busy -= 1;
+            {
+                let mut known = self.inner.known();
+                known.busy -= 1;
+                known.load -= self.load;
+            }
             self.inner.dispatch();
         }
     }
@@ -55,10 +63,11 @@ impl Drop for Busy<'_> {
 
 impl Inner {
     /// Drives one upload until it ends, is paused, has to wait for the server, or the engine stops.
-    pub(super) async fn drive(self: Arc<Self>, entry: Entry, reins: Arc<Reins>) {
+    pub(super) async fn drive(self: Arc<Self>, entry: Entry, reins: Arc<Reins>, load: usize) {
         let id = entry.id;
         let mut busy = Busy {
             inner: &self,
+            load,
             is_busy: true,
         };
         if let Err(error) = self.run(entry, &reins, &mut busy).await {

@@ -33,6 +33,8 @@ pub(super) struct Known {
     /// Tasks that do something, and tasks in all.
     pub(super) busy: usize,
     pub(super) tasks: usize,
+    /// How heavy those are together that do something, in places of the limit.
+    pub(super) load: usize,
     /// Whether somebody measures the line.
     pub(super) is_measured: bool,
     /// What the network said, while the server cannot be reached.

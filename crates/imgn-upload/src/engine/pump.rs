@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    pin::Pin,
     sync::Arc,
 };
 
@@ -80,7 +81,7 @@ impl Pump<'_> {
         let mut resting = FuturesUnordered::new();
         let mut halted: Option<Event> = None;
         let mut moved = false;
-        let mut entering = Box::pin(Arc::clone(&self.inner.gate).enter());
+        let mut entering = self.place();
         loop {
             if running.is_empty() {
                 if let Some(event) = halted {
@@ -103,13 +104,13 @@ impl Pump<'_> {
                     Ended::Halt(call, failure) => {
                         halted.get_or_insert(Event::Halted { moved: false, call, failure });
                         // It leaves the queue for a place to others.
-                        entering = Box::pin(Arc::clone(&self.inner.gate).enter());
+                        entering = self.place();
                     }
                     // The file is another one: whatever else went wrong does not matter any more.
                     Ended::Stop(event) => return event,
                 },
                 place = &mut entering, if halted.is_none() && !todo.is_empty() => {
-                    entering = Box::pin(Arc::clone(&self.inner.gate).enter());
+                    entering = self.place();
                     if let Some(part) = todo.pop_front() {
                         running.push(self.bring(part, place));
                     }
@@ -218,6 +219,11 @@ impl Pump<'_> {
                 None => PartEvent::Go,
             };
         }
+    }
+
+    /// A place for a part.
+    fn place(&self) -> Pin<Box<dyn Future<Output = Place> + Send>> {
+        Box::pin(Arc::clone(&self.inner.gate).enter(self.plan.part_size))
     }
 
     fn remember(&self, number: u32, sum: Checksum) {

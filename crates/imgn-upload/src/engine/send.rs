@@ -38,7 +38,7 @@ impl Inner {
         &self,
         request: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let _place = Arc::clone(&self.gate).enter().await;
+        let _place = Arc::clone(&self.gate).enter(0).await;
         let answer = self.unless_asleep(request).await;
         self.weigh(answer.as_ref().err());
         answer
@@ -64,7 +64,8 @@ impl Inner {
         request: &SignedRequest,
     ) -> Event {
         let signed_at = Instant::now();
-        let _place = Arc::clone(&self.gate).enter().await;
+        let size = target.content.fingerprint.size;
+        let _place = Arc::clone(&self.gate).enter(size).await;
         let mut request = request;
         let fresh;
         if signed_at.elapsed() > MOMENT {
@@ -111,7 +112,7 @@ impl Inner {
         request: &SignedRequest,
         progress: &Progress,
     ) -> Outcome {
-        let chunk = (MEMORY / CHUNKS / self.gate.capacity()).clamp(32 << 10, 256 << 10);
+        let chunk = (MEMORY / CHUNKS / self.gate.bodies()).clamp(32 << 10, 256 << 10);
         let mut reading = match file.read(range, chunk).await {
             Ok(reading) => reading,
             Err(trouble) => return Outcome::Trouble(trouble),

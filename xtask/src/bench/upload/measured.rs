@@ -12,19 +12,19 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-pub(super) struct Run {
-    pub(super) started: Instant,
-    pub(super) wall: Duration,
+pub(in crate::bench) struct Run {
+    pub(in crate::bench) started: Instant,
+    pub(in crate::bench) wall: Duration,
     /// In user and system mode together.
-    pub(super) processor: Duration,
+    pub(in crate::bench) processor: Duration,
     /// The most resident memory of one process, in bytes. The kernel counts from before the program took this one's
     /// place, so it is never less than what this one has, some MiB.
-    pub(super) peak_memory: u64,
-    pub(super) status: ExitStatus,
+    pub(in crate::bench) peak_memory: u64,
+    pub(in crate::bench) status: ExitStatus,
 }
 
 /// Runs it to its end.
-pub(super) fn run(command: &mut Command) -> Result<Run> {
+pub(in crate::bench) fn run(command: &mut Command) -> Result<Run> {
     let started = Instant::now();
     let child = command
         .spawn()

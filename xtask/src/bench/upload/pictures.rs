@@ -22,7 +22,7 @@ const COMMENT_HEAD: u64 = 4;
 const COMMENT_MOST: u64 = 65_533;
 
 /// Makes `count` files of exactly `size` bytes in `directory`, which is emptied before.
-pub(super) fn make(directory: &Path, count: usize, size: u64) -> Result<Vec<PathBuf>> {
+pub(in crate::bench) fn make(directory: &Path, count: usize, size: u64) -> Result<Vec<PathBuf>> {
     if directory.exists() {
         fs::remove_dir_all(directory)?;
     }
