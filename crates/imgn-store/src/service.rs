@@ -20,8 +20,8 @@ use http_body_util::BodyExt as _;
 use s3s::service::S3Service;
 use s3s::{Body, S3Error, StdError};
 use tokio::sync::oneshot;
+use tracing::Dispatch;
 use tracing::instrument::WithSubscriber as _;
-use tracing::subscriber::NoSubscriber;
 
 use crate::gate;
 
@@ -88,7 +88,7 @@ impl StoreService {
                 // The protocol crate logs whole requests, with the signatures in their URLs.
                 self.s3
                     .call(Request::from_parts(parts, body))
-                    .with_subscriber(NoSubscriber::new())
+                    .with_subscriber(Dispatch::none())
                     .await
                     .unwrap_or_else(|_| internal_error())
             }

@@ -518,6 +518,11 @@ fn changed() -> Fault {
 fn gave_up(failure: &Failure) -> Fault {
     let message = format!("{}; try again later", failure.describe());
     match failure {
+        Failure::Garbled { .. } => {
+            let what = failure.describe();
+            let message = format!("{what}; is this address an imgn server?");
+            Fault::new(UploadCode::UnexpectedAnswer, message)
+        }
         Failure::Server {
             code: Some(code), ..
         } => Fault::new(*code, message),

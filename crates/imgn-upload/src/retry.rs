@@ -116,13 +116,13 @@ pub enum Verdict {
 pub fn classify(call: Call, failure: &Failure) -> Verdict {
     match failure {
         Failure::Unreachable { .. } => Verdict::Offline,
-        Failure::Broken { .. } | Failure::Stalled { .. } | Failure::Slept => Verdict::Again {
+        // What is not understood was cut off on its way, or comes from a network that wants a login first.
+        Failure::Broken { .. }
+        | Failure::Stalled { .. }
+        | Failure::Slept
+        | Failure::Garbled { .. } => Verdict::Again {
             at_least: Duration::ZERO,
         },
-        Failure::Garbled { reason } => Verdict::Fail(Fault::new(
-            UploadCode::UnexpectedAnswer,
-            format!("the answer was not understood ({reason}); is this address an imgn server?"),
-        )),
         Failure::Server {
             status,
             code,

@@ -346,6 +346,8 @@ export type UploadView = {
 	position: number,
 	/**  Whether the file says where the picture was taken and what is sent does not. */
 	location_removed: boolean,
+	/**  Whether the file changed while it waited or was sent, so that the upload started anew with what it is now. */
+	started_anew: boolean,
 };
 
 /**  These uploads changed. */

@@ -38,7 +38,8 @@ struct Waiting {
 }
 
 impl Inner {
-    /// Waits for the picture of these bytes until `until`; `None` if it was not heard of by then.
+    /// Waits for the picture of these bytes until `until`; `None` if it was not heard of by then, or if so few wait that
+    /// each asks for itself.
     pub(super) async fn news_of(self: &Arc<Self>, sum: Sha256, until: Instant) -> Option<Image> {
         let heard = self.news.subscribe(sum);
         if self.news.wants_asking() {
@@ -81,15 +82,18 @@ impl News {
         waiting.by_sum.len() > FEW && !std::mem::replace(&mut waiting.is_asked_for, true)
     }
 
-    /// How many wait; `None` when they are few, and whoever asks need not go on.
+    /// How many wait; `None` when they are few, and whoever asks need not go on: each of them asks for itself, at once.
     fn how_many(&self) -> Option<usize> {
         let mut waiting = self.waiting();
         waiting.by_sum.retain(|_, waiting| {
             waiting.retain(|sender| !sender.is_closed());
             !waiting.is_empty()
         });
-        waiting.is_asked_for = waiting.by_sum.len() > FEW;
-        waiting.is_asked_for.then(|| waiting.by_sum.len().min(MOST))
+        if waiting.by_sum.len() > FEW {
+            return Some(waiting.by_sum.len().min(MOST));
+        }
+        *waiting = Waiting::default();
+        None
     }
 
     fn tell(&self, images: Vec<Image>) {

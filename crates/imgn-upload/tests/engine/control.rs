@@ -3,12 +3,15 @@
 use std::{
     num::NonZeroU64,
     path::PathBuf,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use imgn_protocol::UploadId;
-use imgn_upload::{Call, Engine, Snapshot, Stage, State, WaitingFor, Work};
+use imgn_upload::{Backoff, Call, Engine, Snapshot, Stage, State, WaitingFor, Work};
 
 use super::{Bench, ended, enqueue, new, until, written};
 
@@ -247,4 +250,38 @@ async fn clocks_that_differ_are_told_when_urls_are_refused() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// One question stands for many, and none is forgotten when few are left.
+#[tokio::test]
+async fn many_that_wait_to_be_verified_hear_of_it_together() {
+    let bench = Bench::new();
+    let remote = Arc::new(bench.remote());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    *remote.watcher.lock().unwrap() = Some(Box::new(move |call, _| {
+        count.fetch_add(usize::from(call == Call::Status), Ordering::SeqCst);
+    }));
+    let hour = Backoff {
+        first: Duration::from_secs(3600),
+        longest: Duration::from_secs(3600),
+    };
+    let config = imgn_upload::EngineConfig {
+        poll: hour,
+        ..super::quick()
+    };
+    let shared: Arc<dyn imgn_upload::Remote> = Arc::clone(&remote) as Arc<_>;
+    let engine = Engine::start(bench.journal().await, shared, config)
+        .await
+        .unwrap();
+    let files: Vec<_> = (0..40)
+        .map(|n| bench.file(&format!("{n}.png"), format!("picture {n}").as_bytes()))
+        .collect();
+    enqueue(&engine, &files.iter().collect::<Vec<_>>()).await;
+    for state in ended(&engine).await {
+        assert!(matches!(state, State::Published { .. }), "{state:?}");
+    }
+    assert!(remote.newest_asked.load(Ordering::SeqCst) >= 1);
+    let asked = asked.load(Ordering::SeqCst);
+    assert!(asked <= 16, "{asked} of 40 asked for themselves");
 }
