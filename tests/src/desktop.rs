@@ -6,10 +6,17 @@
 mod screen;
 mod window;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, ensure};
-use imgn_testkit::{pictures, process::eventually};
+use imgn_testkit::{
+    pictures,
+    process::{Client, eventually},
+};
 use serde_json::json;
 
 use self::{screen::Screen, window::Window};
@@ -26,7 +33,7 @@ fn file(screen: &Screen, name: &str, bytes: &[u8]) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn name_of(file: &std::path::Path) -> Result<&str> {
+fn name_of(file: &Path) -> Result<&str> {
     file.file_name()
         .and_then(|name| name.to_str())
         .context("a name in UTF-8")
@@ -191,5 +198,71 @@ async fn the_page_can_do_nothing_but_what_it_is_for() -> Result<()> {
         "eval": "EvalError", "script": false, "fetch": "refused", "elsewhere": "refused", "path": "refused",
     });
     ensure!(outcome == refused, "{outcome}");
+    Ok(())
+}
+
+/// Ten thousand files wait for a gallery that is away: the window holds a handful of rows, and what is done to all is
+/// done. The most memory that the window's own process had, beside that of one with an empty queue, has a bound.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_files_in_the_queue_stay_in_hand() -> Result<()> {
+    const FILES: usize = 10_000;
+    let screen = Screen::start()?;
+    let folder = screen.folder().join("many");
+    fs::create_dir(&folder)?;
+    let picture = pictures::jpeg(16, 16);
+    for number in 0..FILES {
+        fs::write(folder.join(format!("{number:05}.jpg")), &picture)?;
+    }
+    let away = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let server = format!("http://{away}");
+    let home = screen.folder().join("profile");
+    let home = home.to_str().context("a path in UTF-8")?;
+    let opened = ["--home", home, "--server", &server];
+    let window = Window::open(screen, &opened).await?;
+    element(&window.page, "offline-banner").await?;
+    let empty = window.peak_memory()?;
+    let screen = window.close().await?;
+
+    let client = Client::new(Path::new(home), &server, Some("imgn_of_nobody"));
+    let folder = folder.to_str().context("a path in UTF-8")?;
+    let queued = client.run(&["upload", "-r", folder])?;
+    ensure!(queued.code == Some(0), "{}", queued.stderr);
+
+    let window = Window::open(screen, &opened).await?;
+    window.show_panel(true).await?;
+    element(&window.page, "upload-row").await?;
+    let rows = window.all("upload-row").await?.len();
+    ensure!(rows < 100, "{rows} rows exist at once");
+    let last = "const list = document.querySelector(\"[data-testid='upload-row']\").parentElement;
+        let it = list; while (it && it.scrollHeight <= it.clientHeight) it = it.parentElement;
+        it.scrollTop = it.scrollHeight;
+        return true;";
+    eventually("the last file's row is there", PATIENCE, async || {
+        window.page.execute(last, vec![]).await?;
+        Ok(window.row_text("09999.jpg").await.ok())
+    })
+    .await?;
+    element(&window.page, "pause-all").await?.click().await?;
+    eventually("all are paused", PATIENCE, async || {
+        let is_left = !window.all("pause-all").await?.is_empty();
+        let is_there = !window.all("resume-all").await?.is_empty();
+        Ok((is_there && !is_left).then_some(()))
+    })
+    .await?;
+    let grown = window.peak_memory()?.saturating_sub(empty) >> 20;
+    // Far more than it takes, and far less than if all were held several times over; `bench queue` measures it.
+    ensure!(grown < 100, "the window's process grew by {grown} MiB");
+    element(&window.page, "cancel-all").await?.click().await?;
+    element(&window.page, "confirm-cancel-all")
+        .await?
+        .click()
+        .await?;
+    eventually("all are cancelled", PATIENCE, async || {
+        Ok(window.all("cancel-all").await?.is_empty().then_some(()))
+    })
+    .await?;
+    window.close().await?;
+    let left = client.run(&["--json", "queue"])?;
+    ensure!(left.stdout.is_empty(), "left: {}", left.stdout);
     Ok(())
 }

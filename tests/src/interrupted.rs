@@ -1,5 +1,5 @@
-//! Large uploads on lines and stores that fail: killed on the way, expired URLs, and every fault that the testkit's proxy
-//! knows, between `imgn` and a real server with a real store. Each picture must be in the gallery in the end, byte for
+//! Large uploads on lines and stores that fail: killed on the way, expired URLs, and two dozen faults of the testkit's
+//! proxy, between `imgn` and a real server with a real store. Each picture must be in the gallery in the end, byte for
 //! byte, and no more is sent twice than was on its way.
 //!
 //! Invariant: what happens when follows from the requests that the proxy meets; a clock only says that nothing more
@@ -584,7 +584,7 @@ impl Faulty {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_on_the_way_is_overcome() -> Result<()> {
+async fn faults_on_the_way_are_overcome() -> Result<()> {
     let faulty = Faulty::start().await?;
     let faults = faults();
     let count = faults.len();

@@ -15,7 +15,7 @@ use imgn_core::{
     ViewError, link,
     protocol::{ImageId, Sha256, UploadId},
 };
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tokio::sync::broadcast;
 
@@ -240,7 +240,12 @@ impl<'a> Follow<'a> {
         self.bar.set_length(totals.bytes);
         self.bar.set_position(totals.bytes_done);
         let left = totals.files.saturating_sub(totals.files_done);
-        self.bar.set_message(format!("{} left", pictures(left)));
+        let time = totals
+            .time_left
+            .map(|time| format!(", {}", HumanDuration(Duration::from_secs(time.as_secs()))))
+            .unwrap_or_default();
+        self.bar
+            .set_message(format!("{} left{time}", pictures(left)));
     }
 
     /// Why a file was not taken was said when it was not; here programs get its line.

@@ -32,6 +32,12 @@ const STALL: Duration = Duration::from_secs(20);
 /// How long a call that carries no picture may take, all in all.
 const CALL: Duration = Duration::from_secs(60);
 
+/// How long completing an upload may take: some stores copy all of its bytes before they answer.
+const COMPLETE: Duration = Duration::from_secs(120);
+
+/// How long an idle connection is kept. Short, for after the computer slept it is dead and does not know.
+const IDLE: Duration = Duration::from_secs(15);
+
 /// A thumbnail is never larger; a server that sends more is not imgn's.
 const THUMB_BYTES: usize = 8 * 1024 * 1024;
 
@@ -182,10 +188,14 @@ impl Server {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.api.request(method, self.at(path))
+    }
+
+    fn at(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         // The base ends in a slash, so that a gallery may live under a path.
         url.set_path(&format!("{}{path}", self.base.path()));
-        self.api.request(method, url)
+        url
     }
 
     async fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
@@ -207,7 +217,15 @@ impl Server {
     }
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
-        let response = self.ask(request.timeout(CALL)).await?;
+        self.json_within(CALL, request).await
+    }
+
+    async fn json_within<T: DeserializeOwned>(
+        &self,
+        time: Duration,
+        request: RequestBuilder,
+    ) -> Result<T, Failure> {
+        let response = self.ask(request.timeout(time)).await?;
         let body = response.bytes().await.map_err(from_transport)?;
         serde_json::from_slice(&body).map_err(|error| Failure::Garbled {
             reason: error.to_string(),
@@ -256,6 +274,7 @@ fn client(
         let builder = reqwest::Client::builder()
             .user_agent(concat!("imgn/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
+            .pool_idle_timeout(IDLE)
             // A Referer would carry where one came from: a signed URL.
             .referer(false);
         // A proxy of the network knows nothing of this computer's own servers.

@@ -3,8 +3,8 @@
 //! It counts requests that belong to sending: opening, signing, completing, and, with the embedded store, storing. It
 //! knows nothing of what waits.
 //!
-//! Invariant: nothing waits longer than it is willing to, however busy the clients are; what waited so long goes on one
-//! at a time.
+//! Invariant: however busy the clients are, something goes on: what has waited as long as it is willing to has its turn,
+//! one at a time.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -19,7 +19,10 @@ mod send;
 use std::{
     collections::BTreeSet,
     num::NonZeroU64,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -63,6 +66,10 @@ struct Inner {
     /// All bytes that left.
     out: Progress,
     meter: Mutex<Meter>,
+    /// How often in a row the store could not be reached while the server could.
+    store_failures: AtomicU32,
+    /// A file went missing.
+    lost: Notify,
     /// Somebody does not want to wait for the next question whether the server is back.
     nudged: Notify,
     /// Counts how often the computer woke up.
@@ -109,6 +116,7 @@ impl Engine {
         for entry in journal.entries().await? {
             known.learn(entry, false);
         }
+        known.recall(&journal.stored_parts().await?);
         known.take_changes();
         let gate = Gate::new(config.jobs);
         gate.set_rate_limit(config.rate_limit);
@@ -128,6 +136,8 @@ impl Engine {
             ordering: tokio::sync::Mutex::new(()),
             out: Progress::default(),
             meter: Mutex::default(),
+            store_failures: AtomicU32::new(0),
+            lost: Notify::new(),
             nudged: Notify::new(),
             wakes: watch::Sender::new(0),
             quit: CancellationToken::new(),
@@ -204,8 +214,15 @@ impl Engine {
     /// All uploads, in the order of the queue.
     #[must_use]
     pub fn snapshots(&self) -> Vec<Snapshot> {
+        self.map_snapshots(Clone::clone)
+    }
+
+    /// What `map` makes of all uploads, in the order of the queue. It must be quick: nothing goes on meanwhile. Thousands
+    /// of snapshots together would take memory that what is made of them may not.
+    pub fn map_snapshots<T>(&self, mut map: impl FnMut(&Snapshot) -> T) -> Vec<T> {
         let known = self.0.known();
-        known.in_order().into_iter().map(Upload::snapshot).collect()
+        let uploads = known.in_order().into_iter();
+        uploads.map(|upload| map(&upload.snapshot())).collect()
     }
 
     /// One upload.
@@ -342,6 +359,8 @@ impl Inner {
     fn dispatch(self: &Arc<Self>) {
         if self.known().wants_looking() {
             self.tasks.spawn(Arc::clone(self).look_for_files());
+        } else if self.known().has_newly_missing() {
+            self.lost.notify_one();
         }
         let width = self.gate.width();
         loop {
@@ -402,16 +421,21 @@ impl Inner {
     }
 
     /// The server cannot be reached: nobody gets a turn until it answers again.
-    fn go_offline(self: &Arc<Self>, reason: &str) {
+    fn go_offline(self: &Arc<Self>, reason: &str, is_store: bool) {
         let mut known = self.known();
         known.hold_all(reason);
         if known.offline.replace(reason.to_owned()).is_none() {
+            if is_store {
+                self.store_failures.fetch_add(1, Ordering::Relaxed);
+            }
             self.tasks.spawn(Arc::clone(self).probe());
         }
     }
 
     async fn probe(self: Arc<Self>) {
-        let mut asked = 0;
+        // The server says nothing of its store: that is tried again ever more slowly.
+        let store_failures = self.store_failures.load(Ordering::Relaxed);
+        let mut asked = store_failures;
         loop {
             asked += 1;
             let ask = async {
@@ -430,7 +454,9 @@ impl Inner {
         {
             let mut known = self.known();
             known.offline = None;
-            known.release_all();
+            if store_failures == 0 {
+                known.release_all();
+            }
         }
         self.changed.notify_one();
         self.dispatch();
@@ -454,6 +480,7 @@ impl Inner {
             tokio::select! {
                 () = self.quit.cancelled() => return,
                 () = sleep(self.config.look.delay(looks, Duration::ZERO, 1.0)) => {}
+                () = self.lost.notified() => {}
             }
         }
     }

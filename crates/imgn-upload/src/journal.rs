@@ -1,10 +1,8 @@
 //! Every upload's state on disk (SQLite), so that it outlives the program.
 //!
 //! Several programs share one journal: each upload has at most one living owner, see the module `owner`. Every commit
-//! survives the end of the program, however it ends. What its owner was answered (queued, paused, taken back, its place)
-//! survives a power cut too. How far an upload came may be some moments older then, which loses nothing: going on opens
-//! it again, and the server and the store tell the rest. States of uploads that go on at the same time are committed
-//! together, see the module `writer`.
+//! survives the end of the program and a power cut, but for sums of parts, which would only be made again. States of
+//! uploads that go on at the same time are committed together, see the module `writer`.
 
 mod writer;
 
@@ -14,6 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use imgn_protocol::{Checksum, FileName, UploadId};
 use sqlx::{
     Row as _, SqlitePool,
@@ -124,6 +123,8 @@ impl Journal {
         // One connection: a program's writes take turns here, and wait in SQLite only for the other program's.
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
+            // Thousands may want to write at once, and a disk may take its time for each.
+            .acquire_timeout(Duration::from_secs(300))
             .connect_with(options)
             .await
             .map_err(|source| JournalError::Open {
@@ -178,7 +179,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes down where an upload stands.
+    /// Writes down where an upload stands. Answers once it is on the disk.
     pub(crate) async fn save(&self, id: UploadId, state: &State) -> Result<(), JournalError> {
         self.writer
             .save(writer::Row {
@@ -189,7 +190,7 @@ impl Journal {
             .await
     }
 
-    /// Writes down where uploads stand by their owner's will, all or none. Answers once it is on the disk.
+    /// Writes down where many uploads stand, all or none. Answers once it is on the disk.
     pub(crate) async fn save_all(&self, states: &[(UploadId, State)]) -> Result<(), JournalError> {
         let mut rows = Vec::with_capacity(states.len());
         for (id, state) in states {
@@ -202,20 +203,35 @@ impl Journal {
         Ok(writer::commit(&self.pool, writer::DURABLY, &rows, &[]).await?)
     }
 
-    /// Remembers the sum of a part. Written with what is written next, or soon: without it the part is summed again.
+    /// Remembers the sum of a part, and whether the store has it. Written with what is written next, or soon: without it
+    /// the part is summed again. What the store has is only shown by it, and never believed.
     pub(crate) fn remember_part(
         &self,
         upload: UploadId,
         session: UploadId,
         number: u32,
         checksum: Checksum,
+        is_stored: bool,
     ) {
         self.writer.remember(writer::PartRow {
             upload: upload.to_string(),
             session: session.to_string(),
             number,
             checksum: checksum.to_string(),
+            is_stored,
         });
+    }
+
+    /// How many parts the store had of what each session was opened for, as far as that was remembered.
+    pub(crate) async fn stored_parts(&self) -> Result<BTreeMap<UploadId, u64>, JournalError> {
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as("SELECT session, count(*) FROM parts WHERE stored GROUP BY session")
+                .fetch_all(&self.pool)
+                .await?;
+        let counts = rows
+            .into_iter()
+            .filter_map(|(session, count)| Some((session.parse().ok()?, count.try_into().ok()?)));
+        Ok(counts.collect())
     }
 
     /// The sums of the parts of what `session` was opened for, as far as they were remembered.
@@ -256,13 +272,15 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn entries(&self) -> Result<Vec<Entry>, JournalError> {
-        sqlx::query("SELECT * FROM uploads WHERE server = ? ORDER BY position, id")
+        let rows = sqlx::query("SELECT * FROM uploads WHERE server = ? ORDER BY position, id")
             .bind(&self.server)
-            .fetch_all(&self.pool)
-            .await?
-            .iter()
-            .map(from_row)
-            .collect()
+            .fetch(&self.pool);
+        // Row by row: thousands of them together take far more memory than what they say.
+        let entries = rows.map(|row| Ok(readable(from_row(&row?))));
+        entries
+            .try_filter_map(async |entry| Ok(entry))
+            .try_collect()
+            .await
     }
 
     /// Makes this program the owner of those of these uploads that no other living one owns. Answers them as they stand
@@ -298,7 +316,7 @@ impl Journal {
                 .bind(id.to_string())
                 .fetch_one(&mut *transaction)
                 .await?;
-            claimed.push(from_row(&row)?);
+            claimed.extend(readable(from_row(&row)));
         }
         transaction.commit().await?;
         Ok(claimed)
@@ -318,16 +336,15 @@ impl Journal {
             if self.is_of_another(owner.as_deref())? {
                 continue;
             }
-            let rows = sqlx::query(
+            let mut rows = sqlx::query(
                 "UPDATE uploads SET owner = ? WHERE server = ? AND ended = 0 AND owner IS ? RETURNING *",
             )
             .bind(self.owner.id())
             .bind(&self.server)
             .bind(&owner)
-            .fetch_all(&self.pool)
-            .await?;
-            for row in &rows {
-                claimed.push(from_row(row)?);
+            .fetch(&self.pool);
+            while let Some(row) = rows.next().await {
+                claimed.extend(readable(from_row(&row?)));
             }
         }
         Ok(claimed)
@@ -400,6 +417,16 @@ fn parse_id(id: String) -> Result<UploadId, JournalError> {
         source: source.into(),
         id,
     })
+}
+
+/// An entry that can be read. One that cannot must not keep the others from going on.
+fn readable(entry: Result<Entry, JournalError>) -> Option<Entry> {
+    entry
+        .inspect_err(|error| {
+            let error: &dyn std::error::Error = error;
+            tracing::error!(error, "an upload in the journal is left out");
+        })
+        .ok()
 }
 
 fn from_row(row: &SqliteRow) -> Result<Entry, JournalError> {

@@ -61,6 +61,9 @@ pub fn step(state: State, event: Event) -> (State, Option<Effect>) {
     }
 }
 
+/// An upload that was asked about so often takes long to verify: minutes, as the delays are.
+const LONG: u32 = 16;
+
 type Next = (State, Option<Effect>);
 
 impl Work {
@@ -260,7 +263,9 @@ impl Work {
                     Stage::Verifying { asked, .. } => asked.saturating_add(1),
                     _ => 0,
                 };
-                self.to(
+                // Where it takes long, what broke long ago does not count any more.
+                let tries = if asked < LONG { self.tries } else { 0 };
+                Self { tries, ..self }.to(
                     Stage::Verifying { target, asked },
                     Effect::Status { target, asked },
                 )
@@ -377,7 +382,7 @@ impl Work {
     fn judge(self, call: Call, failure: &Failure) -> Next {
         let target = self.stage.target().copied();
         match (classify(call, failure), self.stage) {
-            (Verdict::Offline, _) => self.wait(failure),
+            (Verdict::Offline, _) => self.wait(call, failure),
             // What cannot be taken back, the server sweeps up after a day.
             (verdict, Stage::Forgetting(_))
                 if self.tries >= MAX_TRIES || !matches!(verdict, Verdict::Again { .. }) =>
@@ -386,7 +391,7 @@ impl Work {
             }
             // The server is behind a gateway that finds nobody: it is away for longer than a restart takes.
             (Verdict::Again { .. }, _) if self.tries >= MAX_TRIES && failure.is_outage() => {
-                Self { tries: 0, ..self }.wait(failure)
+                Self { tries: 0, ..self }.wait(call, failure)
             }
             (Verdict::Again { at_least }, _) => self.again(at_least, gave_up(failure)),
             (Verdict::Ask, Stage::Aborting(target)) => {
@@ -449,14 +454,15 @@ impl Work {
     }
 
     /// Waits until the server is there again, however long that takes.
-    fn wait(self, failure: &Failure) -> Next {
+    fn wait(self, call: Call, failure: &Failure) -> Next {
         let waits = self.waits.saturating_add(1);
         let state = State::Waiting {
             work: Self { waits, ..self },
             on: WaitingFor::Server,
             reason: failure.describe(),
         };
-        (state, Some(Effect::AwaitServer { waits }))
+        let is_store = call == Call::Put;
+        (state, Some(Effect::AwaitServer { is_store }))
     }
 
     /// One more try after a pause, or the end with `fault` when there were too many.

@@ -5,7 +5,7 @@ use std::{io::Cursor, path::PathBuf, process::Stdio};
 use anyhow::{Context as _, Result, ensure};
 use fantoccini::{Client, Locator, elements::Element};
 use image::ImageFormat;
-use imgn_testkit::process::{Running, eventually, program};
+use imgn_testkit::process::{Running, eventually, program, status_field};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -69,15 +69,7 @@ impl Window {
     ///
     /// Not by the driver: when that ends, the app may outlive its web view.
     pub(crate) async fn close(self) -> Result<Screen> {
-        let process = self.screen.xdotool(&[
-            "search",
-            "--onlyvisible",
-            "--name",
-            "^imgn$",
-            "windowactivate",
-            "--sync",
-            "getwindowpid",
-        ])?;
+        let process = self.process()?;
         // By itself, or it goes to the window and past the window manager.
         self.screen.xdotool(&["key", "alt+F4"])?;
         eventually("the app has ended", PATIENCE, async || {
@@ -89,6 +81,25 @@ impl Window {
         })
         .await?;
         Ok(self.screen)
+    }
+
+    /// The app's process, whose window comes to the front.
+    fn process(&self) -> Result<u32> {
+        let process = self.screen.xdotool(&[
+            "search",
+            "--onlyvisible",
+            "--name",
+            "^imgn$",
+            "windowactivate",
+            "--sync",
+            "getwindowpid",
+        ])?;
+        Ok(process.parse()?)
+    }
+
+    /// The most memory that the app's own process had so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> Result<u64> {
+        status_field(self.process()?, "VmHWM")
     }
 
     /// Where the gallery is that the app shows.

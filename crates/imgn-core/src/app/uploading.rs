@@ -10,7 +10,7 @@ use super::{App, blocking};
 use crate::{
     ClientCode, CommandError, Folders, Intake, Taken, UploadReport, UploadView,
     intake::{self, Looked},
-    uploads::report,
+    uploads::{report, view},
 };
 
 /// Batches of files that are looked at before the journal has taken the one before.
@@ -109,8 +109,11 @@ impl App {
 
     /// All uploads to this gallery, in the order of queueing.
     pub async fn uploads(&self) -> Vec<UploadView> {
-        let reports = self.upload_reports().await;
-        reports.into_iter().map(|report| report.view).collect()
+        let Ok(connection) = self.connected().await else {
+            return vec![];
+        };
+        let shown = |snapshot: &_| view(snapshot, &connection.server);
+        connection.engine.map_snapshots(shown)
     }
 
     /// All uploads to this gallery with what only programs ask for, in the order of queueing.
@@ -118,11 +121,8 @@ impl App {
         let Ok(connection) = self.connected().await else {
             return vec![];
         };
-        let snapshots = connection.engine.snapshots();
-        snapshots
-            .iter()
-            .map(|snapshot| report(snapshot, &connection.server))
-            .collect()
+        let shown = |snapshot: &_| report(snapshot, &connection.server);
+        connection.engine.map_snapshots(shown)
     }
 
     /// One upload with what only programs ask for, by its id or by the one on the server.

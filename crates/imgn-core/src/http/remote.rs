@@ -12,7 +12,7 @@ use reqwest::{
 };
 
 use super::{
-    CALL, Server,
+    CALL, COMPLETE, Server,
     failure::{from_transport, refused_by_store},
 };
 
@@ -64,10 +64,13 @@ impl Remote for Server {
         id: UploadId,
         request: &CompleteRequest,
     ) -> Result<UploadAnswer, Failure> {
+        // By the client that gives nothing up for being silent.
         let call = self
-            .request(Method::POST, &format!("v1/uploads/{id}/complete"))
+            .store
+            .request(Method::POST, self.at(&format!("v1/uploads/{id}/complete")))
             .json(request);
-        self.json(self.authorized(call).await).await
+        self.json_within(COMPLETE, self.authorized(call).await)
+            .await
     }
 
     async fn abort(&self, id: UploadId) -> Result<(), Failure> {

@@ -43,7 +43,7 @@ impl Catalogue {
         id: UploadId,
         multipart: &str,
     ) -> Result<Option<Upload>, CatalogueError> {
-        let mut transaction = self.begin_passing().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(
             "UPDATE uploads SET multipart_id = ?2, updated_at = ?3
              WHERE id = ?1 AND state = 'open' AND multipart_id IS NULL",

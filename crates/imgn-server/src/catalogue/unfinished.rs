@@ -42,8 +42,11 @@ impl Catalogue {
 
     /// Nothing was there: it is not looked at again unless a URL is signed.
     pub(crate) async fn looked_at(&self, id: UploadId) -> Result<(), CatalogueError> {
-        sqlx::query("UPDATE uploads SET look_at = NULL WHERE id = ? AND state = 'open'")
+        let query =
+            "UPDATE uploads SET look_at = NULL WHERE id = ? AND state = 'open' AND look_at <= ?";
+        sqlx::query(query)
             .bind(id.to_string())
+            .bind(now())
             .execute(&self.writer)
             .await?;
         Ok(())

@@ -292,7 +292,7 @@ impl Catalogue {
     /// The bytes of an upload under verification are gone: they may be sent again.
     pub(crate) async fn reopen(&self, id: UploadId) -> Result<(), CatalogueError> {
         sqlx::query(
-            "UPDATE uploads SET state = 'open', multipart_id = NULL, updated_at = ?2
+            "UPDATE uploads SET state = 'open', multipart_id = NULL, look_at = url_expires_at, updated_at = ?2
              WHERE id = ?1 AND state = 'verifying'",
         )
         .bind(id.to_string())

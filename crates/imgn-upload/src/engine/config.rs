@@ -68,7 +68,7 @@ pub struct NewUpload {
     pub file_name: FileName,
     /// What it is taken for.
     pub content_type: Option<String>,
-    /// Its size in bytes, where it is known; only to tell how much there is to do.
+    /// Its size in bytes, where it is known: to tell how much there is to do, and how many are worth beginning with.
     pub size: Option<u64>,
     /// Whether the place where the picture was taken is sent too.
     pub keep_location: bool,

@@ -133,9 +133,20 @@ impl Inner {
         Ok(self.wish(&[id], &event).await? > 0)
     }
 
-    /// What their owner wants of uploads. Where a task has one, the task hears of it; the others are stepped here, and
-    /// written down together.
+    /// What their owner wants of uploads. It is done to its end, even if nobody waits for the answer any more.
     async fn wish(
+        self: &Arc<Self>,
+        ids: &[UploadId],
+        event: &Event,
+    ) -> Result<usize, JournalError> {
+        let (inner, ids, event) = (Arc::clone(self), ids.to_vec(), event.clone());
+        tokio::spawn(async move { inner.carry_out(&ids, &event).await })
+            .await
+            .unwrap_or(Err(JournalError::Unheard))
+    }
+
+    /// Where a task has an upload, the task hears of the wish; the others are stepped here, and written down together.
+    async fn carry_out(
         self: &Arc<Self>,
         ids: &[UploadId],
         event: &Event,
@@ -156,10 +167,21 @@ impl Inner {
             }
         }
         let (mut heard, mut taken) = (Vec::new(), Vec::new());
+        let mut goes_on_already = 0;
         {
             let mut known = self.known();
             for &id in ids {
                 match known.get(id) {
+                    // What it is at is not interrupted by the wish that it go on.
+                    Some(Upload {
+                        driven: Some(_),
+                        entry,
+                        ..
+                    }) if matches!(event, Event::Resume | Event::Retry)
+                        && matches!(entry.state, State::Queued { .. } | State::Working(_)) =>
+                    {
+                        goes_on_already += 1;
+                    }
                     Some(Upload {
                         driven: Some(reins),
                         ..
@@ -176,7 +198,7 @@ impl Inner {
                 }
             }
         }
-        let asked = heard.len() + taken.len();
+        let asked = heard.len() + taken.len() + goes_on_already;
         let mut stepped: Vec<_> = taken
             .into_iter()
             .map(|entry| {
@@ -190,7 +212,7 @@ impl Inner {
         let mut saved = self.save_changed(&stepped).await;
         // What was wished of them meanwhile is done to them before anybody else gets them.
         while !stepped.is_empty() {
-            let mut again = Vec::new();
+            let (mut again, mut answers) = (Vec::new(), Vec::new());
             for (id, before, after) in stepped {
                 let state = if saved.is_ok() { after } else { before };
                 let mut known = self.known();
@@ -204,13 +226,19 @@ impl Inner {
                     Some(wish) => {
                         let (next, _) = step(state.clone(), wish.event);
                         again.push((id, state, next));
-                        let _ = wish.heard.send(());
+                        answers.push(wish.heard);
                     }
                     None => known.make_ready(id),
                 }
             }
             if saved.is_ok() {
                 saved = self.save_changed(&again).await;
+            }
+            if saved.is_ok() {
+                for heard in answers {
+                    // Nobody may be waiting any more.
+                    let _ = heard.send(());
+                }
             }
             stepped = again;
         }

@@ -72,9 +72,9 @@ impl Inner {
         };
         if let Err(error) = self.run(entry, &reins, &mut busy).await {
             self.give_up(id, &error);
-            let mut known = self.known();
-            // Nothing more is done for it, whatever is wished.
-            while known.let_go(id).is_some() {}
+            self.hear_nothing_more(id);
+        } else if self.quit.is_cancelled() {
+            self.hear_nothing_more(id);
         }
     }
 
@@ -91,12 +91,7 @@ impl Inner {
         loop {
             let (next, effect) = step(state.clone(), event);
             if next.adds_to(&written) {
-                if wish.is_some() {
-                    // What its owner is answered is on the disk.
-                    self.journal.save_all(&[(entry.id, next.clone())]).await?;
-                } else {
-                    self.journal.save(entry.id, &next).await?;
-                }
+                self.journal.save(entry.id, &next).await?;
                 written = next.clone();
             }
             if next != state {
@@ -135,6 +130,12 @@ impl Inner {
                 },
             };
         }
+    }
+
+    /// Nothing more is done for it, whatever is wished: who waits for an answer hears that there is none.
+    fn hear_nothing_more(&self, id: UploadId) {
+        let mut known = self.known();
+        while known.let_go(id).is_some() {}
     }
 
     fn let_go(&self, id: UploadId) -> Option<Wish> {
@@ -218,15 +219,10 @@ impl Inner {
                 sleep(self.delay(tries, at_least)).await;
                 Event::Go
             }
-            Effect::AwaitServer { waits } => {
-                // An upload that waits again although the server answered (its store does not) comes back ever more
-                // slowly.
-                if waits > 1 {
-                    sleep(self.delay(waits - 1, Duration::ZERO)).await;
-                }
+            Effect::AwaitServer { is_store } => {
                 let state = self.known().get(entry.id).map(|u| u.entry.state.clone());
                 if let Some(State::Waiting { reason, .. }) = state {
-                    self.go_offline(&reason);
+                    self.go_offline(&reason, is_store);
                 }
                 return None;
             }
@@ -242,7 +238,7 @@ impl Inner {
             known.tasks.saturating_sub(known.busy)
         };
         let delay = self.config.poll.delay(asked + 1, Duration::ZERO, 1.0);
-        if waiting <= FEW {
+        if waiting <= FEW || asked == 0 {
             return delay;
         }
         let crowded = BETWEEN_POLLS * u32::try_from(waiting).unwrap_or(u32::MAX);

@@ -15,6 +15,9 @@ use crate::{
     machine::{Event, Stage, WaitingFor, step},
 };
 
+/// More changes than these are told in turns: whoever shows them must not stall over a queue of thousands.
+const MOST_CHANGES: usize = 1000;
+
 /// All uploads to one server.
 #[derive(Default)]
 pub(super) struct Known {
@@ -117,6 +120,26 @@ impl Known {
         self.set(id, state);
     }
 
+    /// So many parts of what each session was opened for were in the store when that was last noted: something to show
+    /// until the store is asked.
+    pub(super) fn recall(&mut self, stored_parts: &BTreeMap<UploadId, u64>) {
+        for upload in self.uploads.values() {
+            let Some(Stage::Parts { target, plan }) =
+                upload.entry.state.work().map(|work| &work.stage)
+            else {
+                continue;
+            };
+            if let Some(count) = stored_parts.get(&target.session)
+                && upload.driven.is_none()
+            {
+                let bytes = count.saturating_mul(plan.part_size);
+                upload
+                    .progress
+                    .set(bytes.min(target.content.fingerprint.size));
+            }
+        }
+    }
+
     /// An upload stands somewhere else.
     pub(super) fn set(&mut self, id: UploadId, state: State) {
         let Some(upload) = self.uploads.get_mut(&id) else {
@@ -197,6 +220,11 @@ impl Known {
     /// Whether somebody is to begin to look for files. Whoever is told so does.
     pub(super) fn wants_looking(&mut self) -> bool {
         !self.missing.is_empty() && !std::mem::replace(&mut self.is_looked_for, true)
+    }
+
+    /// Whether a file is missing that was not looked for yet.
+    pub(super) fn has_newly_missing(&self) -> bool {
+        self.is_newly_missing
     }
 
     /// The files to look for, and whether one of them is new. Whoever gets none looks no more.
@@ -305,6 +333,9 @@ impl Known {
     /// What changed since it was last asked, and whether bytes are on their way.
     pub(super) fn take_changes(&mut self) -> (Vec<Snapshot>, bool) {
         let mut ids = std::mem::take(&mut self.changed);
+        if let Some(&next) = ids.iter().nth(MOST_CHANGES) {
+            self.changed = ids.split_off(&next);
+        }
         ids.extend(self.sending.iter().filter(|id| {
             let upload = self.uploads.get(id);
             upload.is_some_and(|upload| upload.progress.bytes() != upload.told)

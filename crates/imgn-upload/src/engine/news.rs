@@ -37,6 +37,16 @@ struct Waiting {
     is_asked_for: bool,
 }
 
+impl Waiting {
+    /// Who has stopped waiting.
+    fn forget_gone(&mut self) {
+        self.by_sum.retain(|_, waiting| {
+            waiting.retain(|sender| !sender.is_closed());
+            !waiting.is_empty()
+        });
+    }
+}
+
 impl Inner {
     /// Waits for the picture of these bytes until `until`; `None` if it was not heard of by then, or if so few wait that
     /// each asks for itself.
@@ -79,16 +89,18 @@ impl News {
     /// Whether somebody is to begin to ask. Whoever is told so does.
     fn wants_asking(&self) -> bool {
         let mut waiting = self.waiting();
-        waiting.by_sum.len() > FEW && !std::mem::replace(&mut waiting.is_asked_for, true)
+        if waiting.is_asked_for || waiting.by_sum.len() <= FEW {
+            return false;
+        }
+        waiting.forget_gone();
+        waiting.is_asked_for = waiting.by_sum.len() > FEW;
+        waiting.is_asked_for
     }
 
     /// How many wait; `None` when they are few, and whoever asks need not go on: each of them asks for itself, at once.
     fn how_many(&self) -> Option<usize> {
         let mut waiting = self.waiting();
-        waiting.by_sum.retain(|_, waiting| {
-            waiting.retain(|sender| !sender.is_closed());
-            !waiting.is_empty()
-        });
+        waiting.forget_gone();
         if waiting.by_sum.len() > FEW {
             return Some(waiting.by_sum.len().min(MOST));
         }

@@ -173,7 +173,7 @@ impl Pump<'_> {
             event = match part.step(event) {
                 Some(PartEffect::Sum) => match self.file.sum(range, self.plan.algorithm).await {
                     Ok(sum) => {
-                        self.remember(part.number, sum);
+                        self.remember(part.number, sum, false);
                         PartEvent::Summed(sum)
                     }
                     Err(trouble) => return Ended::Stop(trouble.into()),
@@ -201,6 +201,7 @@ impl Pump<'_> {
                     }
                 }
                 Some(PartEffect::Done(sum)) => {
+                    self.remember(part.number, sum, true);
                     if !is_new {
                         self.progress.add(range.length);
                     }
@@ -226,9 +227,9 @@ impl Pump<'_> {
         Box::pin(Arc::clone(&self.inner.gate).enter(self.plan.part_size))
     }
 
-    fn remember(&self, number: u32, sum: Checksum) {
+    fn remember(&self, number: u32, sum: Checksum, is_stored: bool) {
         let journal = &self.inner.journal;
-        journal.remember_part(self.entry.id, self.target.session, number, sum);
+        journal.remember_part(self.entry.id, self.target.session, number, sum, is_stored);
     }
 
     fn range(&self, number: u32) -> Range {

@@ -11,9 +11,10 @@ use crate::{
     machine::{Event, Target},
     remote::Leaving,
 };
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
-/// Bodies hold no more than this of the memory together, in bytes.
+/// Chunks of bodies hold no more than this of the memory together, in bytes, unless requests are so many that each would
+/// have too little. What an HTTP client collects before it writes comes on top, some hundred KiB a connection.
 const MEMORY: usize = 24 << 20;
 
 /// Chunks of one body that are in memory at the same time: read, waiting, leaving, and in the HTTP client.
@@ -131,6 +132,7 @@ impl Inner {
         match (reading.check(), sent) {
             (Err(trouble), _) => Outcome::Trouble(trouble),
             (Ok(()), Ok(())) => {
+                self.store_failures.store(0, Ordering::Relaxed);
                 leaving.keep();
                 Outcome::Sent
             }

@@ -85,7 +85,7 @@ async fn sums_of_parts_are_remembered_until_the_end() {
     journal.insert(std::slice::from_ref(&entry)).await.unwrap();
     let sums = [(2, Checksum::Crc64Nvme(u64::MAX)), (1, Checksum::Crc32c(7))];
     for (number, sum) in sums {
-        journal.remember_part(entry.id, entry.id, number, sum);
+        journal.remember_part(entry.id, entry.id, number, sum, false);
     }
     // They are written no later than this is.
     journal.save(entry.id, &entry.state).await.unwrap();

@@ -1,5 +1,5 @@
 //! One task writes for all: what is to be saved while a commit is under way goes into the next one together, so that
-//! many uploads at once share its cost. Each waits for the commit with its own state in it.
+//! many uploads at once share the disk's syncs. Each waits for the commit with its own state in it.
 //!
 //! Sums of parts wait for nothing: they ride along, or go by themselves after a moment.
 
@@ -30,6 +30,7 @@ pub(super) struct PartRow {
     pub(super) session: String,
     pub(super) number: u32,
     pub(super) checksum: String,
+    pub(super) is_stored: bool,
 }
 
 enum Order {
@@ -138,7 +139,7 @@ async fn write(pool: SqlitePool, mut orders: mpsc::UnboundedReceiver<Order>) {
         if rows.is_empty() {
             continue;
         }
-        let committed = commit(&pool, PASSING, &rows, &parts).await;
+        let committed = commit(&pool, DURABLY, &rows, &parts).await;
         // What could not be written is no loss: it would be made again.
         parts.clear();
         if committed.is_ok() {
@@ -149,7 +150,7 @@ async fn write(pool: SqlitePool, mut orders: mpsc::UnboundedReceiver<Order>) {
         }
         // Each hears its own error, and none suffers for another's row.
         for (row, answer) in rows.iter().zip(answers) {
-            let saved = commit(&pool, PASSING, std::slice::from_ref(row), &[]).await;
+            let saved = commit(&pool, DURABLY, std::slice::from_ref(row), &[]).await;
             let _ = answer.send(saved);
         }
     }
@@ -177,12 +178,13 @@ pub(super) async fn commit(
     for part in parts {
         // Of an upload that was forgotten meanwhile nothing is kept.
         sqlx::query(
-            "INSERT OR REPLACE INTO parts (upload, session, number, checksum) \
-             SELECT id, ?, ?, ? FROM uploads WHERE id = ? AND ended = 0",
+            "INSERT OR REPLACE INTO parts (upload, session, number, checksum, stored) \
+             SELECT id, ?, ?, ?, ? FROM uploads WHERE id = ? AND ended = 0",
         )
         .bind(&part.session)
         .bind(part.number)
         .bind(&part.checksum)
+        .bind(part.is_stored)
         .bind(&part.upload)
         .execute(&mut *transaction)
         .await?;

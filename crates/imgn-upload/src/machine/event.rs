@@ -104,8 +104,8 @@ pub enum Effect {
     },
     /// Wait until the server can be reached, then [`Event::Go`].
     AwaitServer {
-        /// How often this upload has waited since bytes last arrived.
-        waits: u32,
+        /// Whether it is its store that cannot be reached.
+        is_store: bool,
     },
     /// Wait until the file is there, then [`Event::Go`].
     AwaitFile,

@@ -248,9 +248,12 @@ proptest! {
                     answer = UploadAnswer::Published { image: image() };
                 }
             }
-            if matches!(failure, Some(Failure::Unreachable { .. })) {
+            let is_away = |failure: &Failure| {
+                failure.is_outage() || matches!(failure, Failure::Unreachable { .. })
+            };
+            if failure.as_ref().is_some_and(is_away) {
                 waited += 1;
-                if waited > 20 {
+                if waited > 200 {
                     failure = None;
                 }
             }

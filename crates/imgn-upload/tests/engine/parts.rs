@@ -1,6 +1,14 @@
 //! Large files: in parts, through interruptions of every kind.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use imgn_protocol::{Sha256, UploadId};
 use imgn_upload::{Call, Engine, Failure, Snapshot, State, UploadCode, WaitingFor};
@@ -246,4 +254,31 @@ async fn faults_of_parts_pass() {
     let snapshots = until(&engine, all).await;
     assert!(matches!(snapshots[0].entry.state, State::Published { .. }));
     assert_eq!(snapshots[0].sent_bytes, 6_500);
+}
+
+#[tokio::test]
+async fn how_far_an_upload_was_is_shown_before_the_store_is_asked() {
+    let bench = bench();
+    let remote = Arc::new(bench.remote());
+    let (puts, gone) = (AtomicUsize::new(0), Arc::clone(&remote));
+    *remote.watcher.lock().unwrap() = Some(Box::new(move |call, _| {
+        if call == Call::Put && puts.fetch_add(1, Ordering::SeqCst) == 2 {
+            gone.online.store(false, Ordering::SeqCst);
+        }
+    }));
+    let engine = bench.engine(Arc::clone(&remote)).await;
+    engine.set_jobs(Some(1));
+    enqueue(&engine, &[&bench.file("a.png", &bytes(1, 4_500))]).await;
+    let waits = |all: &[Snapshot]| matches!(all[0].entry.state, State::Waiting { .. });
+    let waiting = until(&engine, waits).await;
+    assert_eq!(waiting[0].sent_bytes, 2 * PART);
+    engine.shutdown().await;
+
+    let engine = bench.engine(Arc::clone(&remote)).await;
+    assert_eq!(engine.snapshots()[0].sent_bytes, 2 * PART);
+    remote.watcher.lock().unwrap().take();
+    remote.online.store(true, Ordering::SeqCst);
+    let ended = bring_to_an_end(&engine, "after the pause").await;
+    assert!(matches!(ended[0], State::Published { .. }), "{ended:?}");
+    assert_eq!(engine.snapshots()[0].sent_bytes, 4_500);
 }
