@@ -174,10 +174,11 @@ impl Inner {
                 match known.get(id) {
                     // What it is at is not interrupted by the wish that it go on.
                     Some(Upload {
-                        driven: Some(_),
+                        driven: Some(reins),
                         entry,
                         ..
                     }) if matches!(event, Event::Resume | Event::Retry)
+                        && reins.is_let_run()
                         && matches!(entry.state, State::Queued { .. } | State::Working(_)) =>
                     {
                         goes_on_already += 1;

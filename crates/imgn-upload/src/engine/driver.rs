@@ -98,9 +98,8 @@ impl Inner {
                 state = next;
                 self.note(entry.id, state.clone());
             }
-            if let Some(Wish { heard, .. }) = wish.take() {
-                // Nobody may be waiting any more.
-                let _ = heard.send(());
+            if let Some(wish) = wish.take() {
+                reins.answer(wish);
             }
             let follows = match effect {
                 // The event was of no use here, or the upload was let go on.

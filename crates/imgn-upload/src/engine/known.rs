@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use imgn_protocol::UploadId;
@@ -66,6 +69,10 @@ pub(super) struct Upload {
 pub(super) struct Reins {
     wishes: Mutex<VecDeque<Wish>>,
     pulled: Notify,
+    /// Whether a task holds them, and not another wish.
+    is_of_task: bool,
+    /// Wishes that are not answered yet.
+    unheard: AtomicUsize,
 }
 
 /// A wish, and who wants to hear when it is written down.
@@ -75,7 +82,27 @@ pub(super) struct Wish {
 }
 
 impl Reins {
+    fn of_task() -> Self {
+        Self {
+            is_of_task: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the upload goes on, and nobody wants anything else of it.
+    pub(super) fn is_let_run(&self) -> bool {
+        self.is_of_task && self.unheard.load(Ordering::SeqCst) == 0
+    }
+
+    /// A wish is written down, and its owner told.
+    pub(super) fn answer(&self, wish: Wish) {
+        // Nobody may be waiting any more.
+        let _ = wish.heard.send(());
+        self.unheard.fetch_sub(1, Ordering::SeqCst);
+    }
+
     pub(super) fn pull(&self, wish: Wish) {
+        self.unheard.fetch_add(1, Ordering::SeqCst);
         let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
         wishes.push_back(wish);
         self.pulled.notify_one();
@@ -201,7 +228,7 @@ impl Known {
         let (.., id) = self.ready.pop_first()?;
         let upload = self.uploads.get_mut(&id)?;
         upload.turn = None;
-        let reins = Arc::new(Reins::default());
+        let reins = Arc::new(Reins::of_task());
         upload.driven = Some(Arc::clone(&reins));
         Some((upload.entry.clone(), reins))
     }

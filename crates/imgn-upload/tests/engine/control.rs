@@ -285,3 +285,59 @@ async fn many_that_wait_to_be_verified_hear_of_it_together() {
     let asked = asked.load(Ordering::SeqCst);
     assert!(asked <= 16, "{asked} of 40 asked for themselves");
 }
+
+/// What was wished last is what happens, however quickly it follows; and to go on is no interruption.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_of_quick_wishes_counts_and_going_on_interrupts_nothing() {
+    let bench = Bench::new();
+    let remote = Arc::new(bench.remote());
+    remote.stalls.store(true, Ordering::SeqCst);
+    let puts = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&puts);
+    *remote.watcher.lock().unwrap() = Some(Box::new(move |call, _| {
+        count.fetch_add(usize::from(call == Call::Put), Ordering::SeqCst);
+    }));
+    let config = imgn_upload::EngineConfig {
+        stall: Duration::from_secs(3600),
+        answer: Duration::from_secs(3600),
+        ..super::quick()
+    };
+    let shared: Arc<dyn imgn_upload::Remote> = Arc::clone(&remote) as Arc<_>;
+    let engine = Engine::start(bench.journal().await, shared, config)
+        .await
+        .unwrap();
+    let engine = Arc::new(engine);
+    let files: Vec<_> = (0..8)
+        .map(|n| bench.file(&format!("{n}.png"), format!("picture {n}").as_bytes()))
+        .collect();
+    enqueue(&engine, &files.iter().collect::<Vec<_>>()).await;
+    // As many as there are jobs.
+    while puts.load(Ordering::SeqCst) < 3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    engine.resume_all().await.unwrap();
+    engine.retry_all_failed().await.unwrap();
+    for snapshot in engine.snapshots() {
+        engine.resume(snapshot.entry.id).await.unwrap();
+    }
+    assert_eq!(puts.load(Ordering::SeqCst), 3, "nothing began anew");
+    for _ in 0..10 {
+        let pausing = tokio::spawn({
+            let engine = Arc::clone(&engine);
+            async move { engine.pause_all().await.unwrap() }
+        });
+        tokio::task::yield_now().await;
+        pausing.await.unwrap();
+        for snapshot in engine.snapshots() {
+            engine.resume(snapshot.entry.id).await.unwrap();
+        }
+        let paused = engine.snapshots();
+        assert!(paused.iter().all(|s| !is_paused(&s.entry.state)));
+    }
+    remote.stalls.store(false, Ordering::SeqCst);
+    engine.pause_all().await.unwrap();
+    engine.resume_all().await.unwrap();
+    for state in ended(&engine).await {
+        assert!(matches!(state, State::Published { .. }), "{state:?}");
+    }
+}
