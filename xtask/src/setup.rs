@@ -176,7 +176,8 @@ fn npm_packages(project: &Project) -> Result<()> {
     }
     println!("Installing npm packages into ui/node_modules");
     // Not `npm ci`: newer npm wants every platform's optional package in the lock, also those that no registry has.
-    process::run(npm(&ui).args(["install", "--no-audit", "--no-fund"]))?;
+    // What is in the lock is not written anew.
+    process::run(npm(&ui).args(["install", "--no-save", "--no-audit", "--no-fund"]))?;
     fs::write(&stamp, lock)?;
     Ok(())
 }

@@ -24,7 +24,7 @@ use crate::{output::Output, signal::stop_signal};
 /// Where nothing has gone on for so long, nothing is waited for: the queue keeps what is left.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Of so many files it is said one by one that their location was left out.
+/// So many files are named where something is said of several.
 const NAMED: usize = 3;
 
 #[derive(Serialize)]
@@ -65,7 +65,7 @@ pub(crate) struct Follow<'a> {
 #[derive(Default)]
 struct Left {
     queued: usize,
-    without_file: usize,
+    without_file: Vec<String>,
     paused: usize,
 }
 
@@ -125,7 +125,7 @@ impl<'a> Follow<'a> {
             Ending::Done => {}
             Ending::Standstill => self.tell_left(),
             Ending::Interrupted => {
-                let count = self.left.queued + self.left.without_file + self.left.paused;
+                let count = self.left.queued + self.left.without_file.len() + self.left.paused;
                 self.output.error(format!(
                     "stopped; {} in the queue, `imgn resume` goes on",
                     pictures(count)
@@ -152,16 +152,27 @@ impl<'a> Follow<'a> {
 
     fn tell_left(&self) {
         let left = &self.left;
+        let them = |count| if count == 1 { "it" } else { "them" };
         if left.queued > 0 {
             self.output.note(format!(
-                "the server cannot be reached; {} queued, `imgn resume` sends them when it answers again",
-                pictures(left.queued)
+                "the server cannot be reached; {} queued, `imgn resume` sends {} when it answers again",
+                pictures(left.queued),
+                them(left.queued)
             ));
         }
-        if left.without_file > 0 {
+        let missing = &left.without_file;
+        for path in missing.iter().take(NAMED) {
+            self.output
+                .note(format!("{path} is not where it was when it was queued"));
+        }
+        if missing.len() > NAMED {
+            self.output
+                .note(format!("nor are {} more", pictures(missing.len() - NAMED)));
+        }
+        if !missing.is_empty() {
+            let them = them(missing.len());
             self.output.note(format!(
-                "{} not where they were; put them back, then `imgn resume`, or `imgn cancel` them",
-                pictures(left.without_file)
+                "put {them} back, then `imgn resume`, or `imgn cancel` {them}"
             ));
         }
         if left.paused > 0 {
@@ -242,6 +253,7 @@ impl<'a> Follow<'a> {
         let left = totals.files.saturating_sub(totals.files_done);
         let time = totals
             .time_left
+            .filter(|time| *time >= Duration::from_secs(1))
             .map(|time| format!(", {}", HumanDuration(Duration::from_secs(time.as_secs()))))
             .unwrap_or_default();
         self.bar
@@ -279,7 +291,7 @@ impl<'a> Follow<'a> {
         match state {
             "queued" => match (view.state, waits_for_file(view.error.as_ref())) {
                 (UploadState::Paused, _) => self.left.paused += 1,
-                (_, true) => self.left.without_file += 1,
+                (_, true) => self.left.without_file.push(path.to_owned()),
                 (_, false) => self.left.queued += 1,
             },
             "failed" | "rejected" => self.all_done = false,

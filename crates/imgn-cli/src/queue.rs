@@ -4,8 +4,8 @@ use std::{collections::VecDeque, time::Duration};
 
 use anyhow::Result;
 use imgn_core::{
-    App, Code, CommandError, LinkFormat, UploadCode, UploadReport, UploadState, UploadView,
-    ViewError, protocol::UploadId,
+    App, ClientCode, Code, CommandError, LinkFormat, UploadCode, UploadReport, UploadState,
+    UploadView, ViewError, protocol::UploadId,
 };
 use serde::Serialize;
 
@@ -137,7 +137,7 @@ impl Sum {
         let way_out = if self.left > 0 {
             "`imgn resume` goes on with all of them"
         } else {
-            "`imgn resume` tries again, `imgn cancel` forgets them"
+            "`imgn resume` tries again, `imgn cancel --all` forgets them"
         };
         format!("{}; {way_out}", words.join(", "))
     }
@@ -195,7 +195,11 @@ pub(crate) async fn resume(
 async fn go_on(app: &App, report: &UploadReport) -> Result<Option<Pending>, CommandError> {
     let id = report.id;
     match report.view.state {
-        UploadState::Failed | UploadState::Cancelled => app.retry(id).await?,
+        UploadState::Failed => app.retry(id).await?,
+        UploadState::Cancelled => {
+            let message = "it was taken back; `imgn upload` its file again";
+            return Err(CommandError::new(ClientCode::Cancelled, message));
+        }
         UploadState::Published | UploadState::Duplicate | UploadState::Rejected => {}
         UploadState::Queued
         | UploadState::Hashing
@@ -288,7 +292,8 @@ async fn until_told(app: &App, output: &Output, ids: &[UploadId]) {
     let told = async {
         for &id in ids {
             while let Some(report) = app.upload_report(id).await {
-                if report.is_settled {
+                // What was not taken back is in other hands.
+                if report.is_settled || !report.view.state.has_ended() {
                     break;
                 }
                 let _ = tokio::time::timeout(Duration::from_millis(250), events.recv()).await;

@@ -27,6 +27,13 @@ const EVERY: Duration = Duration::from_millis(500);
 /// The most pictures that an answer may have, as the server has it.
 const MOST: usize = 500;
 
+/// Somewhat more are asked for than wait: others send too, and what was published before it was waited for is older.
+const MORE: usize = 50;
+
+/// After so many answers without a word for anybody, each asks for itself: what they wait for may be too old to be among
+/// the newest.
+const PATIENCE: u32 = 8;
+
 /// Who waits for the picture of which bytes.
 #[derive(Default)]
 pub(super) struct News(Mutex<Waiting>);
@@ -59,19 +66,22 @@ impl Inner {
     }
 
     async fn ask_for_news(self: Arc<Self>) {
+        let mut in_vain = 0;
         loop {
             tokio::select! {
                 () = self.quit.cancelled() => return,
                 () = sleep(EVERY) => {}
             }
-            let Some(waiting) = self.news.how_many() else {
+            let Some(waiting) = self.news.how_many(in_vain < PATIENCE) else {
                 return;
             };
             if self.known().offline.is_some() {
                 continue;
             }
-            match self.unless_asleep(self.remote.newest(waiting)).await {
-                Ok(images) => self.news.tell(images),
+            let wanted = (waiting * 2 + MORE).min(MOST);
+            match self.unless_asleep(self.remote.newest(wanted)).await {
+                Ok(images) if self.news.tell(&images) => in_vain = 0,
+                Ok(_) => in_vain += 1,
                 // Whoever waits asks by itself then, and judges what it hears.
                 Err(failure) => tracing::debug!(reason = failure.describe(), "no news"),
             }
@@ -97,25 +107,29 @@ impl News {
         waiting.is_asked_for
     }
 
-    /// How many wait; `None` when they are few, and whoever asks need not go on: each of them asks for itself, at once.
-    fn how_many(&self) -> Option<usize> {
+    /// How many wait; `None` when they are few, or it is no use, and whoever asks need not go on: each of them asks for
+    /// itself, at once.
+    fn how_many(&self, is_of_use: bool) -> Option<usize> {
         let mut waiting = self.waiting();
         waiting.forget_gone();
-        if waiting.by_sum.len() > FEW {
-            return Some(waiting.by_sum.len().min(MOST));
+        if waiting.by_sum.len() > FEW && is_of_use {
+            return Some(waiting.by_sum.len());
         }
         *waiting = Waiting::default();
         None
     }
 
-    fn tell(&self, images: Vec<Image>) {
+    /// Answers whether there was a word for anybody.
+    fn tell(&self, images: &[Image]) -> bool {
         let mut waiting = self.waiting();
+        let mut is_heard = false;
         for image in images {
             for sender in waiting.by_sum.remove(&image.sha256).unwrap_or_default() {
                 // It may have given up meanwhile.
-                let _ = sender.send(image.clone());
+                is_heard |= sender.send(image.clone()).is_ok();
             }
         }
+        is_heard
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

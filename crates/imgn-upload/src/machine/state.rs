@@ -290,6 +290,7 @@ impl State {
                 };
                 let is_spared = old.session == new.session
                     && old.paused == new.paused
+                    && old.waits_for_file == new.waits_for_file
                     && !old.aborting
                     && old.target.is_none()
                     && is_cheap(&new);
@@ -314,6 +315,13 @@ impl State {
                 .work()
                 .is_some_and(|work| matches!(work.stage, Stage::Aborting(_))),
             paused: matches!(self, Self::Paused { .. }),
+            waits_for_file: matches!(
+                self,
+                Self::Waiting {
+                    on: WaitingFor::File,
+                    ..
+                }
+            ),
         })
     }
 }
@@ -328,6 +336,8 @@ struct Essence {
     target: Option<Target>,
     aborting: bool,
     paused: bool,
+    /// So that others know why it stands still.
+    waits_for_file: bool,
 }
 
 impl Stage {

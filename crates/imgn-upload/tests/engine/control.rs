@@ -341,3 +341,30 @@ async fn the_last_of_quick_wishes_counts_and_going_on_interrupts_nothing() {
         assert!(matches!(state, State::Published { .. }), "{state:?}");
     }
 }
+
+/// What is too old to be among the newest pictures is asked for in the end.
+#[tokio::test]
+async fn many_that_the_newest_pictures_do_not_tell_of_ask_for_themselves() {
+    let bench = Bench::new();
+    let remote = Arc::new(bench.remote());
+    remote.tells_no_news.store(true, Ordering::SeqCst);
+    let hour = Backoff {
+        first: Duration::from_secs(3600),
+        longest: Duration::from_secs(3600),
+    };
+    let config = imgn_upload::EngineConfig {
+        poll: hour,
+        ..super::quick()
+    };
+    let shared: Arc<dyn imgn_upload::Remote> = Arc::clone(&remote) as Arc<_>;
+    let engine = Engine::start(bench.journal().await, shared, config)
+        .await
+        .unwrap();
+    let files: Vec<_> = (0..20)
+        .map(|n| bench.file(&format!("{n}.png"), format!("picture {n}").as_bytes()))
+        .collect();
+    enqueue(&engine, &files.iter().collect::<Vec<_>>()).await;
+    for state in ended(&engine).await {
+        assert!(matches!(state, State::Published { .. }), "{state:?}");
+    }
+}

@@ -65,6 +65,8 @@ pub(crate) struct FakeRemote {
     pub(crate) skew: Option<i64>,
     /// How often it was asked for the newest pictures.
     pub(crate) newest_asked: AtomicUsize,
+    /// Its newest pictures are others.
+    pub(crate) tells_no_news: AtomicBool,
 }
 
 impl FakeRemote {
@@ -81,6 +83,7 @@ impl FakeRemote {
             stalls: AtomicBool::new(false),
             skew: None,
             newest_asked: AtomicUsize::new(0),
+            tells_no_news: AtomicBool::new(false),
         }
     }
 
@@ -313,6 +316,9 @@ impl Remote for FakeRemote {
 
     async fn newest(&self, limit: usize) -> Result<Vec<Image>, Failure> {
         self.newest_asked.fetch_add(1, Ordering::SeqCst);
+        if self.tells_no_news.load(Ordering::SeqCst) {
+            return Ok(vec![]);
+        }
         let world = self.world.lock().unwrap();
         Ok(world.published.values().take(limit).cloned().collect())
     }
