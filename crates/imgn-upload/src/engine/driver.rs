@@ -6,7 +6,7 @@ use imgn_protocol::{
     ChecksumAlgorithm, CompleteRequest, CompletedPart, OpenRequest, SignRequest, UploadAnswer,
     UploadId,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{
     Inner,
@@ -199,13 +199,20 @@ impl Inner {
                 .await
                 .map_or_else(failed(Call::Complete), Event::Answered),
             Effect::Status { target, asked } => {
-                let until = Instant::now() + self.poll_delay(asked);
-                if let Some(image) = self.news_of(target.content.sha256, until).await {
+                let published = |image| {
                     let image = Box::new(image);
-                    return Some(Event::Answered(UploadAnswer::Published { image }));
+                    Some(Event::Answered(UploadAnswer::Published { image }))
+                };
+                let sum = target.content.sha256;
+                let delay = self.poll_delay(asked);
+                if let Some(image) = self.news_of(sum, delay).await {
+                    return published(image);
                 }
-                // It is never closed.
-                let _asking = self.askers.acquire().await;
+                // It is never closed. Many may wait for their turn to ask, and hear of it meanwhile.
+                let _asking = tokio::select! {
+                    turn = self.askers.acquire() => turn,
+                    Some(image) = self.news_of(sum, LONGEST_BETWEEN_POLLS) => return published(image),
+                };
                 self.unless_asleep(remote.status(target.session))
                     .await
                     .map_or_else(failed(Call::Status), Event::Answered)
@@ -237,7 +244,7 @@ impl Inner {
             known.tasks.saturating_sub(known.busy)
         };
         let delay = self.config.poll.delay(asked + 1, Duration::ZERO, 1.0);
-        if waiting <= FEW || asked == 0 {
+        if waiting <= FEW {
             return delay;
         }
         let crowded = BETWEEN_POLLS * u32::try_from(waiting).unwrap_or(u32::MAX);

@@ -13,7 +13,7 @@ use std::{
 use imgn_protocol::{Image, Sha256};
 use tokio::{
     sync::oneshot,
-    time::{Instant, sleep},
+    time::{sleep, timeout},
 };
 
 use super::Inner;
@@ -55,14 +55,14 @@ impl Waiting {
 }
 
 impl Inner {
-    /// Waits for the picture of these bytes until `until`; `None` if it was not heard of by then, or if so few wait that
-    /// each asks for itself.
-    pub(super) async fn news_of(self: &Arc<Self>, sum: Sha256, until: Instant) -> Option<Image> {
+    /// Waits for the picture of these bytes for so long; `None` if it was not heard of by then, or if so few wait that each
+    /// asks for itself.
+    pub(super) async fn news_of(self: &Arc<Self>, sum: Sha256, time: Duration) -> Option<Image> {
         let heard = self.news.subscribe(sum);
         if self.news.wants_asking() {
             self.tasks.spawn(Arc::clone(self).ask_for_news());
         }
-        tokio::time::timeout_at(until, heard).await.ok()?.ok()
+        timeout(time, heard).await.ok()?.ok()
     }
 
     async fn ask_for_news(self: Arc<Self>) {
