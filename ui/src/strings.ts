@@ -70,7 +70,7 @@ export const strings = {
     cancelled: "Cancelled",
   },
   waitingForFile: "Waiting for the file",
-  startedAnew: "The file changed, and was sent anew",
+  startedAnew: "Changed, sent anew",
   locationRemoved: "Location removed",
   locationRemovedText: "Where the picture was taken is not sent. The file on this computer keeps it.",
   pause: "Pause",
