@@ -7,18 +7,21 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{
     pictures,
-    process::{Client, Running, ServerProcess, eventually, program},
-    s3::{Engine, Target},
+    process::{Client, eventually},
+    s3::Target,
 };
 
-use crate::api::{Api, sha256};
+use crate::{
+    api::{Api, sha256},
+    store::{self, Store},
+};
 
 const FILES: usize = 500;
 
@@ -30,49 +33,6 @@ const PART_BYTES: usize = 5 << 20;
 
 /// How long the whole may take before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-/// The store as a process of its own, which can be killed and started again at the same address.
-struct Store {
-    directory: PathBuf,
-    target: Target,
-    running: Running,
-}
-
-impl Store {
-    fn start(directory: &Path) -> Result<Self> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?
-            .local_addr()?
-            .port();
-        let target = Target {
-            endpoint: format!("http://127.0.0.1:{port}"),
-            bucket: "endurance".to_owned(),
-            access_key: "access".to_owned(),
-            secret_key: "secretsecret".to_owned(),
-            engine: Engine::ImgnStore,
-        };
-        Ok(Self {
-            running: Self::spawn(directory, &target)?,
-            directory: directory.to_owned(),
-            target,
-        })
-    }
-
-    fn spawn(directory: &Path, target: &Target) -> Result<Running> {
-        let mut command = Command::new(program("serve")?);
-        command
-            .arg(target.host()?)
-            .arg(directory.join("bucket"))
-            .args([&target.access_key, &target.secret_key, &target.bucket]);
-        let (running, _) = Running::start(command, &directory.join("store.log"))?;
-        Ok(running)
-    }
-
-    fn kill_and_restart(&mut self) -> Result<()> {
-        self.running.kill();
-        self.running = Self::spawn(&self.directory, &self.target)?;
-        Ok(())
-    }
-}
 
 /// `imgn` at work. Ends with its handle.
 struct Uploading(Child);
@@ -128,26 +88,11 @@ async fn kills_of_everybody_in_turn_lose_double_and_leave_nothing() -> Result<()
     let directory = tempfile::tempdir()?;
     let files = write_files(&directory.path().join("pictures"))?;
     let mut store = Store::start(directory.path())?;
-    let part_size = PART_BYTES.to_string();
-    let mut server = ServerProcess::start_with(
+    let mut server = store::server(
         &directory.path().join("server"),
-        &[
-            "--storage",
-            "s3",
-            "--s3-endpoint",
-            &store.target.endpoint,
-            "--s3-bucket",
-            &store.target.bucket,
-            "--s3-region",
-            "us-east-1",
-            "--s3-path-style",
-            "--part-size",
-            &part_size,
-        ],
-        &[
-            ("AWS_ACCESS_KEY_ID", &store.target.access_key),
-            ("AWS_SECRET_ACCESS_KEY", &store.target.secret_key),
-        ],
+        &store.target,
+        &store.target.endpoint,
+        &["--part-size", &PART_BYTES.to_string()],
     )?;
     let api = Api::new(&server.url, Some(&server.token))?;
     let client = Client::new(

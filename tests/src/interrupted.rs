@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -17,13 +17,16 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{
     pictures,
-    process::{Client, Running, ServerProcess, eventually, program},
+    process::{Client, ServerProcess, eventually},
     proxy::{Answer, Fate, FaultProxy, Gate, Script, Seen, When},
-    s3::{Engine, Target},
+    s3::Target,
     seaweedfs::SeaweedFs,
 };
 
-use crate::api::{Api, sha256};
+use crate::{
+    api::{Api, sha256},
+    store::{self, Store},
+};
 
 /// The server's smallest part size in bytes.
 const PART: usize = 5 << 20;
@@ -34,27 +37,6 @@ const JOBS: usize = 3;
 /// How long anything may take before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A store of imgn's own in a process of its own.
-fn start_store(directory: &Path) -> Result<(Running, Target)> {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port();
-    let target = Target {
-        endpoint: format!("http://127.0.0.1:{port}"),
-        bucket: "interrupted".to_owned(),
-        access_key: "access".to_owned(),
-        secret_key: "secretsecret".to_owned(),
-        engine: Engine::ImgnStore,
-    };
-    let mut command = Command::new(program("serve")?);
-    command
-        .arg(target.host()?)
-        .arg(directory.join("bucket"))
-        .args([&target.access_key, &target.secret_key, &target.bucket]);
-    let (running, _) = Running::start(command, &directory.join("store.log"))?;
-    Ok((running, target))
-}
-
 /// A server whose store, for itself and for its clients, is behind `endpoint`.
 fn start_server(
     directory: &Path,
@@ -63,30 +45,9 @@ fn start_server(
     more: &[&str],
 ) -> Result<ServerProcess> {
     let part_size = PART.to_string();
-    let mut arguments = vec![
-        "--storage",
-        "s3",
-        "--s3-endpoint",
-        endpoint,
-        "--s3-bucket",
-        &target.bucket,
-        "--s3-region",
-        "us-east-1",
-        "--s3-path-style",
-        "--part-size",
-        &part_size,
-        "--max-size",
-        "128M",
-    ];
+    let mut arguments = vec!["--part-size", &part_size, "--max-size", "128M"];
     arguments.extend(more);
-    ServerProcess::start_with(
-        &directory.join("server"),
-        &arguments,
-        &[
-            ("AWS_ACCESS_KEY_ID", &target.access_key),
-            ("AWS_SECRET_ACCESS_KEY", &target.secret_key),
-        ],
-    )
+    store::server(&directory.join("server"), target, endpoint, &arguments)
 }
 
 fn write_picture(directory: &Path, name: &str, size: usize, seed: u64) -> Result<PathBuf> {
@@ -142,8 +103,8 @@ async fn ensure_published(api: &Api, files: &[PathBuf]) -> Result<()> {
 async fn killed_at_10_50_and_90_percent_it_sends_again_only_what_was_on_its_way() -> Result<()> {
     let weed = SeaweedFs::start().await?;
     let own = tempfile::tempdir()?;
-    let (_store, store) = start_store(own.path())?;
-    for target in [weed.target(), &store] {
+    let store = Store::start(own.path())?;
+    for target in [weed.target(), &store.target] {
         kill_thrice(target)
             .await
             .with_context(|| format!("{:?}", target.engine))?;
@@ -275,14 +236,15 @@ async fn stored_parts(target: &Target) -> Result<usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn urls_that_live_for_2_s_are_enough_where_a_part_takes_10() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let (_store, target) = start_store(directory.path())?;
+    let store = Store::start(directory.path())?;
+    let target = &store.target;
     let slow = Fate::Slow {
         up: Some(PART as u64 / 10),
         down: None,
     };
     let script = Script::default().on(When::method("PUT").path("/originals/"), slow);
     let proxy = FaultProxy::start(target.host()?, script.into_hook()).await?;
-    let server = start_server(directory.path(), &target, &proxy.url(), &["--url-ttl", "2"])?;
+    let server = start_server(directory.path(), target, &proxy.url(), &["--url-ttl", "2"])?;
     let api = Api::new(&server.url, Some(&server.token))?;
     let file = write_picture(directory.path(), "large.png", 2 * PART + 200_000, 8)?;
     let home = directory.path().join("home");
@@ -306,13 +268,14 @@ async fn urls_that_live_for_2_s_are_enough_where_a_part_takes_10() -> Result<()>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_url_that_expired_before_its_request_began_is_replaced_once() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let (_store, target) = start_store(directory.path())?;
+    let store = Store::start(directory.path())?;
+    let target = &store.target;
     let late = || Fate::Delay(Duration::from_secs(3));
     let script = Script::default()
         .on(part_number("2").first(1), late())
         .on(When::method("PUT").path("/originals/").nth(5), late());
     let proxy = FaultProxy::start(target.host()?, script.into_hook()).await?;
-    let server = start_server(directory.path(), &target, &proxy.url(), &["--url-ttl", "2"])?;
+    let server = start_server(directory.path(), target, &proxy.url(), &["--url-ttl", "2"])?;
     let api = Api::new(&server.url, Some(&server.token))?;
     let home = directory.path().join("home");
     let client = Client::new(&home, &server.url, Some(&server.token));
@@ -338,7 +301,8 @@ async fn a_url_that_expired_before_its_request_began_is_replaced_once() -> Resul
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_changed_meanwhile_is_sent_anew_and_it_is_said_so() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let (_store, target) = start_store(directory.path())?;
+    let store = Store::start(directory.path())?;
+    let target = &store.target;
     let gate = Gate::closed();
     let stall = Fate::StallRequest {
         after: 1 << 20,
@@ -350,7 +314,7 @@ async fn a_file_that_changed_meanwhile_is_sent_anew_and_it_is_said_so() -> Resul
         Script::default().on(third, stall).into_hook(),
     )
     .await?;
-    let server = start_server(directory.path(), &target, &proxy.url(), &[])?;
+    let server = start_server(directory.path(), target, &proxy.url(), &[])?;
     let api = Api::new(&server.url, Some(&server.token))?;
     let home = directory.path().join("home");
     let client = Client::new(&home, &server.url, Some(&server.token));
@@ -524,20 +488,21 @@ struct Faulty {
     directory: tempfile::TempDir,
     _proxies: [FaultProxy; 2],
     _server: ServerProcess,
-    _store: Running,
+    _store: Store,
 }
 
 impl Faulty {
     async fn start() -> Result<Self> {
         let directory = tempfile::tempdir()?;
-        let (store, target) = start_store(directory.path())?;
+        let store = Store::start(directory.path())?;
+        let target = &store.target;
         let script: Hook = Arc::new(Mutex::new(Box::new(|_| Fate::Pass)));
         let follow = || {
             let script = Arc::clone(&script);
             move |seen: &Seen| script.lock().unwrap()(seen)
         };
         let before_store = FaultProxy::start(target.host()?, follow()).await?;
-        let server = start_server(directory.path(), &target, &before_store.url(), &[])?;
+        let server = start_server(directory.path(), target, &before_store.url(), &[])?;
         let address = server.url.strip_prefix("http://").context("a plain URL")?;
         let before_server = FaultProxy::start(address, follow()).await?;
         let api = Api::new(&server.url, Some(&server.token))?;

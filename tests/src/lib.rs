@@ -17,6 +17,7 @@ mod hostile;
 mod interrupted;
 mod keyring;
 mod photographs;
+mod store;
 mod terminal;
 mod upright;
 mod web_page;
