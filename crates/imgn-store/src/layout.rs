@@ -5,10 +5,11 @@
 //!   lock                   held (flock) while a store has the bucket open
 //!   objects/00 .. ff/      one file an object: its bytes, then its footer (see `record`)
 //!   uploads/UPLOAD_ID/     an open multipart upload: upload.json; data, what arrived; parts.log, which of it are parts
-//!   tmp/                   everything unfinished; emptied at open
+//!   ready/                 empty files for objects to be written into (see `ready`)
+//!   tmp/                   everything else that is unfinished; emptied at open
 //! ```
 //!
-//! Invariant: a file or directory outside `tmp/` is complete and synced, for it got there by a rename; an open upload's
+//! Invariant: a file or directory outside `ready/` and `tmp/` is complete and synced, for it got there by a rename; an open upload's
 //! `data` is so as far as its log says.
 
 use std::fs::{self, File};
@@ -27,7 +28,12 @@ impl Layout {
     /// Makes whatever is missing. Existing files are not touched.
     pub(crate) fn create(bucket: PathBuf) -> io::Result<Self> {
         let layout = Self { bucket };
-        for directory in [layout.objects(), layout.uploads(), layout.tmp()] {
+        for directory in [
+            layout.objects(),
+            layout.uploads(),
+            layout.ready(),
+            layout.tmp(),
+        ] {
             fs::create_dir_all(directory)?;
         }
         for shard in 0..=u8::MAX {
@@ -69,6 +75,17 @@ impl Layout {
         self.bucket.join("tmp")
     }
 
+    pub(crate) fn ready(&self) -> PathBuf {
+        self.bucket.join("ready")
+    }
+
+    /// A path under `ready/` that nothing else uses and nobody can guess.
+    pub(crate) fn fresh_ready(&self) -> TempPath {
+        TempPath {
+            path: self.ready().join(uuid::Uuid::new_v4().simple().to_string()),
+        }
+    }
+
     /// A path under `tmp/` that nothing else uses.
     pub(crate) fn fresh_tmp(&self) -> TempPath {
         TempPath {
@@ -77,7 +94,7 @@ impl Layout {
     }
 }
 
-/// A file or directory under `tmp/` that is removed when this is dropped, whatever the reason.
+/// A file or directory under `ready/` or `tmp/` that is removed when this is dropped, whatever the reason.
 #[derive(Debug)]
 pub(crate) struct TempPath {
     path: PathBuf,

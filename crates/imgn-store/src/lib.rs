@@ -4,7 +4,8 @@
 //! access lists, tags or lifecycle rules, and has one pair of credentials: whoever signs with it may do everything.
 //!
 //! Invariants:
-//! - What was answered with success survives a crash: files are synced, renamed, and their directory synced first.
+//! - What was answered with success survives a crash: files are synced and renamed, and either their directory is synced
+//!   too, or the next opening finds them where they were written (see `ready`).
 //! - A request that is refused or breaks off changes nothing and leaves nothing behind.
 //! - A damaged file costs the object that it was, and no other: it is logged, and left out of listings.
 //! - No key can name a file outside of the bucket's directory.
@@ -16,7 +17,8 @@
 //! object    publish, read, delete, list    multipart  the life of an upload
 //! upload    an upload's parts: file, log   extent   where bytes lie  adopt  uploads of an older store
 //! body      streams to and from files      digest   checksums        conditions  If-Match and its kin
-//! index     ordered names, in memory       record   the file format  layout, key  directories and names
+//! index     ordered names, in memory       record   the file format  ready    files to be written into
+//!                                                                    layout, key  directories and names
 //! ```
 //!
 //! # Example
@@ -44,6 +46,7 @@ mod key;
 mod layout;
 mod multipart;
 mod object;
+mod ready;
 mod record;
 mod s3;
 mod service;
@@ -262,6 +265,7 @@ fn recover(name: String, layout: Layout, lock: File) -> Result<Bucket, Error> {
             fs::remove_file(path)?;
         }
     }
+    ready::recover(&layout)?;
     let index = object::scan(&layout)?;
     tracing::debug!(objects = index.len(), "the store is open");
     let bucket = Bucket::new(name, layout, index, lock);

@@ -21,7 +21,7 @@ use crate::extent::Extents;
 use crate::key::{ObjectKey, PartNumber, UploadId};
 use crate::layout::{parent, sync_directory};
 use crate::object::{Bucket, ObjectFooter, StoredHeaders};
-use crate::record::{Data, RecordWriter, SealedRecord, seal};
+use crate::record::{Data, SealedRecord, seal};
 use crate::upload::{DATA, LockedParts, OpenUpload, Part, Parts, gone};
 
 /// S3's minimum for every part but the last, in bytes.
@@ -164,6 +164,7 @@ impl Bucket {
             headers: manifest.headers,
             upload_id: Some(upload.id().clone()),
             parts: u32::try_from(parts.len()).ok(),
+            written_as: None,
         };
         let extents = parts.iter().map(|part| part.extent).collect();
         let published = self
@@ -234,15 +235,16 @@ impl Bucket {
         upload: &OpenUpload,
         locked: &mut LockedParts<'_>,
         extents: Extents,
-        footer: ObjectFooter,
+        mut footer: ObjectFooter,
     ) -> Result<SealedRecord<ObjectFooter>, Error> {
         let end = locked.end_of_data();
         if end - extents.size() <= end / WASTE {
             return seal(upload.data_path(), end, &extents, footer);
         }
-        let mut writer = RecordWriter::create(&self.layout)?;
+        let mut writer = self.writer()?;
         let data = Data::new(File::open(upload.data_path())?, extents);
         data.for_each(|bytes| Ok(writer.write(bytes)?))?;
+        footer.written_as = writer.name();
         writer.finish(footer)
     }
 

@@ -18,6 +18,7 @@ use crate::error::{Error, unless_damaged};
 use crate::index::{Entry, KeyIndex, Query};
 use crate::key::{ObjectKey, UploadId};
 use crate::layout::{Layout, parent, sync_directory};
+use crate::ready::ReadyFiles;
 use crate::record::{Record, RecordWriter, SealedRecord};
 use crate::upload::Uploads;
 
@@ -31,6 +32,7 @@ pub(crate) struct Bucket {
     pub(crate) layout: Layout,
     index: RwLock<KeyIndex>,
     key_locks: Stripes,
+    ready: ReadyFiles,
     pub(crate) open_uploads: Uploads,
     /// Locked for as long as the bucket is open.
     _lock: File,
@@ -55,6 +57,9 @@ pub(crate) struct ObjectFooter {
     pub(crate) upload_id: Option<UploadId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parts: Option<u32>,
+    /// The name of the file that it was written as, if that was one of [`ReadyFiles`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) written_as: Option<String>,
 }
 
 /// Headers that are given back as they came.
@@ -97,6 +102,7 @@ impl Bucket {
             layout,
             index: RwLock::new(index),
             key_locks: Stripes::default(),
+            ready: ReadyFiles::default(),
             open_uploads: Uploads::default(),
             _lock: lock,
         }
@@ -127,6 +133,11 @@ impl Bucket {
         conditions.check(current.as_ref().map(|record| &record.footer))
     }
 
+    /// A place for the bytes of an object.
+    pub(crate) fn writer(&self) -> Result<RecordWriter, Error> {
+        Ok(RecordWriter::new(self.ready.take(&self.layout)?)?)
+    }
+
     /// Makes a sealed record the object of its key, and answers when that is durable.
     pub(crate) fn publish(
         &self,
@@ -135,14 +146,23 @@ impl Bucket {
     ) -> Result<ObjectFooter, Error> {
         let key = sealed.footer.key.clone();
         let path = self.layout.object(&key);
+        let is_durable;
         let footer = {
             let _held = self.key_locks.lock(key.as_str());
-            self.check(&key, conditions)?;
+            if let Err(refusal) = self.check(&key, conditions) {
+                sealed.withdraw()?;
+                return Err(refusal);
+            }
+            is_durable = sealed.is_found_again() && !path.try_exists()?;
             let footer = sealed.rename(&path)?;
             self.index_mut(|index| index.insert(key));
             footer
         };
-        sync_directory(parent(&path))?;
+        if is_durable {
+            self.ready.moved();
+        } else {
+            sync_directory(parent(&path))?;
+        }
         Ok(footer)
     }
 
@@ -162,7 +182,8 @@ impl Bucket {
             }
             self.index_mut(|index| index.remove(key));
         }
-        Ok(sync_directory(parent(&path))?)
+        sync_directory(parent(&path))?;
+        Ok(self.ready.settle(&self.layout)?)
     }
 
     /// Copies an object to another key, or to itself with other headers.
@@ -176,12 +197,13 @@ impl Bucket {
         let checksums = source.footer.checksums.iter();
         let algorithms = checksums.map(|(algorithm, _)| algorithm);
         let mut digester = Digester::new(algorithms, None);
-        let mut writer = RecordWriter::create(&self.layout)?;
+        let mut writer = self.writer()?;
         source.data.for_each(|bytes| {
             digester.update(bytes);
             Ok(writer.write(bytes)?)
         })?;
         let summary = digester.finish();
+        let written_as = writer.name();
         let sealed = writer.finish(ObjectFooter {
             key,
             modified: now(),
@@ -191,6 +213,7 @@ impl Bucket {
             headers: headers.unwrap_or(source.footer.headers),
             upload_id: None,
             parts: None,
+            written_as,
         })?;
         self.publish(sealed, conditions)
     }

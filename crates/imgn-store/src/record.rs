@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::extent::{Extent, Extents};
-use crate::layout::{Layout, TempPath};
+use crate::layout::TempPath;
 
 const MAGIC_WHOLE: &[u8; 8] = b"IMGNREC1";
 const MAGIC_SCATTERED: &[u8; 8] = b"IMGNREC2";
@@ -44,7 +44,7 @@ struct Scattered<F> {
     footer: F,
 }
 
-/// A record being written under `tmp/`; removed when dropped.
+/// A record being written under `ready/`; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct RecordWriter {
     file: File,
@@ -53,14 +53,20 @@ pub(crate) struct RecordWriter {
 }
 
 impl RecordWriter {
-    pub(crate) fn create(layout: &Layout) -> Result<Self, Error> {
-        let temp = layout.fresh_tmp();
-        let file = File::create_new(temp.path())?;
+    /// Writes into an empty file.
+    pub(crate) fn new(temp: TempPath) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).open(temp.path())?;
         Ok(Self {
             file,
             temp,
             length: 0,
         })
+    }
+
+    /// The name of the file that is written into.
+    pub(crate) fn name(&self) -> Option<String> {
+        let name = self.temp.path().file_name()?;
+        name.to_str().map(str::to_owned)
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -82,7 +88,7 @@ impl RecordWriter {
         file.write_all(&tail(length, &Extents::first(length), &footer)?)?;
         file.sync_data()?;
         Ok(SealedRecord {
-            place: Place::Temporary(temp),
+            place: Place::Ready(temp),
             footer,
         })
     }
@@ -136,17 +142,30 @@ pub(crate) struct SealedRecord<F> {
 
 #[derive(Debug)]
 enum Place {
-    /// Removed when dropped.
-    Temporary(TempPath),
+    /// Found again at the next opening, unless it was removed when dropped.
+    Ready(TempPath),
     /// Stays when dropped.
     Own(PathBuf),
 }
 
 impl<F> SealedRecord<F> {
-    /// Moves the record to its place. The caller syncs the directory.
+    /// Whether it is found again where it is, should a power cut take back that it was moved.
+    pub(crate) fn is_found_again(&self) -> bool {
+        matches!(self.place, Place::Ready(_))
+    }
+
+    /// Makes sure that it is not found again: it was refused.
+    pub(crate) fn withdraw(self) -> io::Result<()> {
+        match self.place {
+            Place::Ready(temp) => File::create(temp.path())?.sync_data(),
+            Place::Own(_) => Ok(()),
+        }
+    }
+
+    /// Moves the record to its place. The caller syncs the directory, where that is needed.
     pub(crate) fn rename(self, destination: &Path) -> io::Result<F> {
         match self.place {
-            Place::Temporary(temp) => temp.rename(destination)?,
+            Place::Ready(temp) => temp.rename(destination)?,
             Place::Own(path) => fs::rename(path, destination)?,
         }
         Ok(self.footer)
@@ -288,9 +307,16 @@ fn read_tail(file: &mut File, length: u64, tail: u64) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::Layout;
+
+    fn writer(layout: &Layout) -> RecordWriter {
+        let place = layout.fresh_ready();
+        File::create_new(place.path()).unwrap();
+        RecordWriter::new(place).unwrap()
+    }
 
     fn write(layout: &Layout, data: &[u8], footer: &str, to: &Path) {
-        let mut writer = RecordWriter::create(layout).unwrap();
+        let mut writer = writer(layout);
         writer.write(data).unwrap();
         let sealed = writer.finish(footer.to_owned()).unwrap();
         sealed.rename(to).unwrap();
@@ -344,10 +370,10 @@ mod tests {
     fn a_dropped_writer_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let layout = Layout::create(directory.path().join("bucket")).unwrap();
-        let mut writer = RecordWriter::create(&layout).unwrap();
+        let mut writer = writer(&layout);
         writer.write(b"half").unwrap();
         drop(writer);
-        assert_eq!(fs::read_dir(layout.tmp()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(layout.ready()).unwrap().count(), 0);
     }
 
     #[test]

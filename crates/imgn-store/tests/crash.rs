@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -216,9 +217,74 @@ async fn a_kill_while_putting_leaves_the_old_object_or_the_new() -> Result<()> {
             "a mixture"
         );
         ensure!(!answered || found[0] == round, "an answered put was lost");
-        ensure!(store.files("tmp")?.is_empty());
+        ensure!(store.files("tmp")?.is_empty() && store.files("ready")?.is_empty());
     }
     Ok(())
+}
+
+/// A power cut may take back that a file was moved, and nothing else that was promised.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_whose_move_was_taken_back_is_found_again() -> Result<()> {
+    let mut store = StoreProcess::start()?;
+    let client = store.target().client();
+    for key in ["object", "replaced", "deleted"] {
+        put(&client, key, key.as_bytes().to_vec()).await?;
+    }
+    let moved = |name: &str| -> Result<(PathBuf, PathBuf)> {
+        let is_its = |file: &PathBuf| file.to_string_lossy().ends_with(name);
+        let place = store.files("objects")?.into_iter().find(is_its);
+        let place = place.with_context(|| format!("the file of {name}"))?;
+        let first_name = written_as(&place)?;
+        Ok((place, store.directory().join("ready").join(first_name)))
+    };
+    let (object, object_before) = moved("object")?;
+    let (replaced, replaced_before) = moved("replaced")?;
+    let old = std::fs::read(&replaced)?;
+    put(&client, "replaced", b"newer".to_vec()).await?;
+    let delete = client.delete_object().bucket(BUCKET).key("deleted");
+    delete.send().await?;
+
+    store.kill();
+    std::fs::rename(&object, &object_before)?;
+    // What was replaced in the durable way has its new bytes, whatever comes back beside it.
+    std::fs::write(&replaced_before, old)?;
+    store.restart()?;
+    ensure!(keys(&client).await? == ["object", "replaced"]);
+    ensure!(get(&client, "object").await? == b"object");
+    ensure!(get(&client, "replaced").await? == b"newer");
+    ensure!(store.files("ready")?.is_empty());
+    Ok(())
+}
+
+/// Whoever may send bytes could send what looks like an object under another key, and wait for a crash.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_looks_like_an_object_is_not_taken_for_one() -> Result<()> {
+    let mut store = StoreProcess::start()?;
+    let client = store.target().client();
+    put(&client, "object", b"bytes".to_vec()).await?;
+    let genuine = store.files("objects")?.pop().context("its file")?;
+    let forged = std::fs::read(&genuine)?;
+    let delete = client.delete_object().bucket(BUCKET).key("object");
+    delete.send().await?;
+
+    store.kill();
+    let ready = store.directory().join("ready");
+    std::fs::write(ready.join("0123456789abcdef0123456789abcdef"), forged)?;
+    store.restart()?;
+    ensure!(keys(&client).await?.is_empty());
+    ensure!(store.files("ready")?.is_empty());
+    Ok(())
+}
+
+/// The name that an object's file had at first, as it says itself.
+fn written_as(file: &Path) -> Result<String> {
+    let bytes = std::fs::read(file)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let (_, rest) = text
+        .split_once("\"written_as\":\"")
+        .context("the file does not say how it was written")?;
+    let (name, _) = rest.split_once('"').context("a name without an end")?;
+    Ok(name.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]

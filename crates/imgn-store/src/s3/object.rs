@@ -19,7 +19,6 @@ use crate::digest::{Coverage, Tagged};
 use crate::error::Error;
 use crate::key::ObjectKey;
 use crate::object::ObjectFooter;
-use crate::record::RecordWriter;
 use crate::{blocking, convert};
 
 /// What S3 calls the type of an object that was stored without one.
@@ -50,11 +49,12 @@ impl Endpoint {
             blocking(move || bucket.check(&key, &conditions)).await?;
         }
         let place = Arc::clone(&bucket);
-        let open = Box::new(move || RecordWriter::create(&place.layout));
+        let open = Box::new(move || place.writer());
         let tagged = Tagged::Object;
         let incoming = receive(open, body, announced, tagged, trailing_headers).await?;
         let footer = blocking(move || {
             let (writer, summary) = incoming.finish()?;
+            let written_as = writer.name();
             let sealed = writer.finish(ObjectFooter {
                 key,
                 modified: now(),
@@ -64,6 +64,7 @@ impl Endpoint {
                 headers,
                 upload_id: None,
                 parts: None,
+                written_as,
             })?;
             bucket.publish(sealed, &conditions)
         })
