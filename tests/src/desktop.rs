@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{
     pictures,
-    process::{Client, eventually},
+    process::{Client, ServerProcess, eventually},
 };
 use serde_json::json;
 
@@ -264,5 +264,26 @@ async fn ten_thousand_files_in_the_queue_stay_in_hand() -> Result<()> {
     window.close().await?;
     let left = client.run(&["--json", "queue"])?;
     ensure!(left.stdout.is_empty(), "left: {}", left.stdout);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keyring_that_came_up_again_keeps_the_token() -> Result<()> {
+    let screen = Screen::start()?;
+    let server = ServerProcess::start(&screen.folder().join("server"), &[])?;
+    let mut window = Window::open(screen, &[]).await?;
+    element(&window.page, "first-start").await?;
+    let connect = async |window: &Window| -> Result<serde_json::Value> {
+        let arguments = json!({"server": server.url, "token": server.token});
+        window.invoke("connect", arguments).await
+    };
+    let first = connect(&window).await?;
+    ensure!(first.pointer("/ok").is_some(), "{first}");
+
+    window.restart_keyring()?;
+    eventually("the keyring is asked anew", PATIENCE, async || {
+        Ok(connect(&window).await?.pointer("/ok").map(|_| ()))
+    })
+    .await?;
     Ok(())
 }

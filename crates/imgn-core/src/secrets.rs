@@ -6,9 +6,16 @@
 use std::time::Duration;
 
 use imgn_protocol::Token;
-use keyring::v1::Entry;
+use keyring_core::{Entry, api::CredentialStoreApi as _};
 use tokio::sync::oneshot;
 use url::Url;
+
+#[cfg(target_os = "macos")]
+use apple_native_keyring_store::keychain::Store;
+#[cfg(target_os = "windows")]
+use windows_native_keyring_store::Store;
+#[cfg(all(unix, not(target_os = "macos")))]
+use zbus_secret_service_keyring_store::Store;
 
 use crate::{ClientCode, CommandError};
 
@@ -20,12 +27,10 @@ const SERVICE: &str = "imgn";
 /// The token for `server`, if the keyring has one.
 pub(crate) async fn load(server: &Url) -> Result<Option<Token>, CommandError> {
     let server = server.to_string();
-    bounded(PATIENCE, move || {
-        match Entry::new(SERVICE, &server)?.get_password() {
-            Ok(token) => Ok(Some(Token::new(&token))),
-            Err(keyring::Error::NoEntry) => Ok(None),
-            Err(error) => Err(error),
-        }
+    bounded(PATIENCE, move || match entry(&server)?.get_password() {
+        Ok(token) => Ok(Some(Token::new(&token))),
+        Err(keyring_core::Error::NoEntry) => Ok(None),
+        Err(error) => Err(error),
     })
     .await
 }
@@ -34,7 +39,7 @@ pub(crate) async fn load(server: &Url) -> Result<Option<Token>, CommandError> {
 pub(crate) async fn store(server: &Url, token: &Token) -> Result<(), CommandError> {
     let (server, token) = (server.to_string(), token.clone());
     bounded(PATIENCE, move || {
-        Entry::new(SERVICE, &server)?.set_password(token.expose())
+        entry(&server)?.set_password(token.expose())
     })
     .await
 }
@@ -43,17 +48,27 @@ pub(crate) async fn store(server: &Url, token: &Token) -> Result<(), CommandErro
 pub(crate) async fn forget(server: &Url) -> Result<(), CommandError> {
     let server = server.to_string();
     bounded(PATIENCE, move || {
-        match Entry::new(SERVICE, &server)?.delete_credential() {
-            Err(keyring::Error::NoEntry) => Ok(()),
+        match entry(&server)?.delete_credential() {
+            Err(keyring_core::Error::NoEntry) => Ok(()),
             other => other,
         }
     })
     .await
 }
 
+/// The place of a server's token. The keyring is looked for each time: one that came up after this program, or was
+/// started again, knows nothing of a session of before.
+fn entry(server: &str) -> keyring_core::Result<Entry> {
+    let store = Store::new().map_err(|error| {
+        tracing::debug!(%error, "no keyring");
+        keyring_core::Error::NoDefaultStore
+    })?;
+    store.build(SERVICE, server, None)
+}
+
 async fn bounded<T: Send + 'static>(
     patience: Duration,
-    call: impl FnOnce() -> keyring::Result<T> + Send + 'static,
+    call: impl FnOnce() -> keyring_core::Result<T> + Send + 'static,
 ) -> Result<T, CommandError> {
     let (answer, answered) = oneshot::channel();
     // Not the runtime's own threads: it would wait for a hanging one before it ends.
@@ -86,13 +101,13 @@ async fn bounded<T: Send + 'static>(
 
 const WAY_OUT: &str = "set the environment variable IMGN_TOKEN to use a token without the keyring";
 
-fn explain(error: &keyring::Error) -> CommandError {
+fn explain(error: &keyring_core::Error) -> CommandError {
     let (code, what) = match error {
-        keyring::Error::NoStorageAccess(_) => (
+        keyring_core::Error::NoStorageAccess(_) => (
             ClientCode::KeyringLocked,
             "the keyring is locked; unlock it and try again, or".to_owned(),
         ),
-        keyring::Error::NoDefaultStore | keyring::Error::NotSupportedByStore(_) => (
+        keyring_core::Error::NoDefaultStore | keyring_core::Error::NotSupportedByStore(_) => (
             ClientCode::KeyringMissing,
             "there is no keyring on this computer (no Secret Service answers on the session bus); start one, or"
                 .to_owned(),
@@ -109,7 +124,9 @@ fn explain(error: &keyring::Error) -> CommandError {
 mod tests {
     use super::*;
 
-    async fn code_of(call: impl FnOnce() -> keyring::Result<()> + Send + 'static) -> ClientCode {
+    async fn code_of(
+        call: impl FnOnce() -> keyring_core::Result<()> + Send + 'static,
+    ) -> ClientCode {
         let error = bounded(Duration::from_secs(1), call).await.unwrap_err();
         assert!(error.message.contains("IMGN_TOKEN"), "{error}");
         match error.code {
@@ -120,16 +137,16 @@ mod tests {
 
     #[tokio::test]
     async fn locked_absent_hanging_and_broken_are_told_apart() {
-        let locked = || Err(keyring::Error::NoStorageAccess("locked".into()));
+        let locked = || Err(keyring_core::Error::NoStorageAccess("locked".into()));
         assert_eq!(code_of(locked).await, ClientCode::KeyringLocked);
-        let absent = || Err(keyring::Error::NoDefaultStore);
+        let absent = || Err(keyring_core::Error::NoDefaultStore);
         assert_eq!(code_of(absent).await, ClientCode::KeyringMissing);
         let hanging = || {
             std::thread::sleep(Duration::from_secs(60));
             Ok(())
         };
         assert_eq!(code_of(hanging).await, ClientCode::KeyringTimeout);
-        let broken = || Err(keyring::Error::BadStoreFormat("odd".to_owned()));
+        let broken = || Err(keyring_core::Error::BadStoreFormat("odd".to_owned()));
         assert_eq!(code_of(broken).await, ClientCode::KeyringFailed);
         let panics = || panic!("in the keyring");
         assert_eq!(code_of(panics).await, ClientCode::KeyringFailed);

@@ -67,11 +67,11 @@ pub(crate) fn view(snapshot: &Snapshot, server: &Server) -> UploadView {
     match &entry.state {
         State::Published { image, content, .. } => {
             view.sent_bytes = content.fingerprint.size;
-            view.image = Some(image.as_ref().clone());
+            view.image = Some(image.clone());
         }
         State::Duplicate { image, .. } => {
             view.sent_bytes = 0;
-            view.image = Some(image.as_ref().clone());
+            view.image = Some(image.clone());
         }
         State::Rejected { fault, .. } => view.error = Some(fault.clone().into()),
         State::Failed { fault, .. } => view.error = Some(explain(fault, server)),
@@ -101,8 +101,7 @@ fn explain(fault: &Fault, server: &Server) -> ViewError {
     match server.token_trouble() {
         Some(trouble) => trouble.clone().into(),
         None => Fault {
-            message: "the gallery does not know the token, or was given none; log in with a valid one and try again"
-                .to_owned(),
+            message: "a valid token is needed; log in with one and try again".to_owned(),
             ..fault.clone()
         }
         .into(),

@@ -46,7 +46,7 @@ pub struct UploadView {
     /// How fast bytes leave; only while they do.
     pub bytes_per_second: Option<f64>,
     /// The picture, when it is in the gallery.
-    pub image: Option<Image>,
+    pub image: Option<Box<Image>>,
     /// Why it waits, was rejected or failed.
     pub error: Option<ViewError>,
     /// Its place in the queue: lower ones go first, equal ones by id.

@@ -66,10 +66,7 @@ impl Screen {
 
         let openbox = in_session(Command::new("openbox"), &environment);
         let window_manager = Background::start(openbox, b"", &log("window-manager"))?;
-        let mut daemon = Command::new("gnome-keyring-daemon");
-        daemon.args(["--foreground", "--unlock", "--components=secrets"]);
-        let keyring =
-            Background::start(in_session(daemon, &environment), b"test", &log("keyring"))?;
+        let keyring = start_keyring(&environment, &log("keyring"))?;
 
         Ok(Self {
             folder,
@@ -96,6 +93,14 @@ impl Screen {
         self.folder.path()
     }
 
+    /// Ends the keyring and starts it again, as after a fault or at the beginning of a session.
+    pub(crate) fn restart_keyring(&mut self) -> Result<()> {
+        let log = self.keyring.log.clone();
+        self.keyring.end();
+        self.keyring = start_keyring(&self.environment, &log)?;
+        Ok(())
+    }
+
     /// Moves and presses the pointer, or asks about windows: `xdotool` with these words.
     pub(crate) fn xdotool(&self, words: &[&str]) -> Result<String> {
         let output = self
@@ -117,6 +122,12 @@ impl Screen {
         let parts = [&self.window_manager, &self.keyring];
         parts.into_iter().map(Background::death).collect()
     }
+}
+
+fn start_keyring(environment: &[(&'static str, String)], log: &Path) -> Result<Background> {
+    let mut daemon = Command::new("gnome-keyring-daemon");
+    daemon.args(["--foreground", "--unlock", "--components=secrets"]);
+    Background::start(in_session(daemon, environment), b"test", log)
 }
 
 fn in_session(mut command: Command, environment: &[(&'static str, String)]) -> Command {
@@ -151,6 +162,11 @@ impl Background {
         })
     }
 
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Its log, if it runs no more.
     fn death(&self) -> String {
         let id = self.child.id();
@@ -182,7 +198,6 @@ impl Drop for Screen {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.end();
     }
 }

@@ -112,6 +112,11 @@ impl Window {
             .to_owned())
     }
 
+    /// See [`Screen::restart_keyring`].
+    pub(crate) fn restart_keyring(&mut self) -> Result<()> {
+        self.screen.restart_keyring()
+    }
+
     /// Calls a command as the page can; answers `{"ok": …}` or `{"error": …}`.
     pub(crate) async fn invoke(&self, command: &str, arguments: Value) -> Result<Value> {
         let source = "const [command, args, done] = arguments;

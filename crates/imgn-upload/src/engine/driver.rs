@@ -188,12 +188,13 @@ impl Inner {
                     .await
                     .map_or_else(failed(Call::Sign), Event::Signed)
             }
-            Effect::Put(target, request) => self.put(entry, &target, &request).await,
+            // Boxed, because what sends is large, and thousands may wait here to be verified.
+            Effect::Put(target, request) => Box::pin(self.put(entry, &target, &request)).await,
             Effect::SendParts {
                 target,
                 plan,
                 stored,
-            } => self.send_parts(entry, &target, plan, &stored).await,
+            } => Box::pin(self.send_parts(entry, &target, plan, &stored)).await,
             Effect::Complete(target, parts) => self
                 .complete(target.session, parts)
                 .await
