@@ -2,6 +2,8 @@
 //!
 //! Invariant: a code that the file does not define is told as `None` or as [`AcSkips::SLOW`], never as a symbol.
 
+use std::rc::Rc;
+
 use super::bits::Cursor;
 
 /// The bits that the tables look at.
@@ -14,7 +16,10 @@ const MAX_CODE: u32 = 16;
 /// A code as a file defines it: canonical, so that the number of codes of each length and the order of the symbols say
 /// it all.
 #[derive(Debug, Clone)]
-pub(super) struct Code {
+pub(super) struct Code(Rc<Definition>);
+
+#[derive(Debug)]
+struct Definition {
     /// By length, from 1: the first code, how many there are, and which symbol the first one means.
     lengths: [Length; MAX_CODE as usize],
     symbols: Vec<u8>,
@@ -47,20 +52,21 @@ impl Code {
             }
             code <<= 1;
         }
-        (symbol == symbols.len() && symbol <= 256).then(|| Self {
+        let definition = || Definition {
             lengths,
             symbols: symbols.to_vec(),
-        })
+        };
+        (symbol == symbols.len() && symbol <= 256).then(|| Self(Rc::new(definition())))
     }
 
     /// The symbol that the next 16 bits begin with, and the length of its code.
     pub(super) fn find(&self, next: usize) -> Option<(u32, u8)> {
         (1..=MAX_CODE)
-            .zip(&self.lengths)
+            .zip(&self.0.lengths)
             .find_map(|(bits, length)| {
                 let code = next as u32 >> (MAX_CODE - bits);
                 let place = code.checked_sub(length.first)?;
-                let symbol = self.symbols.get(length.symbol + place as usize);
+                let symbol = self.0.symbols.get(length.symbol + place as usize);
                 (place < length.count).then_some((bits, *symbol?))
             })
     }
@@ -69,8 +75,8 @@ impl Code {
     /// of 0 where the code is longer, or none.
     fn table(&self, bits: u32) -> Vec<(u32, u8)> {
         let mut table = vec![(0, 0); 1 << bits];
-        for (length, codes) in (1..=bits).zip(&self.lengths) {
-            let symbols = self.symbols.get(codes.symbol..).unwrap_or_default();
+        for (length, codes) in (1..=bits).zip(&self.0.lengths) {
+            let symbols = self.0.symbols.get(codes.symbol..).unwrap_or_default();
             for (code, &symbol) in (codes.first..codes.first + codes.count).zip(symbols) {
                 let start = (code << (bits - length)) as usize;
                 let places = table.get_mut(start..start + (1 << (bits - length)));
@@ -81,7 +87,7 @@ impl Code {
     }
 
     fn symbols(&self) -> &[u8] {
-        &self.symbols
+        &self.0.symbols
     }
 }
 
@@ -179,7 +185,7 @@ pub(super) struct AcSkips {
 /// behind it, which may lie outside of what is looked at.
 const MAX_SWALLOWED: u32 = 18;
 /// Looks into the table after each refill: 18 + 18 + 18 bits are no more than the 56 that there are.
-const LOOKS: u32 = 3;
+pub(super) const LOOKS: u32 = 3;
 
 impl AcSkips {
     const END: usize = 128;
@@ -230,12 +236,18 @@ impl AcSkips {
         (steps << 6) as u16 | bits as u16
     }
 
-    /// Skips the rest of a block from coefficient `k` on, 1 to 63. None where the data are no such block.
+    /// Skips the rest of a block from coefficient `k` on, 1 to 63. None where the data are no such block. Of the bits of
+    /// a refill, `looks` times [`MAX_SWALLOWED`] must be left.
     #[inline(always)]
-    pub(super) fn skip_block(&self, cursor: &mut Cursor, bytes: &[u8], mut k: usize) -> Option<()> {
+    pub(super) fn skip_block(
+        &self,
+        cursor: &mut Cursor,
+        bytes: &[u8],
+        mut k: usize,
+        mut looks: u32,
+    ) -> Option<()> {
         loop {
-            cursor.refill(bytes);
-            for _ in 0..LOOKS {
+            for _ in 0..looks {
                 let before = *cursor;
                 let entry = self.entries[cursor.peek::<AC_LOOKUP>()];
                 cursor.skip(u32::from(entry));
@@ -255,6 +267,8 @@ impl AcSkips {
                 }
                 break;
             }
+            cursor.refill(bytes);
+            looks = LOOKS;
         }
     }
 

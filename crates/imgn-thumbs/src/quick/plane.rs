@@ -71,11 +71,23 @@ impl Plane {
         }
     }
 
-    /// Writes a sample; what is outside is left out.
+    /// Writes the sample of a block, at an eighth. What is outside is left out.
     #[inline(always)]
-    pub(super) fn set(&mut self, column: usize, row: usize, sample: u8) {
-        if let Some(place) = self.samples.get_mut(row * self.width + column) {
+    pub(super) fn set(&mut self, block: usize, sample: u8) {
+        if let Some(place) = self.samples.get_mut(block) {
             *place = sample;
+        }
+    }
+
+    /// Writes the samples of a block, at a quarter: the upper two, and the lower two.
+    #[inline(always)]
+    pub(super) fn set_square(&mut self, block: usize, [upper, lower]: [[u8; 2]; 2]) {
+        let across = self.width / 2;
+        let at = block / across * self.width * 2 + block % across * 2;
+        for (start, samples) in [(at, upper), (at + self.width, lower)] {
+            if let Some(place) = self.samples.get_mut(start..start + 2) {
+                place.copy_from_slice(&samples);
+            }
         }
     }
 

@@ -25,7 +25,6 @@ const MAX_ERROR: i32 = 3;
 #[derive(Debug)]
 struct Coefficients {
     values: Vec<i16>,
-    width: usize,
     step: i32,
     /// How many bits are still missing; none while nothing was read.
     missing: Option<u8>,
@@ -66,7 +65,6 @@ pub(super) fn read(
             let (width, height) = Plane::size(frame, component, Scale::Eighth);
             Coefficients {
                 values: vec![0; width * height],
-                width,
                 step: 0,
                 missing: None,
             }
@@ -163,17 +161,14 @@ impl Blocks for First<'_> {
         cursor: &mut Cursor,
         bytes: &[u8],
         component: usize,
-        column: usize,
-        row: usize,
+        block: usize,
     ) -> Option<()> {
         cursor.refill(bytes);
         let difference = self.tables.get(component)?.take(cursor)?;
         let last = self.last.get_mut(component)?;
         *last = last.wrapping_add(difference);
         let coefficients = self.components.get_mut(*self.indices.get(component)?)?;
-        let place = coefficients
-            .values
-            .get_mut(row * coefficients.width + column)?;
+        let place = coefficients.values.get_mut(block)?;
         // Coefficients are numbers of 16 bits, to libjpeg too.
         *place = (*last << self.missing) as i16;
         Some(())
@@ -198,14 +193,11 @@ impl Blocks for Refinement<'_> {
         cursor: &mut Cursor,
         bytes: &[u8],
         component: usize,
-        column: usize,
-        row: usize,
+        block: usize,
     ) -> Option<()> {
         cursor.refill(bytes);
         let coefficients = self.components.get_mut(*self.indices.get(component)?)?;
-        let place = coefficients
-            .values
-            .get_mut(row * coefficients.width + column)?;
+        let place = coefficients.values.get_mut(block)?;
         // One bit.
         *place |= (cursor.take(1) as i16) << self.missing;
         Some(())

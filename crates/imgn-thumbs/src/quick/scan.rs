@@ -10,26 +10,28 @@ use super::header::{Frame, Scan};
 
 /// What reads blocks.
 pub(super) trait Blocks {
-    /// Reads the next block, which is that at `column` and `row` of the scan's component `component`. There are bits
-    /// for it in `bytes`, unless the scan is cut off: then zeros come.
+    /// Reads the next block, which is the `block`th of the scan's component `component`, counted in rows of whole units.
+    /// There are bits for it in `bytes`, unless the scan is cut off: then zeros come.
     fn read(
         &mut self,
         cursor: &mut Cursor,
         bytes: &[u8],
         component: usize,
-        column: usize,
-        row: usize,
+        block: usize,
     ) -> Option<()>;
 
     /// Begins anew after a restart marker.
     fn restart(&mut self);
 }
 
-/// Where a block is within a unit, and how many blocks of its component a unit has, across and down.
+/// A block of a unit.
 struct Place {
     component: usize,
-    at: (usize, usize),
-    step: (usize, usize),
+    /// Which one it is in the first unit of the row that is read, and in the next row's.
+    first: usize,
+    row: usize,
+    /// From one unit to the next.
+    step: usize,
 }
 
 /// Reads a scan; answers where the marker behind it is.
@@ -39,7 +41,7 @@ pub(super) fn walk(
     scan: &Scan,
     blocks: &mut impl Blocks,
 ) -> Option<usize> {
-    let ((across, down), places) = layout(frame, scan)?;
+    let ((across, down), mut places) = layout(frame, scan)?;
     let mut window = Window::new(file, scan.data);
     let mut cursor = Cursor::default();
     let mut marker = 0;
@@ -48,7 +50,7 @@ pub(super) fn walk(
         interval => interval,
     };
     let mut left = interval;
-    for row in 0..down as usize {
+    for _ in 0..down {
         for column in 0..across as usize {
             if left == 0 {
                 cursor = window.restart(cursor, marker)?;
@@ -63,10 +65,12 @@ pub(super) fn walk(
                     &mut cursor,
                     window.bytes(),
                     place.component,
-                    column * place.step.0 + place.at.0,
-                    row * place.step.1 + place.at.1,
+                    place.first + column * place.step,
                 )?;
             }
+        }
+        for place in &mut places {
+            place.first += place.row;
         }
         if window.overrun(cursor) {
             return None;
@@ -78,25 +82,29 @@ pub(super) fn walk(
 
 /// Units across and down, and the blocks of each.
 fn layout(frame: &Frame, scan: &Scan) -> Option<((u32, u32), Vec<Place>)> {
+    let units = frame.units();
     if let [alone] = scan.components[..] {
+        let component = frame.components.get(alone.index)?;
         let place = Place {
             component: 0,
-            at: (0, 0),
-            step: (1, 1),
+            first: 0,
+            row: (units.0 * component.sampling.0) as usize,
+            step: 1,
         };
-        let component = frame.components.get(alone.index)?;
         return Some((frame.blocks(component), vec![place]));
     }
     let mut places = Vec::with_capacity(10);
     for (component, named) in scan.components.iter().enumerate() {
         let (across, down) = frame.components.get(named.index)?.sampling;
+        let width = (units.0 * across) as usize;
         for y in 0..down as usize {
             places.extend((0..across as usize).map(|x| Place {
                 component,
-                at: (x, y),
-                step: (across as usize, down as usize),
+                first: y * width + x,
+                row: width * down as usize,
+                step: across as usize,
             }));
         }
     }
-    Some((frame.units(), places))
+    Some((units, places))
 }

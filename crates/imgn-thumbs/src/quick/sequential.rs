@@ -4,7 +4,7 @@
 
 use super::bits::Cursor;
 use super::header::{Frame, Headers, LOW, Scan, ScanComponent, Steps};
-use super::huffman::{AcSkips, AcSymbol, AcSymbols, DcTable};
+use super::huffman::{AcSkips, AcSymbol, AcSymbols, DcTable, LOOKS};
 use super::plane::{Plane, Scale};
 use super::scan::{Blocks, walk};
 
@@ -86,7 +86,8 @@ impl Reader {
                 }
             }
         }
-        self.skips.skip_block(cursor, bytes, k)?;
+        cursor.refill(bytes);
+        self.skips.skip_block(cursor, bytes, k, LOOKS)?;
         Some(low)
     }
 }
@@ -104,18 +105,15 @@ impl Blocks for Eighths<'_> {
         cursor: &mut Cursor,
         bytes: &[u8],
         component: usize,
-        column: usize,
-        row: usize,
+        block: usize,
     ) -> Option<()> {
         let reader = self.components.get_mut(component)?;
         cursor.refill(bytes);
         let dc = reader.dc(cursor)?;
-        reader.skips.skip_block(cursor, bytes, 1)?;
-        self.planes.get_mut(reader.plane)?.set(
-            column,
-            row,
-            sample(dc.wrapping_mul(reader.steps[0])),
-        );
+        // A difference is 31 bits at most: what is left suffices for one look.
+        reader.skips.skip_block(cursor, bytes, 1, 1)?;
+        let sample = sample(dc.wrapping_mul(reader.steps[0]));
+        self.planes.get_mut(reader.plane)?.set(block, sample);
         Some(())
     }
 
@@ -139,15 +137,14 @@ impl Blocks for Quarters<'_> {
         cursor: &mut Cursor,
         bytes: &[u8],
         component: usize,
-        column: usize,
-        row: usize,
+        block: usize,
     ) -> Option<()> {
         let reader = self.components.get_mut(component)?;
         let low = reader.low(cursor, bytes)?;
-        let plane = self.planes.get_mut(reader.plane)?;
-        for (number, sample) in quarter(low, &reader.steps).into_iter().enumerate() {
-            plane.set(column * 2 + number % 2, row * 2 + number / 2, sample);
-        }
+        let samples = quarter(low, &reader.steps);
+        self.planes
+            .get_mut(reader.plane)?
+            .set_square(block, samples);
         Some(())
     }
 
@@ -161,17 +158,21 @@ impl Blocks for Quarters<'_> {
 /// The inverse transform of two by two: the frequencies that such a picture can show, and no others. libjpeg averages
 /// squares instead, which blurs what is scaled down once more.
 #[inline(always)]
-fn quarter(low: [i32; LOW], steps: &Steps) -> [u8; 4] {
+fn quarter(low: [i32; LOW], steps: &Steps) -> [[u8; 2]; 2] {
     let value = |place: usize| low[place].wrapping_mul(steps[place]);
     // Stored in a zigzag: across, down, twice down, both.
     let (mean, across, down, both) = (value(0), value(1), value(2), value(4));
     let (left, right) = (mean.wrapping_add(across), mean.wrapping_sub(across));
-    let (lower_left, lower_right) = (down.wrapping_add(both), down.wrapping_sub(both));
+    let (left_difference, right_difference) = (down.wrapping_add(both), down.wrapping_sub(both));
     [
-        sample(left.wrapping_add(lower_left)),
-        sample(right.wrapping_add(lower_right)),
-        sample(left.wrapping_sub(lower_left)),
-        sample(right.wrapping_sub(lower_right)),
+        [
+            sample(left.wrapping_add(left_difference)),
+            sample(right.wrapping_add(right_difference)),
+        ],
+        [
+            sample(left.wrapping_sub(left_difference)),
+            sample(right.wrapping_sub(right_difference)),
+        ],
     ]
 }
 
