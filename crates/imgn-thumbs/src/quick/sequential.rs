@@ -155,8 +155,8 @@ impl Blocks for Quarters<'_> {
     }
 }
 
-/// The inverse transform of two by two: the frequencies that such a picture can show, and no others. libjpeg averages
-/// squares instead, which blurs what is scaled down once more.
+/// The inverse transform of two by two: the lowest frequencies and no others. libjpeg averages squares of pixels instead,
+/// to which odd frequencies up to the seventh add.
 #[inline(always)]
 fn quarter(low: [i32; LOW], steps: &Steps) -> [[u8; 2]; 2] {
     let value = |place: usize| low[place].wrapping_mul(steps[place]);
