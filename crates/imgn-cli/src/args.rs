@@ -104,6 +104,18 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Make thumbnails of pictures on this computer: upright JPEG files, a line a picture, in the order given
+    Thumb {
+        /// Pictures; `-` is standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Where to, made if it is missing. What is there stays: a name that is taken gets a number
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// The longest edge in pixels, from 1 to 1280; a smaller picture is not enlarged
+        #[arg(long, value_name = "PIXELS", default_value_t = 320, value_parser = clap::value_parser!(u32).range(1..=1280))]
+        size: u32,
+    },
     /// Delete pictures from the gallery, for everybody
     Delete {
         #[arg(required = true, value_name = "ID", value_parser = image_id)]
@@ -202,6 +214,9 @@ mod tests {
             (&["imgn", "resume"], true),
             (&["imgn", "upload", "-r", "--keep-gps", "a"], true),
             (&["imgn", "upload", "--jobs", "65", "a"], false),
+            (&["imgn", "thumb", "a", "--out", "b"], true),
+            (&["imgn", "thumb", "a"], false),
+            (&["imgn", "thumb", "a", "--out", "b", "--size", "0"], false),
         ] {
             assert_eq!(
                 Cli::try_parse_from(arguments).is_ok(),

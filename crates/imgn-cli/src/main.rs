@@ -12,6 +12,7 @@ mod gallery;
 mod output;
 mod queue;
 mod signal;
+mod thumb;
 mod upload;
 
 use std::{
@@ -36,6 +37,9 @@ fn main() -> ExitCode {
         quiet: cli.global.quiet,
         verbose: cli.global.verbose > 0,
     };
+    if let Command::Thumb { files, out, size } = &cli.command {
+        return ended(thumb::thumb(&output, files, out, *size), &output);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -52,6 +56,11 @@ fn main() -> ExitCode {
     let done = runtime.block_on(run(cli, &output));
     // A read of standard input may still hang; it does not keep the program.
     runtime.shutdown_timeout(Duration::from_millis(100));
+    ended(done, &output)
+}
+
+/// Tells what went wrong, and whether all was done.
+fn ended(done: Result<bool>, output: &Output) -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -122,6 +131,8 @@ async fn run(cli: Cli, output: &Output) -> Result<bool> {
         Command::Get { id, output: to } => gallery::get(&app, output, id, to).await,
         Command::Delete { ids } => gallery::delete(&app, output, ids).await,
         Command::Link { id, format } => gallery::print_link(&app, output, id, &format.format).await,
+        // Made before there is an app: it asks no gallery.
+        Command::Thumb { files, out, size } => thumb::thumb(output, &files, &out, size),
     };
     app.quit().await;
     done

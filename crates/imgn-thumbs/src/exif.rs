@@ -52,6 +52,15 @@ impl ExifData {
             .unwrap_or(Orientation::NoTransforms)
     }
 
+    /// The JPEG that cameras keep beside a picture, as stored: not turned.
+    pub(crate) fn preview(&self) -> Option<&[u8]> {
+        let exif = self.0.as_ref()?;
+        let number = |tag| exif.get_field(tag, In::THUMBNAIL)?.value.get_uint(0);
+        let start = number(Tag::JPEGInterchangeFormat)? as usize;
+        let length = number(Tag::JPEGInterchangeFormatLength)? as usize;
+        exif.buf().get(start..)?.get(..length)
+    }
+
     pub(crate) fn metadata(&self) -> Metadata {
         let taken = |date, offset, fraction| {
             taken_at(

@@ -147,7 +147,7 @@ fn check(
     Ok(())
 }
 
-fn swaps_edges(orientation: Orientation) -> bool {
+pub(crate) fn swaps_edges(orientation: Orientation) -> bool {
     match orientation {
         Orientation::NoTransforms
         | Orientation::Rotate180

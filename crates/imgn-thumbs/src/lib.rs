@@ -40,6 +40,8 @@ mod limits;
 mod picture;
 mod png;
 mod privacy;
+mod quick;
+mod thumbnail;
 mod webp;
 
 pub use cache::{CacheError, CacheUsage, DiskCache};
@@ -50,3 +52,4 @@ pub use header::{Header, Orientation, decode_cost, inspect};
 pub use limits::Limits;
 pub use picture::{Metadata, Picture, Rendition, verify};
 pub use privacy::{LocationFinding, LocationPatches, Patch, PrivacyError, location_patches};
+pub use thumbnail::{PREVIEW_BYTES, preview, thumbnail};

@@ -13,7 +13,7 @@ use crate::limits::Deadline;
 use crate::{Format, Header, Limits, Orientation, PictureError, gif, jpeg, png, webp};
 
 /// JPEG quality of renditions: where the eye stops to see a difference at these sizes.
-const QUALITY: i32 = 80;
+pub(crate) const QUALITY: i32 = 80;
 /// The picture that a thumbhash is made of: it keeps no finer detail than this.
 const THUMBHASH_EDGE: u32 = 32;
 
@@ -85,7 +85,7 @@ pub fn verify(bytes: &[u8], limits: &Limits, renditions: &[u32]) -> Result<Pictu
 
 /// Runs the decoder. Those of others are not known to panic on any bytes; should one, it is the picture that is
 /// refused, not the process that ends.
-fn decode(
+pub(crate) fn decode(
     format: Format,
     bytes: &[u8],
     limits: &Limits,
@@ -102,7 +102,7 @@ fn decode(
 }
 
 /// Makes small upright pictures from a decoded one.
-struct Renderer {
+pub(crate) struct Renderer {
     source: Raster,
     /// Edges of the picture itself, as stored.
     width: u32,
@@ -112,21 +112,30 @@ struct Renderer {
 }
 
 impl Renderer {
-    fn new(source: Raster, header: &Header) -> Self {
+    pub(crate) fn new(source: Raster, header: &Header) -> Self {
         let (mut width, mut height) = (header.width, header.height);
         if header.orientation_swaps_edges() {
             (width, height) = (height, width);
         }
+        Self::of_stored(source, (width, height), header.orientation)
+    }
+
+    /// Of a picture of the given size as stored.
+    pub(crate) fn of_stored(
+        source: Raster,
+        (width, height): (u32, u32),
+        orientation: Orientation,
+    ) -> Self {
         Self {
             source,
             width,
             height,
-            orientation: header.orientation,
+            orientation,
             resizer: Resizer::new(),
         }
     }
 
-    fn rendition(&mut self, long_edge: u32) -> Result<Rendition, PictureError> {
+    pub(crate) fn rendition(&mut self, long_edge: u32) -> Result<Rendition, PictureError> {
         let picture = self.upright(long_edge)?;
         let (width, height) = picture.dimensions();
         let jpeg = encode(&picture)?;
@@ -174,7 +183,7 @@ impl Renderer {
 
 /// The largest size of the same shape whose longest edge is at most `long_edge`; never larger than the picture, never
 /// nothing.
-fn fit(width: u32, height: u32, long_edge: u32) -> (u32, u32) {
+pub(crate) fn fit(width: u32, height: u32, long_edge: u32) -> (u32, u32) {
     let longest = width.max(height);
     if longest <= long_edge {
         return (width, height);
@@ -206,7 +215,7 @@ fn encode(picture: &RgbImage) -> Result<Vec<u8>, PictureError> {
         .map_err(fault)
 }
 
-fn fault(error: impl ToString) -> PictureError {
+pub(crate) fn fault(error: impl ToString) -> PictureError {
     PictureError::Rendition {
         reason: error.to_string(),
     }
