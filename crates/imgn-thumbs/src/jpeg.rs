@@ -258,7 +258,7 @@ impl<'a> Frame<'a> {
                     corrections.push((body + 2 + 5, 1));
                 }
                 0xe1 if exif.is_none() => exif = payload.strip_prefix(b"Exif\0\0"),
-                0xe2 => icc.take(payload),
+                0xe2 => icc.take(payload, body + 2),
                 0xee if payload.starts_with(b"Adobe")
                     && payload.get(11).is_some_and(|&transform| transform > 2) =>
                 {
@@ -281,6 +281,10 @@ impl<'a> Frame<'a> {
                                 corrections.push((body + 2 + parameters + offset, right));
                             }
                         }
+                    }
+                    // The library warns of a profile with missing parts, and reads nothing that looks like none.
+                    if icc.whole().is_none() {
+                        corrections.extend(icc.parts.iter().map(|part| (part.at, b'-')));
                     }
                     segments.pop();
                     return Ok(Self {
@@ -458,28 +462,42 @@ impl Shape {
 /// A colour profile, which comes in parts: a segment is too short for most.
 #[derive(Debug, Default)]
 struct ProfileParts<'a> {
-    /// With their numbers, from 1.
-    parts: Vec<(u8, &'a [u8])>,
+    parts: Vec<ProfilePart<'a>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ProfilePart<'a> {
+    /// From 1, and of how many.
+    number: u8,
     count: u8,
+    data: &'a [u8],
+    /// Where in the file its segment's contents begin.
+    at: usize,
 }
 
 impl<'a> ProfileParts<'a> {
     const PREFIX: &'static [u8] = b"ICC_PROFILE\0";
 
     /// Takes the payload of an APP2 segment, if it is one.
-    fn take(&mut self, payload: &'a [u8]) {
-        if let Some([number, count, part @ ..]) = payload.strip_prefix(Self::PREFIX) {
-            self.parts.push((*number, part));
-            self.count = *count;
+    fn take(&mut self, payload: &'a [u8], at: usize) {
+        if let Some([number, count, data @ ..]) = payload.strip_prefix(Self::PREFIX) {
+            self.parts.push(ProfilePart {
+                number: *number,
+                count: *count,
+                data,
+                at,
+            });
         }
     }
 
-    /// The profile, if no part is missing.
+    /// The profile, if no part is missing, and none there twice.
     fn whole(&self) -> Option<EmbeddedProfile<'a>> {
+        let count = self.parts.first()?.count;
         let mut parts = self.parts.clone();
-        parts.sort_by_key(|&(number, _)| number);
-        let is_whole = self.count > 0 && parts.iter().map(|&(number, _)| number).eq(1..=self.count);
-        is_whole.then(|| EmbeddedProfile::Parts(parts.iter().map(|&(_, part)| part).collect()))
+        parts.sort_by_key(|part| part.number);
+        let is_whole = parts.iter().all(|part| part.count == count)
+            && parts.iter().map(|part| part.number).eq(1..=count);
+        is_whole.then(|| EmbeddedProfile::Parts(parts.iter().map(|part| part.data).collect()))
     }
 }
 

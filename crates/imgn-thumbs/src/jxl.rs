@@ -109,7 +109,10 @@ pub(crate) fn decode(
 
 fn options(header: &Header) -> JxlDecoderOptions {
     let pixels = u64::from(header.width) * u64::from(header.height);
-    let samples = pixels.saturating_mul(3 + u64::from(header.extra_channels));
+    let samples = pixels
+        .saturating_mul(3 + u64::from(header.extra_channels))
+        // Small pictures are filled up; and the limit itself is too much.
+        .saturating_add(1 << 16);
     let mut options = JxlDecoderOptions::default();
     options.adjust_orientation = false;
     options.alpha_mode = AlphaMode::Unpremultiplied;

@@ -9,6 +9,7 @@
 
 pub(crate) mod directory;
 mod image;
+mod lzw;
 mod samples;
 mod unpack;
 

@@ -81,16 +81,20 @@ fn shown(file: &[u8]) -> RgbImage {
         .into_rgb8()
 }
 
-fn files(picture: &RgbImage, profile: &[u8]) -> [(&'static str, Vec<u8>); 4] {
-    [
-        ("jpeg", pictures::jpeg_with_profile(picture, profile)),
+fn files(picture: &RgbImage, profile: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let mut files = vec![
         (
             "png",
             pictures::png_with_profile(&DynamicImage::ImageRgb8(picture.clone()), profile),
         ),
         ("webp", pictures::webp_with_profile(picture, profile)),
         ("tiff", Tiff::default().with_profile(picture, profile)),
-    ]
+    ];
+    // A JPEG holds no more than 255 parts.
+    if profile.len() < 20_000 {
+        files.push(("jpeg", pictures::jpeg_with_profile(picture, profile)));
+    }
+    files
 }
 
 #[test]
@@ -135,10 +139,6 @@ fn a_profile_that_cannot_be_used_changes_nothing() {
         ("too large", too_large),
     ] {
         for (format, file) in files(&scene, &profile) {
-            // A JPEG holds no more than 255 parts.
-            if format == "jpeg" && profile.len() > 255 * 200 {
-                continue;
-            }
             let difference = pictures::mean_difference(&shown(&file), &scene);
             assert!(difference < 4.0, "{name} {format}: {difference}");
         }

@@ -248,7 +248,7 @@ fn what_is_not_sound_is_refused_with_its_reason() {
     let limits = Limits::default();
     let corrupt = |format| move |error: &PictureError| matches!(error, PictureError::Corrupt { format: it, .. } if *it == format);
     let check = |name: &str, file: &[u8], is_expected: &dyn Fn(&PictureError) -> bool| {
-        let error = verify(file, &limits, &SIZES).expect_err(name);
+        let error = verify(file, &limits, &SIZES).map(|_| ()).expect_err(name);
         assert!(is_expected(&error), "{name}: {error:?}");
     };
     check("nothing", b"", &|error| *error == PictureError::NotAPicture);
@@ -309,11 +309,14 @@ fn what_is_not_sound_is_refused_with_its_reason() {
                 &corrupt(format),
             );
         }
-        check(
-            &format!("garbage in {name}"),
-            &pictures::garbage_half(&file),
-            &corrupt(format),
-        );
+        // Of plain pixels all are as good as others.
+        if format != Format::Bmp {
+            check(
+                &format!("garbage in {name}"),
+                &pictures::garbage_half(&file),
+                &corrupt(format),
+            );
+        }
     }
 }
 

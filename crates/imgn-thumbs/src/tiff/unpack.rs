@@ -7,17 +7,16 @@ use fax::decoder::{DecodeStatus, Group4Decoder};
 use fax::maps::{black, white};
 use fax::{BitReader, ByteReader};
 use flate2::{Decompress, FlushDecompress, Status};
-use weezl::{BitOrder, LzwStatus};
 
-use super::damaged;
 use super::image::{Compression, Image, Meaning};
+use super::{damaged, lzw};
 use crate::{PictureError, jpeg};
 
 /// A strip or tile that is being unpacked.
 pub(super) enum Unpacker<'a> {
     Plain(Packed<'a>),
     PackBits(Packed<'a>, Run),
-    Lzw(Packed<'a>, Box<weezl::decode::Decoder>),
+    Lzw(Packed<'a>, Box<lzw::Decoder>),
     Deflate(Packed<'a>, Box<Decompress>),
     Fax(FaxRows<'a>),
     Fax4(Box<Group4Decoder<Packed<'a>>>),
@@ -51,10 +50,7 @@ impl<'a> Unpacker<'a> {
         Ok(match image.compression {
             Compression::None => Self::Plain(packed),
             Compression::PackBits => Self::PackBits(packed, Run::default()),
-            Compression::Lzw => {
-                let decoder = weezl::decode::Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
-                Self::Lzw(packed, Box::new(decoder))
-            }
+            Compression::Lzw => Self::Lzw(packed, Box::new(lzw::Decoder::new())),
             Compression::Deflate => Self::Deflate(packed, Box::new(Decompress::new(true))),
             Compression::Fax { is_aligned } => Self::Fax(FaxRows::new(packed, image, is_aligned)),
             Compression::Fax4 => {
@@ -237,21 +233,17 @@ impl Run {
 
 fn fill_lzw(
     packed: &mut Packed<'_>,
-    decoder: &mut weezl::decode::Decoder,
-    mut row: &mut [u8],
+    decoder: &mut lzw::Decoder,
+    row: &mut [u8],
 ) -> Result<(), PictureError> {
-    while !row.is_empty() {
-        let result = decoder.decode_bytes(packed.rest(), row);
-        packed.at += result.consumed_in;
-        row = row.get_mut(result.consumed_out..).unwrap_or(&mut []);
-        match result.status {
-            Ok(LzwStatus::Ok) => {}
-            Ok(LzwStatus::Done | LzwStatus::NoProgress) if row.is_empty() => {}
-            Ok(LzwStatus::Done | LzwStatus::NoProgress) => return Err(short()),
-            Err(_) => return Err(broken()),
-        }
-    }
-    Ok(())
+    let mut read = 0;
+    let mut bytes = packed.rest().iter().copied().inspect(|_| read += 1);
+    let filled = decoder.fill(&mut bytes, row);
+    packed.at += read;
+    filled.map_err(|stop| match stop {
+        lzw::Stop::Short => short(),
+        lzw::Stop::Broken => broken(),
+    })
 }
 
 fn fill_deflate(
