@@ -3,20 +3,26 @@
 //! They all show [`scene`], which looks different from each side and in each mirror. They are not photographs: what a
 //! camera's noise and a maker's oddities do is for real ones to show.
 
+mod colour;
 mod encode;
 mod hostile;
+mod jxl;
 mod sized;
+mod tiff;
 
+pub use colour::{jpeg_with_profile, png_with_profile, webp_with_profile};
 pub use encode::{
-    animated_gif, animated_png, animated_webp, cmyk_jpeg, exif_block, gif, interlaced_png, jpeg,
-    oriented_jpeg, palette_png, png, png_with_exif, progressive_jpeg, webp, webp_with_exif,
+    animated_gif, animated_png, animated_webp, bmp, cmyk_jpeg, exif_block, gif, interlaced_png,
+    jpeg, oriented_jpeg, palette_png, png, png_with_exif, progressive_jpeg, webp, webp_with_exif,
 };
 pub use hostile::{
-    SVG, TEXT, claimed_jpeg, claimed_png, garbage_half, jpeg_with_odd_header, jpeg_with_trailer,
-    stray_bytes_before_end, truncated,
+    SVG, TEXT, claimed_bmp, claimed_jpeg, claimed_png, garbage_half, jpeg_with_odd_header,
+    jpeg_with_trailer, stray_bytes_before_end, truncated,
 };
 use image::RgbImage;
+pub use jxl::{JXL_SIZE, claimed_jxl, jxl, jxl_in_boxes, oriented_jxl};
 pub use sized::sized_png;
+pub use tiff::{Tiff, TiffColours, TiffCompression, claimed_tiff};
 
 /// The colours of the scene's corners: top left, top right, bottom left, bottom right.
 pub const CORNERS: [[u8; 3]; 4] = [[220, 40, 40], [40, 200, 60], [50, 70, 220], [235, 215, 50]];

@@ -21,6 +21,8 @@ pub(crate) struct Raster {
     pub(crate) height: u32,
     /// How much of width and height the picture covers: its last column and row may be squares that it only began.
     pub(crate) span: (f64, f64),
+    /// The ICC profile of its numbers, where only the decoder knows.
+    pub(crate) profile: Option<Vec<u8>>,
 }
 
 /// A [`Raster`] that is being filled.
@@ -143,6 +145,7 @@ impl Canvas {
                 f64::from(self.width) / factor,
                 f64::from(self.height) / factor,
             ),
+            profile: None,
         })
     }
 

@@ -46,9 +46,7 @@ impl ExifData {
     }
 
     pub(crate) fn orientation(&self) -> Orientation {
-        self.field(Tag::Orientation)
-            .and_then(|value| value.get_uint(0))
-            .and_then(|value| Orientation::from_exif(u8::try_from(value).ok()?))
+        self.stated_orientation()
             .unwrap_or(Orientation::NoTransforms)
     }
 
@@ -59,6 +57,12 @@ impl ExifData {
         let start = number(Tag::JPEGInterchangeFormat)? as usize;
         let length = number(Tag::JPEGInterchangeFormatLength)? as usize;
         exif.buf().get(start..)?.get(..length)
+    }
+
+    /// The orientation, if there is one that makes sense.
+    pub(crate) fn stated_orientation(&self) -> Option<Orientation> {
+        let value = self.field(Tag::Orientation)?.get_uint(0)?;
+        Orientation::from_exif(u8::try_from(value).ok()?)
     }
 
     pub(crate) fn metadata(&self) -> Metadata {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::PictureError;
+use crate::bytes::le32;
+use crate::{PictureError, bmp, jxl, raw};
 
 /// A picture format that is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,11 +17,37 @@ pub enum Format {
     Gif,
     /// WebP: lossy, lossless, animated.
     WebP,
+    /// TIFF and BigTIFF: the first page.
+    Tiff,
+    /// BMP, of Windows and OS/2.
+    Bmp,
+    /// JPEG XL, still or animated.
+    Jxl,
+    /// A camera raw, of any maker, shown by the preview in it.
+    Raw,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: &'static [Self] = &[Self::Jpeg, Self::Png, Self::Gif, Self::WebP];
+    pub const ALL: &'static [Self] = &[
+        Self::Jpeg,
+        Self::Png,
+        Self::Gif,
+        Self::WebP,
+        Self::Tiff,
+        Self::Bmp,
+        Self::Jxl,
+        Self::Raw,
+    ];
+
+    /// Whether all web browsers show it.
+    #[must_use]
+    pub fn is_shown_by_browsers(self) -> bool {
+        match self {
+            Self::Jpeg | Self::Png | Self::Gif | Self::WebP | Self::Bmp => true,
+            Self::Tiff | Self::Jxl | Self::Raw => false,
+        }
+    }
 
     /// Its media type.
     #[must_use]
@@ -30,6 +57,11 @@ impl Format {
             Self::Png => "image/png",
             Self::Gif => "image/gif",
             Self::WebP => "image/webp",
+            Self::Tiff => "image/tiff",
+            Self::Bmp => "image/bmp",
+            Self::Jxl => "image/jxl",
+            // Each maker has a type of its own; this is the one that desktops know as the parent of all.
+            Self::Raw => "image/x-dcraw",
         }
     }
 
@@ -41,6 +73,10 @@ impl Format {
             Self::Png => "png",
             Self::Gif => "gif",
             Self::WebP => "webp",
+            Self::Tiff => "tif",
+            Self::Bmp => "bmp",
+            Self::Jxl => "jxl",
+            Self::Raw => "raw",
         }
     }
 }
@@ -52,6 +88,10 @@ impl fmt::Display for Format {
             Self::Png => "PNG",
             Self::Gif => "GIF",
             Self::WebP => "WebP",
+            Self::Tiff => "TIFF",
+            Self::Bmp => "BMP",
+            Self::Jxl => "JPEG XL",
+            Self::Raw => "camera raw",
         })
     }
 }
@@ -60,7 +100,8 @@ impl fmt::Display for Format {
 pub const SNIFF_BYTES: usize = 512;
 
 /// The format of a file that begins with `head`, by its magic bytes and nothing else: no file name, no announced type.
-/// [`SNIFF_BYTES`] of it are enough.
+/// [`SNIFF_BYTES`] of it are enough, but for a camera raw whose first directory lies further on: by its head that is a
+/// TIFF.
 #[must_use]
 pub fn sniff(head: &[u8]) -> Option<Format> {
     if head.starts_with(&[0xff, 0xd8, 0xff]) {
@@ -71,9 +112,34 @@ pub fn sniff(head: &[u8]) -> Option<Format> {
         Some(Format::Gif)
     } else if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP") {
         Some(Format::WebP)
+    } else if raw::is_raw(head) {
+        Some(Format::Raw)
+    } else if is_tiff(head) {
+        Some(Format::Tiff)
+    } else if is_bmp(head) {
+        Some(Format::Bmp)
+    } else if head.starts_with(&jxl::CODESTREAM) || head.starts_with(jxl::CONTAINER) {
+        Some(Format::Jxl)
     } else {
         None
     }
+}
+
+fn is_tiff(head: &[u8]) -> bool {
+    [
+        b"II*\0".as_slice(),
+        b"MM\0*",
+        b"II+\0\x08\0\0\0",
+        b"MM\0+\0\x08\0\0",
+    ]
+    .iter()
+    .any(|start| head.starts_with(start))
+}
+
+/// "BM" alone is two letters of any text: the size of the header that follows must be one that exists.
+fn is_bmp(head: &[u8]) -> bool {
+    let size = head.get(14..).and_then(|rest| le32(rest, 0));
+    head.starts_with(b"BM") && size.is_some_and(|size| bmp::HEADER_SIZES.contains(&size))
 }
 
 /// Why bytes that [`sniff`] does not know are refused: a picture that is not taken is told from what is none.
@@ -85,12 +151,6 @@ pub(crate) fn refuse(head: &[u8]) -> PictureError {
 }
 
 fn unsupported(head: &[u8]) -> Option<&'static str> {
-    if head.starts_with(b"II*\0") || head.starts_with(b"MM\0*") {
-        return Some("TIFF and camera raw");
-    }
-    if head.starts_with(&[0xff, 0x0a]) || head.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n") {
-        return Some("JPEG XL");
-    }
     if head.starts_with(b"\0\0\0\x0cjP  \r\n\x87\n") || head.starts_with(b"\xff\x4f\xff\x51") {
         return Some("JPEG 2000");
     }
@@ -100,18 +160,8 @@ fn unsupported(head: &[u8]) -> Option<&'static str> {
             Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1") => {
                 Some("HEIC")
             }
-            Some(b"crx ") => Some("TIFF and camera raw"),
             _ => None,
         };
-    }
-    // "BM" alone is two letters of any text: the size of the header that follows must be one that exists.
-    if head.starts_with(b"BM")
-        && matches!(
-            head.get(14..18),
-            Some([12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])
-        )
-    {
-        return Some("BMP");
     }
     if head.starts_with(&[0, 0, 1, 0]) && matches!(head.get(4..6), Some([1..=64, 0])) {
         return Some("ICO");

@@ -31,7 +31,9 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         frames: blocks.frames,
         total_pixels: blocks.total_pixels,
         scans: 1,
+        orientation: None,
         exif: None,
+        icc: None,
         cost: FIXED_COST
             + held
             + u64::from(width) * 3

@@ -1,9 +1,14 @@
 //! What a picture says of itself before it is decoded, and what decoding it will cost.
 
+use std::borrow::Cow;
+
 pub use image::metadata::Orientation;
 
+use crate::colour::EmbeddedProfile;
 use crate::exif::ExifData;
-use crate::{Format, Limits, PictureError, format, gif, jpeg, png, sniff, webp};
+use crate::{
+    Format, Limits, PictureError, bmp, format, gif, jpeg, jxl, png, raw, sniff, tiff, webp,
+};
 
 /// The largest rendition for which [`decode_cost`] holds.
 pub(crate) const COST_EDGE: u32 = 1280;
@@ -24,7 +29,7 @@ pub struct Header {
     pub orientation: Orientation,
     /// Whether there is more than one frame.
     pub animated: bool,
-    /// Frames that are stored; 1 for a still picture.
+    /// Frames that are stored; 1 for a still picture. The header of JPEG XL does not tell: 2 stands for several.
     pub frames: u32,
     /// See [`decode_cost`].
     cost: u64,
@@ -48,7 +53,11 @@ pub(crate) struct Probe<'a> {
     pub(crate) total_pixels: u64,
     /// Passes over the whole picture.
     pub(crate) scans: u32,
-    pub(crate) exif: Option<&'a [u8]>,
+    /// What the format itself says of it; then EXIF is not asked.
+    pub(crate) orientation: Option<Orientation>,
+    pub(crate) exif: Option<Cow<'a, [u8]>>,
+    /// What its numbers mean, unless that is sRGB; left out where the decoder itself converts.
+    pub(crate) icc: Option<EmbeddedProfile<'a>>,
     /// Bytes that decoding onto a canvas allocates, with the canvas.
     pub(crate) cost: u64,
 }
@@ -58,24 +67,39 @@ pub(crate) struct Probe<'a> {
 /// # Errors
 /// What is no picture or not an accepted one, what has damaged headers, and what exceeds a limit.
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
-    inspect_with_exif(bytes, limits).map(|(header, _)| header)
+    inspect_all(bytes, limits).map(|inspected| inspected.header)
 }
 
-pub(crate) fn inspect_with_exif(
-    bytes: &[u8],
+/// What [`inspect`] found, with what is needed for renditions.
+pub(crate) struct Inspected<'a> {
+    pub(crate) header: Header,
+    pub(crate) exif: ExifData,
+    pub(crate) icc: Option<EmbeddedProfile<'a>>,
+}
+
+pub(crate) fn inspect_all<'a>(
+    bytes: &'a [u8],
     limits: &Limits,
-) -> Result<(Header, ExifData), PictureError> {
+) -> Result<Inspected<'a>, PictureError> {
     let format = sniff(bytes).ok_or_else(|| format::refuse(bytes))?;
     let probe = match format {
         Format::Jpeg => jpeg::probe(bytes),
         Format::Png => png::probe(bytes),
         Format::Gif => gif::probe(bytes),
         Format::WebP => webp::probe(bytes),
+        Format::Tiff => tiff::probe(bytes),
+        Format::Bmp => bmp::probe(bytes),
+        Format::Jxl => jxl::probe(bytes),
+        Format::Raw => raw::probe(bytes),
     }?;
-    let cost = probe.cost.saturating_add(RENDERING_COST);
+    let colour_cost = probe.icc.as_ref().map_or(0, EmbeddedProfile::cost);
+    let cost = probe
+        .cost
+        .saturating_add(RENDERING_COST)
+        .saturating_add(colour_cost);
     check(format, &probe, cost, limits)?;
-    let exif = ExifData::parse(probe.exif);
-    let orientation = exif.orientation();
+    let exif = ExifData::parse(probe.exif.as_deref());
+    let orientation = probe.orientation.unwrap_or_else(|| exif.orientation());
     let (width, height) = if swaps_edges(orientation) {
         (probe.height, probe.width)
     } else {
@@ -90,7 +114,11 @@ pub(crate) fn inspect_with_exif(
         frames: probe.frames,
         cost,
     };
-    Ok((header, exif))
+    Ok(Inspected {
+        header,
+        exif,
+        icc: probe.icc,
+    })
 }
 
 /// The memory, in bytes, that [`verify`](crate::verify) needs at its peak beside the file's own bytes: an upper

@@ -15,6 +15,7 @@ use turbojpeg::{Colorspace, Decompressor, PixelFormat, ScalingFactor};
 
 use crate::bytes::be16;
 use crate::canvas::{Raster, wanted_edge};
+use crate::colour::{EmbeddedProfile, Inks};
 use crate::header::{COST_EDGE, Probe};
 use crate::{Format, Limits, PictureError};
 
@@ -32,6 +33,7 @@ struct Frame<'a> {
     shape: Shape,
     coding: Coding,
     exif: Option<&'a [u8]>,
+    icc: ProfileParts<'a>,
     /// Where the first scan begins: at its marker.
     first_scan: usize,
     /// Where its entropy-coded data begin.
@@ -76,8 +78,15 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         frames: 1,
         total_pixels: u64::from(width) * u64::from(height),
         scans,
-        exif: frame.exif,
+        orientation: None,
+        exif: frame.exif.map(Cow::Borrowed),
         cost: frame.cost(bytes.len()),
+        // Inks become colours on their way.
+        icc: if frame.has_inks() {
+            None
+        } else {
+            frame.icc.whole()
+        },
     })
 }
 
@@ -128,7 +137,7 @@ pub(crate) fn decode(
         return Err(corrupt(error));
     }
     if inks {
-        inks_to_rgb(&mut pixels);
+        pixels = colours(pixels, frame.icc.whole().as_ref());
     }
     let span = |edge: usize| edge as f64 * scale.num() as f64 / scale.denom() as f64;
     Ok(Raster {
@@ -137,13 +146,58 @@ pub(crate) fn decode(
         width: width as u32,
         height: height as u32,
         span: (span(header.width), span(header.height)),
+        profile: None,
     })
+}
+
+/// Decodes a baseline JPEG that is a part of another file, at full size: at least `rows` rows of `width` pixels of so
+/// many components. Three components become RGB, four stay as they are.
+pub(crate) fn decode_part(
+    bytes: &[u8],
+    width: u32,
+    rows: u32,
+    components: u8,
+) -> Result<Vec<u8>, PictureError> {
+    let frame = Frame::read(bytes)?;
+    let shape = &frame.shape;
+    if frame.in_several_scans || shape.sampling.len() != usize::from(components) {
+        return Err(unsupported("JPEG of this kind within another format"));
+    }
+    if u32::from(shape.width) != width || u32::from(shape.height) < rows {
+        return Err(damaged("a part is of another size than announced"));
+    }
+    frame.check_data_suffices(bytes)?;
+    let bytes = frame.corrected(bytes);
+    let format = match components {
+        1 => PixelFormat::GRAY,
+        3 => PixelFormat::RGB,
+        _ => PixelFormat::CMYK,
+    };
+    let (width, height) = (usize::from(shape.width), usize::from(shape.height));
+    let mut decoder = Decompressor::new().map_err(fault)?;
+    let header = decoder.read_header(&bytes).map_err(corrupt)?;
+    if (header.width, header.height) != (width, height) {
+        return Err(damaged("its header can be read in two ways"));
+    }
+    let mut pixels = vec![0; width * height * format.size()];
+    let target = turbojpeg::Image {
+        pixels: pixels.as_mut_slice(),
+        width,
+        pitch: width * format.size(),
+        height,
+        format,
+    };
+    match decoder.decompress(&bytes, target) {
+        Err(error) if !is_harmless(&error, bytes.len()) => Err(corrupt(error)),
+        _ => Ok(pixels),
+    }
 }
 
 impl<'a> Frame<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, PictureError> {
         let mut found: Option<(Coding, Shape)> = None;
         let mut exif = None;
+        let mut icc = ProfileParts::default();
         let mut stray = false;
         let mut segments = Vec::new();
         let mut corrections = Vec::new();
@@ -204,6 +258,7 @@ impl<'a> Frame<'a> {
                     corrections.push((body + 2 + 5, 1));
                 }
                 0xe1 if exif.is_none() => exif = payload.strip_prefix(b"Exif\0\0"),
+                0xe2 => icc.take(payload, body + 2),
                 0xee if payload.starts_with(b"Adobe")
                     && payload.get(11).is_some_and(|&transform| transform > 2) =>
                 {
@@ -227,12 +282,17 @@ impl<'a> Frame<'a> {
                             }
                         }
                     }
+                    // The library warns of a profile with missing parts, and reads nothing that looks like none.
+                    if icc.whole().is_none() {
+                        corrections.extend(icc.parts.iter().map(|part| (part.at, b'-')));
+                    }
                     segments.pop();
                     return Ok(Self {
                         coding,
                         in_several_scans: coding.progressive || components < shape.sampling.len(),
                         shape,
                         exif,
+                        icc,
                         first_scan: marker_at - 1,
                         data: end,
                         stray,
@@ -243,6 +303,10 @@ impl<'a> Frame<'a> {
                 _ => {}
             }
         }
+    }
+
+    fn has_inks(&self) -> bool {
+        self.shape.sampling.len() == 4
     }
 
     /// Blocks of 8 x 8 samples, in all components, with those that fill up the edges.
@@ -274,7 +338,12 @@ impl<'a> Frame<'a> {
         let scale = self.scale(COST_EDGE);
         let pixels = scale.scale(usize::from(self.shape.width)) as u64
             * scale.scale(usize::from(self.shape.height)) as u64;
-        let output = pixels * if self.shape.sampling.len() == 4 { 4 } else { 3 };
+        // Inks, and the colours that they become.
+        let output = pixels * if self.has_inks() { 7 } else { 3 };
+        let conversion = match self.icc.whole() {
+            Some(profile) if self.has_inks() => profile.cost(),
+            _ => 0,
+        };
         // 64 coefficients of 2 bytes.
         let coefficients = if self.in_several_scans {
             self.blocks() * 128
@@ -286,7 +355,12 @@ impl<'a> Frame<'a> {
         } else {
             0
         };
-        FIXED_COST + COST_PER_COLUMN * u64::from(self.shape.width) + output + coefficients + copy
+        FIXED_COST
+            + COST_PER_COLUMN * u64::from(self.shape.width)
+            + output
+            + coefficients
+            + copy
+            + conversion
     }
 
     /// The smallest of libjpeg-turbo's scales, eighths, that serves renditions of `long_edge`.
@@ -385,6 +459,48 @@ impl Shape {
     }
 }
 
+/// A colour profile, which comes in parts: a segment is too short for most.
+#[derive(Debug, Default)]
+struct ProfileParts<'a> {
+    parts: Vec<ProfilePart<'a>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ProfilePart<'a> {
+    /// From 1, and of how many.
+    number: u8,
+    count: u8,
+    data: &'a [u8],
+    /// Where in the file its segment's contents begin.
+    at: usize,
+}
+
+impl<'a> ProfileParts<'a> {
+    const PREFIX: &'static [u8] = b"ICC_PROFILE\0";
+
+    /// Takes the payload of an APP2 segment, if it is one.
+    fn take(&mut self, payload: &'a [u8], at: usize) {
+        if let Some([number, count, data @ ..]) = payload.strip_prefix(Self::PREFIX) {
+            self.parts.push(ProfilePart {
+                number: *number,
+                count: *count,
+                data,
+                at,
+            });
+        }
+    }
+
+    /// The profile, if no part is missing, and none there twice.
+    fn whole(&self) -> Option<EmbeddedProfile<'a>> {
+        let count = self.parts.first()?.count;
+        let mut parts = self.parts.clone();
+        parts.sort_by_key(|part| part.number);
+        let is_whole = parts.iter().all(|part| part.count == count)
+            && parts.iter().map(|part| part.number).eq(1..=count);
+        is_whole.then(|| EmbeddedProfile::Parts(parts.iter().map(|part| part.data).collect()))
+    }
+}
+
 /// Scans from the one at `at` to the end of the picture, or of the file.
 fn count_scans(bytes: &[u8], mut at: usize) -> u32 {
     let mut scans = 0_u32;
@@ -415,18 +531,14 @@ fn is_harmless(warning: &turbojpeg::Error, file_bytes: usize) -> bool {
         .is_some_and(|count: usize| count <= MAX_STRAY_BYTES.min(file_bytes / 64))
 }
 
-/// Turns CMYK into RGB, in place and without a profile. Every writer follows Adobe in storing inks inverted.
-fn inks_to_rgb(pixels: &mut Vec<u8>) {
-    let count = pixels.len() / 4;
-    for pixel in 0..count {
-        let [cyan, magenta, yellow, key] =
-            [0, 1, 2, 3].map(|ink| u16::from(pixels[pixel * 4 + ink]));
-        for (channel, ink) in [cyan, magenta, yellow].into_iter().enumerate() {
-            // At most 255 * 255 before the division.
-            pixels[pixel * 3 + channel] = ((ink * key + 127) / 255) as u8;
-        }
+/// Turns inks into colours. Every writer follows Adobe in storing them inverted.
+fn colours(mut inks: Vec<u8>, profile: Option<&EmbeddedProfile<'_>>) -> Vec<u8> {
+    for ink in &mut inks {
+        *ink = 255 - *ink;
     }
-    pixels.truncate(count * 3);
+    let mut rgb = Vec::with_capacity(inks.len() / 4 * 3);
+    Inks::new(profile).append(&inks, &mut rgb);
+    rgb
 }
 
 fn corrupt(error: turbojpeg::Error) -> PictureError {

@@ -27,21 +27,26 @@
 //! A format is a variant of [`Format`], its magic bytes in [`sniff`], and a module with two functions, as `jpeg`:
 //! `probe` (own parsing, bounds-checked, no decoder) and `decode` (onto a canvas). Nothing else knows formats.
 
+mod bmp;
 mod bytes;
 mod cache;
 mod canvas;
+mod colour;
 mod error;
 mod exif;
 mod format;
 mod gif;
 mod header;
 mod jpeg;
+mod jxl;
 mod limits;
 mod picture;
 mod png;
 mod privacy;
 mod quick;
 mod thumbnail;
+mod raw;
+mod tiff;
 mod webp;
 
 pub use cache::{CacheError, CacheUsage, DiskCache};

@@ -8,9 +8,12 @@ use image::{DynamicImage, RgbImage};
 use jiff::Timestamp;
 
 use crate::canvas::Raster;
-use crate::header::inspect_with_exif;
+use crate::colour::{EmbeddedProfile, ToSrgb};
+use crate::header::{Inspected, inspect_all};
 use crate::limits::Deadline;
-use crate::{Format, Header, Limits, Orientation, PictureError, gif, jpeg, png, webp};
+use crate::{
+    Format, Header, Limits, Orientation, PictureError, bmp, gif, jpeg, jxl, png, raw, tiff, webp,
+};
 
 /// JPEG quality of renditions: where the eye stops to see a difference at these sizes.
 pub(crate) const QUALITY: i32 = 80;
@@ -41,7 +44,7 @@ pub struct Metadata {
     pub camera: Option<String>,
 }
 
-/// A thumbnail: a JPEG, upright, on [`GROUND`](crate::GROUND) where the picture is transparent, without metadata.
+/// A thumbnail: a JPEG in sRGB, upright, on [`GROUND`](crate::GROUND) where the picture is transparent, without metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rendition {
@@ -62,11 +65,11 @@ pub struct Rendition {
 /// What [`inspect`](crate::inspect) refuses; a picture that is damaged or cut off anywhere; one that takes too long.
 pub fn verify(bytes: &[u8], limits: &Limits, renditions: &[u32]) -> Result<Picture, PictureError> {
     let deadline = Deadline::start(limits);
-    let (header, exif) = inspect_with_exif(bytes, limits)?;
+    let Inspected { header, exif, icc } = inspect_all(bytes, limits)?;
     let long_edge = renditions.iter().copied().fold(THUMBHASH_EDGE, u32::max);
     let raster = decode(header.format, bytes, limits, long_edge, &deadline)?;
     deadline.check()?;
-    let mut renderer = Renderer::new(raster, &header);
+    let mut renderer = Renderer::new(raster, &header, icc);
     let thumbhash = renderer.thumbhash()?;
     let renditions = renditions
         .iter()
@@ -97,6 +100,10 @@ pub(crate) fn decode(
         Format::Png => png::decode(bytes, limits, long_edge, deadline),
         Format::Gif => gif::decode(bytes, limits, long_edge, deadline),
         Format::WebP => webp::decode(bytes, limits, long_edge, deadline),
+        Format::Tiff => tiff::decode(bytes, long_edge, deadline),
+        Format::Bmp => bmp::decode(bytes, long_edge, deadline),
+        Format::Jxl => jxl::decode(bytes, limits, long_edge, deadline),
+        Format::Raw => raw::decode(bytes, limits, long_edge),
     }))
     .unwrap_or_else(|_| Err(PictureError::corrupt(format, "the decoder failed on it")))
 }
@@ -108,16 +115,24 @@ pub(crate) struct Renderer {
     width: u32,
     height: u32,
     orientation: Orientation,
+    to_srgb: Option<ToSrgb>,
     resizer: Resizer,
 }
 
 impl Renderer {
-    pub(crate) fn new(source: Raster, header: &Header) -> Self {
+    /// `icc` is the profile that the file holds; a decoder may have made a better one.
+    pub(crate) fn new(
+        mut source: Raster,
+        header: &Header,
+        icc: Option<EmbeddedProfile<'_>>,
+    ) -> Self {
+        let icc = source.profile.take().map(EmbeddedProfile::Made).or(icc);
+        let to_srgb = icc.as_ref().and_then(ToSrgb::new);
         let (mut width, mut height) = (header.width, header.height);
         if header.orientation_swaps_edges() {
             (width, height) = (height, width);
         }
-        Self::of_stored(source, (width, height), header.orientation)
+        Self::of_stored(source, (width, height), header.orientation, to_srgb)
     }
 
     /// Of a picture of the given size as stored.
@@ -125,12 +140,14 @@ impl Renderer {
         source: Raster,
         (width, height): (u32, u32),
         orientation: Orientation,
+        to_srgb: Option<ToSrgb>,
     ) -> Self {
         Self {
             source,
             width,
             height,
             orientation,
+            to_srgb,
             resizer: Resizer::new(),
         }
     }
@@ -173,6 +190,9 @@ impl Renderer {
         self.resizer
             .resize_typed(&source, &mut target, &options)
             .map_err(fault)?;
+        if let Some(to_srgb) = &self.to_srgb {
+            to_srgb.apply(&mut scaled);
+        }
         let picture = RgbImage::from_raw(width, height, scaled)
             .ok_or_else(|| fault("a resampled picture has the wrong size"))?;
         let mut picture = DynamicImage::ImageRgb8(picture);

@@ -3,12 +3,14 @@
 //! Of an animated file the picture is the one that viewers without animation show. Every chunk's checksum is verified
 //! up to the end chunk; what follows that is not looked at.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use ::png::{ColorType, Decoder, DecodingError, InterlaceInfo, Reader, Transformations};
 
 use crate::bytes::{array, be32};
 use crate::canvas::{Canvas, Raster, over_ground};
+use crate::colour::EmbeddedProfile;
 use crate::exif::MAX_EXIF_BYTES;
 use crate::header::{COST_EDGE, Probe};
 use crate::limits::Deadline;
@@ -42,7 +44,7 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         6 => 4,
         _ => return Err(damaged("it has an unknown kind of colours")),
     };
-    let (mut frames, mut frame_pixels, mut exif) = (1, 0_u64, None);
+    let (mut frames, mut frame_pixels, mut exif, mut icc) = (1, 0_u64, None, None);
     let mut default_is_frame = false;
     let mut data_seen = false;
     for (kind, data) in chunks {
@@ -57,6 +59,7 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
             }
             b"IDAT" => data_seen = true,
             b"eXIf" if exif.is_none() && data.len() <= MAX_EXIF_BYTES => exif = Some(data),
+            b"iCCP" if icc.is_none() && !data_seen => icc = profile(data),
             b"IEND" => break,
             _ => {}
         }
@@ -75,13 +78,24 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
             (true, false) => frame_pixels.saturating_add(pixels),
         },
         scans: 1,
-        exif,
+        orientation: None,
+        exif: exif.map(Cow::Borrowed),
+        icc,
         // Rows: raw, unfiltered, the one before, and expanded to 8-bit RGBA, then to RGB.
         cost: FIXED_COST
             + row * 4
             + u64::from(width) * 8
             + Canvas::cost(width, height, COST_EDGE, interlace != 0),
     })
+}
+
+/// The data of an `iCCP` chunk: a name, the one method of compression, and the profile.
+fn profile(data: &[u8]) -> Option<EmbeddedProfile<'_>> {
+    let name = data.iter().position(|&byte| byte == 0)?;
+    match data.get(name + 1..)? {
+        [0, stream @ ..] => Some(EmbeddedProfile::Deflated(stream)),
+        _ => None,
+    }
 }
 
 /// Decodes all frames; the canvas has the first.

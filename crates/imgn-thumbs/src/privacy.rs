@@ -6,7 +6,8 @@
 //! notes), stay true.
 //!
 //! # What is taken out
-//! - EXIF (JPEG, also of pictures behind the first and of thumbnails within; PNG, also as ImageMagick's text; WebP):
+//! - EXIF (JPEG, also of pictures behind the first and of thumbnails within; PNG, also as ImageMagick's text; WebP;
+//!   TIFF, also of JPEG previews within; JPEG XL):
 //!   the GPS directory with its values, and the entry that points to it; also where an editor left an earlier
 //!   directory behind. A GPS directory that states its version only is no location, and stays.
 //! - XMP (all formats; in JPEG also the extended one): every property named `GPS...`, `...Latitude...`,
@@ -23,7 +24,8 @@
 //! # What is odd
 //! Metadata are never a reason to fail. A location in metadata that cannot be changed piece by piece (XMP that is not
 //! well formed or not UTF-8, a GPS directory that makes no sense, compressed text that does not fit in its place)
-//! takes the block of metadata with it, except for EXIF's orientation: [`LocationFinding::WithItsBlock`].
+//! takes the block of metadata with it, except for EXIF's orientation: [`LocationFinding::WithItsBlock`]. So does
+//! compressed metadata of JPEG XL, which is not looked into.
 //!
 //! # Invariants
 //! - No bytes make it panic. Memory is bounded by constants of this module, whatever the file's size; work is linear
@@ -36,10 +38,13 @@ mod deflate;
 mod exif;
 mod gif;
 mod jpeg;
+mod jxl;
 mod patches;
 mod png;
+mod raw;
 mod search;
 mod source;
+mod tiff;
 mod webp;
 mod xmp;
 
@@ -79,7 +84,7 @@ pub enum PrivacyError {
 /// Looks for a location in a file of any format that [`sniff`] knows; in others there is none. The file's position
 /// is changed.
 ///
-/// A JPEG or GIF is read once from beginning to end, of the others only what is not picture data.
+/// A JPEG, GIF or TIFF is read once from beginning to end, of the others only what is not picture data.
 ///
 /// # Errors
 /// If reading fails; never because of what the file holds.
@@ -92,7 +97,11 @@ pub fn location_patches<R: Read + Seek>(file: &mut R) -> Result<LocationPatches,
         Some(Format::Png) => png::search(&mut source, &mut search)?,
         Some(Format::Gif) => gif::search(&mut source, &mut search)?,
         Some(Format::WebP) => webp::search(&mut source, &mut search)?,
-        None => {}
+        Some(Format::Tiff) => tiff::search(&mut source, &mut search)?,
+        Some(Format::Raw) => raw::search(&mut source, &mut search)?,
+        Some(Format::Jxl) => jxl::search(&mut source, &mut search)?,
+        // BMP has no metadata.
+        Some(Format::Bmp) | None => {}
     }
     Ok(search.finish())
 }

@@ -9,7 +9,7 @@
 use image::{RgbImage, imageops};
 
 use crate::canvas::Raster;
-use crate::header::inspect_with_exif;
+use crate::header::{Inspected, inspect_all};
 use crate::limits::Deadline;
 use crate::picture::{Renderer, decode};
 use crate::{Format, Limits, PictureError, Rendition, quick};
@@ -37,10 +37,10 @@ pub fn thumbnail(bytes: &[u8], limits: &Limits, long_edge: u32) -> Result<Rendit
         deadline.check()?;
         return reduced.rendition(long_edge);
     }
-    let (header, _) = inspect_with_exif(bytes, limits)?;
+    let Inspected { header, icc, .. } = inspect_all(bytes, limits)?;
     let raster = decode(header.format, bytes, limits, long_edge, &deadline)?;
     deadline.check()?;
-    Renderer::new(raster, &header).rendition(long_edge)
+    Renderer::new(raster, &header, icc).rendition(long_edge)
 }
 
 /// The small picture that a camera keeps within a JPEG, upright and without the bars that make it fit: something to
@@ -57,7 +57,7 @@ pub fn preview(prefix: &[u8], limits: &Limits) -> Option<Rendition> {
     };
     let deadline = Deadline::start(&limits);
     let file = head.exif.preview()?;
-    let (header, _) = inspect_with_exif(file, &limits).ok()?;
+    let Inspected { header, .. } = inspect_all(file, &limits).ok()?;
     if header.format != Format::Jpeg {
         return None;
     }
@@ -68,7 +68,7 @@ pub fn preview(prefix: &[u8], limits: &Limits) -> Option<Rendition> {
     }
     let size = (raster.width, raster.height);
     // Its own orientation, if it has any, is not its picture's.
-    let mut renderer = Renderer::of_stored(raster, size, head.exif.orientation());
+    let mut renderer = Renderer::of_stored(raster, size, head.exif.orientation(), None);
     renderer.rendition(size.0.max(size.1)).ok()
 }
 
@@ -101,5 +101,6 @@ fn without_bars(preview: Raster, (width, height): (u32, u32)) -> Option<Raster> 
         height: kept.1,
         span: (kept.0.into(), kept.1.into()),
         pixels: picture.into_raw(),
+        profile: None,
     })
 }

@@ -4,12 +4,14 @@
 //! whose data are of another size than announced, before it allocates. Lossy WebP has neither checksums nor codes
 //! that can be wrong: data that were replaced by others of the same length look like a picture, to any decoder.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
 use crate::bytes::{array, le16, le24, le32};
 use crate::canvas::{Canvas, Raster, over_ground};
+use crate::colour::EmbeddedProfile;
 use crate::header::{COST_EDGE, Probe};
 use crate::limits::Deadline;
 use crate::{Format, Limits, PictureError};
@@ -66,17 +68,18 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
     let first = chunks
         .next()
         .ok_or_else(|| damaged("it holds no picture"))??;
-    let (canvas, frames, exif) = match first {
+    let (canvas, frames, metadata) = match first {
         (b"VP8X", data) => {
             let edges = le24(data, 4)
                 .zip(le24(data, 7))
                 .ok_or_else(|| damaged("its header is malformed"))?;
-            let (frames, exif) = extended(chunks)?;
-            ((edges.0 + 1, edges.1 + 1), frames, exif)
+            let (frames, metadata) = extended(chunks)?;
+            ((edges.0 + 1, edges.1 + 1), frames, metadata)
         }
         (kind, data) => {
             let frame = frame(kind, data, false)?;
-            ((frame.width, frame.height), Frames::Still(frame), None)
+            let size = (frame.width, frame.height);
+            (size, Frames::Still(frame), Metadata::default())
         }
     };
     let (width, height) = canvas;
@@ -97,7 +100,9 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         // Each frame is a copy of the canvas.
         total_pixels: pixels.saturating_mul(u64::from(count)),
         scans: 1,
-        exif,
+        orientation: None,
+        exif: metadata.exif.map(Cow::Borrowed),
+        icc: metadata.icc.map(EmbeddedProfile::Whole),
         cost: held
             .saturating_add(FIXED_COST + u64::from(width) * 3)
             .saturating_add(Canvas::cost(width, height, COST_EDGE, false)),
@@ -166,9 +171,16 @@ enum Frames {
     },
 }
 
-/// The chunks after an extended header: the frames, and EXIF data.
-fn extended(chunks: Chunks<'_>) -> Result<(Frames, Option<&[u8]>), PictureError> {
-    let (mut still, mut exif, mut count, mut cost) = (None, None, 0_u32, 0);
+#[derive(Debug, Default)]
+struct Metadata<'a> {
+    exif: Option<&'a [u8]>,
+    icc: Option<&'a [u8]>,
+}
+
+/// The chunks after an extended header: the frames, and what is said about them.
+fn extended(chunks: Chunks<'_>) -> Result<(Frames, Metadata<'_>), PictureError> {
+    let mut metadata = Metadata::default();
+    let (mut still, mut count, mut cost) = (None, 0_u32, 0);
     let mut has_alpha = false;
     for chunk in chunks {
         match chunk? {
@@ -181,7 +193,8 @@ fn extended(chunks: Chunks<'_>) -> Result<(Frames, Option<&[u8]>), PictureError>
                 count = count.saturating_add(1);
                 cost = frame.cost().max(cost);
             }
-            (b"EXIF", data) if exif.is_none() => exif = Some(data),
+            (b"EXIF", data) if metadata.exif.is_none() => metadata.exif = Some(data),
+            (b"ICCP", data) if metadata.icc.is_none() => metadata.icc = Some(data),
             _ => {}
         }
     }
@@ -190,7 +203,7 @@ fn extended(chunks: Chunks<'_>) -> Result<(Frames, Option<&[u8]>), PictureError>
         Some(frame) => Frames::Still(frame),
         None => return Err(damaged("it holds no picture")),
     };
-    Ok((frames, exif))
+    Ok((frames, metadata))
 }
 
 fn animation_frame(data: &[u8]) -> Result<Frame, PictureError> {

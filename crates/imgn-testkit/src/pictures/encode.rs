@@ -207,6 +207,25 @@ pub fn animated_gif(width: u16, height: u16, frames: u16) -> Vec<u8> {
     file
 }
 
+/// A BMP of 24 bits a pixel; with `alpha`, of 32, its right half transparent.
+#[must_use]
+pub fn bmp(width: u32, height: u32, alpha: bool) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = image::codecs::bmp::BmpEncoder::new(&mut file);
+    if alpha {
+        let picture = half_transparent(width, height);
+        encoder
+            .encode(picture.as_raw(), width, height, ExtendedColorType::Rgba8)
+            .unwrap();
+    } else {
+        let picture = scene(width, height);
+        encoder
+            .encode(picture.as_raw(), width, height, ExtendedColorType::Rgb8)
+            .unwrap();
+    }
+    file
+}
+
 /// A lossless WebP; with `alpha`, its right half is transparent.
 #[must_use]
 pub fn webp(width: u32, height: u32, alpha: bool) -> Vec<u8> {
@@ -344,7 +363,7 @@ pub(super) fn stored_zlib(data: &[u8]) -> Vec<u8> {
     stream
 }
 
-fn jpeg_of(picture: &RgbImage) -> Vec<u8> {
+pub(super) fn jpeg_of(picture: &RgbImage) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
     image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, 90)
         .encode_image(picture)
@@ -352,7 +371,7 @@ fn jpeg_of(picture: &RgbImage) -> Vec<u8> {
     file.into_inner()
 }
 
-fn with_app1(jpeg: &[u8], exif: &[u8]) -> Vec<u8> {
+pub(super) fn with_app1(jpeg: &[u8], exif: &[u8]) -> Vec<u8> {
     let mut file = jpeg[..2].to_vec();
     file.extend([0xff, 0xe1]);
     file.extend(((exif.len() + 8) as u16).to_be_bytes());
@@ -363,7 +382,7 @@ fn with_app1(jpeg: &[u8], exif: &[u8]) -> Vec<u8> {
 }
 
 /// What turns an upright picture into the one that is stored under `orientation`.
-fn inverse(orientation: u16) -> Orientation {
+pub(super) fn inverse(orientation: u16) -> Orientation {
     match orientation {
         6 => Orientation::Rotate270,
         8 => Orientation::Rotate90,
@@ -371,7 +390,7 @@ fn inverse(orientation: u16) -> Orientation {
     }
 }
 
-fn half_transparent(width: u32, height: u32) -> RgbaImage {
+pub(super) fn half_transparent(width: u32, height: u32) -> RgbaImage {
     let scene = scene(width, height);
     RgbaImage::from_fn(width, height, |x, y| {
         let [red, green, blue] = scene.get_pixel(x, y).0;
@@ -380,13 +399,13 @@ fn half_transparent(width: u32, height: u32) -> RgbaImage {
 }
 
 /// Six shades of each colour.
-fn palette() -> Vec<u8> {
+pub(super) fn palette() -> Vec<u8> {
     (0..216_u32)
         .flat_map(|index| [index / 36, index / 6 % 6, index % 6].map(|shade| (shade * 51) as u8))
         .collect()
 }
 
-fn indexed(picture: &RgbImage) -> Vec<u8> {
+pub(super) fn indexed(picture: &RgbImage) -> Vec<u8> {
     picture
         .pixels()
         .map(|pixel| {

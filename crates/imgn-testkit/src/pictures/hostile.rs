@@ -54,6 +54,26 @@ pub fn claimed_jpeg(width: u16, height: u16) -> Vec<u8> {
     file
 }
 
+/// A BMP of less than a hundred bytes that claims any size, and runs of one colour.
+#[must_use]
+pub fn claimed_bmp(width: i32, height: i32) -> Vec<u8> {
+    let mut file = b"BM".to_vec();
+    file.extend([0; 8]);
+    file.extend(58_u32.to_le_bytes());
+    file.extend(40_u32.to_le_bytes());
+    file.extend(width.to_le_bytes());
+    file.extend(height.to_le_bytes());
+    file.extend(1_u16.to_le_bytes());
+    file.extend(8_u16.to_le_bytes());
+    // In runs, of one colour.
+    for number in [1_u32, 0, 0, 0, 1, 0] {
+        file.extend(number.to_le_bytes());
+    }
+    file.extend([9, 9, 9, 0]);
+    file.extend([255, 0, 0, 1]);
+    file
+}
+
 /// A sound JPEG with another file behind its end.
 #[must_use]
 pub fn jpeg_with_trailer(width: u32, height: u32) -> Vec<u8> {

@@ -78,7 +78,20 @@ impl Kind {
 }
 
 impl Search {
-    pub(super) fn finish(self) -> LocationPatches {
+    pub(super) fn finish(mut self) -> LocationPatches {
+        self.patches.sort_by_key(Patch::offset);
+        let (mut end, before) = (0, self.patches.len());
+        self.patches.retain(|patch| {
+            let is_apart = patch.offset() >= end;
+            if is_apart {
+                end = patch.end();
+            }
+            is_apart
+        });
+        // Metadata within metadata, in two ways at once: no writer makes that.
+        if self.patches.len() < before {
+            self.give_up();
+        }
         LocationPatches::new(self.patches, self.finding)
     }
 

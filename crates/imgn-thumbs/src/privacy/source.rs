@@ -34,6 +34,11 @@ impl<'a, R: Read + Seek> Source<'a, R> {
         self.step = HOP;
     }
 
+    /// Says that from here on it is read from beginning to end.
+    pub(super) fn read_on(&mut self) {
+        self.step = WINDOW;
+    }
+
     pub(super) fn length(&self) -> u64 {
         self.length
     }
