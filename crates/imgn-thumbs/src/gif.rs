@@ -32,6 +32,8 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         total_pixels: blocks.total_pixels,
         scans: 1,
         exif: None,
+        orientation: None,
+        icc: None,
         cost: FIXED_COST
             + held
             + u64::from(width) * 3

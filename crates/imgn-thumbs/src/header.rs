@@ -3,7 +3,7 @@
 pub use image::metadata::Orientation;
 
 use crate::exif::ExifData;
-use crate::{Format, Limits, PictureError, format, gif, jpeg, png, sniff, webp};
+use crate::{Format, Limits, PictureError, format, gif, heif, jpeg, png, sniff, webp};
 
 /// The largest rendition for which [`decode_cost`] holds.
 pub(crate) const COST_EDGE: u32 = 1280;
@@ -49,6 +49,11 @@ pub(crate) struct Probe<'a> {
     /// Passes over the whole picture.
     pub(crate) scans: u32,
     pub(crate) exif: Option<&'a [u8]>,
+    /// How it is turned, where the format itself says so: then EXIF is not asked.
+    pub(crate) orientation: Option<Orientation>,
+    /// The profile of its colours, as stored.
+    #[expect(dead_code, reason = "renditions do not convert colours yet")]
+    pub(crate) icc: Option<&'a [u8]>,
     /// Bytes that decoding onto a canvas allocates, with the canvas.
     pub(crate) cost: u64,
 }
@@ -71,11 +76,12 @@ pub(crate) fn inspect_with_exif(
         Format::Png => png::probe(bytes),
         Format::Gif => gif::probe(bytes),
         Format::WebP => webp::probe(bytes),
+        Format::Avif | Format::Heic => heif::probe(bytes, format),
     }?;
     let cost = probe.cost.saturating_add(RENDERING_COST);
     check(format, &probe, cost, limits)?;
     let exif = ExifData::parse(probe.exif);
-    let orientation = exif.orientation();
+    let orientation = probe.orientation.unwrap_or_else(|| exif.orientation());
     let (width, height) = if swaps_edges(orientation) {
         (probe.height, probe.width)
     } else {

@@ -77,6 +77,8 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         total_pixels: u64::from(width) * u64::from(height),
         scans,
         exif: frame.exif,
+        orientation: None,
+        icc: None,
         cost: frame.cost(bytes.len()),
     })
 }

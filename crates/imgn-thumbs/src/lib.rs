@@ -35,6 +35,8 @@ mod exif;
 mod format;
 mod gif;
 mod header;
+mod heif;
+mod isobmff;
 mod jpeg;
 mod limits;
 mod picture;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::canvas::Raster;
 use crate::header::inspect_with_exif;
 use crate::limits::Deadline;
-use crate::{Format, Header, Limits, Orientation, PictureError, gif, jpeg, png, webp};
+use crate::{Format, Header, Limits, Orientation, PictureError, gif, heif, jpeg, png, webp};
 
 /// JPEG quality of renditions: where the eye stops to see a difference at these sizes.
 const QUALITY: i32 = 80;
@@ -97,6 +97,7 @@ fn decode(
         Format::Png => png::decode(bytes, limits, long_edge, deadline),
         Format::Gif => gif::decode(bytes, limits, long_edge, deadline),
         Format::WebP => webp::decode(bytes, limits, long_edge, deadline),
+        Format::Avif | Format::Heic => heif::decode(bytes, format, limits, long_edge, deadline),
     }))
     .unwrap_or_else(|_| Err(PictureError::corrupt(format, "the decoder failed on it")))
 }

@@ -76,6 +76,8 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         },
         scans: 1,
         exif,
+        orientation: None,
+        icc: None,
         // Rows: raw, unfiltered, the one before, and expanded to 8-bit RGBA, then to RGB.
         cost: FIXED_COST
             + row * 4

@@ -92,6 +92,7 @@ pub fn location_patches<R: Read + Seek>(file: &mut R) -> Result<LocationPatches,
         Some(Format::Png) => png::search(&mut source, &mut search)?,
         Some(Format::Gif) => gif::search(&mut source, &mut search)?,
         Some(Format::WebP) => webp::search(&mut source, &mut search)?,
+        Some(Format::Avif | Format::Heic) => {}
         None => {}
     }
     Ok(search.finish())

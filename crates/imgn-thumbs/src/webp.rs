@@ -98,6 +98,8 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         total_pixels: pixels.saturating_mul(u64::from(count)),
         scans: 1,
         exif,
+        orientation: None,
+        icc: None,
         cost: held
             .saturating_add(FIXED_COST + u64::from(width) * 3)
             .saturating_add(Canvas::cost(width, height, COST_EDGE, false)),

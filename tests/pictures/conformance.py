@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Holds the picture pipeline against other people's decoders, on their own test pictures.
+
+For each file that Pillow (with pillow-heif) opens and whose format is accepted: dimensions after orientation are the
+same, and the thumbnail is like the one made from Pillow's picture (structural similarity of luma over 0.9). Whatever
+it does not open, and what is not accepted, is refused with a reason. No file may take longer than 5 s, end the
+program, or need more than 300 MiB.
+
+usage: conformance.py THUMBNAILS DIRECTORY...
+
+THUMBNAILS is the program of `cargo build --release -p imgn-thumbs --example thumbnails`. Wants the packages pillow,
+pillow-heif and numpy; `cargo xtask pictures` sets all of this up.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy
+import pillow_heif
+from PIL import Image, ImageOps
+
+SECONDS = 5
+MEMORY_MIB = 300
+SIMILARITY = 0.9
+EDGE = 320
+# What shows through transparent pixels, as in `imgn_thumbs::GROUND`.
+GROUND = (0xD6, 0xD6, 0xD6)
+# Files on which the programs differ, and why ours is right, or which it may refuse. By name.
+EXPECTED = {
+}
+
+
+def reference(path):
+    """Pillow's picture, upright and on the ground; nothing if Pillow does not open it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as picture:
+                picture.load()
+                format = picture.format
+                # pillow-heif turns pictures itself, by what wins over EXIF.
+                upright = picture if format == "HEIF" else ImageOps.exif_transpose(picture)
+                return format, on_ground(upright)
+    except Exception as error:
+        return None, str(error)
+
+
+def on_ground(picture):
+    if "transparency" in picture.info or picture.mode in ("LA", "RGBA", "PA", "La", "RGBa"):
+        layer = picture.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, GROUND + (255,))
+        return Image.alpha_composite(ground, layer).convert("RGB")
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        values = numpy.asarray(picture).astype(numpy.float64)
+        return Image.fromarray((values / 257).clip(0, 255).astype(numpy.uint8)).convert("RGB")
+    return picture.convert("RGB")
+
+
+def similarity(one, other):
+    """The mean structural similarity of luma, in windows of 8 x 8 pixels, or of the picture if that is smaller."""
+    one = numpy.asarray(one.convert("L"), dtype=numpy.float64)
+    other = numpy.asarray(other.convert("L"), dtype=numpy.float64)
+    window = [min(8, edge) for edge in one.shape]
+
+    def mean(values):
+        sums = numpy.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        high, wide = window
+        total = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
+        return total / (high * wide)
+
+    mean_one, mean_other = mean(one), mean(other)
+    variance_one = mean(one * one) - mean_one**2
+    variance_other = mean(other * other) - mean_other**2
+    covariance = mean(one * other) - mean_one * mean_other
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    index = ((2 * mean_one * mean_other + c1) * (2 * covariance + c2)) / (
+        (mean_one**2 + mean_other**2 + c1) * (variance_one + variance_other + c2)
+    )
+    return float(index.mean())
+
+
+def ours(program, path, directory):
+    """What our program says, with seconds and MiB; or why it says nothing."""
+    listing = Path(directory) / "list"
+    listing.write_text(f"{path}\n")
+    command = [program, listing, directory]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        output, complaint = process.communicate(timeout=SECONDS * 4)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return {"fault": f"no answer in {SECONDS * 4} s"}
+    if process.returncode != 0:
+        return {"fault": f"ended with {process.returncode}: {complaint.strip()[-200:]}"}
+    return json.loads(output)
+
+
+def measured(program, path, directory):
+    before = os.times()
+    answer = ours(["/usr/bin/env", program][1], path, directory)
+    after = os.times()
+    answer["seconds"] = (after.children_user - before.children_user) + (after.children_system - before.children_system)
+    return answer
+
+
+def judge(path, answer, opened):
+    """What is wrong, in words; nothing if all is well. And the similarity, if there are two pictures."""
+    if "fault" in answer:
+        return answer["fault"], None
+    if answer["seconds"] > SECONDS:
+        return f"took {answer['seconds']:.1f} s", None
+    format, picture = opened
+    if answer["error"] is not None:
+        if format is None or " pictures are not accepted" in answer["error"] or "is not a picture" in answer["error"]:
+            return None, None
+        return f"refused ({answer['error']}), Pillow opens it as {format}", None
+    if format is None:
+        return f"published as {answer['format']}, Pillow refuses it ({picture[:60]})", None
+    if (answer["width"], answer["height"]) != picture.size:
+        return f"{answer['width']} x {answer['height']}, Pillow's is {picture.size[0]} x {picture.size[1]}", None
+    with Image.open(answer["thumb"]) as thumbnail:
+        thumbnail.load()
+    resized = picture.resize(thumbnail.size, Image.Resampling.LANCZOS)
+    alike = similarity(thumbnail, resized)
+    return (None if alike > SIMILARITY else f"similarity {alike:.3f}"), alike
+
+
+def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    pillow_heif.register_heif_opener()
+    Image.MAX_IMAGE_PIXELS = None
+    program, *directories = sys.argv[1:]
+    files = [
+        path
+        for directory in directories
+        for path in sorted(Path(directory).rglob("*"))
+        if path.is_file()
+    ]
+    counts = {"alike": 0, "refused": 0, "expected": 0, "wrong": 0}
+    with tempfile.TemporaryDirectory() as scratch:
+        for path in files:
+            answer = measured(program, path, scratch)
+            opened = reference(path)
+            wrong, alike = judge(path, answer, opened)
+            if wrong is None:
+                verdict = "refused" if alike is None else "alike"
+                detail = answer.get("error") or f"{alike:.3f}"
+            elif path.name in EXPECTED:
+                verdict, detail = "expected", f"{wrong}: {EXPECTED[path.name]}"
+            else:
+                verdict, detail = "wrong", wrong
+            counts[verdict] += 1
+            print(f"{verdict:9} {path.name}: {detail}")
+    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    sys.exit(1 if counts["wrong"] else 0)
+
+
+if __name__ == "__main__":
+    main()
