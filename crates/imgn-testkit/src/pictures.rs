@@ -17,9 +17,7 @@ pub use hostile::{
     stray_bytes_before_end, truncated,
 };
 use image::RgbImage;
-pub use isobmff::{
-    HEIF_SIZE, Heif, HeifCoding, HeifPlace, HeifTurn, animated_avif, heif_turns,
-};
+pub use isobmff::{HEIF_SIZE, Heif, HeifCoding, HeifPlace, HeifTurn, animated_avif, heif_turns};
 pub use sized::sized_png;
 
 /// The colours of the scene's corners: top left, top right, bottom left, bottom right.

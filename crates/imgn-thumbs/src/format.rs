@@ -115,7 +115,11 @@ fn sniff_isobmff(head: &[u8]) -> Option<Format> {
     }
     let head = head.get(..SNIFF_BYTES).unwrap_or(head);
     let names_av1 = head.windows(4).any(|name| name == b"av01");
-    is_picture.then_some(if names_av1 { Format::Avif } else { Format::Heic })
+    is_picture.then_some(if names_av1 {
+        Format::Avif
+    } else {
+        Format::Heic
+    })
 }
 
 /// The brands of an ISO base media file, its own first.

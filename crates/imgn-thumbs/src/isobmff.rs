@@ -15,7 +15,7 @@ mod properties;
 mod samples;
 
 pub(crate) use boxes::{Boxes, BoxesFault, Reader};
-pub(crate) use items::{Construction, Item, Items};
+pub(crate) use items::{Item, Items};
 pub(crate) use properties::{CleanAperture, Nclx, Property};
 pub(crate) use samples::{Track, tracks};
 

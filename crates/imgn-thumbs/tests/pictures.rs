@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use image::ExtendedColorType::{L8, L16, La8, La16, Rgb8, Rgb16, Rgba8, Rgba16};
 use image::RgbImage;
-use imgn_testkit::pictures;
+use imgn_testkit::pictures::{self, Heif, HeifCoding};
 use imgn_thumbs::{Format, GROUND, Limits, PictureError, decode_cost, inspect, sniff, verify};
 use proptest::prelude::*;
 
@@ -20,6 +20,13 @@ const SIZES: [u32; 2] = [320, 1280];
 
 fn sound() -> Vec<(&'static str, Format, Vec<u8>)> {
     let png = |color| pictures::png(60, 40, color);
+    let heif = |alpha, coding| {
+        let heif = Heif {
+            alpha,
+            ..Heif::default()
+        };
+        heif.write(coding)
+    };
     vec![
         ("jpeg", Format::Jpeg, pictures::jpeg(60, 40)),
         (
@@ -70,6 +77,16 @@ fn sound() -> Vec<(&'static str, Format, Vec<u8>)> {
             Format::WebP,
             pictures::animated_webp(60, 40, 3),
         ),
+        ("avif", Format::Avif, heif(false, HeifCoding::Av1)),
+        ("avif alpha", Format::Avif, heif(true, HeifCoding::Av1)),
+        (
+            "animated avif",
+            Format::Avif,
+            pictures::animated_avif(3, true),
+        ),
+        ("heic", Format::Heic, heif(false, HeifCoding::Hevc)),
+        ("heic alpha", Format::Heic, heif(true, HeifCoding::Hevc)),
+        ("deep heic", Format::Heic, heif(false, HeifCoding::DeepHevc)),
     ]
 }
 
@@ -91,7 +108,7 @@ fn every_kind_of_picture_is_shown_as_it_is() {
             (60, 40),
             "{name}"
         );
-        let animated = matches!(name, "apng" | "animated gif" | "animated webp");
+        let animated = name == "apng" || name.starts_with("animated");
         assert_eq!(picture.header.animated, animated, "{name}");
         assert_eq!(
             picture.header.frames,
@@ -394,7 +411,7 @@ proptest! {
     /// Whatever happens to the bytes: an answer, no panic.
     #[test]
     fn no_bytes_make_it_panic(
-        which in 0..25_usize,
+        which in 0..31_usize,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
         keep in any::<prop::sample::Index>(),
         cut in any::<bool>(),

@@ -126,8 +126,17 @@ impl Heif<'_> {
         let (picture, kind, config, size) = match coding {
             HeifCoding::Av1 => (SCENE_AV1, *b"av01", boxed(b"av1C", &CONFIG_AV1), HEIF_SIZE),
             HeifCoding::Hevc | HeifCoding::DeepHevc => {
-                let coded = if coding == HeifCoding::Hevc { SCENE_HEVC } else { DEEP_HEVC };
-                (coded.data, *b"hvc1", boxed(b"hvcC", coded.config), HEVC_SIZE)
+                let coded = if coding == HeifCoding::Hevc {
+                    SCENE_HEVC
+                } else {
+                    DEEP_HEVC
+                };
+                (
+                    coded.data,
+                    *b"hvc1",
+                    boxed(b"hvcC", coded.config),
+                    HEVC_SIZE,
+                )
             }
         };
         let mut properties = vec![config, size_box(size), boxed(b"colr", COLOURS)];
@@ -304,7 +313,10 @@ fn movie(frames: u32, start: usize) -> Vec<u8> {
     };
     let second = start + first_chunk as usize * SCENE_AV1.len();
     let table = [
-        boxed(b"stsd", &[&numbers(&[0, 1])[..], &boxed(b"av01", &entry)].concat()),
+        boxed(
+            b"stsd",
+            &[&numbers(&[0, 1])[..], &boxed(b"av01", &entry)].concat(),
+        ),
         boxed(b"stsz", &numbers(&[0, SCENE_AV1.len() as u32, frames])),
         boxed(
             b"stsc",
@@ -329,7 +341,14 @@ fn meta(properties: &[Vec<u8>], items: &[Item], data_start: usize) -> Vec<u8> {
     let (mut in_file, mut in_items) = (data_start, 0);
     for (id, item) in numbered() {
         let id = id.to_be_bytes();
-        let info = [&[2, 0, 0, 0][..], &id, &[0; 2], &item.kind, &[0], &item.more];
+        let info = [
+            &[2, 0, 0, 0][..],
+            &id,
+            &[0; 2],
+            &item.kind,
+            &[0],
+            &item.more,
+        ];
         infos.extend(boxed(b"infe", &info.concat()));
         associations.extend(id);
         associations.push(item.properties.len() as u8);
@@ -340,7 +359,11 @@ fn meta(properties: &[Vec<u8>], items: &[Item], data_start: usize) -> Vec<u8> {
             references.extend(boxed(kind, &reference));
         }
         let is_within = item.place == HeifPlace::Items;
-        let start = if is_within { &mut in_items } else { &mut in_file };
+        let start = if is_within {
+            &mut in_items
+        } else {
+            &mut in_file
+        };
         let extents = item.extents();
         places.extend([&id[..], &[0, u8::from(is_within), 0, 0]].concat());
         places.extend((extents.len() as u16).to_be_bytes());
@@ -382,7 +405,12 @@ fn upper_left((width, height): (u32, u32)) -> Vec<u8> {
     let halves = |edge: u32, coded: u32| edge.wrapping_sub(coded);
     aperture(
         [HEIF_SIZE.0, 1, HEIF_SIZE.1, 1],
-        [halves(HEIF_SIZE.0, width), 2, halves(HEIF_SIZE.1, height), 2],
+        [
+            halves(HEIF_SIZE.0, width),
+            2,
+            halves(HEIF_SIZE.1, height),
+            2,
+        ],
     )
 }
 

@@ -6,9 +6,9 @@
 use re_rav1d::dav1d::pixel::{MatrixCoefficients, YUVRange};
 use re_rav1d::dav1d::{Decoder, Error, Picture, Settings};
 
+use super::Fault;
 use super::bits::{SampleKind, sequence_headers};
 use super::planes::Planes;
-use super::Fault;
 use crate::isobmff::{Nclx, Property, Track};
 use crate::limits::Deadline;
 use crate::{Limits, PictureError};
@@ -28,13 +28,18 @@ pub(super) fn cost(config: &[u8], width: u32, height: u32) -> Result<(u64, u64),
     let pixels = padded(width, height);
     let planes = kind.bytes(pixels);
     // Where grain is put on, it is put on a copy.
-    Ok((planes, planes.saturating_add(pixels.saturating_mul(WORKING_SIXTEENTHS) / 16)))
+    Ok((
+        planes,
+        planes.saturating_add(pixels.saturating_mul(WORKING_SIXTEENTHS) / 16),
+    ))
 }
 
 /// What decoding a sequence takes.
 pub(super) fn sequence_cost(config: &[u8], width: u32, height: u32) -> Result<u64, Fault> {
     let (planes, working) = cost(config, width, height)?;
-    Ok(planes.saturating_mul(SEQUENCE_FRAMES).saturating_add(working))
+    Ok(planes
+        .saturating_mul(SEQUENCE_FRAMES)
+        .saturating_add(working))
 }
 
 /// One picture.
@@ -48,7 +53,9 @@ pub(super) fn decode(
     let mut decoder = open(width, height)?;
     check_kind(config, data)?;
     let mut last = None;
-    feed(&mut decoder, data, deadline, &mut |picture| last = Some(picture))?;
+    feed(&mut decoder, data, deadline, &mut |picture| {
+        last = Some(picture)
+    })?;
     let picture = last.ok_or_else(|| Fault::damaged("its data hold no picture"))?;
     planes(picture, colours)
 }
@@ -93,7 +100,9 @@ fn check_kind(config: &[u8], data: &[u8]) -> Result<(), Fault> {
     let announced = announced(config)?;
     for header in sequence_headers(data) {
         if SampleKind::of_sequence_header(header) != Some(announced) {
-            return Err(Fault::damaged("its data are of another kind than announced"));
+            return Err(Fault::damaged(
+                "its data are of another kind than announced",
+            ));
         }
     }
     Ok(())
@@ -181,4 +190,3 @@ fn fault(error: Error) -> Fault {
         _ => Fault::damaged("its data cannot be decoded"),
     }
 }
-

@@ -70,7 +70,11 @@ impl SampleKind {
         let is_deep = bits.flag()?;
         let has_twelve_bits = profile == 2 && is_deep && bits.flag()?;
         let is_grey = profile != 1 && bits.flag()?;
-        let description = if bits.flag()? { bits.take(24)? } else { 0x02_02_02 };
+        let description = if bits.flag()? {
+            bits.take(24)?
+        } else {
+            0x02_02_02
+        };
         // Primaries, transfer and matrix of sRGB, stored as it is.
         const SRGB: u32 = 0x01_0d_00;
         let halved = if is_grey {

@@ -112,7 +112,9 @@ impl View {
 /// Where a part of an edge begins, and how long it is: at least one pixel, within the edge.
 fn span(edge: u32, length: (u32, u32), offset: (i32, u32)) -> Result<(u32, u32), Fault> {
     if length.1 == 0 || offset.1 == 0 {
-        return Err(Fault::damaged("what is to be shown of it is a fraction of nothing"));
+        return Err(Fault::damaged(
+            "what is to be shown of it is a fraction of nothing",
+        ));
     }
     let length = f64::from(length.0) / f64::from(length.1);
     let offset = f64::from(offset.0) / f64::from(offset.1);
@@ -178,7 +180,11 @@ mod tests {
                     let cut = imageops::crop_imm(&stored, left, top, width, height).to_image();
                     let mut shown = DynamicImage::ImageLuma8(cut);
                     shown.apply_orientation(view.orientation());
-                    assert_eq!(shown.into_luma8(), expected, "{first:?} {second:?} {third:?}");
+                    assert_eq!(
+                        shown.into_luma8(),
+                        expected,
+                        "{first:?} {second:?} {third:?}"
+                    );
                 }
             }
         }

@@ -32,7 +32,10 @@ pub(super) fn cost(config: &[u8], width: u32, height: u32) -> Result<(u64, u64),
             continue;
         }
         let sps = Sps::parse(&unescape_rbsp(unit.get(2..).unwrap_or_default())).map_err(fault)?;
-        let (width, height) = (sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples);
+        let (width, height) = (
+            sps.pic_width_in_luma_samples,
+            sps.pic_height_in_luma_samples,
+        );
         let coded = u64::from(width) * u64::from(height);
         let (across, down) = sps.chroma_subsampling();
         let chroma = match sps.chroma_format_idc {
@@ -46,7 +49,9 @@ pub(super) fn cost(config: &[u8], width: u32, height: u32) -> Result<(u64, u64),
     // Blocks of up to 64 pixels at the edges are all that a coded picture may have beyond the one shown.
     let allowed = (u64::from(width) + 64) * (u64::from(height) + 64);
     if pixels > allowed.max(announced) {
-        return Err(Fault::damaged("its data are of another size than announced"));
+        return Err(Fault::damaged(
+            "its data are of another size than announced",
+        ));
     }
     // Filters work on a copy.
     let working = planes.saturating_add(pixels.saturating_mul(WORKING_SIXTEENTHS) / 16);

@@ -69,7 +69,11 @@ impl<'p, 'a> LayerRows<'p, 'a> {
         // Those before are given up first: two rows were not reckoned with.
         self.tiles.clear();
         let columns = self.layer.columns as usize;
-        let row = self.layer.tiles.chunks(columns.max(1)).nth(tile_row as usize);
+        let row = self
+            .layer
+            .tiles
+            .chunks(columns.max(1))
+            .nth(tile_row as usize);
         for tile in row.unwrap_or_default() {
             deadline.check()?;
             let planes = self.decode(tile, deadline)?;
@@ -86,7 +90,9 @@ impl<'p, 'a> LayerRows<'p, 'a> {
             Coding::Hevc(config) => hevc::decode(config, &tile.data, tile.colours, size),
         }?;
         if planes.width < size.0 || planes.height < size.1 {
-            return Err(Fault::damaged("its data are of another size than announced"));
+            return Err(Fault::damaged(
+                "its data are of another size than announced",
+            ));
         }
         Ok(planes)
     }

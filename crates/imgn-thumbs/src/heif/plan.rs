@@ -65,7 +65,10 @@ impl<'a> Plan<'a> {
         let mut view = View::whole(colour.width, colour.height);
         let mut icc = None;
         // An alias may be turned itself, on top.
-        for id in [id, primary].into_iter().take(if id == primary { 1 } else { 2 }) {
+        for id in [id, primary]
+            .into_iter()
+            .take(if id == primary { 1 } else { 2 })
+        {
             for (property, _) in finder.properties(id)? {
                 view.apply(&property)?;
                 if let Property::Icc(profile) = property {
@@ -116,9 +119,7 @@ impl<'a> Plan<'a> {
             }
         }
         Ok(Self {
-            alpha: alpha
-                .map(|alpha| alpha.covering(&colour))
-                .transpose()?,
+            alpha: alpha.map(|alpha| alpha.covering(&colour)).transpose()?,
             colour,
             view,
             exif: None,
@@ -135,10 +136,12 @@ impl<'a> Plan<'a> {
     /// The largest picture that a decoder is given.
     pub(super) fn largest_frame(&self) -> (u32, u32) {
         let tiles = [Some(&self.colour), self.alpha.as_ref()];
-        let tiles = tiles
-            .into_iter()
-            .flatten()
-            .flat_map(|layer| [(layer.tile_width, layer.tile_height), (layer.width, layer.height)]);
+        let tiles = tiles.into_iter().flatten().flat_map(|layer| {
+            [
+                (layer.tile_width, layer.tile_height),
+                (layer.width, layer.height),
+            ]
+        });
         let frames = self.tracks.iter().map(|track| (track.width, track.height));
         tiles
             .chain(frames)
@@ -160,7 +163,10 @@ impl<'a> Plan<'a> {
     /// Bytes that decoding allocates: of the picture, or of the sequence, which is decoded after it.
     pub(super) fn cost(&self) -> Result<u64, Fault> {
         let mut picture = 0_u64;
-        for layer in [Some(&self.colour), self.alpha.as_ref()].into_iter().flatten() {
+        for layer in [Some(&self.colour), self.alpha.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             picture = picture.saturating_add(layer.cost()?);
         }
         let mut sequence = 0;
@@ -251,7 +257,9 @@ impl<'a> Finder<'a> {
             .iter()
             .any(|(property, is_essential)| *is_essential && !property.may_be_ignored())
         {
-            return Err(Fault::Unsupported("HEIF pictures with properties unknown here"));
+            return Err(Fault::Unsupported(
+                "HEIF pictures with properties unknown here",
+            ));
         }
         Ok(properties)
     }
@@ -279,7 +287,9 @@ impl<'a> Finder<'a> {
         let (width, height) = (reader.u16_or_u32(is_long)?, reader.u16_or_u32(is_long)?);
         let ids = self.items.referred_by(id, b"dimg");
         if ids.len() as u64 != u64::from(rows) * u64::from(columns) {
-            return Err(Fault::damaged("its grid has not as many tiles as it announces"));
+            return Err(Fault::damaged(
+                "its grid has not as many tiles as it announces",
+            ));
         }
         let colours = nclx_of(self.properties(id)?.iter().map(|(property, _)| property));
         let mut size = None;
@@ -290,7 +300,11 @@ impl<'a> Finder<'a> {
                 if *size.get_or_insert(tile_size) != tile_size {
                     return Err(Fault::damaged("the tiles of its grid differ in size"));
                 }
-                if self.properties(id)?.iter().any(|(property, _)| turns(property)) {
+                if self
+                    .properties(id)?
+                    .iter()
+                    .any(|(property, _)| turns(property))
+                {
                     return Err(Fault::Unsupported("HEIF pictures whose tiles are turned"));
                 }
                 Ok(tile)
@@ -333,7 +347,10 @@ impl<'a> Finder<'a> {
             data: self.items.data(item, self.file)?,
             colours: colours.or_else(|| nclx(&properties)),
         };
-        Ok((size.ok_or_else(|| Fault::damaged("it does not say its size"))?, tile))
+        Ok((
+            size.ok_or_else(|| Fault::damaged("it does not say its size"))?,
+            tile,
+        ))
     }
 
     fn alpha(&self, id: u32, colour: &Layer<'a>) -> Result<Option<Layer<'a>>, Fault> {

@@ -1,7 +1,7 @@
 //! Decoded planes of luma and chroma, and rows of RGB or grey made of them.
 
 use heifer_hevc_dec::recon::Frame;
-use re_rav1d::dav1d::{PixelLayout, PlanarImageComponent, Picture, Plane};
+use re_rav1d::dav1d::{Picture, PixelLayout, PlanarImageComponent, Plane};
 
 use super::Fault;
 use crate::isobmff::Nclx;
@@ -70,7 +70,9 @@ impl Planes {
         // 8, 10 or 12: 16 bits are of no kind that is known here.
         let depth = u32::try_from(picture.bit_depth()).unwrap_or(0);
         if !(8..=12).contains(&depth) {
-            return Err(Fault::damaged("its samples have a depth that does not exist"));
+            return Err(Fault::damaged(
+                "its samples have a depth that does not exist",
+            ));
         }
         let stride = |component| picture.stride(component) as usize;
         Ok(Self {
@@ -108,7 +110,9 @@ impl Planes {
         };
         let depths = frame.bit_depth.map(u32::from);
         if depths.iter().any(|depth| !(8..=16).contains(depth)) {
-            return Err(Fault::damaged("its samples have a depth that does not exist"));
+            return Err(Fault::damaged(
+                "its samples have a depth that does not exist",
+            ));
         }
         Ok(Self {
             width: frame.widths[0],
@@ -258,7 +262,14 @@ fn rows_beside(y: u32, is_halved: bool) -> (u32, u32) {
         return (y, y);
     }
     let near = y / 2;
-    (near, if y % 2 == 0 { near.saturating_sub(1) } else { near + 1 })
+    (
+        near,
+        if y % 2 == 0 {
+            near.saturating_sub(1)
+        } else {
+            near + 1
+        },
+    )
 }
 
 /// How much of chroma is in each colour.

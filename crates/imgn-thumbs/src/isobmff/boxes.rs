@@ -176,12 +176,19 @@ mod tests {
         let long = [&[0, 0, 0, 1][..], b"long", &18_u64.to_be_bytes(), b"xy"].concat();
         let bytes = [&b"\0\0\0\x09abcdz"[..], &long, b"\0\0\0\0lastrest"].concat();
         let found: Vec<_> = Boxes::new(&bytes).map(Result::unwrap).collect();
-        let kinds: Vec<_> = found.iter().map(|found| (&found.kind, found.payload)).collect();
+        let kinds: Vec<_> = found
+            .iter()
+            .map(|found| (&found.kind, found.payload))
+            .collect();
         assert_eq!(
             kinds,
             [(b"abcd", &b"z"[..]), (b"long", b"xy"), (b"last", b"rest")]
         );
-        assert!(found.iter().all(|found| bytes[found.start..].starts_with(found.payload)));
+        assert!(
+            found
+                .iter()
+                .all(|found| bytes[found.start..].starts_with(found.payload))
+        );
     }
 
     #[test]

@@ -47,7 +47,7 @@ struct Place {
 
 /// What offsets of extents count from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Construction {
+enum Construction {
     File,
     OwnData,
     /// Another item, or another file.

@@ -1,7 +1,7 @@
 //! What a file says of its items: sizes, turns, colours, and how they are coded.
 
-use super::boxes::{Boxes, Reader};
 use super::Malformed;
+use super::boxes::{Boxes, Reader};
 
 /// How many properties a file may have: they are shared, so that real files have about twenty.
 const MAX_PROPERTIES: usize = 4096;

@@ -47,7 +47,8 @@ pub(crate) fn tracks(file: &[u8]) -> Result<Vec<Track<'_>>, Malformed> {
 impl<'a> Track<'a> {
     /// Nothing, if it is no track of pictures.
     fn read(track: &'a [u8]) -> Result<Option<Self>, Malformed> {
-        let handler = Boxes::at_path(track, &[b"mdia", b"hdlr"]).and_then(|handler| handler.get(8..12));
+        let handler =
+            Boxes::at_path(track, &[b"mdia", b"hdlr"]).and_then(|handler| handler.get(8..12));
         let is_shown = match handler {
             Some(b"pict") => true,
             Some(b"auxv") => false,
