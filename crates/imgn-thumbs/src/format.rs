@@ -47,6 +47,15 @@ impl Format {
         }
     }
 
+    /// Whether browsers and the desktop's web view show it as it is; of others they are to be given a rendition.
+    #[must_use]
+    pub fn is_shown_by_browsers(self) -> bool {
+        match self {
+            Self::Jpeg | Self::Png | Self::Gif | Self::WebP | Self::Avif => true,
+            Self::Heic => false,
+        }
+    }
+
     /// The usual ending of its file names, without the dot.
     #[must_use]
     pub fn extension(self) -> &'static str {
