@@ -19,7 +19,8 @@ use crate::{
 };
 
 /// Files that the dialog offers. What a file truly is, the server finds in its bytes.
-pub(crate) const PICTURE_EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "gif", "webp"];
+pub(crate) const PICTURE_EXTENSIONS: [&str; 8] =
+    ["jpg", "jpeg", "png", "gif", "webp", "avif", "heic", "heif"];
 
 /// The app without a window, and the gallery that it can start. Cheap to clone.
 #[derive(Clone)]

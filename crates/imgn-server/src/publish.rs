@@ -392,7 +392,7 @@ fn rejection(file_name: &FileName, code: ErrorCode, what: &str) -> Rejection {
 fn describe(error: &PictureError) -> String {
     match error {
         PictureError::NotAPicture | PictureError::UnsupportedFormat { .. } => {
-            format!("{error}; JPEG, PNG, GIF and WebP pictures are accepted")
+            format!("{error}; JPEG, PNG, GIF, WebP, AVIF and HEIC pictures are accepted")
         }
         _ => error.to_string(),
     }

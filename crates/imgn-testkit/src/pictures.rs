@@ -6,6 +6,7 @@
 mod colour;
 mod encode;
 mod hostile;
+mod isobmff;
 mod jxl;
 mod sized;
 mod tiff;
@@ -20,6 +21,7 @@ pub use hostile::{
     jpeg_with_trailer, stray_bytes_before_end, truncated,
 };
 use image::RgbImage;
+pub use isobmff::{HEIF_SIZE, Heif, HeifCoding, HeifPlace, HeifTurn, animated_avif, heif_turns};
 pub use jxl::{JXL_SIZE, claimed_jxl, jxl, jxl_in_boxes, oriented_jxl};
 pub use sized::sized_png;
 pub use tiff::{Tiff, TiffColours, TiffCompression, claimed_tiff};

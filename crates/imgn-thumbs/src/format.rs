@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::bytes::le32;
+use crate::bytes::{be32, le32};
 use crate::{PictureError, bmp, jxl, raw};
 
 /// A picture format that is accepted.
@@ -17,6 +17,10 @@ pub enum Format {
     Gif,
     /// WebP: lossy, lossless, animated.
     WebP,
+    /// AVIF: AV1 in an ISO base media file, still or animated.
+    Avif,
+    /// HEIC, and HEIF of other brands: HEVC in an ISO base media file.
+    Heic,
     /// TIFF and BigTIFF: the first page.
     Tiff,
     /// BMP, of Windows and OS/2.
@@ -34,18 +38,20 @@ impl Format {
         Self::Png,
         Self::Gif,
         Self::WebP,
+        Self::Avif,
+        Self::Heic,
         Self::Tiff,
         Self::Bmp,
         Self::Jxl,
         Self::Raw,
     ];
 
-    /// Whether all web browsers show it.
+    /// Whether browsers and the desktop's web view show it as it is; of others they are to be given a rendition.
     #[must_use]
     pub fn is_shown_by_browsers(self) -> bool {
         match self {
-            Self::Jpeg | Self::Png | Self::Gif | Self::WebP | Self::Bmp => true,
-            Self::Tiff | Self::Jxl | Self::Raw => false,
+            Self::Jpeg | Self::Png | Self::Gif | Self::WebP | Self::Avif | Self::Bmp => true,
+            Self::Heic | Self::Tiff | Self::Jxl | Self::Raw => false,
         }
     }
 
@@ -57,6 +63,8 @@ impl Format {
             Self::Png => "image/png",
             Self::Gif => "image/gif",
             Self::WebP => "image/webp",
+            Self::Avif => "image/avif",
+            Self::Heic => "image/heic",
             Self::Tiff => "image/tiff",
             Self::Bmp => "image/bmp",
             Self::Jxl => "image/jxl",
@@ -73,6 +81,8 @@ impl Format {
             Self::Png => "png",
             Self::Gif => "gif",
             Self::WebP => "webp",
+            Self::Avif => "avif",
+            Self::Heic => "heic",
             Self::Tiff => "tif",
             Self::Bmp => "bmp",
             Self::Jxl => "jxl",
@@ -88,6 +98,8 @@ impl fmt::Display for Format {
             Self::Png => "PNG",
             Self::Gif => "GIF",
             Self::WebP => "WebP",
+            Self::Avif => "AVIF",
+            Self::Heic => "HEIC",
             Self::Tiff => "TIFF",
             Self::Bmp => "BMP",
             Self::Jxl => "JPEG XL",
@@ -121,7 +133,7 @@ pub fn sniff(head: &[u8]) -> Option<Format> {
     } else if head.starts_with(&jxl::CODESTREAM) || head.starts_with(jxl::CONTAINER) {
         Some(Format::Jxl)
     } else {
-        None
+        sniff_isobmff(head)
     }
 }
 
@@ -142,6 +154,47 @@ fn is_bmp(head: &[u8]) -> bool {
     head.starts_with(b"BM") && size.is_some_and(|size| bmp::HEADER_SIZES.contains(&size))
 }
 
+/// Whether the file's type box has this brand, as its own or among those it is compatible with.
+pub(crate) fn has_brand(head: &[u8], brand: &[u8; 4]) -> bool {
+    brands(head).any(|other| other == brand)
+}
+
+/// AVIF or HEIC, by the first of the file's brands that tells which. One that says only that it is a file of pictures
+/// is told by how its items are coded, as far as they are named in `head`.
+fn sniff_isobmff(head: &[u8]) -> Option<Format> {
+    let mut is_picture = false;
+    for brand in brands(head) {
+        match brand {
+            b"avif" | b"avis" => return Some(Format::Avif),
+            b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"hevm" | b"hevs" => {
+                return Some(Format::Heic);
+            }
+            b"mif1" | b"mif2" | b"msf1" | b"miaf" => is_picture = true,
+            _ => {}
+        }
+    }
+    let head = head.get(..SNIFF_BYTES).unwrap_or(head);
+    let names_av1 = head.windows(4).any(|name| name == b"av01");
+    is_picture.then_some(if names_av1 {
+        Format::Avif
+    } else {
+        Format::Heic
+    })
+}
+
+/// The brands of an ISO base media file, its own first.
+fn brands(head: &[u8]) -> impl Iterator<Item = &[u8; 4]> {
+    let size = be32(head, 0).unwrap_or(0) as usize;
+    let payload = match head.get(4..8) {
+        Some(b"ftyp") => head.get(8..size.min(head.len()).min(SNIFF_BYTES)),
+        _ => None,
+    };
+    let (brands, _) = payload.unwrap_or_default().as_chunks();
+    // The second is a version.
+    let (own, compatible) = (brands.iter().take(1), brands.iter().skip(2));
+    own.chain(compatible)
+}
+
 /// Why bytes that [`sniff`] does not know are refused: a picture that is not taken is told from what is none.
 pub(crate) fn refuse(head: &[u8]) -> PictureError {
     match unsupported(head) {
@@ -156,10 +209,6 @@ fn unsupported(head: &[u8]) -> Option<&'static str> {
     }
     if head.get(4..8) == Some(b"ftyp") {
         return match head.get(8..12) {
-            Some(b"avif" | b"avis") => Some("AVIF"),
-            Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1") => {
-                Some("HEIC")
-            }
             _ => None,
         };
     }

@@ -7,7 +7,7 @@ pub use image::metadata::Orientation;
 use crate::colour::EmbeddedProfile;
 use crate::exif::ExifData;
 use crate::{
-    Format, Limits, PictureError, bmp, format, gif, jpeg, jxl, png, raw, sniff, tiff, webp,
+    Format, Limits, PictureError, bmp, format, gif, heif, jpeg, jxl, png, raw, sniff, tiff, webp,
 };
 
 /// The largest rendition for which [`decode_cost`] holds.
@@ -87,6 +87,7 @@ pub(crate) fn inspect_all<'a>(
         Format::Png => png::probe(bytes),
         Format::Gif => gif::probe(bytes),
         Format::WebP => webp::probe(bytes),
+        Format::Avif | Format::Heic => heif::probe(bytes, format),
         Format::Tiff => tiff::probe(bytes),
         Format::Bmp => bmp::probe(bytes),
         Format::Jxl => jxl::probe(bytes),

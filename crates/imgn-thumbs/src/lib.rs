@@ -37,6 +37,8 @@ mod exif;
 mod format;
 mod gif;
 mod header;
+mod heif;
+mod isobmff;
 mod jpeg;
 mod jxl;
 mod limits;

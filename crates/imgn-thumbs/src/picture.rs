@@ -12,7 +12,8 @@ use crate::colour::{EmbeddedProfile, ToSrgb};
 use crate::header::{Inspected, inspect_all};
 use crate::limits::Deadline;
 use crate::{
-    Format, Header, Limits, Orientation, PictureError, bmp, gif, jpeg, jxl, png, raw, tiff, webp,
+    Format, Header, Limits, Orientation, PictureError, bmp, gif, heif, jpeg, jxl, png, raw, tiff,
+    webp,
 };
 
 /// JPEG quality of renditions: where the eye stops to see a difference at these sizes.
@@ -100,6 +101,7 @@ pub(crate) fn decode(
         Format::Png => png::decode(bytes, limits, long_edge, deadline),
         Format::Gif => gif::decode(bytes, limits, long_edge, deadline),
         Format::WebP => webp::decode(bytes, limits, long_edge, deadline),
+        Format::Avif | Format::Heic => heif::decode(bytes, format, limits, long_edge, deadline),
         Format::Tiff => tiff::decode(bytes, long_edge, deadline),
         Format::Bmp => bmp::decode(bytes, long_edge, deadline),
         Format::Jxl => jxl::decode(bytes, limits, long_edge, deadline),

@@ -7,7 +7,7 @@
 //!
 //! # What is taken out
 //! - EXIF (JPEG, also of pictures behind the first and of thumbnails within; PNG, also as ImageMagick's text; WebP;
-//!   TIFF, also of JPEG previews within; JPEG XL):
+//!   AVIF and HEIC; TIFF, also of JPEG previews within; JPEG XL):
 //!   the GPS directory with its values, and the entry that points to it; also where an editor left an earlier
 //!   directory behind. A GPS directory that states its version only is no location, and stays.
 //! - XMP (all formats; in JPEG also the extended one): every property named `GPS...`, `...Latitude...`,
@@ -17,7 +17,7 @@
 //!
 //! # What stays
 //! Everything else: orientation, colour profile, time, camera, and names of places that a person wrote (IPTC, XMP's
-//! city and country). Not looked at are maker notes, what phones append (videos), GoPro's telemetry and content
+//! city and country). Not looked at are compressed items of HEIC, maker notes, what phones append (videos), GoPro's telemetry and content
 //! credentials. The last, where a file has them, no longer match it, as after any change; so does the digest that names
 //! extended XMP, if a location was in that.
 //!
@@ -31,12 +31,13 @@
 //! - No bytes make it panic. Memory is bounded by constants of this module, whatever the file's size; work is linear
 //!   in the file's size. Nothing calls itself, but for one look into a thumbnail.
 //! - Patches are sorted, do not overlap, and lie within the file.
-//! - No patch lies between a JPEG's start of scan and its end, or in a chunk or block of picture data.
+//! - No patch lies between a JPEG's start of scan and its end, or in a chunk, block or item of picture data.
 //! - What was read through patches is looked through again without a finding.
 
 mod deflate;
 mod exif;
 mod gif;
+mod heif;
 mod jpeg;
 mod jxl;
 mod patches;
@@ -97,6 +98,7 @@ pub fn location_patches<R: Read + Seek>(file: &mut R) -> Result<LocationPatches,
         Some(Format::Png) => png::search(&mut source, &mut search)?,
         Some(Format::Gif) => gif::search(&mut source, &mut search)?,
         Some(Format::WebP) => webp::search(&mut source, &mut search)?,
+        Some(Format::Avif | Format::Heic) => heif::search(&mut source, &mut search)?,
         Some(Format::Tiff) => tiff::search(&mut source, &mut search)?,
         Some(Format::Raw) => raw::search(&mut source, &mut search)?,
         Some(Format::Jxl) => jxl::search(&mut source, &mut search)?,

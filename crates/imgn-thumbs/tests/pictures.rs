@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use image::ExtendedColorType::{L8, L16, La8, La16, Rgb8, Rgb16, Rgba8, Rgba16};
 use image::RgbImage;
-use imgn_testkit::pictures::{self, Tiff, TiffCompression};
+use imgn_testkit::pictures::{self, Heif, HeifCoding, Tiff, TiffCompression};
 use imgn_thumbs::{
     Format, GROUND, Limits, Orientation, PictureError, decode_cost, inspect, sniff, verify,
 };
@@ -22,6 +22,13 @@ const SIZES: [u32; 2] = [320, 1280];
 
 fn sound() -> Vec<(&'static str, Format, Vec<u8>)> {
     let png = |color| pictures::png(60, 40, color);
+    let heif = |alpha, coding| {
+        let heif = Heif {
+            alpha,
+            ..Heif::default()
+        };
+        heif.write(coding)
+    };
     vec![
         ("jpeg", Format::Jpeg, pictures::jpeg(60, 40)),
         (
@@ -72,6 +79,16 @@ fn sound() -> Vec<(&'static str, Format, Vec<u8>)> {
             Format::WebP,
             pictures::animated_webp(60, 40, 3),
         ),
+        ("avif", Format::Avif, heif(false, HeifCoding::Av1)),
+        ("avif alpha", Format::Avif, heif(true, HeifCoding::Av1)),
+        (
+            "animated avif",
+            Format::Avif,
+            pictures::animated_avif(3, true),
+        ),
+        ("heic", Format::Heic, heif(false, HeifCoding::Hevc)),
+        ("heic alpha", Format::Heic, heif(true, HeifCoding::Hevc)),
+        ("deep heic", Format::Heic, heif(false, HeifCoding::DeepHevc)),
         ("tiff", Format::Tiff, Tiff::default().of_scene(60, 40)),
         (
             "tiff rotated",
@@ -106,7 +123,7 @@ fn every_kind_of_picture_is_shown_as_it_is() {
             (60, 40),
             "{name}"
         );
-        let animated = matches!(name, "apng" | "animated gif" | "animated webp");
+        let animated = name == "apng" || name.starts_with("animated");
         assert_eq!(picture.header.animated, animated, "{name}");
         assert_eq!(
             picture.header.frames,

@@ -328,7 +328,7 @@ fn accept(app: &App, body: OpenBody) -> Result<OpenRequest, ApiError> {
         return Err(ApiError::new(
             ErrorCode::UnsupportedFormat,
             format!(
-                "\"{}\" was announced as {announced:?}; JPEG, PNG, GIF and WebP pictures are accepted.",
+                "\"{}\" was announced as {announced:?}; JPEG, PNG, GIF, WebP, AVIF and HEIC pictures are accepted.",
                 file_name.as_str()
             ),
         ));
