@@ -459,6 +459,8 @@ fn picture_type(announced: &str) -> Option<&'static str> {
     let announced = match essence(announced).as_str() {
         // Not registered, and widely sent.
         "image/jpg" | "image/pjpeg" => "image/jpeg".to_owned(),
+        // The container's name; which coding is in it is seen from the bytes.
+        "image/heif" => "image/heic".to_owned(),
         other => other.to_owned(),
     };
     Format::ALL

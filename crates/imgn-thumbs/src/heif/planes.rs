@@ -214,12 +214,9 @@ impl Planes {
 
     /// Colours that were stored as such: green, blue, red.
     fn stored_rgb(&self, green: f32, blue: f32, red: f32) -> [f32; 3] {
-        let [_, depth] = self.depths;
-        let shift = (1_u32 << (depth - 8)) as f32;
         let (middle, chroma) = self.chroma_range();
         let (black, luma) = self.luma_range();
         let value = |around: f32| (around / chroma + middle - black) * luma;
-        debug_assert!(shift >= 1.0);
         [value(red), green, value(blue)]
     }
 }
