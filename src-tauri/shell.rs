@@ -19,7 +19,10 @@ use crate::{
 };
 
 /// Files that the dialog offers. What a file truly is, the server finds in its bytes.
-pub(crate) const PICTURE_EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "gif", "webp"];
+pub(crate) const PICTURE_EXTENSIONS: [&str; 19] = [
+    "jpg", "jpeg", "png", "gif", "webp", "tif", "tiff", "bmp", "jxl", "dng", "cr2", "cr3", "nef",
+    "arw", "orf", "rw2", "pef", "srw", "raf",
+];
 
 /// The app without a window, and the gallery that it can start. Cheap to clone.
 #[derive(Clone)]

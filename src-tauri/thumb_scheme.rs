@@ -22,7 +22,13 @@ use tauri::{
 const THUMBNAIL_TYPE: &str = "image/jpeg";
 
 /// What the web view is given: formats of pixels and nothing else. An SVG is a document that can hold scripts.
-const PICTURE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+const PICTURE_TYPES: [&str; 5] = [
+    "image/jpeg",
+    "image/png",
+    "image/gif",
+    "image/webp",
+    "image/bmp",
+];
 
 /// Should an answer ever be opened as a document, it loads nothing and runs nothing.
 const NOTHING_ACTIVE: &str = "default-src 'none'; sandbox";

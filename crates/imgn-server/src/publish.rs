@@ -392,7 +392,9 @@ fn rejection(file_name: &FileName, code: ErrorCode, what: &str) -> Rejection {
 fn describe(error: &PictureError) -> String {
     match error {
         PictureError::NotAPicture | PictureError::UnsupportedFormat { .. } => {
-            format!("{error}; JPEG, PNG, GIF and WebP pictures are accepted")
+            format!(
+                "{error}; JPEG, PNG, GIF, WebP, TIFF, BMP, JPEG XL and camera raw pictures are accepted"
+            )
         }
         _ => error.to_string(),
     }

@@ -328,7 +328,7 @@ fn accept(app: &App, body: OpenBody) -> Result<OpenRequest, ApiError> {
         return Err(ApiError::new(
             ErrorCode::UnsupportedFormat,
             format!(
-                "\"{}\" was announced as {announced:?}; JPEG, PNG, GIF and WebP pictures are accepted.",
+                "\"{}\" was announced as {announced:?}; JPEG, PNG, GIF, WebP, TIFF, BMP, JPEG XL and camera raw pictures are accepted.",
                 file_name.as_str()
             ),
         ));
@@ -459,6 +459,18 @@ fn picture_type(announced: &str) -> Option<&'static str> {
     let announced = match essence(announced).as_str() {
         // Not registered, and widely sent.
         "image/jpg" | "image/pjpeg" => "image/jpeg".to_owned(),
+        "image/x-ms-bmp" | "image/x-bmp" => "image/bmp".to_owned(),
+        // Each maker's raws have a type of their own.
+        "image/x-adobe-dng"
+        | "image/x-canon-cr2"
+        | "image/x-canon-cr3"
+        | "image/x-fuji-raf"
+        | "image/x-nikon-nef"
+        | "image/x-olympus-orf"
+        | "image/x-panasonic-rw2"
+        | "image/x-pentax-pef"
+        | "image/x-samsung-srw"
+        | "image/x-sony-arw" => "image/x-dcraw".to_owned(),
         other => other.to_owned(),
     };
     Format::ALL
