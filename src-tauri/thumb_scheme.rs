@@ -22,12 +22,13 @@ use tauri::{
 const THUMBNAIL_TYPE: &str = "image/jpeg";
 
 /// What the web view is given: formats of pixels and nothing else. An SVG is a document that can hold scripts.
-const PICTURE_TYPES: [&str; 5] = [
+const PICTURE_TYPES: [&str; 6] = [
     "image/jpeg",
     "image/png",
     "image/gif",
     "image/webp",
     "image/avif",
+    "image/bmp",
 ];
 
 /// Should an answer ever be opened as a document, it loads nothing and runs nothing.

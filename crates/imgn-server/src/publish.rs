@@ -16,7 +16,7 @@ use std::{
 };
 
 use imgn_protocol::{ErrorCode, FileName, Rejection, Sha256Hasher, THUMBNAIL_SIZES, UploadId};
-use imgn_thumbs::{Limits, PictureError, Rendition, SNIFF_BYTES};
+use imgn_thumbs::{ACCEPTED, Limits, PictureError, Rendition, SNIFF_BYTES};
 use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
     time::Instant,
@@ -392,7 +392,7 @@ fn rejection(file_name: &FileName, code: ErrorCode, what: &str) -> Rejection {
 fn describe(error: &PictureError) -> String {
     match error {
         PictureError::NotAPicture | PictureError::UnsupportedFormat { .. } => {
-            format!("{error}; JPEG, PNG, GIF, WebP, AVIF and HEIC pictures are accepted")
+            format!("{error}; {ACCEPTED} pictures are accepted")
         }
         _ => error.to_string(),
     }

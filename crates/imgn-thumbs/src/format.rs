@@ -108,6 +108,9 @@ impl fmt::Display for Format {
     }
 }
 
+/// What is accepted, in words for people.
+pub const ACCEPTED: &str = "JPEG, PNG, GIF, WebP, AVIF, HEIC, TIFF, BMP, JPEG XL and camera raw";
+
 /// The bytes that [`sniff`] wants to see, at most.
 pub const SNIFF_BYTES: usize = 512;
 

@@ -312,9 +312,11 @@ impl Header {
         Some(header)
     }
 
-    /// Bytes a pixel: what the decoder holds of a picture, and the decoded colours.
+    /// Bytes a pixel: what the decoder holds of a picture, and the decoded colours. Of 12 MP, 3.8 were measured for a
+    /// lossy picture and 5 for a lossless one. Pictures built of several hidden ones, which encoders make of text on
+    /// screens, need more.
     fn cost_per_pixel(&self) -> u64 {
-        12 + u64::from(self.extra_channels) * 4
+        8 + u64::from(self.extra_channels) * 3
     }
 }
 
