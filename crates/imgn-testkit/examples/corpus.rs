@@ -25,7 +25,7 @@ use fast_image_resize::{
     pixels::U8x3,
 };
 use image::{RgbImage, imageops};
-use imgn_testkit::pictures::exif_block;
+use imgn_testkit::pictures::exif_with_preview;
 use turbojpeg::{Compressor, PixelFormat, Subsamp};
 
 fn main() -> Result<()> {
@@ -155,26 +155,6 @@ fn encode(
         height: picture.height() as usize,
         format: PixelFormat::RGB,
     })?)
-}
-
-/// The testkit's EXIF data, and a directory behind them that says where the preview is.
-fn exif_with_preview(orientation: u16, preview: &[u8]) -> Vec<u8> {
-    // The first directory begins at 8 and has four entries of 12 bytes; behind them is where the next one is.
-    const LINK: usize = 8 + 2 + 4 * 12;
-    let mut exif = exif_block(orientation);
-    let directory = exif.len() as u32;
-    exif[LINK..LINK + 4].copy_from_slice(&directory.to_le_bytes());
-    let data = directory + 2 + 2 * 12 + 4;
-    exif.extend(2_u16.to_le_bytes());
-    for (tag, value) in [(0x0201_u16, data), (0x0202, preview.len() as u32)] {
-        exif.extend(tag.to_le_bytes());
-        exif.extend(4_u16.to_le_bytes());
-        exif.extend(1_u32.to_le_bytes());
-        exif.extend(value.to_le_bytes());
-    }
-    exif.extend([0; 4]);
-    exif.extend(preview);
-    exif
 }
 
 fn with_exif(jpeg: &[u8], exif: &[u8]) -> Vec<u8> {

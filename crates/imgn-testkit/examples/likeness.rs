@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use fast_image_resize::{
     FilterType, ResizeAlg, ResizeOptions, Resizer,
     images::{TypedImage, TypedImageRef},
-    pixels::U8,
+    pixels::F32,
 };
 use image::{DynamicImage, GrayImage, ImageDecoder as _, ImageReader};
 
@@ -48,17 +48,22 @@ fn luma(path: &OsStr) -> Result<GrayImage> {
     Ok(picture.into_luma8())
 }
 
-fn scaled(picture: &GrayImage, width: u32, height: u32) -> Result<GrayImage> {
-    let source = TypedImageRef::<U8>::from_buffer(picture.width(), picture.height(), picture)?;
-    let mut pixels = vec![0; width as usize * height as usize];
-    let mut target = TypedImage::<U8>::from_buffer(width, height, &mut pixels)?;
+/// In numbers with fractions, so that the reference is rounded nowhere.
+fn scaled(picture: &GrayImage, width: u32, height: u32) -> Result<Vec<f64>> {
+    let samples: Vec<F32> = picture
+        .as_raw()
+        .iter()
+        .map(|&value| F32::new(value.into()))
+        .collect();
+    let source = TypedImageRef::<F32>::new(picture.width(), picture.height(), &samples)?;
+    let mut target = TypedImage::<F32>::new(width, height);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
     Resizer::new().resize_typed(&source, &mut target, &options)?;
-    GrayImage::from_raw(width, height, pixels).context("pixels for all of it")
+    Ok(target.pixels().iter().map(|it| it.0.into()).collect())
 }
 
 /// The mean structural similarity (Wang and others, 2004), over square windows.
-fn likeness(one: &GrayImage, other: &GrayImage) -> f64 {
+fn likeness(one: &GrayImage, other: &[f64]) -> f64 {
     const C1: f64 = 0.01 * 255.0 * 0.01 * 255.0;
     const C2: f64 = 0.03 * 255.0 * 0.03 * 255.0;
     let width = one.width() as usize;
@@ -70,11 +75,9 @@ fn likeness(one: &GrayImage, other: &GrayImage) -> f64 {
             for y in top..(top + WINDOW).min(height) {
                 let row = y * width;
                 let columns = row + left..row + (left + WINDOW).min(width);
-                let pairs = one.as_raw()[columns.clone()]
-                    .iter()
-                    .zip(&other.as_raw()[columns]);
+                let pairs = one.as_raw()[columns.clone()].iter().zip(&other[columns]);
                 for (&x, &y) in pairs {
-                    let (x, y) = (f64::from(x), f64::from(y));
+                    let x = f64::from(x);
                     a += x;
                     b += y;
                     aa += x * x;

@@ -7,6 +7,7 @@ mod colour;
 mod encode;
 mod hostile;
 mod isobmff;
+mod jpeg;
 mod jxl;
 mod sized;
 mod tiff;
@@ -22,6 +23,7 @@ pub use hostile::{
 };
 use image::RgbImage;
 pub use isobmff::{HEIF_SIZE, Heif, HeifCoding, HeifPlace, HeifTurn, animated_avif, heif_turns};
+pub use jpeg::{Jpeg, exif_with_preview};
 pub use jxl::{JXL_SIZE, claimed_jxl, jxl, jxl_in_boxes, oriented_jxl};
 pub use sized::sized_png;
 pub use tiff::{

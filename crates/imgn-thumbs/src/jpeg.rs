@@ -461,7 +461,7 @@ impl Shape {
 
 /// A colour profile, which comes in parts: a segment is too short for most.
 #[derive(Debug, Default)]
-struct ProfileParts<'a> {
+pub(crate) struct ProfileParts<'a> {
     parts: Vec<ProfilePart<'a>>,
 }
 
@@ -479,7 +479,7 @@ impl<'a> ProfileParts<'a> {
     const PREFIX: &'static [u8] = b"ICC_PROFILE\0";
 
     /// Takes the payload of an APP2 segment, if it is one.
-    fn take(&mut self, payload: &'a [u8], at: usize) {
+    pub(crate) fn take(&mut self, payload: &'a [u8], at: usize) {
         if let Some([number, count, data @ ..]) = payload.strip_prefix(Self::PREFIX) {
             self.parts.push(ProfilePart {
                 number: *number,
@@ -491,7 +491,7 @@ impl<'a> ProfileParts<'a> {
     }
 
     /// The profile, if no part is missing, and none there twice.
-    fn whole(&self) -> Option<EmbeddedProfile<'a>> {
+    pub(crate) fn whole(&self) -> Option<EmbeddedProfile<'a>> {
         let count = self.parts.first()?.count;
         let mut parts = self.parts.clone();
         parts.sort_by_key(|part| part.number);

@@ -158,7 +158,7 @@ impl Renderer {
     pub(crate) fn rendition(&mut self, long_edge: u32) -> Result<Rendition, PictureError> {
         let picture = self.upright(long_edge)?;
         let (width, height) = picture.dimensions();
-        let jpeg = encode(&picture)?;
+        let jpeg = encode_pixels(&picture)?;
         Ok(Rendition {
             long_edge,
             width,
@@ -220,7 +220,7 @@ pub(crate) fn fit(width: u32, height: u32, long_edge: u32) -> (u32, u32) {
     (scale(width), scale(height))
 }
 
-fn encode(picture: &RgbImage) -> Result<Vec<u8>, PictureError> {
+pub(crate) fn encode_pixels(picture: &RgbImage) -> Result<Vec<u8>, PictureError> {
     let (width, height) = picture.dimensions();
     let mut compressor = turbojpeg::Compressor::new().map_err(fault)?;
     compressor.set_quality(QUALITY).map_err(fault)?;

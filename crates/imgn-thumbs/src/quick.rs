@@ -2,21 +2,23 @@
 //!
 //! An eighth of a picture is the first coefficient of each block of 8 x 8. The others must be gone over, because
 //! nothing tells where they end, but need no value: a table over their code swallows several at once. Of a progressive
-//! file only the scans of first coefficients are read. How it works is told in `docs/JPEG.md`.
+//! file only the scans of first coefficients are read, and only as many bits of them as can be seen. How it works is
+//! told in `docs/JPEG.md`.
 //!
 //! It is no decoder for all: what it does not take it leaves, as `None`, to [`jpeg`](crate::jpeg). It takes Huffman-coded
-//! pictures of 8 bits in grey or YCbCr, in any sampling, one scan or several, sequential or (at an eighth)
-//! progressive, whose every code is there. And it is no judge: coefficients that it skips may be nonsense, which
-//! [`verify`](crate::verify) would tell.
+//! pictures of 8 bits in grey or YCbCr, in any sampling, one scan or several, sequential or progressive, whose every
+//! code is there. And it is no judge: coefficients that it skips may be nonsense, which [`verify`](crate::verify) would
+//! tell.
 //!
 //! Invariants: no bytes make it panic, and there is no `unsafe`. Nothing is allocated for a picture above the limits, or
-//! whose data cannot hold its blocks. What it takes is libjpeg-turbo's picture at the same scale, to the rounding.
+//! whose data cannot hold its blocks. At an eighth, what it takes is libjpeg-turbo's picture at that scale before it is
+//! rounded.
 
 mod bits;
 mod header;
 mod huffman;
+mod means;
 mod plane;
-mod profile;
 mod progressive;
 mod render;
 mod scan;
@@ -28,18 +30,18 @@ use header::{Frame, Headers, Next};
 use plane::{Plane, Scale, Upright};
 
 use crate::canvas::wanted_edge;
+use crate::colour::{EmbeddedProfile, ToSrgb};
 use crate::exif::ExifData;
 use crate::picture::fit;
 use crate::{Limits, PictureError, Rendition};
 
 /// A picture at reduced size, upright, in planes.
-#[derive(Debug)]
-pub(crate) struct Reduced<'a> {
+pub(crate) struct Reduced {
     planes: Vec<Upright>,
     /// Of the picture itself, upright.
     size: (u32, u32),
-    /// The first part of a colour profile that is not sRGB.
-    pub(crate) profile: Option<&'a [u8]>,
+    /// Where the file has a profile of other colours.
+    to_srgb: Option<ToSrgb>,
 }
 
 /// What is found at the beginning of a JPEG before its picture.
@@ -62,23 +64,24 @@ pub(crate) fn head(prefix: &[u8], limits: &Limits) -> Option<Head> {
 
 /// Decodes the JPEG in `bytes` to the smallest size that serves a rendition of `long_edge`. None where that is more
 /// than a quarter, where a limit is exceeded, and whatever else this decoder does not take.
-pub(crate) fn decode<'a>(bytes: &'a [u8], limits: &Limits, long_edge: u32) -> Option<Reduced<'a>> {
+pub(crate) fn decode(bytes: &[u8], limits: &Limits, long_edge: u32) -> Option<Reduced> {
     let mut headers = Headers::new(bytes)?;
     let Next::Scan(scan) = headers.next(limits)? else {
         return None;
     };
     let frame = headers.frame()?;
     let scale = scale(&frame, long_edge)?;
-    if !is_within(&frame, scale, bytes.len() - scan.data, limits) {
+    let profile = headers.profile.whole();
+    let colour_cost = profile.as_ref().map_or(0, EmbeddedProfile::cost);
+    if !is_within(&frame, scale, bytes.len() - scan.data, colour_cost, limits) {
         return None;
     }
-    let planes = if !frame.is_progressive {
-        sequential(bytes, &mut headers, &frame, scan, limits, scale)?
-    } else if scale == Scale::Eighth {
-        progressive::read(bytes, &mut headers, &frame, scan, limits)?
+    let read = if frame.is_progressive {
+        progressive::read
     } else {
-        return None;
+        sequential
     };
+    let planes = read(bytes, &mut headers, &frame, scan, limits, scale)?;
     let orientation = ExifData::parse(headers.exif).orientation();
     let mut size = (frame.width, frame.height);
     if crate::header::swaps_edges(orientation) {
@@ -87,18 +90,24 @@ pub(crate) fn decode<'a>(bytes: &'a [u8], limits: &Limits, long_edge: u32) -> Op
     Some(Reduced {
         planes: planes
             .iter()
-            .map(|plane| plane.upright(orientation))
+            .map(|plane| plane.upright(orientation).pointed())
             .collect(),
         size,
-        profile: headers.profile.filter(|profile| !profile::is_srgb(profile)),
+        to_srgb: profile.as_ref().and_then(ToSrgb::new),
     })
 }
 
-impl Reduced<'_> {
-    /// A thumbnail, straight from the planes. Its colours are those of the file: see [`Reduced::profile`].
+impl Reduced {
+    /// A thumbnail, straight from the planes.
     pub(crate) fn rendition(&self, long_edge: u32) -> Result<Rendition, PictureError> {
-        let size = fit(self.size.0, self.size.1, long_edge);
-        render::encode(&self.planes, long_edge, size)
+        let (width, height) = fit(self.size.0, self.size.1, long_edge);
+        let jpeg = render::encode(&self.planes, (width, height), self.to_srgb.as_ref())?;
+        Ok(Rendition {
+            long_edge,
+            width,
+            height,
+            jpeg,
+        })
     }
 }
 
@@ -151,7 +160,7 @@ fn scale(frame: &Frame, long_edge: u32) -> Option<Scale> {
 
 /// Whether the memory is there, and the data can hold the blocks: one takes a bit at least in the first scan, and in a
 /// sequential one another for its end.
-fn is_within(frame: &Frame, scale: Scale, data: usize, limits: &Limits) -> bool {
+fn is_within(frame: &Frame, scale: Scale, data: usize, colour_cost: u64, limits: &Limits) -> bool {
     let samples: u64 = frame
         .components
         .iter()
@@ -162,13 +171,13 @@ fn is_within(frame: &Frame, scale: Scale, data: usize, limits: &Limits) -> bool 
         .sum();
     let blocks = samples / u64::from(scale.samples() * scale.samples());
     let (least_bits, bytes) = if frame.is_progressive {
-        // Coefficients beside the samples, and these twice, upright.
-        (1, 4)
+        // Coefficients beside the samples, and these four times: as stored, upright, as points, and for the scaling.
+        (1, 11)
     } else {
-        (2, 2)
+        (2, 8)
     };
     blocks * least_bits <= data as u64 * 8
-        && samples * bytes + FIXED_COST <= limits.max_decoded_bytes
+        && samples * bytes + FIXED_COST + colour_cost <= limits.max_decoded_bytes
 }
 
 /// Tables, a window over the data, and what scaling and encoding take.

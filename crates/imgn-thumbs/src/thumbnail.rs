@@ -31,9 +31,7 @@ const DARKEST: u64 = 24;
 /// too long.
 pub fn thumbnail(bytes: &[u8], limits: &Limits, long_edge: u32) -> Result<Rendition, PictureError> {
     let deadline = Deadline::start(limits);
-    if let Some(reduced) = quick::decode(bytes, limits, long_edge)
-        && reduced.profile.is_none()
-    {
+    if let Some(reduced) = quick::decode(bytes, limits, long_edge) {
         deadline.check()?;
         return reduced.rendition(long_edge);
     }

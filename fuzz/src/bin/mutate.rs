@@ -1,20 +1,32 @@
 //! A driver for compilers that `cargo fuzz` does not take: `mutate MINUTES CORPUS...` changes files of the corpus at
 //! random and gives them to every target. It has no feedback from the code, so it finds less in the same time.
 //!
-//! A finding is a panic, or a call of more than five seconds. Its bytes are written to `finding-N` in the current folder,
-//! and at the end their number is the exit code.
+//! A finding is a panic, a call of more than five seconds, or the end of the process, which a decoder that aborts would
+//! bring about: so the work is done in child processes, one at a time, and the next one begins with another seed. The
+//! bytes of a finding are written to `finding-N` in the current folder, and at the end their number is the exit code.
 //!
-//! Invariant: the seed that is printed makes the same files again, with the same corpus.
+//! Invariant: whatever ends a child, the file that it was at is on the disk.
 
 use std::{
     env, fs,
-    panic::catch_unwind,
-    path::Path,
-    process::ExitCode,
+    io::Write as _,
+    panic::{self, catch_unwind},
+    path::{Path, PathBuf},
+    process::{self, Command, ExitCode},
+    sync::atomic::{AtomicU64, Ordering},
+    sync::{Arc, Mutex},
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
+/// A call that takes longer is a finding, and ends its process if it goes on for twice as long.
 const SLOW: Duration = Duration::from_secs(5);
+/// A child does no more, so that what a decoder leaks does not pile up.
+const CHILD_MINUTES: f64 = 10.0;
+/// Set in a child: the seed.
+const SEED: &str = "IMGN_FUZZ_SEED";
+/// The file that a child is at.
+const CURRENT: &str = "current";
 
 type Target = (&'static str, fn(&[u8]));
 
@@ -25,35 +37,114 @@ const TARGETS: [Target; 3] = [
 ];
 
 fn main() -> ExitCode {
-    let mut arguments = env::args().skip(1);
-    let minutes = arguments.next().and_then(|text| text.parse::<f64>().ok());
-    let corpus: Vec<Vec<u8>> = arguments.filter_map(|path| fs::read(path).ok()).collect();
-    let (Some(minutes), false) = (minutes, corpus.is_empty()) else {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let minutes = arguments.first().and_then(|text| text.parse::<f64>().ok());
+    let (Some(minutes), true) = (minutes, arguments.len() > 1) else {
         eprintln!("usage: mutate MINUTES FILE...");
         return ExitCode::from(2);
     };
-    let seed = SystemTime::UNIX_EPOCH.elapsed().map_or(1, |it| it.as_nanos() as u64) | 1;
-    println!("seed {seed}, {} files", corpus.len());
-    let mut random = Random(seed);
+    let files = &arguments[1..];
+    let seed = env::var(SEED).ok().and_then(|seed| seed.parse().ok());
+    let findings = match seed {
+        Some(seed) => work(minutes, files, seed),
+        None => supervise(minutes, files),
+    };
+    match findings {
+        Ok(findings) => ExitCode::from(findings),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Starts children until the time is over.
+fn supervise(minutes: f64, files: &[String]) -> std::io::Result<u8> {
     let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
-    let (mut runs, mut findings) = (0_u64, 0_u8);
+    let mut seed = SystemTime::UNIX_EPOCH.elapsed().map_or(1, |it| it.as_nanos() as u64);
+    while Instant::now() < end {
+        let left = end.duration_since(Instant::now()).as_secs_f64() / 60.0;
+        seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d) | 1;
+        let status = Command::new(env::current_exe()?)
+            .arg(left.min(CHILD_MINUTES).to_string())
+            .args(files)
+            .env(SEED, seed.to_string())
+            .status()?;
+        if !status.success() {
+            let path = free_name();
+            println!("the process ended ({status}): {}", path.display());
+            fs::copy(CURRENT, path)?;
+        }
+    }
+    let is_free = |number: &u8| !name(*number).exists();
+    Ok((0..u8::MAX).find(is_free).unwrap_or(u8::MAX))
+}
+
+fn name(number: u8) -> PathBuf {
+    PathBuf::from(format!("finding-{number}"))
+}
+
+fn free_name() -> PathBuf {
+    (0..u8::MAX).map(name).find(|it| !it.exists()).unwrap_or_else(|| name(u8::MAX))
+}
+
+/// Gives files to the targets. Findings that do not end the process are no failure of it.
+fn work(minutes: f64, files: &[String], seed: u64) -> std::io::Result<u8> {
+    let corpus: Vec<Vec<u8>> = files.iter().map(fs::read).collect::<Result<_, _>>()?;
+    let panicked = quiet_panics();
+    let calls = watched();
+    let mut random = Random(seed | 1);
+    let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
+    let mut runs = 0_u64;
     while Instant::now() < end {
         let data = random.mutated(&corpus);
-        for (name, target) in TARGETS {
+        fs::write(CURRENT, &data)?;
+        for (target, run) in TARGETS {
+            calls.fetch_add(1, Ordering::Relaxed);
             let started = Instant::now();
-            let panicked = catch_unwind(|| target(&data)).is_err();
-            if panicked || started.elapsed() > SLOW {
-                let path = format!("finding-{findings}");
-                println!("{name}: {path}, {:?}", started.elapsed());
-                // What cannot be kept was at least told.
-                let _ = fs::write(Path::new(&path), &data);
-                findings = findings.saturating_add(1);
+            let is_panic = catch_unwind(|| run(&data)).is_err();
+            if is_panic || started.elapsed() > SLOW {
+                let path = free_name();
+                let said = panicked.lock().map(|it| it.clone()).unwrap_or_default();
+                let said = if is_panic { said.as_str() } else { "slow" };
+                println!("{target}: {}, {:?}, {said}", path.display(), started.elapsed());
+                fs::write(Path::new(&path), &data)?;
             }
         }
         runs += 1;
     }
-    println!("{runs} files, {findings} findings");
-    ExitCode::from(findings)
+    println!("seed {seed}: {runs} files");
+    std::io::stdout().flush()?;
+    Ok(0)
+}
+
+/// Keeps what the last panic said, instead of printing it: panics of decoders that the pipeline answers for are none of
+/// a finding.
+fn quiet_panics() -> Arc<Mutex<String>> {
+    let last = Arc::new(Mutex::new(String::new()));
+    let said = Arc::clone(&last);
+    panic::set_hook(Box::new(move |panic| {
+        if let Ok(mut said) = said.lock() {
+            *said = panic.to_string().replace('\n', " ");
+        }
+    }));
+    last
+}
+
+/// Counts calls, and ends the process when one does not end.
+fn watched() -> Arc<AtomicU64> {
+    let calls = Arc::new(AtomicU64::new(0));
+    let watched = Arc::clone(&calls);
+    thread::spawn(move || {
+        loop {
+            let before = watched.load(Ordering::Relaxed);
+            thread::sleep(2 * SLOW);
+            if watched.load(Ordering::Relaxed) == before {
+                process::abort();
+            }
+        }
+    });
+    calls
 }
 
 struct Random(u64);

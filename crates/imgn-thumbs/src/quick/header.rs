@@ -11,6 +11,7 @@ use std::rc::Rc;
 use super::huffman::Code;
 use crate::Limits;
 use crate::bytes::{array, be16};
+use crate::jpeg::ProfileParts;
 
 /// The coefficients that may be wanted of a block, in the order in which they are stored: those that say what is where
 /// in a block of two by two, and one between them.
@@ -79,8 +80,7 @@ pub(super) struct Headers<'a> {
     restart_interval: u32,
     /// Behind `Exif\0\0`.
     pub(super) exif: Option<&'a [u8]>,
-    /// The first part of a colour profile.
-    pub(super) profile: Option<&'a [u8]>,
+    pub(super) profile: ProfileParts<'a>,
 }
 
 impl<'a> Headers<'a> {
@@ -131,11 +131,7 @@ impl<'a> Headers<'a> {
                     self.restart_interval = u16::from_be_bytes(interval).into();
                 }
                 0xe1 if self.exif.is_none() => self.exif = payload.strip_prefix(b"Exif\0\0"),
-                0xe2 if self.profile.is_none() => {
-                    // Behind the name are the number of the part and how many there are.
-                    let part = payload.strip_prefix(b"ICC_PROFILE\0");
-                    self.profile = part.map(|part| part.get(2..).unwrap_or_default());
-                }
+                0xe2 => self.profile.take(payload, self.at),
                 // Adobe's: anything but 1 are other colours, or a number that does not exist.
                 0xee if payload.starts_with(b"Adobe") && payload.get(11) != Some(&1) => {
                     return None;

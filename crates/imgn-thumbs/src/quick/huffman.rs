@@ -312,16 +312,22 @@ impl AcSymbols {
         }
     }
 
-    /// The next symbol. Takes at most 16 bits, which must be there.
     #[inline(always)]
     pub(super) fn take(&self, cursor: &mut Cursor) -> Option<AcSymbol> {
+        self.take_symbol(cursor).map(AcSymbol::from)
+    }
+
+    /// The next symbol as the file has it: progressive scans give some of them another meaning. Takes at most 16 bits,
+    /// which must be there.
+    #[inline(always)]
+    pub(super) fn take_symbol(&self, cursor: &mut Cursor) -> Option<u8> {
         let (length, symbol) = self.entries[cursor.peek::<SYMBOL_LOOKUP>()];
         let (length, symbol) = match length {
             0 => self.find_long(cursor.peek::<MAX_CODE>())?,
             _ => (u32::from(length), symbol),
         };
         cursor.skip(length);
-        Some(symbol.into())
+        Some(symbol)
     }
 
     #[cold]

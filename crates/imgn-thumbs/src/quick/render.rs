@@ -1,27 +1,39 @@
-//! From planes to a file: scaled as planes, and encoded as they are. No pixel has all its colours on the way.
+//! From planes to a file: scaled as planes, and encoded as they are. No pixel has all its colours on the way, unless
+//! they must become those of sRGB.
 //!
 //! Invariant: chroma covers what luma covers, whatever the sampling and the edges.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8;
+use fast_image_resize::pixels::U16;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use image::RgbImage;
 use turbojpeg::{Compressor, Image, PixelFormat, Subsamp, YuvPlanesImage};
 
+use super::means::LEVEL;
 use super::plane::Upright;
 use crate::PictureError;
-use crate::picture::{QUALITY, Rendition, fault};
+use crate::colour::ToSrgb;
+use crate::picture::{QUALITY, encode_pixels, fault};
+
+/// How much of a plane is wanted, where its picture is 1, across and down.
+type Reach = (f64, f64);
+
+const ALL: Reach = (1.0, 1.0);
 
 /// Makes a JPEG of `width` and `height` from one plane, or from luma and two of chroma.
 pub(super) fn encode(
     planes: &[Upright],
-    long_edge: u32,
     (width, height): (u32, u32),
-) -> Result<Rendition, PictureError> {
+    to_srgb: Option<&ToSrgb>,
+) -> Result<Vec<u8>, PictureError> {
+    if let Some(to_srgb) = to_srgb {
+        return encode_pixels(&converted(planes, (width, height), to_srgb)?);
+    }
     let mut resizer = Resizer::new();
     let mut compressor = Compressor::new().map_err(fault)?;
     compressor.set_quality(QUALITY).map_err(fault)?;
     let across = width as usize;
-    let jpeg = match planes {
+    match planes {
         [luma, blue, red] => {
             let half = (width.div_ceil(2), height.div_ceil(2));
             // The encoder wants luma for all of chroma: one pixel more than there are, where their number is odd.
@@ -46,7 +58,7 @@ pub(super) fn encode(
             })
         }
         [luma] => {
-            let luma = scaled(&mut resizer, luma, (width, height), (1.0, 1.0))?;
+            let luma = scaled(&mut resizer, luma, (width, height), ALL)?;
             compressor.set_subsamp(Subsamp::Gray).map_err(fault)?;
             compressor.compress_to_vec(Image {
                 pixels: luma.as_slice(),
@@ -56,15 +68,49 @@ pub(super) fn encode(
                 format: PixelFormat::GRAY,
             })
         }
-        _ => return Err(fault("a picture has one component or three")),
+        _ => return Err(strange()),
     }
-    .map_err(fault)?;
-    Ok(Rendition {
-        long_edge,
-        width,
-        height,
-        jpeg,
-    })
+    .map_err(fault)
+}
+
+/// Pixels in sRGB.
+fn converted(
+    planes: &[Upright],
+    (width, height): (u32, u32),
+    to_srgb: &ToSrgb,
+) -> Result<RgbImage, PictureError> {
+    let mut resizer = Resizer::new();
+    let mut whole = |plane| scaled(&mut resizer, plane, (width, height), ALL);
+    let mut pixels: Vec<u8> = match planes {
+        [luma, blue, red] => {
+            let (luma, blue, red) = (whole(luma)?, whole(blue)?, whole(red)?);
+            let pixels = luma.iter().zip(&blue).zip(&red);
+            pixels
+                .flat_map(|((&luma, &blue), &red)| rgb(luma, blue, red))
+                .collect()
+        }
+        [luma] => whole(luma)?.iter().flat_map(|&grey| [grey; 3]).collect(),
+        _ => return Err(strange()),
+    };
+    to_srgb.apply(&mut pixels);
+    RgbImage::from_raw(width, height, pixels).ok_or_else(strange)
+}
+
+/// As JFIF has it, in 65,536ths.
+fn rgb(luma: u8, blue: u8, red: u8) -> [u8; 3] {
+    let luma = i32::from(luma) << 16 | 1 << 15;
+    let (blue, red) = (i32::from(blue) - 128, i32::from(red) - 128);
+    [
+        luma + 91_881 * red,
+        luma - 22_554 * blue - 46_802 * red,
+        luma + 116_130 * blue,
+    ]
+    // Clamped to a byte.
+    .map(|value| (value >> 16).clamp(0, 255) as u8)
+}
+
+fn strange() -> PictureError {
+    fault("a picture has one component or three")
 }
 
 /// A plane's picture, and `reach` times as much of it, at another size.
@@ -72,12 +118,11 @@ fn scaled(
     resizer: &mut Resizer,
     plane: &Upright,
     (width, height): (u32, u32),
-    reach: (f64, f64),
+    reach: Reach,
 ) -> Result<Vec<u8>, PictureError> {
-    let source = TypedImageRef::<U8>::from_buffer(plane.width, plane.height, &plane.samples)
-        .map_err(fault)?;
-    let mut pixels = vec![0; width as usize * height as usize];
-    let mut target = TypedImage::<U8>::from_buffer(width, height, &mut pixels).map_err(fault)?;
+    let samples: Vec<U16> = plane.samples.iter().map(|&it| U16::new(it)).collect();
+    let source = TypedImageRef::<U16>::new(plane.width, plane.height, &samples).map_err(fault)?;
+    let mut target = TypedImage::<U16>::new(width, height);
     let covered = |start: f64, span: f64, reach: f64, edge: u32| {
         let end = (start + span * reach).min(f64::from(edge));
         (start, end - start)
@@ -90,5 +135,6 @@ fn scaled(
     resizer
         .resize_typed(&source, &mut target, &options)
         .map_err(fault)?;
-    Ok(pixels)
+    let level = |sample: &U16| ((i32::from(sample.0) + LEVEL / 2) / LEVEL).min(255) as u8;
+    Ok(target.pixels().iter().map(level).collect())
 }

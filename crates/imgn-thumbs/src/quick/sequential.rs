@@ -5,6 +5,7 @@
 use super::bits::Cursor;
 use super::header::{Frame, Headers, LOW, Scan, ScanComponent, Steps};
 use super::huffman::{AcSkips, AcSymbol, AcSymbols, DcTable, LOOKS};
+use super::means::{eighth, quarter};
 use super::plane::{Plane, Scale};
 use super::scan::{Blocks, walk};
 
@@ -112,8 +113,8 @@ impl Blocks for Eighths<'_> {
         let dc = reader.dc(cursor)?;
         // A difference is 31 bits at most: what is left suffices for one look.
         reader.skips.skip_block(cursor, bytes, 1, 1)?;
-        let sample = sample(dc.wrapping_mul(reader.steps[0]));
-        self.planes.get_mut(reader.plane)?.set(block, sample);
+        let mean = eighth(2 * dc, reader.steps[0]);
+        self.planes.get_mut(reader.plane)?.set(block, mean);
         Some(())
     }
 
@@ -141,7 +142,7 @@ impl Blocks for Quarters<'_> {
     ) -> Option<()> {
         let reader = self.components.get_mut(component)?;
         let low = reader.low(cursor, bytes)?;
-        let samples = quarter(low, &reader.steps);
+        let samples = quarter(low.map(|it| 2 * it), &reader.steps);
         self.planes
             .get_mut(reader.plane)?
             .set_square(block, samples);
@@ -153,32 +154,4 @@ impl Blocks for Quarters<'_> {
             reader.last = 0;
         }
     }
-}
-
-/// The inverse transform of two by two: the lowest frequencies and no others. libjpeg averages squares of pixels instead,
-/// to which odd frequencies up to the seventh add.
-#[inline(always)]
-fn quarter(low: [i32; LOW], steps: &Steps) -> [[u8; 2]; 2] {
-    let value = |place: usize| low[place].wrapping_mul(steps[place]);
-    // Stored in a zigzag: across, down, twice down, both.
-    let (mean, across, down, both) = (value(0), value(1), value(2), value(4));
-    let (left, right) = (mean.wrapping_add(across), mean.wrapping_sub(across));
-    let (left_difference, right_difference) = (down.wrapping_add(both), down.wrapping_sub(both));
-    [
-        [
-            sample(left.wrapping_add(left_difference)),
-            sample(right.wrapping_add(right_difference)),
-        ],
-        [
-            sample(left.wrapping_sub(left_difference)),
-            sample(right.wrapping_sub(right_difference)),
-        ],
-    ]
-}
-
-/// A sample of eight times its value, around the middle: as libjpeg rounds.
-#[inline(always)]
-pub(super) fn sample(value: i32) -> u8 {
-    // Clamped to a byte.
-    ((value.wrapping_add(4) >> 3) + 128).clamp(0, 255) as u8
 }
