@@ -209,6 +209,12 @@ async fn pictures_that_browsers_cannot_show_stay_within_memory() -> Result<()> {
     };
     // The longest edge that is not yet shrunk on arrival for a rendition of 2,560 pixels.
     let files: Vec<Vec<u8>> = (0..4).map(|n| tiff.of_scene(6143, 4000 - n)).collect();
+    // What is decoded one after the other leaves nothing behind for those at once to come on top of.
+    for (width, height) in [(2000, 2000), (6143, 3500)] {
+        let file = tiff.of_scene(width, height);
+        let outcome = api.upload("before.tif", &file).await?;
+        ensure!(outcome["state"] == "published", "{outcome}");
+    }
     let uploads = files.iter().map(|file| api.upload("large.tif", file));
     for outcome in futures_util::future::try_join_all(uploads).await? {
         ensure!(

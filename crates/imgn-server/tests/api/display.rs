@@ -1,7 +1,8 @@
 //! What stands in for an original that browsers cannot show.
 
+use imgn_protocol::UploadId;
 use imgn_testkit::pictures::{
-    self, CORNERS, HEIF_SIZE, Heif, HeifCoding, JXL_SIZE, Tiff, heif_turns,
+    self, CORNERS, HEIF_SIZE, Heif, HeifCoding, JXL_SIZE, Tiff, TiffCompression, heif_turns,
 };
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -15,14 +16,20 @@ struct Foreign {
     content_type: &'static str,
     /// Of what stands in for it.
     size: (u32, u32),
+    /// In reading order.
+    corners: [[u8; 3]; 4],
 }
 
-/// By EXIF: to be turned by a quarter.
+/// By EXIF: to be turned by a quarter, with the clock.
 const ON_ITS_SIDE: u16 = 6;
+
+/// The corners of a scene that is turned so.
+const TURNED: [[u8; 3]; 4] = [CORNERS[2], CORNERS[0], CORNERS[3], CORNERS[1]];
 
 fn foreign() -> [Foreign; 4] {
     let tiff = Tiff {
         orientation: ON_ITS_SIDE,
+        compression: TiffCompression::Jpeg,
         ..Tiff::default()
     };
     let heif = Heif {
@@ -35,24 +42,28 @@ fn foreign() -> [Foreign; 4] {
             bytes: tiff.of_scene(2800, 700),
             content_type: "image/tiff",
             size: (2560, 640),
+            corners: CORNERS,
         },
         Foreign {
             name: "phone.heic",
             bytes: heif.write(HeifCoding::Hevc),
             content_type: "image/heic",
             size: (HEIF_SIZE.1, HEIF_SIZE.0),
+            corners: TURNED,
         },
         Foreign {
             name: "archive.jxl",
             bytes: pictures::oriented_jxl(ON_ITS_SIDE),
             content_type: "image/jxl",
             size: (JXL_SIZE.1, JXL_SIZE.0),
+            corners: TURNED,
         },
         Foreign {
             name: "camera.raf",
             bytes: raw(2800, 1400),
             content_type: "image/x-dcraw",
             size: (2560, 1280),
+            corners: CORNERS,
         },
     ]
 }
@@ -80,12 +91,12 @@ async fn bytes(caller: &Caller, url: &str) -> Vec<u8> {
     answer.bytes().await.unwrap().to_vec()
 }
 
-/// Whether the corners are where they belong.
-fn check_upright(name: &str, jpeg: &[u8]) -> (u32, u32) {
+/// The size of a picture, whose corners are checked.
+fn checked(name: &str, jpeg: &[u8], corners: [[u8; 3]; 4]) -> (u32, u32) {
     let picture = image::load_from_memory(jpeg).unwrap().into_rgb8();
     let (width, height) = picture.dimensions();
     let places = [(1, 1), (7, 1), (1, 7), (7, 7)];
-    for ((x, y), expected) in places.into_iter().zip(CORNERS) {
+    for ((x, y), expected) in places.into_iter().zip(corners) {
         let found = picture.get_pixel(width * x / 8, height * y / 8).0;
         let near = found
             .iter()
@@ -109,6 +120,7 @@ async fn an_original_that_browsers_cannot_show_has_something_in_its_place() {
         bytes: file,
         content_type,
         size,
+        corners,
     } in foreign()
     {
         let outcome = gallery.ada.upload(name, &file).await;
@@ -119,7 +131,7 @@ async fn an_original_that_browsers_cannot_show_has_something_in_its_place() {
         let url = format!("{}{path}/thumb/2560", gallery.ada.url);
         assert_eq!(image["display_url"], url.as_str(), "{name}");
         let jpeg = bytes(&gallery.anonymous(), &url).await;
-        assert_eq!(check_upright(name, &jpeg), size, "{name}");
+        assert_eq!(checked(name, &jpeg, corners), size, "{name}");
         assert_eq!(
             gallery.anonymous().get(&path).await.json,
             *image,
@@ -161,7 +173,11 @@ async fn an_original_that_browsers_show_has_nothing_in_its_place() {
 
 #[tokio::test]
 async fn where_memory_does_not_suffice_it_is_smaller() {
-    let file = Tiff::default().of_scene(2800, 2100);
+    let tiff = Tiff {
+        compression: TiffCompression::Jpeg,
+        ..Tiff::default()
+    };
+    let file = tiff.of_scene(2800, 2100);
     let header = imgn_thumbs::inspect(&file, &imgn_thumbs::Limits::default()).unwrap();
     let gallery = Gallery::start_with(|config| {
         config.verify_memory = imgn_thumbs::decode_cost(&header, 2560) - 1;
@@ -171,25 +187,27 @@ async fn where_memory_does_not_suffice_it_is_smaller() {
     assert_eq!(outcome["state"], "published", "{outcome}");
     let url = outcome["image"]["display_url"].as_str().unwrap();
     let jpeg = bytes(&gallery.ada, url).await;
-    assert_eq!(check_upright("a.tif", &jpeg), (1280, 960));
+    assert_eq!(checked("a.tif", &jpeg, CORNERS), (1280, 960));
 }
 
 /// As a power cut may leave it: all is stored, and the end of the upload was taken back.
 #[tokio::test]
-async fn repair_deletes_it_with_all_else_of_a_picture_that_was_not_published() {
+async fn it_is_deleted_with_all_else_of_a_picture_that_was_not_published() {
     let mut gallery = Gallery::start().await;
     let empty = gallery.stored_bytes();
-    let heic = Heif::default().write(HeifCoding::Hevc);
-    let outcome = gallery.ada.upload("a.heic", &heic).await;
+    let (heic, id) = (Heif::default().write(HeifCoding::Hevc), UploadId::new());
+    gallery.ada.send(id, "a.heic", &heic).await;
+    let outcome = gallery.ada.outcome(id).await;
     assert_eq!(outcome["state"], "published", "{outcome}");
     gallery.stop().await;
     gallery
-        .sql("UPDATE uploads SET state = 'open', published_image = NULL, created_at = 0")
+        .sql("UPDATE uploads SET state = 'open', published_image = NULL")
         .await;
     gallery.sql("DELETE FROM changes").await;
     gallery.sql("DELETE FROM images").await;
-    assert!(gallery.stored_bytes() > empty);
 
     gallery.start_again(|_| {}).await;
+    assert!(gallery.stored_bytes() > empty);
+    gallery.ada.delete(&format!("/v1/uploads/{id}")).await;
     eventually("deletion", async || gallery.stored_bytes() <= empty).await;
 }
