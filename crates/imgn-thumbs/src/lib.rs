@@ -46,8 +46,8 @@ mod picture;
 mod png;
 mod privacy;
 mod quick;
-mod thumbnail;
 mod raw;
+mod thumbnail;
 mod tiff;
 mod webp;
 
