@@ -19,8 +19,10 @@ use crate::{
 };
 
 /// Files that the dialog offers. What a file truly is, the server finds in its bytes.
-pub(crate) const PICTURE_EXTENSIONS: [&str; 8] =
-    ["jpg", "jpeg", "png", "gif", "webp", "avif", "heic", "heif"];
+pub(crate) const PICTURE_EXTENSIONS: [&str; 22] = [
+    "jpg", "jpeg", "png", "gif", "webp", "avif", "heic", "heif", "tif", "tiff", "bmp", "jxl",
+    "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "pef", "srw", "raf",
+];
 
 /// The app without a window, and the gallery that it can start. Cheap to clone.
 #[derive(Clone)]

@@ -1,11 +1,11 @@
-//! Pictures for the web view: `thumb://localhost/{image id}/{320|1280|original}`.
+//! Pictures for the web view: `thumb://localhost/{image id}/{320|1280|2560|original}`.
 //!
 //! It reads and never writes, and it answers from the app's cache and server, never from a path. Invariant: what does
 //! not parse as exactly these two parts is not found, and the thread that asks is not held up.
 
 use imgn_core::{
     App, CommandError,
-    protocol::{ErrorCode, ImageId, THUMBNAIL_SIZES},
+    protocol::{DISPLAY_SIZE, ErrorCode, ImageId, THUMBNAIL_SIZES},
 };
 use tauri::{
     UriSchemeResponder,
@@ -22,12 +22,13 @@ use tauri::{
 const THUMBNAIL_TYPE: &str = "image/jpeg";
 
 /// What the web view is given: formats of pixels and nothing else. An SVG is a document that can hold scripts.
-const PICTURE_TYPES: [&str; 5] = [
+const PICTURE_TYPES: [&str; 6] = [
     "image/jpeg",
     "image/png",
     "image/gif",
     "image/webp",
     "image/avif",
+    "image/bmp",
 ];
 
 /// Should an answer ever be opened as a document, it loads nothing and runs nothing.
@@ -82,6 +83,7 @@ fn parse(path: &str) -> Option<Wanted> {
     }
     let size = THUMBNAIL_SIZES
         .into_iter()
+        .chain([DISPLAY_SIZE])
         .find(|known| known.to_string() == size)?;
     Some(Wanted::Thumbnail(parsed, size))
 }
@@ -144,6 +146,10 @@ mod tests {
         assert_eq!(
             parse(&format!("/{ID}/1280")),
             Some(Wanted::Thumbnail(id, 1280))
+        );
+        assert_eq!(
+            parse(&format!("/{ID}/2560")),
+            Some(Wanted::Thumbnail(id, 2560))
         );
         assert_eq!(
             parse(&format!("/{ID}/original")),

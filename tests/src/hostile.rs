@@ -199,6 +199,29 @@ async fn the_costliest_pictures_at_once_stay_within_memory() -> Result<()> {
 }
 
 #[tokio::test]
+async fn pictures_that_browsers_cannot_show_stay_within_memory() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let server = ServerProcess::start(directory.path(), &[])?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    let tiff = pictures::Tiff {
+        compression: pictures::TiffCompression::Jpeg,
+        ..pictures::Tiff::default()
+    };
+    // The longest edge that is not yet shrunk on arrival for a rendition of 2,560 pixels.
+    let files: Vec<Vec<u8>> = (0..4).map(|n| tiff.of_scene(6143, 4000 - n)).collect();
+    let uploads = files.iter().map(|file| api.upload("large.tif", file));
+    for outcome in futures_util::future::try_join_all(uploads).await? {
+        ensure!(
+            outcome["image"]["display_url"].is_string(),
+            "published: {outcome}"
+        );
+    }
+    let peak = server.process().peak_memory()?;
+    ensure!(peak < 300 << 20, "{} MiB", peak >> 20);
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_expired_url_is_refused_and_a_fresh_one_works() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let server = ServerProcess::start(directory.path(), &["--url-ttl", "1"])?;

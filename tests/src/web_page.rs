@@ -199,6 +199,83 @@ async fn a_visitor_views_and_the_owner_deletes() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn what_the_browser_cannot_show_is_shown_by_what_the_server_made_of_it() -> Result<()> {
+    // The picture in the viewer as it is painted, once it is the last step.
+    const PAINTED: &str = "
+        const image = document.querySelector('[data-testid=viewer-image][data-size=\"2560\"]');
+        if (!image || !image.complete || image.naturalWidth === 0) return null;
+        const canvas = document.createElement('canvas');
+        const [w, h] = [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+        const context = canvas.getContext('2d');
+        context.drawImage(image, 0, 0);
+        const at = (x, y) => [...context.getImageData(Math.floor(x * w), Math.floor(y * h), 1, 1).data].slice(0, 3);
+        return {width: w, height: h, corners: [at(.125, .125), at(.875, .125), at(.125, .875), at(.875, .875)]};";
+    let directory = tempfile::tempdir()?;
+    let server = ServerProcess::start(&directory.path().join("server"), &[])?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    let phone = pictures::Heif {
+        turns: pictures::heif_turns(6),
+        ..pictures::Heif::default()
+    };
+    let heic = phone.write(pictures::HeifCoding::Hevc);
+    let outcome = api.upload("phone.heic", &heic).await?;
+    ensure!(
+        outcome["image"]["content_type"] == "image/heic",
+        "{outcome}"
+    );
+    let (_driver, client) = open(&directory.path().join("profile"), &server.url).await?;
+    element(&client, "cell").await?.click().await?;
+    element(&client, "show-original").await?.click().await?;
+    let shown = eventually("the picture is painted", PATIENCE, async || {
+        let found = script(&client, PAINTED, vec![]).await?;
+        Ok((!found.is_null()).then_some(found))
+    })
+    .await?;
+    let (width, height) = pictures::HEIF_SIZE;
+    ensure!(
+        shown["width"] == height && shown["height"] == width,
+        "on its side: {shown}"
+    );
+    upright::check(serde_json::from_value(shown["corners"].clone())?)?;
+    // Its link leads to the file as it was uploaded.
+    let id = outcome["image"]["id"].as_str().context("an id")?;
+    ensure!(api.bytes(&format!("/v1/images/{id}/content")).await? == heic);
+    client.close().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_moves_says_so() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let server = ServerProcess::start(&directory.path().join("server"), &[])?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    api.upload("moves.gif", &pictures::animated_gif(120, 80, 3))
+        .await?;
+    let (_driver, client) = open(&directory.path().join("profile"), &server.url).await?;
+    let cell = element(&client, "cell").await?;
+    let button = cell.find(Locator::Css("button")).await?;
+    let label = button.attr("aria-label").await?.unwrap_or_default();
+    ensure!(label.ends_with("animated"), "{label}");
+    let badge = cell
+        .find(Locator::Css("[data-testid='motion-badge']"))
+        .await?;
+    ensure!(badge.text().await? == "GIF");
+    button.click().await?;
+    let badge = element(&client, "viewer")
+        .await?
+        .find(Locator::Css("[data-testid='motion-badge']"))
+        .await?;
+    ensure!(badge.attr("aria-label").await?.as_deref() == Some("Animated"));
+    let violations = axe(&client).await?;
+    ensure!(
+        violations.as_array().is_some_and(Vec::is_empty),
+        "{violations:#}"
+    );
+    client.close().await?;
+    Ok(())
+}
+
 async fn enter_token(client: &Client, token: &str) -> Result<()> {
     element(client, "token-input")
         .await?

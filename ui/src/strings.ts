@@ -21,7 +21,9 @@ export const strings = {
 
   // The grid.
   gallery: "Pictures",
-  cellLabel: (name: string, size: string) => `${name}, ${size}`,
+  cellLabel: (name: string, size: string, moving: boolean) =>
+    moving ? `${name}, ${size}, animated` : `${name}, ${size}`,
+  animated: "Animated",
   arrivals: (count: number) => plural(count, "# new picture", "# new pictures"),
   loading: "Loading pictures",
   moreFailed: "More pictures could not be loaded.",
@@ -136,9 +138,19 @@ export const strings = {
   zoomOut: "Zoom out",
   zoomFit: "Fit to the window",
   zoomLevel: (percent: string) => `${percent}, fit to the window`,
-  original: "Original",
-  originalShown: "Original shown",
-  originalLoading: "Loading the original",
+  originalSteps: {
+    name: "Original",
+    hint: "Show the file as it was uploaded",
+    loading: "Loading the original",
+    shown: "Original shown",
+  },
+  /** Of pictures whose original no browser shows. */
+  largeViewSteps: {
+    name: "Large view",
+    hint: "Browsers cannot show this file as it is. Its link leads to the original.",
+    loading: "Loading the large view",
+    shown: "Large view shown",
+  },
   pictureFailed: "This picture could not be loaded.",
   takenAt: (date: string) => `Taken ${date}`,
   publishedAt: (date: string) => `Published ${date}`,

@@ -245,7 +245,7 @@ fn sniff(path: &Path) -> Result<(imgn_thumbs::Format, u64), Fault> {
         .and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head))
         .map_err(|error| unreadable(&error))?;
     let format = imgn_thumbs::sniff(&head).ok_or_else(|| {
-        let message = "it is no JPEG, PNG, GIF, WebP, AVIF or HEIC picture; choose another file";
+        let message = "it is no picture, or of a format that is not taken; choose another file";
         Fault::new(ErrorCode::NotAPicture, message)
     })?;
     Ok((format, metadata.len()))

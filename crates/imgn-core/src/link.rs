@@ -239,6 +239,7 @@ mod tests {
             camera: None,
             owner: "tester".to_owned(),
             url: url.to_owned(),
+            display_url: None,
         }
     }
 

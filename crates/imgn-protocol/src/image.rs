@@ -42,6 +42,8 @@ pub struct Image {
     pub owner: String,
     /// Where the original is read: the address of a redirect that can be shared and does not expire.
     pub url: String,
+    /// Where a JPEG of at most 2,560 pixels is read that shows it. None where browsers show the original.
+    pub display_url: Option<String>,
 }
 
 /// A page of the gallery, newest first.

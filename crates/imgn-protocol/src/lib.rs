@@ -34,3 +34,6 @@ pub const CHECKSUM_HEADER: &str = "x-amz-checksum-sha256";
 
 /// The thumbnails that every published picture has: the longest edge in pixels, smallest first.
 pub const THUMBNAIL_SIZES: [u32; 2] = [320, 1280];
+
+/// The rendition that stands in for an original that browsers cannot show: its longest edge in pixels, at most.
+pub const DISPLAY_SIZE: u32 = 2560;

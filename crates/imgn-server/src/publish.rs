@@ -15,8 +15,10 @@ use std::{
     time::Duration,
 };
 
-use imgn_protocol::{ErrorCode, FileName, Rejection, Sha256Hasher, THUMBNAIL_SIZES, UploadId};
-use imgn_thumbs::{Limits, PictureError, Rendition, SNIFF_BYTES};
+use imgn_protocol::{
+    DISPLAY_SIZE, ErrorCode, FileName, Rejection, Sha256Hasher, THUMBNAIL_SIZES, UploadId,
+};
+use imgn_thumbs::{ACCEPTED, Header, Limits, PictureError, SNIFF_BYTES, decode_cost};
 use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
     time::Instant,
@@ -163,7 +165,14 @@ enum Verdict {
     /// The object is not there (any more).
     Gone,
     Rejected(Rejection),
-    Sound(Picture, Vec<Rendition>),
+    Sound(Picture, Vec<Thumbnail>),
+}
+
+/// What is stored beside a picture.
+struct Thumbnail {
+    /// The size that it is asked for by.
+    size: u32,
+    jpeg: Vec<u8>,
 }
 
 impl Inner {
@@ -207,10 +216,10 @@ impl Inner {
                 tracing::info!(%id, code = %rejection.code, "rejected");
                 self.catalogue.reject(id, &rejection).await?;
             }
-            Verdict::Sound(picture, renditions) => {
-                for rendition in renditions {
-                    let key = keys::thumbnail(upload.image, rendition.long_edge);
-                    self.storage.put_jpeg(&key, rendition.jpeg).await?;
+            Verdict::Sound(picture, thumbnails) => {
+                for thumbnail in thumbnails {
+                    let key = keys::thumbnail(upload.image, thumbnail.size);
+                    self.storage.put_jpeg(&key, thumbnail.jpeg).await?;
                 }
                 let published = self.catalogue.publish(&upload, &picture).await?;
                 tracing::info!(%id, image = %upload.image, ?published, "verified");
@@ -271,7 +280,7 @@ impl Inner {
             );
         }
         Ok(match self.decode(bytes).await? {
-            Ok((picture, renditions)) => Verdict::Sound(picture, renditions),
+            Ok((picture, thumbnails)) => Verdict::Sound(picture, thumbnails),
             Err(error) => Verdict::Rejected(rejection(
                 &announced.file_name,
                 code(&error),
@@ -296,7 +305,7 @@ impl Inner {
     async fn decode(
         &self,
         bytes: Vec<u8>,
-    ) -> Result<Result<(Picture, Vec<Rendition>), PictureError>, ApiError> {
+    ) -> Result<Result<(Picture, Vec<Thumbnail>), PictureError>, ApiError> {
         let limits = self.limits.clone();
         // What cannot even be looked at without failing is no picture.
         let inspected = looking(PictureError::NotAPicture, move || {
@@ -307,9 +316,12 @@ impl Inner {
             Ok(inspected) => inspected,
             Err(error) => return Ok(Err(error)),
         };
+        let wanted = wanted(&header, &self.limits);
+        let edges: Vec<u32> = wanted.iter().map(|&(_, edge)| edge).collect();
+        let longest = edges.iter().copied().max().unwrap_or_default();
         let _decode_memory = self
             .decode_memory
-            .take(imgn_thumbs::decode_cost(&header))
+            .take(decode_cost(&header, longest))
             .await?;
         let limits = self.limits.clone();
         let damaged = PictureError::Corrupt {
@@ -317,7 +329,7 @@ impl Inner {
             reason: "it makes the decoder fail".to_owned(),
         };
         let verified = looking(damaged, move || {
-            let verified = imgn_thumbs::verify(&bytes, &limits, &THUMBNAIL_SIZES);
+            let verified = imgn_thumbs::verify(&bytes, &limits, &edges);
             // Before the budgets get their share back, so that what they count is all there is.
             drop(bytes);
             memory::give_back();
@@ -333,9 +345,29 @@ impl Inner {
                 taken_at: picture.metadata.taken_at,
                 camera: picture.metadata.camera,
             };
-            (facts, picture.renditions)
+            let thumbnails = wanted
+                .iter()
+                .zip(picture.renditions)
+                .map(|(&(size, _), rendition)| Thumbnail {
+                    size,
+                    jpeg: rendition.jpeg,
+                })
+                .collect();
+            (facts, thumbnails)
         }))
     }
+}
+
+/// The thumbnails to make: the size that each is asked for by, and its longest edge. What stands in for an original that
+/// browsers cannot show is no larger than a thumbnail where memory does not suffice for more: it is there in any case.
+fn wanted(header: &Header, limits: &Limits) -> Vec<(u32, u32)> {
+    let mut wanted = THUMBNAIL_SIZES.map(|size| (size, size)).to_vec();
+    if !header.format.is_shown_by_browsers() {
+        let [_, largest] = THUMBNAIL_SIZES;
+        let fits = decode_cost(header, DISPLAY_SIZE) <= limits.max_decoded_bytes;
+        wanted.push((DISPLAY_SIZE, if fits { DISPLAY_SIZE } else { largest }));
+    }
+    wanted
 }
 
 /// Runs a look at a file's bytes where it may take long. A panic is the file's doing: it answers `at_panic`.
@@ -392,7 +424,7 @@ fn rejection(file_name: &FileName, code: ErrorCode, what: &str) -> Rejection {
 fn describe(error: &PictureError) -> String {
     match error {
         PictureError::NotAPicture | PictureError::UnsupportedFormat { .. } => {
-            format!("{error}; JPEG, PNG, GIF, WebP, AVIF and HEIC pictures are accepted")
+            format!("{error}; {ACCEPTED} pictures are accepted")
         }
         _ => error.to_string(),
     }

@@ -2,8 +2,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use imgn_protocol::Timestamp;
-use imgn_protocol::{Image, ImageId};
+use imgn_protocol::{DISPLAY_SIZE, Image, ImageId, Timestamp};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -52,6 +51,7 @@ impl App {
     pub(crate) fn image(&self, row: ImageRow) -> Image {
         Image {
             url: self.content_url(row.id),
+            display_url: row.has_stand_in().then(|| self.display_url(row.id)),
             id: row.id,
             file_name: row.file_name,
             width: row.width,
@@ -82,5 +82,9 @@ impl App {
 
     fn content_url(&self, id: ImageId) -> String {
         format!("{}v1/images/{id}/content", self.public_url)
+    }
+
+    fn display_url(&self, id: ImageId) -> String {
+        format!("{}v1/images/{id}/thumb/{DISPLAY_SIZE}", self.public_url)
     }
 }

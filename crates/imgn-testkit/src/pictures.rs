@@ -25,7 +25,9 @@ use image::RgbImage;
 pub use isobmff::{HEIF_SIZE, Heif, HeifCoding, HeifPlace, HeifTurn, animated_avif, heif_turns};
 pub use jxl::{JXL_SIZE, claimed_jxl, jxl, jxl_in_boxes, oriented_jxl};
 pub use sized::sized_png;
-pub use tiff::{Tiff, TiffColours, TiffCompression, claimed_tiff};
+pub use tiff::{
+    SECRET_SECONDS, Tiff, TiffColours, TiffCompression, claimed_tiff, fujifilm_raw, raw,
+};
 
 /// The colours of the scene's corners: top left, top right, bottom left, bottom right.
 pub const CORNERS: [[u8; 3]; 4] = [[220, 40, 40], [40, 200, 60], [50, 70, 220], [235, 215, 50]];

@@ -11,7 +11,7 @@ use image::{ColorType, ImageDecoder, ImageError};
 
 use crate::bytes::{le16, le32};
 use crate::canvas::{Canvas, Raster, over_ground};
-use crate::header::{COST_EDGE, Probe};
+use crate::header::{Cost, Probe};
 use crate::limits::Deadline;
 use crate::{Format, PictureError};
 
@@ -76,11 +76,13 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         exif: None,
         icc: None,
         orientation: None,
-        cost: pixels
-            .saturating_mul(BYTES_PER_PIXEL)
-            .saturating_add(if is_mended { bytes.len() as u64 } else { 0 })
-            .saturating_add(FIXED_COST + u64::from(width) * 8)
-            .saturating_add(Canvas::cost(width, height, COST_EDGE, false)),
+        cost: Cost::by_edge(|edge| {
+            pixels
+                .saturating_mul(BYTES_PER_PIXEL)
+                .saturating_add(if is_mended { bytes.len() as u64 } else { 0 })
+                .saturating_add(FIXED_COST + u64::from(width) * 8)
+                .saturating_add(Canvas::cost(width, height, edge, false))
+        }),
     })
 }
 

@@ -108,6 +108,9 @@ impl fmt::Display for Format {
     }
 }
 
+/// What is accepted, in words for people.
+pub const ACCEPTED: &str = "JPEG, PNG, GIF, WebP, AVIF, HEIC, TIFF, BMP, JPEG XL and camera raw";
+
 /// The bytes that [`sniff`] wants to see, at most.
 pub const SNIFF_BYTES: usize = 512;
 
@@ -208,9 +211,7 @@ fn unsupported(head: &[u8]) -> Option<&'static str> {
         return Some("JPEG 2000");
     }
     if head.get(4..8) == Some(b"ftyp") {
-        return match head.get(8..12) {
-            _ => None,
-        };
+        return None;
     }
     if head.starts_with(&[0, 0, 1, 0]) && matches!(head.get(4..6), Some([1..=64, 0])) {
         return Some("ICO");

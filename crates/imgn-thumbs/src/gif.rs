@@ -11,7 +11,7 @@ use ::gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
 
 use crate::bytes::le16;
 use crate::canvas::{Canvas, GROUND, Raster};
-use crate::header::{COST_EDGE, Probe};
+use crate::header::{Cost, Probe};
 use crate::limits::Deadline;
 use crate::{Format, Limits, PictureError};
 
@@ -34,10 +34,9 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         orientation: None,
         exif: None,
         icc: None,
-        cost: FIXED_COST
-            + held
-            + u64::from(width) * 3
-            + Canvas::cost(width, height, COST_EDGE, false),
+        cost: Cost::by_edge(|edge| {
+            FIXED_COST + held + u64::from(width) * 3 + Canvas::cost(width, height, edge, false)
+        }),
     })
 }
 

@@ -4,15 +4,19 @@ use std::borrow::Cow;
 
 pub use image::metadata::Orientation;
 
+use crate::canvas::wanted_edge;
 use crate::colour::EmbeddedProfile;
 use crate::exif::ExifData;
+use crate::picture::fit;
 use crate::{
     Format, Limits, PictureError, bmp, format, gif, heif, jpeg, jxl, png, raw, sniff, tiff, webp,
 };
 
+/// The largest thumbnail: what decoding costs for it is what a picture is accepted or refused by.
+const THUMBNAIL_EDGE: u32 = 1280;
 /// The largest rendition for which [`decode_cost`] holds.
-pub(crate) const COST_EDGE: u32 = 1280;
-/// What scaling, turning and encoding such a rendition allocates, beside the canvas: up to 13 MiB were measured.
+const LARGEST_EDGE: u32 = 2560;
+/// What scaling, turning and encoding a thumbnail allocates, beside the canvas: up to 13 MiB were measured.
 const RENDERING_COST: u64 = 16 << 20;
 
 /// What the headers of a picture say. Its existence means that the picture is within the limits it was inspected with.
@@ -32,12 +36,53 @@ pub struct Header {
     /// Frames that are stored; 1 for a still picture. The header of JPEG XL does not tell: 2 stands for several.
     pub frames: u32,
     /// See [`decode_cost`].
-    cost: u64,
+    cost: Cost,
 }
 
 impl Header {
+    /// Refuses what needs more memory for a rendition of `long_edge` than it may have.
+    pub(crate) fn check_memory(&self, long_edge: u32, limits: &Limits) -> Result<(), PictureError> {
+        let (needed, max) = (self.cost.of(long_edge), limits.max_decoded_bytes);
+        if needed > max {
+            return Err(PictureError::TooMuchMemory { needed, max });
+        }
+        Ok(())
+    }
+
     pub(crate) fn orientation_swaps_edges(&self) -> bool {
         swaps_edges(self.orientation)
+    }
+}
+
+/// Bytes that are allocated, by the largest rendition that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cost {
+    thumbnails: u64,
+    largest: u64,
+}
+
+impl Cost {
+    /// `cost` is asked for renditions with this longest edge.
+    pub(crate) fn by_edge(cost: impl Fn(u32) -> u64) -> Self {
+        Self {
+            thumbnails: cost(THUMBNAIL_EDGE),
+            largest: cost(LARGEST_EDGE),
+        }
+    }
+
+    fn plus(self, more: impl Fn(u32) -> u64) -> Self {
+        Self {
+            thumbnails: self.thumbnails.saturating_add(more(THUMBNAIL_EDGE)),
+            largest: self.largest.saturating_add(more(LARGEST_EDGE)),
+        }
+    }
+
+    fn of(self, long_edge: u32) -> u64 {
+        if long_edge <= THUMBNAIL_EDGE {
+            self.thumbnails
+        } else {
+            self.largest
+        }
     }
 }
 
@@ -59,7 +104,7 @@ pub(crate) struct Probe<'a> {
     /// What its numbers mean, unless that is sRGB; left out where the decoder itself converts.
     pub(crate) icc: Option<EmbeddedProfile<'a>>,
     /// Bytes that decoding onto a canvas allocates, with the canvas.
-    pub(crate) cost: u64,
+    pub(crate) cost: Cost,
 }
 
 impl Probe<'_> {
@@ -105,9 +150,8 @@ pub(crate) fn inspect_all<'a>(
     let colour_cost = probe.icc.as_ref().map_or(0, EmbeddedProfile::cost);
     let cost = probe
         .cost
-        .saturating_add(RENDERING_COST)
-        .saturating_add(colour_cost);
-    check(format, &probe, cost, limits)?;
+        .plus(|edge| rendering_cost(probe.width, probe.height, edge).saturating_add(colour_cost));
+    check(format, &probe, limits)?;
     let exif = ExifData::parse(probe.exif.as_deref());
     let orientation = probe.orientation.unwrap_or_else(|| exif.orientation());
     let (width, height) = if swaps_edges(orientation) {
@@ -124,6 +168,7 @@ pub(crate) fn inspect_all<'a>(
         frames: probe.frames,
         cost,
     };
+    header.check_memory(THUMBNAIL_EDGE, limits)?;
     Ok(Inspected {
         header,
         exif,
@@ -132,18 +177,26 @@ pub(crate) fn inspect_all<'a>(
 }
 
 /// The memory, in bytes, that [`verify`](crate::verify) needs at its peak beside the file's own bytes: an upper
-/// estimate, for renditions of up to 1,280 pixels. For callers that let several pictures share a budget.
+/// estimate, for renditions of up to `long_edge` pixels, which is at most 2,560. For callers that let several pictures
+/// share a budget, and for those that would rather have smaller renditions than none.
 #[must_use]
-pub fn decode_cost(header: &Header) -> u64 {
-    header.cost
+pub fn decode_cost(header: &Header, long_edge: u32) -> u64 {
+    header.cost.of(long_edge)
 }
 
-fn check(
-    format: Format,
-    probe: &Probe<'_>,
-    cost: u64,
-    limits: &Limits,
-) -> Result<(), PictureError> {
+/// What scaling, turning and encoding a rendition allocates, beside the canvas. Scaled in width and not yet in height,
+/// it has the canvas's rows, which are fewer than twice those wanted; then it is there twice: stored and turned.
+fn rendering_cost(width: u32, height: u32, long_edge: u32) -> u64 {
+    if long_edge <= THUMBNAIL_EDGE {
+        return RENDERING_COST;
+    }
+    let rows = height.min(wanted_edge(long_edge).saturating_mul(2));
+    let (width, height) = fit(width, height, long_edge);
+    let samples = u64::from(width) * (u64::from(rows) + 2 * u64::from(height)) * 3;
+    samples.max(RENDERING_COST)
+}
+
+fn check(format: Format, probe: &Probe<'_>, limits: &Limits) -> Result<(), PictureError> {
     for (width, height) in [(probe.width, probe.height), probe.largest_frame] {
         if width == 0 || height == 0 {
             return Err(PictureError::corrupt(
@@ -175,12 +228,6 @@ fn check(
         if count > max {
             return Err(PictureError::TooManyFrames { what, count, max });
         }
-    }
-    if cost > limits.max_decoded_bytes {
-        return Err(PictureError::TooMuchMemory {
-            needed: cost,
-            max: limits.max_decoded_bytes,
-        });
     }
     Ok(())
 }

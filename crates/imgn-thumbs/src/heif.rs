@@ -27,7 +27,7 @@ use std::borrow::Cow;
 
 use crate::canvas::{Canvas, Raster, over_ground};
 use crate::colour::EmbeddedProfile;
-use crate::header::{COST_EDGE, Probe};
+use crate::header::{Cost, Probe};
 use crate::isobmff::Malformed;
 use crate::limits::Deadline;
 use crate::{Format, Limits, PictureError};
@@ -81,6 +81,7 @@ pub(crate) fn probe(bytes: &[u8], format: Format) -> Result<Probe<'_>, PictureEr
 fn probe_of<'a>(plan: &Plan<'a>) -> Result<Probe<'a>, Fault> {
     let (width, height) = (plan.view.crop.width, plan.view.crop.height);
     let frames = plan.frames();
+    let held = FIXED_COST.saturating_add(plan.cost()?);
     Ok(Probe {
         width,
         height,
@@ -91,9 +92,7 @@ fn probe_of<'a>(plan: &Plan<'a>) -> Result<Probe<'a>, Fault> {
         exif: plan.exif.map(Cow::Borrowed),
         orientation: Some(plan.view.orientation()),
         icc: plan.icc.map(EmbeddedProfile::Whole),
-        cost: FIXED_COST
-            .saturating_add(plan.cost()?)
-            .saturating_add(Canvas::cost(width, height, COST_EDGE, false)),
+        cost: Cost::by_edge(|edge| held.saturating_add(Canvas::cost(width, height, edge, false))),
     })
 }
 

@@ -16,7 +16,7 @@ use turbojpeg::{Colorspace, Decompressor, PixelFormat, ScalingFactor};
 use crate::bytes::be16;
 use crate::canvas::{Raster, wanted_edge};
 use crate::colour::{EmbeddedProfile, Inks};
-use crate::header::{COST_EDGE, Probe};
+use crate::header::{Cost, Probe};
 use crate::{Format, Limits, PictureError};
 
 /// What libjpeg-turbo itself allocates at most, beside coefficients and output: rows, tables, input state; and per
@@ -80,7 +80,7 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         scans,
         orientation: None,
         exif: frame.exif.map(Cow::Borrowed),
-        cost: frame.cost(bytes.len()),
+        cost: Cost::by_edge(|edge| frame.cost(bytes.len(), edge)),
         // Inks become colours on their way.
         icc: if frame.has_inks() {
             None
@@ -334,8 +334,8 @@ impl<'a> Frame<'a> {
             .sum()
     }
 
-    fn cost(&self, file_bytes: usize) -> u64 {
-        let scale = self.scale(COST_EDGE);
+    fn cost(&self, file_bytes: usize, long_edge: u32) -> u64 {
+        let scale = self.scale(long_edge);
         let pixels = scale.scale(usize::from(self.shape.width)) as u64
             * scale.scale(usize::from(self.shape.height)) as u64;
         // Inks, and the colours that they become.

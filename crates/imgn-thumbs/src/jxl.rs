@@ -13,7 +13,7 @@ use ::jxl::api::{
 use crate::bytes::{array, be32};
 use crate::canvas::{Canvas, Raster, over_ground};
 use crate::exif::MAX_EXIF_BYTES;
-use crate::header::{COST_EDGE, Orientation, Probe};
+use crate::header::{Cost, Orientation, Probe};
 use crate::limits::Deadline;
 use crate::{Format, Limits, PictureError};
 
@@ -43,10 +43,12 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         exif: contents.exif.map(Cow::Borrowed),
         icc: None,
         orientation: Some(header.orientation),
-        cost: pixels
-            .saturating_mul(header.cost_per_pixel())
-            .saturating_add(FIXED_COST)
-            .saturating_add(Canvas::cost(width, height, COST_EDGE, false)),
+        cost: Cost::by_edge(|edge| {
+            pixels
+                .saturating_mul(header.cost_per_pixel())
+                .saturating_add(FIXED_COST)
+                .saturating_add(Canvas::cost(width, height, edge, false))
+        }),
     })
 }
 
@@ -312,9 +314,11 @@ impl Header {
         Some(header)
     }
 
-    /// Bytes a pixel: what the decoder holds of a picture, and the decoded colours.
+    /// Bytes a pixel: what the decoder holds of a picture, and the decoded colours. Of 12 MP, 3.8 were measured for a
+    /// lossy picture and 5 for a lossless one. Pictures built of several hidden ones, which encoders make of text on
+    /// screens, need more.
     fn cost_per_pixel(&self) -> u64 {
-        12 + u64::from(self.extra_channels) * 4
+        8 + u64::from(self.extra_channels) * 3
     }
 }
 

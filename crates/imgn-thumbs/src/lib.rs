@@ -54,7 +54,7 @@ mod webp;
 pub use cache::{CacheError, CacheUsage, DiskCache};
 pub use canvas::{GROUND, HEADROOM};
 pub use error::PictureError;
-pub use format::{Format, SNIFF_BYTES, sniff};
+pub use format::{ACCEPTED, Format, SNIFF_BYTES, sniff};
 pub use header::{Header, Orientation, decode_cost, inspect};
 pub use limits::Limits;
 pub use picture::{Metadata, Picture, Rendition, verify};

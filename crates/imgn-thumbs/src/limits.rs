@@ -31,8 +31,8 @@ pub struct Limits {
 
 impl Limits {
     /// 192 MiB: 55 MP of progressive JPEG with 4:2:0 chroma, 37 MP of lossy and 21 MP of lossless WebP, any baseline
-    /// JPEG or PNG within `max_pixels` that is not a strip. A server that holds the largest file it takes (48 MiB)
-    /// beside it, and has 60 MiB for everything else, stays under 300 MiB.
+    /// JPEG, PNG or TIFF within `max_pixels` that is not a strip, 20 MP of JPEG XL, 40 MP of BMP. A server that holds
+    /// the largest file it takes (48 MiB) beside it, and has 60 MiB for everything else, stays under 300 MiB.
     pub const DEFAULT_DECODED_BYTES: u64 = 192 << 20;
 }
 

@@ -63,11 +63,12 @@ pub struct Rendition {
 /// edge in pixels.
 ///
 /// # Errors
-/// What [`inspect`](crate::inspect) refuses; a picture that is damaged or cut off anywhere; one that takes too long.
+/// What [`inspect`](crate::inspect) refuses; renditions over 1,280 pixels for which the memory does not suffice; a picture that is damaged or cut off anywhere; one that takes too long.
 pub fn verify(bytes: &[u8], limits: &Limits, renditions: &[u32]) -> Result<Picture, PictureError> {
     let deadline = Deadline::start(limits);
     let Inspected { header, exif, icc } = inspect_all(bytes, limits)?;
     let long_edge = renditions.iter().copied().fold(THUMBHASH_EDGE, u32::max);
+    header.check_memory(long_edge, limits)?;
     let raster = decode(header.format, bytes, limits, long_edge, &deadline)?;
     deadline.check()?;
     let mut renderer = Renderer::new(raster, &header, icc);

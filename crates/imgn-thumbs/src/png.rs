@@ -12,7 +12,7 @@ use crate::bytes::{array, be32};
 use crate::canvas::{Canvas, Raster, over_ground};
 use crate::colour::EmbeddedProfile;
 use crate::exif::MAX_EXIF_BYTES;
-use crate::header::{COST_EDGE, Probe};
+use crate::header::{Cost, Probe};
 use crate::limits::Deadline;
 use crate::{Format, Limits, PictureError};
 
@@ -82,10 +82,12 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         exif: exif.map(Cow::Borrowed),
         icc,
         // Rows: raw, unfiltered, the one before, and expanded to 8-bit RGBA, then to RGB.
-        cost: FIXED_COST
-            + row * 4
-            + u64::from(width) * 8
-            + Canvas::cost(width, height, COST_EDGE, interlace != 0),
+        cost: Cost::by_edge(|edge| {
+            FIXED_COST
+                + row * 4
+                + u64::from(width) * 8
+                + Canvas::cost(width, height, edge, interlace != 0)
+        }),
     })
 }
 

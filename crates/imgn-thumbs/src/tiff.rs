@@ -22,7 +22,7 @@ use self::samples::{Converter, undo_prediction};
 use self::unpack::Unpacker;
 use crate::canvas::{Canvas, Raster};
 use crate::colour::EmbeddedProfile;
-use crate::header::{COST_EDGE, Probe};
+use crate::header::{Cost, Probe};
 use crate::limits::Deadline;
 use crate::{Format, PictureError};
 
@@ -43,6 +43,10 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         Some(profile) if image.has_inks() => profile.cost(),
         _ => 0,
     };
+    let held = FIXED_COST
+        .saturating_add(rows)
+        .saturating_add(image.unpackers_cost())
+        .saturating_add(ink_cost);
     Ok(Probe {
         width,
         height,
@@ -55,11 +59,7 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
             &structure,
             first.as_ref().unwrap_or(&main),
         ))),
-        cost: FIXED_COST
-            .saturating_add(rows)
-            .saturating_add(image.unpackers_cost())
-            .saturating_add(ink_cost)
-            .saturating_add(Canvas::cost(width, height, COST_EDGE, false)),
+        cost: Cost::by_edge(|edge| held.saturating_add(Canvas::cost(width, height, edge, false))),
         icc: if image.has_inks() { None } else { icc },
     })
 }

@@ -12,7 +12,7 @@ use image_webp::{DecodingError, WebPDecoder};
 use crate::bytes::{array, le16, le24, le32};
 use crate::canvas::{Canvas, Raster, over_ground};
 use crate::colour::EmbeddedProfile;
-use crate::header::{COST_EDGE, Probe};
+use crate::header::{Cost, Probe};
 use crate::limits::Deadline;
 use crate::{Format, Limits, PictureError};
 
@@ -103,9 +103,10 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         orientation: None,
         exif: metadata.exif.map(Cow::Borrowed),
         icc: metadata.icc.map(EmbeddedProfile::Whole),
-        cost: held
-            .saturating_add(FIXED_COST + u64::from(width) * 3)
-            .saturating_add(Canvas::cost(width, height, COST_EDGE, false)),
+        cost: Cost::by_edge(|edge| {
+            held.saturating_add(FIXED_COST + u64::from(width) * 3)
+                .saturating_add(Canvas::cost(width, height, edge, false))
+        }),
     })
 }
 

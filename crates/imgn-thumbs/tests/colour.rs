@@ -173,7 +173,7 @@ fn a_profile_counts_as_memory() {
     let wide = ColorProfile::new_display_p3().encode().unwrap();
     let cost = |file: &[u8]| {
         let header = inspect(file, &Limits::default()).unwrap();
-        imgn_thumbs::decode_cost(&header)
+        imgn_thumbs::decode_cost(&header, 320)
     };
     let (plain, file) = (
         pictures::jpeg(60, 40),

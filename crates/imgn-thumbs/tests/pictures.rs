@@ -374,7 +374,7 @@ fn limits_are_kept() {
         );
         let header = inspect(&file, &Limits::default()).unwrap();
         let no_memory = Limits {
-            max_decoded_bytes: decode_cost(&header) - 1,
+            max_decoded_bytes: decode_cost(&header, 1280) - 1,
             ..Limits::default()
         };
         assert!(
@@ -385,6 +385,46 @@ fn limits_are_kept() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn a_rendition_for_display_is_of_its_size_and_wants_its_own_memory() {
+    let tiff = pictures::Tiff {
+        orientation: 6,
+        ..pictures::Tiff::default()
+    };
+    let file = tiff.of_scene(2400, 3200);
+    let header = inspect(&file, &Limits::default()).unwrap();
+    let needed = decode_cost(&header, 2560);
+    assert!(needed > decode_cost(&header, 1280));
+
+    let enough = Limits {
+        max_decoded_bytes: needed,
+        ..Limits::default()
+    };
+    let picture = verify(&file, &enough, &[320, 1280, 2560]).unwrap();
+    let sizes: Vec<_> = picture
+        .renditions
+        .iter()
+        .map(|rendition| (rendition.width, rendition.height))
+        .collect();
+    assert_eq!(sizes, [(240, 320), (960, 1280), (1920, 2560)]);
+    let shown = decoded(&picture.renditions[2].jpeg);
+    let scene = pictures::scene(2400, 3200);
+    let lanczos = image::imageops::FilterType::Lanczos3;
+    let expected = image::imageops::resize(&scene, 1920, 2560, lanczos);
+    let difference = pictures::mean_difference(&shown, &expected);
+    assert!(difference < 3.0, "{difference}");
+
+    let less = Limits {
+        max_decoded_bytes: needed - 1,
+        ..Limits::default()
+    };
+    assert!(matches!(
+        verify(&file, &less, &[2560]),
+        Err(PictureError::TooMuchMemory { .. })
+    ));
+    assert!(verify(&file, &less, &[1280]).is_ok());
 }
 
 #[test]

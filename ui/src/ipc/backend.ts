@@ -16,8 +16,11 @@ import type {
   ViewError,
 } from "./types";
 
-/** A thumbnail's longest edge in pixels, or the file as it was uploaded. */
-export type PictureSize = 320 | 1280 | "original";
+/**
+ * A thumbnail's longest edge in pixels, or the file as it was uploaded. 2560 is there only for pictures with a
+ * `display_url`, whose original nothing here can paint.
+ */
+export type PictureSize = 320 | 1280 | 2560 | "original";
 
 /** What a backend tells without being asked. */
 export interface BackendEvents {

@@ -205,6 +205,8 @@ export type Image = {
 	owner: string,
 	/**  Where the original is read: the address of a redirect that can be shared and does not expire. */
 	url: string,
+	/**  Where a JPEG of at most 2,560 pixels is read that shows it. None where browsers show the original. */
+	display_url: string | null,
 };
 
 /**  One published picture. The server makes it when the upload opens, so that publishing can be repeated. */

@@ -66,21 +66,23 @@ export function madeUpImage(index: number): Image {
   const name = `${place} ${TIMES[Math.floor(next() * TIMES.length)]!}`.trim();
   const published = Date.UTC(2026, 4, 4, 12, 30) - index * 5_400_000;
   const dated = next() < 0.7;
+  const moves = index % 17 === 5;
   return {
     id: `0190f1d0-0000-7000-8000-${index.toString(16).padStart(12, "0")}`,
     file_name: next() < 0.4 ? `IMG_${4000 + index}.jpg` : `${name}.jpg`,
     width,
     height,
-    content_type: "image/jpeg",
+    content_type: moves ? "image/gif" : "image/jpeg",
     size: Math.round(width * height * (0.2 + next() * 0.4)),
     sha256: index.toString(16).padStart(64, "0"),
     thumbhash: thumbhashOf(index, width / height),
-    animated: false,
+    animated: moves,
     taken_at: dated ? new Date(published - 86_400_000 * next() * 400).toISOString() : null,
     created_at: new Date(published).toISOString(),
     camera: dated ? CAMERAS[Math.floor(next() * CAMERAS.length)]! : null,
     owner: "design",
     url: `https://gallery.example.org/v1/images/${index}/content`,
+    display_url: null,
   };
 }
 

@@ -18,6 +18,7 @@ export function anImage(id: string, more: Partial<Image> = {}): Image {
     camera: null,
     owner: "someone",
     url: `https://gallery.example/v1/images/${id}/content`,
+    display_url: null,
     ...more,
   };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { formatsOf } from "./format";
+import { formatsOf, motionName } from "./format";
 
 const english = formatsOf("en-GB", "UTC");
 const german = formatsOf("de-DE", "UTC");
@@ -38,4 +38,13 @@ it("time left is told in steps", () => {
   expect(english.duration(41)).toBe("45 secs");
   expect(english.duration(61)).toBe("2 mins");
   expect(english.duration(5400)).toBe("1.5 hrs");
+});
+
+it("pictures that move are called what people call them", () => {
+  expect(["image/gif", "image/png", "image/webp", "image/avif"].map(motionName)).toEqual([
+    "GIF",
+    "APNG",
+    "WebP",
+    "AVIF",
+  ]);
 });

@@ -66,3 +66,9 @@ export function formatsOf(locale?: string, timeZone?: string): Formats {
 }
 
 export const formats = formatsOf();
+
+/** What people call a picture that moves: a GIF, if it is one, and an animated PNG by its own name. */
+export function motionName(contentType: string): string {
+  const kind = contentType.replace(/^image\//, "");
+  return { png: "APNG", webp: "WebP" }[kind] ?? kind.toUpperCase();
+}

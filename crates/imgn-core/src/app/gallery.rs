@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use imgn_protocol::{Image, ImageId, ImagePage, Sha256Hasher, THUMBNAIL_SIZES};
+use imgn_protocol::{DISPLAY_SIZE, Image, ImageId, ImagePage, Sha256Hasher, THUMBNAIL_SIZES};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{App, blocking};
@@ -39,13 +39,15 @@ impl App {
         self.connected().await?.server.image(id).await
     }
 
-    /// A thumbnail, from the cache on this computer or from the server. `size` is one of [`THUMBNAIL_SIZES`].
+    /// A thumbnail, from the cache on this computer or from the server. `size` is one of [`THUMBNAIL_SIZES`]
+    /// or, of a picture with a `display_url`, [`DISPLAY_SIZE`].
     ///
     /// # Errors
     /// When there is no such thumbnail, or it is not cached and the server does not answer.
     pub async fn thumb(&self, id: ImageId, size: u32) -> Result<Vec<u8>, CommandError> {
-        if !THUMBNAIL_SIZES.contains(&size) {
-            let message = format!("there are no thumbnails of {size} pixels, only of 320 and 1280");
+        if !THUMBNAIL_SIZES.contains(&size) && size != DISPLAY_SIZE {
+            let message =
+                format!("there are no thumbnails of {size} pixels, only of 320, 1280 and 2560");
             return Err(CommandError::new(ClientCode::InvalidInput, message));
         }
         let key = format!("{id}-{size}");

@@ -143,6 +143,7 @@ async fn complete(
         camera: None,
         owner: "tester".to_owned(),
         url: format!("{}v1/images/{image_id}/content", gallery.url),
+        display_url: None,
     };
     gallery.images.push(image.clone());
     Json(UploadAnswer::Published {

@@ -1,6 +1,7 @@
 //! What is public, and in which order it became so.
 
 use imgn_protocol::{FileName, ImageId, Sha256, Timestamp};
+use imgn_thumbs::Format;
 use sqlx::SqliteConnection;
 
 use super::{
@@ -38,6 +39,16 @@ pub(crate) struct ImageRow {
     pub(crate) taken_at: Option<Timestamp>,
     pub(crate) created_at: Timestamp,
     pub(crate) camera: Option<String>,
+}
+
+impl ImageRow {
+    /// Whether the store has a rendition for browsers, which cannot show the original. Verification makes one for each
+    /// picture of such a format.
+    pub(crate) fn has_stand_in(&self) -> bool {
+        Format::ALL.iter().any(|format| {
+            !format.is_shown_by_browsers() && format.content_type() == self.content_type
+        })
+    }
 }
 
 /// Which pictures, newest first.

@@ -13,8 +13,8 @@ use axum::{
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use imgn_protocol::{
-    Change, ChangePage, ErrorCode, FileName, Image, ImageId, ImagePage, Problem, Sha256,
-    THUMBNAIL_SIZES,
+    Change, ChangePage, DISPLAY_SIZE, ErrorCode, FileName, Image, ImageId, ImagePage, Problem,
+    Sha256, THUMBNAIL_SIZES,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ const LIMITS: std::ops::RangeInclusive<u32> = 1..=500;
 /// The longest text to search for, in bytes: longer than any file name.
 const MAX_SEARCH: usize = 300;
 
-/// A thumbnail of 1,280 pixels has some hundred kilobytes; nothing near this is one of ours.
+/// A rendition of 2,560 pixels has a megabyte or two; nothing near this is one of ours.
 const MAX_THUMBNAIL: usize = 8 * 1024 * 1024;
 
 /// Which page of the gallery.
@@ -161,12 +161,13 @@ pub(crate) async fn content(
     Ok((StatusCode::FOUND, headers).into_response())
 }
 
-/// A thumbnail, a JPEG. It never changes.
+/// A thumbnail, a JPEG. It never changes. The size of 2560 is there only for pictures that browsers cannot show, which
+/// have a `display_url`.
 #[utoipa::path(
     get, path = "/v1/images/{id}/thumb/{size}", tag = "images",
     params(
         ("id" = ImageId, Path),
-        ("size" = u32, Path, description = "The longest edge in pixels: 320 or 1280"),
+        ("size" = u32, Path, description = "The longest edge in pixels: 320, 1280, or 2560 where there is a `display_url`"),
     ),
     responses(
         (status = 200, body = Vec<u8>, content_type = "image/jpeg"),
@@ -180,7 +181,12 @@ pub(crate) async fn thumb(
     ThumbSize(size): ThumbSize,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    published(&app, id).await?;
+    let row = published(&app, id).await?;
+    if size == DISPLAY_SIZE && !row.has_stand_in() {
+        return Err(ApiError::not_found(
+            "Browsers show this picture as it is; nothing of the size 2560 stands in for it.",
+        ));
+    }
     let tag = HeaderValue::from_str(&format!("\"{id}-{size}\"")).map_err(ApiError::internal)?;
     let cache = [
         (ETAG, tag.clone()),
@@ -284,9 +290,14 @@ impl<S: Send + Sync> FromRequestParts<S> for ThumbSize {
         let text = path_parameter(parts, state, "size").await?;
         THUMBNAIL_SIZES
             .into_iter()
+            .chain([DISPLAY_SIZE])
             .find(|size| size.to_string() == text)
             .map(Self)
-            .ok_or_else(|| ApiError::not_found("Thumbnails have the sizes 320 and 1280."))
+            .ok_or_else(|| {
+                ApiError::not_found(
+                    "Thumbnails have the sizes 320, 1280 and, of some pictures, 2560.",
+                )
+            })
     }
 }
 

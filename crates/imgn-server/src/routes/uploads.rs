@@ -13,7 +13,7 @@ use imgn_protocol::{
     ChecksumAlgorithm, CompleteRequest, ErrorCode, FileName, Mode, OpenRequest, Part, Problem,
     Sha256, SignRequest, SignedRequest, UploadAnswer, UploadId,
 };
-use imgn_thumbs::Format;
+use imgn_thumbs::{ACCEPTED, Format};
 use serde::Deserialize;
 
 use crate::{
@@ -328,7 +328,7 @@ fn accept(app: &App, body: OpenBody) -> Result<OpenRequest, ApiError> {
         return Err(ApiError::new(
             ErrorCode::UnsupportedFormat,
             format!(
-                "\"{}\" was announced as {announced:?}; JPEG, PNG, GIF, WebP, AVIF and HEIC pictures are accepted.",
+                "\"{}\" was announced as {announced:?}; {ACCEPTED} pictures are accepted.",
                 file_name.as_str()
             ),
         ));
@@ -461,6 +461,18 @@ fn picture_type(announced: &str) -> Option<&'static str> {
         "image/jpg" | "image/pjpeg" => "image/jpeg".to_owned(),
         // The container's name; which coding is in it is seen from the bytes.
         "image/heif" => "image/heic".to_owned(),
+        "image/x-ms-bmp" | "image/x-bmp" => "image/bmp".to_owned(),
+        // Each maker's raws have a type of their own.
+        "image/x-adobe-dng"
+        | "image/x-canon-cr2"
+        | "image/x-canon-cr3"
+        | "image/x-fuji-raf"
+        | "image/x-nikon-nef"
+        | "image/x-olympus-orf"
+        | "image/x-panasonic-rw2"
+        | "image/x-pentax-pef"
+        | "image/x-samsung-srw"
+        | "image/x-sony-arw" => "image/x-dcraw".to_owned(),
         other => other.to_owned(),
     };
     Format::ALL

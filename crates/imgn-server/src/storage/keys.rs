@@ -1,6 +1,6 @@
 //! The names of objects: an identifier and a suffix, nothing a client chose. Engines disagree about every other name.
 
-use imgn_protocol::{ImageId, THUMBNAIL_SIZES};
+use imgn_protocol::{DISPLAY_SIZE, ImageId, THUMBNAIL_SIZES};
 
 /// What the keys of pictures as they were uploaded begin with.
 pub(crate) const ORIGINALS: &str = "originals/";
@@ -23,9 +23,11 @@ pub(crate) fn thumbnail(image: ImageId, size: u32) -> String {
     format!("thumbnails/{image}/{size}.jpg")
 }
 
-/// All thumbnails that a picture has.
+/// All thumbnails that a picture may have, and what stands in for it: whether it has that is not known of what was
+/// never published.
 pub(crate) fn thumbnails(image: ImageId) -> impl Iterator<Item = String> {
     THUMBNAIL_SIZES
         .into_iter()
+        .chain([DISPLAY_SIZE])
         .map(move |size| thumbnail(image, size))
 }

@@ -160,7 +160,7 @@ async fn owners_and_admins_delete_and_nothing_is_left() {
         gallery.ada.delete(&path).await.status,
         StatusCode::NO_CONTENT
     );
-    for suffix in ["", "/content", "/thumb/320", "/thumb/1280"] {
+    for suffix in ["", "/content", "/thumb/320", "/thumb/1280", "/thumb/2560"] {
         let answer = gallery.ada.get(&format!("{path}{suffix}")).await;
         assert_eq!(answer.code(), "not_found", "{suffix}");
     }

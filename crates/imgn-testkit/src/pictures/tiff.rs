@@ -7,7 +7,7 @@ use flate2::write::ZlibEncoder;
 use image::{DynamicImage, RgbImage};
 use weezl::BitOrder;
 
-use super::encode::{half_transparent, indexed, inverse, jpeg_of, palette};
+use super::encode::{half_transparent, indexed, inverse, jpeg_of, oriented_jpeg, palette};
 use super::scene;
 
 /// How samples mean colours.
@@ -99,6 +99,13 @@ impl Tiff {
     #[must_use]
     pub fn with_profile(&self, picture: &RgbImage, profile: &[u8]) -> Vec<u8> {
         self.file(picture, &[(34_675, Value::Bytes(profile.to_vec()))])
+    }
+
+    /// The file of [`Self::of_scene`], which also tells where it was taken: in GPS data, and in XMP.
+    #[must_use]
+    pub fn located(&self, width: u32, height: u32) -> Vec<u8> {
+        let location = [(34_853, Value::Location), (700, Value::Bytes(XMP.to_vec()))];
+        self.write(width, height, &location)
     }
 
     fn write(&self, width: u32, height: u32, further: &[(u16, Value)]) -> Vec<u8> {
@@ -302,6 +309,52 @@ impl Tiff {
     }
 }
 
+/// A raw as Nikon, Sony and others build it, made by hand: a first directory that names the camera, and a second one
+/// within it that leads to a JPEG. Where the values of a sensor would be is nothing. It tells where it was taken, and so
+/// do the EXIF data of the preview.
+#[must_use]
+pub fn raw(width: u32, height: u32, orientation: u16) -> Vec<u8> {
+    let mut picture = DynamicImage::ImageRgb8(scene(width, height));
+    picture.apply_orientation(inverse(orientation));
+    let mut writer = Writer::new(true, false);
+    let preview = writer.data(&jpeg_of(&picture.into_rgb8()));
+    let length = writer.file.len() as u32 - preview;
+    let within = writer.directory(&[
+        (259, Value::Short(vec![6])),
+        (513, Value::Long(vec![preview])),
+        (514, Value::Long(vec![length])),
+    ]);
+    let first = writer.directory(&[
+        (254, Value::Long(vec![1])),
+        (271, Value::Text("imgn")),
+        (272, Value::Text("imgn Test 1")),
+        (274, Value::Short(vec![orientation])),
+        (330, Value::Long(vec![within])),
+        (700, Value::Bytes(XMP.to_vec())),
+        (34_853, Value::Location),
+    ]);
+    writer.finish(first)
+}
+
+/// A raw as Fujifilm builds it, made by hand: a header that leads to a JPEG with EXIF data.
+#[must_use]
+pub fn fujifilm_raw(width: u32, height: u32, orientation: u16) -> Vec<u8> {
+    let preview = oriented_jpeg(width, height, orientation);
+    let mut file = b"FUJIFILMCCD-RAW 0201FF383501imgn Test 1".to_vec();
+    file.resize(84, 0);
+    file.extend(148_u32.to_be_bytes());
+    file.extend((preview.len() as u32).to_be_bytes());
+    file.resize(148, 0);
+    file.extend(preview);
+    file.extend([0x5a; 100]);
+    file
+}
+
+/// What tells a location, and what does not.
+const XMP: &[u8] = b"<x:xmpmeta xmlns:x=\"adobe:ns:meta/\"><r:D exif:GPSLatitude=\"48,7.5N\" tiff:Make=\"imgn\"/></x:xmpmeta>";
+/// The seconds of latitude of [`Value::Location`]: a number that is nowhere else.
+pub const SECRET_SECONDS: u32 = 0x5ec2_e7f1;
+
 const STRIP: u32 = 16;
 
 impl TiffColours {
@@ -361,6 +414,10 @@ pub(super) enum Value {
     Text(&'static str),
     Short(Vec<u16>),
     Long(Vec<u32>),
+    /// Numerators and denominators in turn.
+    Fractions(Vec<u32>),
+    /// The offset of a GPS directory, which is written with it.
+    Location,
 }
 
 /// A TIFF structure that is being written: data and directories come before what points to them.
@@ -402,6 +459,17 @@ impl Writer {
     /// Appends a directory and its values; where it is.
     pub(super) fn directory(&mut self, entries: &[(u16, Value)]) -> u32 {
         let mut entries = entries.to_vec();
+        for (_, value) in &mut entries {
+            if matches!(value, Value::Location) {
+                let latitude = [48, 1, 7, 1, SECRET_SECONDS, 1_000_000_000];
+                let gps = self.directory(&[
+                    (0, Value::Bytes(vec![2, 3, 0, 0])),
+                    (1, Value::Text("N")),
+                    (2, Value::Fractions(latitude.to_vec())),
+                ]);
+                *value = Value::Long(vec![gps]);
+            }
+        }
         entries.sort_by_key(|&(tag, _)| tag);
         let room = if self.is_big { 8 } else { 4 };
         let placed: Vec<_> = entries
@@ -462,6 +530,11 @@ impl Writer {
                     }
                 });
                 (3, values.len() as u32, bytes.collect())
+            }
+            Value::Location => (4, 0, Vec::new()),
+            Value::Fractions(values) => {
+                let (_, count, bytes) = self.encoded(&Value::Long(values.clone()));
+                (5, count / 2, bytes)
             }
             Value::Long(values) => {
                 let bytes = values.iter().flat_map(|value| {

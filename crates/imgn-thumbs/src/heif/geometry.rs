@@ -200,8 +200,10 @@ mod tests {
             Property::CleanAperture(part) => {
                 let (width, height) = (part.width.0, part.height.0);
                 let begin = |edge: u32, length: u32, offset: i32| {
-                    ((f64::from(edge) - f64::from(length)) / 2.0 + f64::from(offset) / 2.0).round()
-                        as u32
+                    let middle = (f64::from(edge) - f64::from(length)) / 2.0;
+                    // What half a pixel puts beyond the edge is at the edge.
+                    let begin = (middle + f64::from(offset) / 2.0).round() as u32;
+                    begin.min(edge - length)
                 };
                 imageops::crop_imm(
                     picture,

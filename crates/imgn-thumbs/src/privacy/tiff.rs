@@ -184,6 +184,8 @@ impl Table {
                     kind,
                     value: match kind {
                         3 => layout.number(&value[..2]),
+                        // Numbers begin where their place does, also where it is longer.
+                        4 | 13 => layout.number(&value[..4]),
                         _ => offset,
                     },
                     outside: size
@@ -268,7 +270,8 @@ impl Directories {
         search: &mut Search,
     ) -> io::Result<()> {
         let (layout, size) = (self.layout, source.length());
-        let mut kept: Vec<Range<u64>> = vec![0..16.min(size)];
+        let header = 0..size.min(16);
+        let mut kept: Vec<Range<u64>> = Vec::from([header]);
         let mut pointers = Vec::new();
         let mut packets = Vec::new();
         for (number, table) in self.tables.iter().enumerate() {

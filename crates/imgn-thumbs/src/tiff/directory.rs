@@ -1,10 +1,7 @@
 //! TIFF's structure, which camera raws share: a header, and directories of tagged values.
 //!
 //! Nothing is copied or allocated by what a file claims: values are read from its bytes when they are asked for. What
-//! lies outside the bytes is not there, whether a file is damaged or only its beginning is at hand;
-//! [`Structure::furthest`] tells the latter how much more is needed.
-
-use std::cell::Cell;
+//! lies outside the bytes is not there.
 
 use crate::bytes::{array, be16, be32, le16, le32};
 
@@ -65,7 +62,6 @@ pub(crate) struct Structure<'a> {
     bytes: &'a [u8],
     order: Order,
     is_big: bool,
-    furthest: Cell<u64>,
 }
 
 /// One value, or several, of a directory.
@@ -97,7 +93,6 @@ impl<'a> Structure<'a> {
             bytes,
             order,
             is_big: false,
-            furthest: Cell::new(0),
         };
         match structure.u16(2)? {
             // TIFF; "RO" and "RS", either way round; "U\0".
@@ -123,11 +118,6 @@ impl<'a> Structure<'a> {
         }
     }
 
-    /// The end of what was asked for and lies beyond the bytes; 0 if all was there.
-    pub(crate) fn furthest(&self) -> u64 {
-        self.furthest.get()
-    }
-
     /// The directory at `offset`. Its entries are at most those that its length of 16 bits can count.
     pub(crate) fn directory(&self, offset: u64) -> Option<Directory> {
         let at = usize::try_from(offset).ok().filter(|&at| at >= 8)?;
@@ -144,9 +134,6 @@ impl<'a> Structure<'a> {
         let end = table.checked_add(count * size)?;
         // Counted entries that the file has no room for are no entries.
         let fitting = count.min(self.bytes.len().saturating_sub(table) / size);
-        if fitting < count {
-            self.want(end);
-        }
         let entries = (0..fitting).filter_map(|index| self.entry(table + index * size));
         Some(Directory {
             entries: entries.collect(),
@@ -177,7 +164,7 @@ impl<'a> Structure<'a> {
     pub(crate) fn number(&self, entry: &Entry, index: u64) -> Option<u64> {
         let at = self.place(entry, index)?;
         match entry.kind {
-            1 | 6 | 7 => self.u8(at).map(u64::from),
+            1 | 6 | 7 => self.bytes.get(at).map(|&byte| byte.into()),
             3 | 8 => self.u16(at).map(u64::from),
             4 | 9 | 13 => self.u32(at).map(u64::from),
             16..=18 => self.u64(at),
@@ -207,14 +194,8 @@ impl<'a> Structure<'a> {
     /// `length` bytes at `offset`, if the file has them.
     pub(crate) fn slice(&self, offset: u64, length: u64) -> Option<&'a [u8]> {
         let end = offset.checked_add(length)?;
-        let slice = usize::try_from(offset)
-            .ok()
-            .zip(usize::try_from(end).ok())
-            .and_then(|(start, end)| self.bytes.get(start..end));
-        if slice.is_none() {
-            self.furthest.set(self.furthest.get().max(end));
-        }
-        slice
+        let (start, end) = (usize::try_from(offset).ok()?, usize::try_from(end).ok()?);
+        self.bytes.get(start..end)
     }
 
     fn size(&self, entry: &Entry) -> Option<u64> {
@@ -252,44 +233,26 @@ impl<'a> Structure<'a> {
         })
     }
 
-    fn u8(&self, at: usize) -> Option<u8> {
-        let value = self.bytes.get(at).copied();
-        self.wanting(at, 1, value)
-    }
-
     fn u16(&self, at: usize) -> Option<u16> {
-        let value = match self.order {
+        match self.order {
             Order::Little => le16(self.bytes, at),
             Order::Big => be16(self.bytes, at),
-        };
-        self.wanting(at, 2, value)
+        }
     }
 
     fn u32(&self, at: usize) -> Option<u32> {
-        let value = match self.order {
+        match self.order {
             Order::Little => le32(self.bytes, at),
             Order::Big => be32(self.bytes, at),
-        };
-        self.wanting(at, 4, value)
+        }
     }
 
     fn u64(&self, at: usize) -> Option<u64> {
-        let value = array(self.bytes, at).map(|bytes| match self.order {
+        let bytes = array(self.bytes, at)?;
+        Some(match self.order {
             Order::Little => u64::from_le_bytes(bytes),
             Order::Big => u64::from_be_bytes(bytes),
-        });
-        self.wanting(at, 8, value)
-    }
-
-    fn wanting<T>(&self, at: usize, length: usize, value: Option<T>) -> Option<T> {
-        if value.is_none() {
-            self.want(at.saturating_add(length));
-        }
-        value
-    }
-
-    fn want(&self, end: usize) {
-        self.furthest.set(self.furthest.get().max(end as u64));
+        })
     }
 }
 

@@ -200,15 +200,18 @@ impl<'a> Image<'a> {
 
     /// What cannot be, and what is not taken.
     fn check(&self) -> Result<(), PictureError> {
-        let is_known = match (self.meaning, self.kind, self.bits) {
-            (Meaning::Grey { .. }, Kind::Whole, 1 | 2 | 4 | 8 | 12 | 16 | 32)
-            | (Meaning::Rgb, Kind::Whole, 8 | 12 | 16 | 32)
-            | (Meaning::Grey { .. } | Meaning::Rgb, Kind::Float, 16 | 32)
-            | (Meaning::Palette, Kind::Whole, 1 | 2 | 4 | 8)
-            | (Meaning::Inks | Meaning::Lab { .. }, Kind::Whole, 8 | 16)
-            | (Meaning::YCbCr { .. }, Kind::Whole, 8) => true,
-            _ => false,
-        };
+        let is_known = matches!(
+            (self.meaning, self.kind, self.bits),
+            (
+                Meaning::Grey { .. },
+                Kind::Whole,
+                1 | 2 | 4 | 8 | 12 | 16 | 32
+            ) | (Meaning::Rgb, Kind::Whole, 8 | 12 | 16 | 32)
+                | (Meaning::Grey { .. } | Meaning::Rgb, Kind::Float, 16 | 32)
+                | (Meaning::Palette, Kind::Whole, 1 | 2 | 4 | 8)
+                | (Meaning::Inks | Meaning::Lab { .. }, Kind::Whole, 8 | 16)
+                | (Meaning::YCbCr { .. }, Kind::Whole, 8)
+        );
         if !is_known {
             return Err(unsupported("TIFF with samples of this size"));
         }

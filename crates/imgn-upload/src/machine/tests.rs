@@ -52,6 +52,7 @@ fn image() -> Box<Image> {
         camera: None,
         owner: "tester".to_owned(),
         url: "https://gallery.example/1".to_owned(),
+        display_url: None,
     })
 }
 

@@ -430,5 +430,6 @@ fn image(request: &OpenRequest) -> Image {
         camera: None,
         owner: "tester".to_owned(),
         url: "https://gallery.example/v1/images/1/content".to_owned(),
+        display_url: None,
     }
 }
