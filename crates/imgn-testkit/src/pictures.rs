@@ -18,7 +18,8 @@ pub use encode::{
     jpeg, oriented_jpeg, palette_png, png, png_with_exif, progressive_jpeg, webp, webp_with_exif,
 };
 pub use hostile::{
-    SVG, TEXT, claimed_bmp, claimed_jpeg, claimed_png, garbage_half, jpeg_with_odd_header,
+    SVG, TEXT, claimed_bmp, claimed_gif, claimed_heif, claimed_jpeg, claimed_png,
+    claimed_progressive_jpeg, claimed_raw, claimed_webp, garbage_half, jpeg_with_odd_header,
     jpeg_with_trailer, stray_bytes_before_end, truncated,
 };
 use image::RgbImage;

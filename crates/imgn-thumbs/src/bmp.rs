@@ -3,6 +3,7 @@
 //! It has no metadata and no orientation. A colour profile, which version 5 may carry, is not looked at: no program is
 //! known to write one that is not sRGB.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::codecs::bmp::BmpDecoder;
@@ -15,10 +16,16 @@ use crate::limits::Deadline;
 use crate::{Format, PictureError};
 
 const FILE_HEADER_BYTES: usize = 14;
+/// Where the file's header says where the pixels begin.
+const START_OF_PIXELS: usize = 10;
 const FIXED_COST: u64 = 1 << 20;
 /// What the decoder gives, at most.
 const BYTES_PER_PIXEL: u64 = 4;
 const ROWS_PER_CHECK: u32 = 16;
+
+/// The sizes of Windows's first header and of OS/2's second.
+const WINDOWS_HEADER: u32 = 40;
+const OS2_HEADER: u32 = 64;
 
 /// The sizes of the headers that there are.
 pub(crate) const HEADER_SIZES: [u32; 7] = [12, 40, 52, 56, 64, 108, 124];
@@ -40,11 +47,14 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         (number(at + 4)?, height, depth, number(at + 16)?)
     };
     match compression {
+        // Numbers that mean something else in that header.
+        3.. if size == OS2_HEADER => return Err(unsupported("BMP compressed in this way")),
         0 | 3 | 6 => {
             let row = u64::from(width) * u64::from(depth);
             let stride = row.div_ceil(32).saturating_mul(4);
             let pixels = stride.saturating_mul(height.into());
-            let start = u64::from(le32(bytes, 10).unwrap_or(0));
+            let stated = || le32(bytes, START_OF_PIXELS);
+            let start = u64::from(palette_end(bytes).or_else(stated).unwrap_or(0));
             // Some writers leave the last row's filling out.
             if start.saturating_add(pixels) > bytes.len() as u64 + 3 {
                 return Err(damaged("it is cut off"));
@@ -55,6 +65,7 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         _ => return Err(unsupported("BMP compressed in this way")),
     }
     let pixels = u64::from(width) * u64::from(height);
+    let is_mended = size == OS2_HEADER || palette_end(bytes).is_some();
     Ok(Probe {
         width,
         height,
@@ -68,6 +79,7 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
         cost: Cost::by_edge(|edge| {
             pixels
                 .saturating_mul(BYTES_PER_PIXEL)
+                .saturating_add(if is_mended { bytes.len() as u64 } else { 0 })
                 .saturating_add(FIXED_COST + u64::from(width) * 8)
                 .saturating_add(Canvas::cost(width, height, edge, false))
         }),
@@ -80,7 +92,8 @@ pub(crate) fn decode(
     long_edge: u32,
     deadline: &Deadline,
 ) -> Result<Raster, PictureError> {
-    let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(corrupt)?;
+    let mended = mended(bytes);
+    let decoder = BmpDecoder::new(Cursor::new(mended.as_ref())).map_err(corrupt)?;
     let (width, height) = decoder.dimensions();
     let probe = probe(bytes)?;
     if (width, height) != (probe.width, probe.height) {
@@ -116,6 +129,55 @@ pub(crate) fn decode(
         }
     }
     canvas.finish(damaged("rows are missing"))
+}
+
+/// The file as the decoder can read it. Some writers say that pixels begin where the palette does, and OS/2's second
+/// header is Windows's first with more behind it.
+fn mended(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if let Some(start) = palette_end(bytes) {
+        let mut mended = bytes.to_vec();
+        write(&mut mended, START_OF_PIXELS, start);
+        // The last row's filling, which some leave out too.
+        mended.extend([0; 3]);
+        return Cow::Owned(mended);
+    }
+    let size = le32(bytes, FILE_HEADER_BYTES);
+    let start = le32(bytes, START_OF_PIXELS);
+    let more = FILE_HEADER_BYTES + WINDOWS_HEADER as usize..FILE_HEADER_BYTES + OS2_HEADER as usize;
+    let cut = start.and_then(|start| start.checked_sub(OS2_HEADER - WINDOWS_HEADER));
+    match (size, cut) {
+        (Some(OS2_HEADER), Some(start)) if more.end <= bytes.len() => {
+            let mut mended = bytes.to_vec();
+            mended.drain(more);
+            write(&mut mended, FILE_HEADER_BYTES, WINDOWS_HEADER);
+            write(&mut mended, START_OF_PIXELS, start);
+            Cow::Owned(mended)
+        }
+        _ => Cow::Borrowed(bytes),
+    }
+}
+
+fn write(bytes: &mut [u8], at: usize, number: u32) {
+    if let Some(place) = bytes.get_mut(at..at + 4) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
+}
+
+/// The end of the palette of a file that says that its pixels begin where the palette does.
+fn palette_end(bytes: &[u8]) -> Option<u32> {
+    let header_end = le32(bytes, FILE_HEADER_BYTES)?.checked_add(FILE_HEADER_BYTES as u32)?;
+    let depth = le16(bytes, FILE_HEADER_BYTES + 14)?;
+    // The oldest header is too short for these fields.
+    let has_palette =
+        header_end >= WINDOWS_HEADER + FILE_HEADER_BYTES as u32 && matches!(depth, 1..=8);
+    if !has_palette || le32(bytes, START_OF_PIXELS)? != header_end {
+        return None;
+    }
+    let colours = match le32(bytes, FILE_HEADER_BYTES + 32)? {
+        0 => 1 << depth,
+        colours => colours,
+    };
+    header_end.checked_add(colours.checked_mul(4)?)
 }
 
 fn corrupt(error: ImageError) -> PictureError {

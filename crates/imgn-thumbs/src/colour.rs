@@ -66,11 +66,19 @@ impl<'a> EmbeddedProfile<'a> {
         (profile.len() <= MAX_PROFILE_BYTES).then_some(profile)
     }
 
+    /// Bytes that it takes up in its file.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        match self {
+            Self::Whole(bytes) | Self::Deflated(bytes) => bytes.len(),
+            Self::Parts(parts) => parts.iter().map(|part| part.len()).sum(),
+            Self::Made(_) => 0,
+        }
+    }
+
     /// Bytes that converting by it allocates, at most.
     pub(crate) fn cost(&self) -> u64 {
         let bytes = match self {
-            Self::Whole(bytes) => bytes.len(),
-            Self::Parts(parts) => parts.iter().map(|part| part.len()).sum(),
+            Self::Whole(_) | Self::Parts(_) => self.stored_bytes(),
             // A stream becomes no more than 1,032 times as long.
             Self::Deflated(stream) => stream.len().saturating_mul(1032),
             Self::Made(bytes) => bytes.len(),

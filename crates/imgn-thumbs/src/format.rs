@@ -211,9 +211,7 @@ fn unsupported(head: &[u8]) -> Option<&'static str> {
         return Some("JPEG 2000");
     }
     if head.get(4..8) == Some(b"ftyp") {
-        return match head.get(8..12) {
-            _ => None,
-        };
+        return None;
     }
     if head.starts_with(&[0, 0, 1, 0]) && matches!(head.get(4..6), Some([1..=64, 0])) {
         return Some("ICO");

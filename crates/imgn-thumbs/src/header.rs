@@ -107,6 +107,14 @@ pub(crate) struct Probe<'a> {
     pub(crate) cost: Cost,
 }
 
+impl Probe<'_> {
+    fn leave_out_large_metadata(&mut self, max: u64) {
+        self.exif.take_if(|exif| exif.len() as u64 > max);
+        self.icc
+            .take_if(|profile| profile.stored_bytes() as u64 > max);
+    }
+}
+
 /// Reads the headers of the picture in `bytes` (the whole file), without any decoder.
 ///
 /// # Errors
@@ -127,7 +135,7 @@ pub(crate) fn inspect_all<'a>(
     limits: &Limits,
 ) -> Result<Inspected<'a>, PictureError> {
     let format = sniff(bytes).ok_or_else(|| format::refuse(bytes))?;
-    let probe = match format {
+    let mut probe = match format {
         Format::Jpeg => jpeg::probe(bytes),
         Format::Png => png::probe(bytes),
         Format::Gif => gif::probe(bytes),
@@ -138,6 +146,7 @@ pub(crate) fn inspect_all<'a>(
         Format::Jxl => jxl::probe(bytes),
         Format::Raw => raw::probe(bytes),
     }?;
+    probe.leave_out_large_metadata(limits.max_metadata_bytes);
     let colour_cost = probe.icc.as_ref().map_or(0, EmbeddedProfile::cost);
     let cost = probe
         .cost

@@ -23,6 +23,10 @@ pub struct Limits {
     pub max_total_pixels: u64,
     /// Scans of a JPEG, each of which walks over the whole picture. The default is 100; encoders write about 10.
     pub max_scans: u32,
+    /// Bytes of EXIF data, and of a colour profile, as they are stored. More of either are left out as if they were not
+    /// there; the picture is not refused for them. The default is 4 MiB: profiles of printing presses have up to 3 MB.
+    /// Within it, EXIF has a bound of 1 MiB, and what a compressed profile becomes has one of 4 MiB.
+    pub max_metadata_bytes: u64,
 }
 
 impl Limits {
@@ -41,6 +45,7 @@ impl Default for Limits {
             max_frames: 2_000,
             max_total_pixels: 2_000_000_000,
             max_scans: 100,
+            max_metadata_bytes: 4 << 20,
         }
     }
 }

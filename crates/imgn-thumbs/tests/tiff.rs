@@ -193,3 +193,23 @@ fn what_is_cut_off_anywhere_is_refused() {
         }
     }
 }
+
+#[test]
+fn planes_of_more_strips_than_their_rows_make_are_refused() {
+    let tiff = Tiff {
+        is_planar: true,
+        ..Tiff::default()
+    };
+    let mut file = tiff.of_scene(70, 50);
+    // Rows per strip: one long number, 16.
+    let entry = b"\x16\x01\x04\0\x01\0\0\0\x10\0\0\0";
+    let at = file
+        .windows(entry.len())
+        .position(|bytes| bytes == entry)
+        .unwrap();
+    file[at + 8..at + 12].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert!(matches!(
+        verify(&file, &Limits::default(), &[64]),
+        Err(PictureError::Corrupt { .. })
+    ));
+}

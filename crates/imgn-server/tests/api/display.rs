@@ -180,7 +180,7 @@ async fn where_memory_does_not_suffice_it_is_smaller() {
     let file = tiff.of_scene(2800, 2100);
     let header = imgn_thumbs::inspect(&file, &imgn_thumbs::Limits::default()).unwrap();
     let gallery = Gallery::start_with(|config| {
-        config.verify_memory = imgn_thumbs::decode_cost(&header, 2560) - 1;
+        config.limits.max_decoded_bytes = imgn_thumbs::decode_cost(&header, 2560) - 1;
     })
     .await;
     let outcome = gallery.ada.upload("a.tif", &file).await;

@@ -1,6 +1,7 @@
 //! Files that are no sound picture, or claim what they do not hold, and sound ones with oddities that real files have.
 
-use super::encode::{jpeg, png_of_chunks, stored_zlib};
+use super::encode::{gif, jpeg, png_of_chunks, progressive_jpeg, stored_zlib, webp};
+use super::isobmff::{HEIF_SIZE, HEVC_SIZE, Heif, HeifCoding};
 
 /// A text; sent under the name of a picture.
 pub const TEXT: &[u8] = b"This is not a picture, whatever its name says.\n";
@@ -46,11 +47,86 @@ pub fn claimed_png(width: u32, height: u32) -> Vec<u8> {
 /// A JPEG of less than a kilobyte that claims any size.
 #[must_use]
 pub fn claimed_jpeg(width: u16, height: u16) -> Vec<u8> {
-    let mut file = jpeg(8, 8);
-    let frame = position(&file, 0xc0);
+    claim(jpeg(8, 8), 0xc0, width, height)
+}
+
+/// The same with progressive scans, all coefficients of which must be held.
+#[must_use]
+pub fn claimed_progressive_jpeg(width: u16, height: u16) -> Vec<u8> {
+    claim(progressive_jpeg(8, 8), 0xc2, width, height)
+}
+
+/// Writes a size into a JPEG's frame header.
+fn claim(mut file: Vec<u8>, frame_marker: u8, width: u16, height: u16) -> Vec<u8> {
+    let frame = position(&file, frame_marker);
     // Marker, length, precision.
     file[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
     file[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
+    file
+}
+
+/// A camera raw (Fujifilm's) whose preview claims any size.
+#[must_use]
+pub fn claimed_raw(width: u16, height: u16) -> Vec<u8> {
+    let preview = claimed_jpeg(width, height);
+    let mut file = b"FUJIFILMCCD-RAW ".to_vec();
+    file.resize(84, 0);
+    file.extend(92_u32.to_be_bytes());
+    file.extend((preview.len() as u32).to_be_bytes());
+    [file, preview].concat()
+}
+
+/// A GIF of a few hundred bytes whose canvas and only frame claim any size.
+#[must_use]
+pub fn claimed_gif(width: u16, height: u16) -> Vec<u8> {
+    let size = [width.to_le_bytes(), height.to_le_bytes()].concat();
+    let mut file = gif(8, 8);
+    file[6..10].copy_from_slice(&size);
+    let frame = |size: &[u8]| [b",\0\0\0\0", size].concat();
+    replaced(&file, &frame(&[8, 0, 8, 0]), &frame(&size))
+}
+
+/// A lossless WebP of a few hundred bytes that claims any size up to 16,384 x 16,384.
+#[must_use]
+pub fn claimed_webp(width: u32, height: u32) -> Vec<u8> {
+    let mut file = webp(8, 8, false);
+    // Behind the RIFF header, the chunk's and one byte of signature: 14 bits of each edge, less one.
+    let size = u32::from_le_bytes([file[21], file[22], file[23], file[24]]) >> 28 << 28;
+    let size = size | (height - 1) << 14 | (width - 1);
+    file[21..25].copy_from_slice(&size.to_le_bytes());
+    file
+}
+
+/// An AVIF or HEIC that claims any size in its properties, and holds a small picture.
+#[must_use]
+pub fn claimed_heif(coding: HeifCoding, width: u32, height: u32) -> Vec<u8> {
+    let property = |(width, height): (u32, u32)| {
+        let edges = [width.to_be_bytes(), height.to_be_bytes()];
+        [b"ispe\0\0\0\0", edges.as_flattened()].concat()
+    };
+    let file = Heif::default().write(coding);
+    let stored = match coding {
+        HeifCoding::Av1 => HEIF_SIZE,
+        HeifCoding::Hevc | HeifCoding::DeepHevc => HEVC_SIZE,
+    };
+    replaced(&file, &property(stored), &property((width, height)))
+}
+
+/// All places of `old` as `new`, which is as long.
+///
+/// # Panics
+/// If there is none.
+fn replaced(file: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut file = file.to_vec();
+    let places: Vec<usize> = file
+        .windows(old.len())
+        .enumerate()
+        .filter_map(|(at, bytes)| (bytes == old).then_some(at))
+        .collect();
+    assert!(!places.is_empty(), "nothing to replace");
+    for at in places {
+        file[at..at + old.len()].copy_from_slice(new);
+    }
     file
 }
 

@@ -28,7 +28,7 @@ const ALPHA: &[u8] = b"\0\0\0\0urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0";
 /// The size of what is coded: the scene's.
 pub const HEIF_SIZE: (u32, u32) = (60, 40);
 /// What HEVC's coded pictures measure, of which the upper left is shown.
-const HEVC_SIZE: (u32, u32) = (64, 64);
+pub(super) const HEVC_SIZE: (u32, u32) = (64, 64);
 
 struct Coded {
     data: &'static [u8],

@@ -54,7 +54,7 @@ pub(super) fn decode(
     check_kind(config, data)?;
     let mut last = None;
     feed(&mut decoder, data, deadline, &mut |picture| {
-        last = Some(picture)
+        last = Some(picture);
     })?;
     let picture = last.ok_or_else(|| Fault::damaged("its data hold no picture"))?;
     planes(picture, colours)

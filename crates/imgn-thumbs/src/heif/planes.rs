@@ -261,7 +261,7 @@ fn rows_beside(y: u32, is_halved: bool) -> (u32, u32) {
     let near = y / 2;
     (
         near,
-        if y % 2 == 0 {
+        if y.is_multiple_of(2) {
             near.saturating_sub(1)
         } else {
             near + 1

@@ -185,6 +185,11 @@ impl<'a> Image<'a> {
         if offsets.count < chunks {
             return Err(damaged("it lists fewer strips or tiles than it needs"));
         }
+        // Which strip is of which plane is known by counting alone.
+        let per_plane = u64::from(image.chunks_across()) * u64::from(image.chunks_down());
+        if is_planar && offsets.count > per_plane * u64::from(samples) {
+            return Err(damaged("it lists more strips or tiles than it needs"));
+        }
         // As many as are unpacked at the same time, and more.
         for index in 0..chunks.min(1024) {
             let length = image.chunk_length(structure, index).unwrap_or(0);
