@@ -389,9 +389,9 @@ fn limits_are_kept() {
 
 #[test]
 fn a_rendition_for_display_is_of_its_size_and_wants_its_own_memory() {
-    let tiff = pictures::Tiff {
+    let tiff = Tiff {
         orientation: 6,
-        ..pictures::Tiff::default()
+        ..Tiff::default()
     };
     let file = tiff.of_scene(2400, 3200);
     let header = inspect(&file, &Limits::default()).unwrap();
