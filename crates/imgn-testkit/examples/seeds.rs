@@ -1,8 +1,6 @@
 //! Small pictures of every format that are made by code, as seeds for the fuzz targets:
 //! `cargo run -p imgn-testkit --example seeds -- DIRECTORY`.
 
-#![allow(clippy::allow_attributes, reason = "a program for the terminal")]
-
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};

@@ -120,15 +120,17 @@ fn scaled(
     (width, height): (u32, u32),
     reach: Reach,
 ) -> Result<Vec<u8>, PictureError> {
-    let samples: Vec<U16> = plane.samples.iter().map(|&it| U16::new(it)).collect();
-    let source = TypedImageRef::<U16>::new(plane.width, plane.height, &samples).map_err(fault)?;
+    let end = |start: f64, span: f64, reach: f64| start + span * reach;
+    let right = end(plane.start.0, plane.span.0, reach.0);
+    let bottom = end(plane.start.1, plane.span.1, reach.1);
+    let (columns, rows, samples) = extended(plane, right, bottom);
+    let source = TypedImageRef::<U16>::new(columns, rows, &samples).map_err(fault)?;
     let mut target = TypedImage::<U16>::new(width, height);
-    let covered = |start: f64, span: f64, reach: f64, edge: u32| {
-        let end = (start + span * reach).min(f64::from(edge));
-        (start, end - start)
-    };
-    let (left, across) = covered(plane.start.0, plane.span.0, reach.0, plane.width);
-    let (top, down) = covered(plane.start.1, plane.span.1, reach.1, plane.height);
+    let (left, top) = plane.start;
+    let (across, down) = (
+        right.min(f64::from(columns)) - left,
+        bottom.min(f64::from(rows)) - top,
+    );
     let options = ResizeOptions::new()
         .crop(left, top, across, down)
         .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
@@ -137,4 +139,24 @@ fn scaled(
         .map_err(fault)?;
     let level = |sample: &U16| ((i32::from(sample.0) + LEVEL / 2) / LEVEL).min(255) as u8;
     Ok(target.pixels().iter().map(level).collect())
+}
+
+/// A plane's samples, and its last column and row as often as it takes to reach `right` and `bottom`; cut off there, a
+/// picture would be stretched.
+fn extended(plane: &Upright, right: f64, bottom: f64) -> (u32, u32, Vec<U16>) {
+    // At most twice a plane's edges, and a bit.
+    let (columns, rows) = (
+        plane.width.max(right.ceil() as u32),
+        plane.height.max(bottom.ceil() as u32),
+    );
+    let mut samples = Vec::with_capacity(columns as usize * rows as usize);
+    let last = plane.height.saturating_sub(1);
+    for y in 0..rows {
+        let start = y.min(last) as usize * plane.width as usize;
+        let row = plane.samples.get(start..).unwrap_or_default().iter();
+        samples.extend(row.take(plane.width as usize).map(|&it| U16::new(it)));
+        let edge = samples.last().copied().unwrap_or_default();
+        samples.resize(samples.len() + (columns - plane.width) as usize, edge);
+    }
+    (columns, rows, samples)
 }
