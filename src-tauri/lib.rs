@@ -32,6 +32,7 @@ use crate::{gallery::LocalGallery, launch::Arguments, quit::Quit, shell::Shell};
 )]
 #[must_use]
 pub fn main() -> ExitCode {
+    imgn_server::give_back_what_is_large();
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("IMGN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()

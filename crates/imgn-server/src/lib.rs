@@ -45,6 +45,7 @@ pub use auth::Role;
 pub use catalogue::{Catalogue, CatalogueError, TokenError, TokenRow};
 pub use config::{Config, Database, InvalidConfig, S3Config, StorageConfig, Timing};
 pub use imgn_thumbs::Limits;
+pub use memory::give_back_what_is_large;
 pub use routes::openapi::document as openapi;
 pub use server::{Server, StartError};
 pub use storage::{EmbeddedError, StorageError};

@@ -264,7 +264,7 @@ enum LogFormat {
 }
 
 fn main() -> ExitCode {
-    give_back_what_is_large();
+    imgn_server::give_back_what_is_large();
     let cli = Cli::parse();
     log_to_stderr(cli.log_format);
     match run(cli) {
@@ -293,22 +293,6 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     runtime.shutdown_timeout(LAST_WAIT);
     result
 }
-
-/// Has the C library map what is larger than a megabyte by itself, so that its memory goes back when it is freed. Else
-/// the bound moves up to the largest that was freed, at most 32 MiB, and each thread that has decoded keeps up to twice
-/// as much at the end of its arena, where trimming does not reach: 47 MiB a thread were measured.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "the C library has no safe face for this")]
-fn give_back_what_is_large() {
-    const MEGABYTE: std::ffi::c_int = 1 << 20;
-    // SAFETY: it sets a number of the allocator's, and the only thread that could read it is this one: `main` calls it
-    // before anything else. Should it be refused, nothing has changed.
-    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, MEGABYTE) };
-}
-
-/// Other systems' allocators do it by themselves.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn give_back_what_is_large() {}
 
 async fn run_server(config: Config) -> anyhow::Result<()> {
     // Before the address is printed: whoever reads it may send a signal.
