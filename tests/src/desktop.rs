@@ -201,6 +201,15 @@ async fn the_page_can_do_nothing_but_what_it_is_for() -> Result<()> {
     Ok(())
 }
 
+/// Presses a button of a panel that is at work: where the button is drawn anew meanwhile, it is pressed again.
+async fn press(window: &Window, test_id: &str) -> Result<()> {
+    eventually(&format!("{test_id} is pressed"), PATIENCE, async || {
+        let button = element(&window.page, test_id).await?;
+        Ok(button.click().await.ok())
+    })
+    .await
+}
+
 /// Ten thousand files wait for a gallery that is away: the window holds a handful of rows, and what is done to all is
 /// done. The most memory that the window's own process had, beside that of one with an empty queue, has a bound.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -242,7 +251,7 @@ async fn ten_thousand_files_in_the_queue_stay_in_hand() -> Result<()> {
         Ok(window.row_text("09999.jpg").await.ok())
     })
     .await?;
-    element(&window.page, "pause-all").await?.click().await?;
+    press(&window, "pause-all").await?;
     eventually("all are paused", PATIENCE, async || {
         let is_left = !window.all("pause-all").await?.is_empty();
         let is_there = !window.all("resume-all").await?.is_empty();
@@ -252,11 +261,8 @@ async fn ten_thousand_files_in_the_queue_stay_in_hand() -> Result<()> {
     let grown = window.peak_memory()?.saturating_sub(empty) >> 20;
     // Far more than it takes, and far less than if all were held several times over; `bench queue` measures it.
     ensure!(grown < 100, "the window's process grew by {grown} MiB");
-    element(&window.page, "cancel-all").await?.click().await?;
-    element(&window.page, "confirm-cancel-all")
-        .await?
-        .click()
-        .await?;
+    press(&window, "cancel-all").await?;
+    press(&window, "confirm-cancel-all").await?;
     eventually("all are cancelled", PATIENCE, async || {
         Ok(window.all("cancel-all").await?.is_empty().then_some(()))
     })

@@ -212,8 +212,10 @@ fn names(files: &[PathBuf]) -> Vec<Name> {
         .iter()
         .map(|file| {
             let stem = match file.file_stem() {
-                Some(stem) if file != Path::new("-") => stem.to_string_lossy().into_owned(),
-                _ => "stdin".to_owned(),
+                _ if file == Path::new("-") => "stdin".to_owned(),
+                Some(stem) => stem.to_string_lossy().into_owned(),
+                // Such as "..", which is a folder.
+                None => "picture".to_owned(),
             };
             let mut number = 1;
             while !taken.insert(numbered(&stem, number).to_lowercase()) {
@@ -280,6 +282,7 @@ mod tests {
             "b/a.png",
             "A.jpg",
             "a-2.gif",
+            "..",
             "-",
             "stdin.png",
             "no extension",
@@ -295,6 +298,7 @@ mod tests {
                 "a-2.jpg",
                 "A-3.jpg",
                 "a-2-2.jpg",
+                "picture.jpg",
                 "stdin.jpg",
                 "stdin-2.jpg",
                 "no extension.jpg"

@@ -8,7 +8,7 @@
 
 use image::{DynamicImage, Rgb, RgbImage};
 use imgn_testkit::pictures::{self, Tiff};
-use imgn_thumbs::{Limits, PictureError, inspect, verify};
+use imgn_thumbs::{Limits, PictureError, inspect, thumbnail, verify};
 use moxcms::ColorProfile;
 
 /// A colour space, as its standard describes it: how values become light, and light that of sRGB.
@@ -108,6 +108,28 @@ fn wide_colours_become_those_of_srgb() {
             let shown = shown(&file);
             let difference = pictures::mean_difference(&shown, &reference);
             assert!(difference < 4.0, "{} {format}: {difference}", space.name);
+        }
+    }
+}
+
+/// Thumbnails at an eighth and at a quarter, which are made without decoding the file.
+#[test]
+fn wide_colours_of_a_reduced_jpeg_become_those_of_srgb() {
+    let scene = pictures::scene(1200, 800);
+    for space in spaces() {
+        let file = pictures::jpeg_with_profile(&scene, &space.profile);
+        for long_edge in [100, 200] {
+            let made = thumbnail(&file, &Limits::default(), long_edge).unwrap();
+            let shown = image::load_from_memory(&made.jpeg).unwrap().into_rgb8();
+            let lanczos = image::imageops::FilterType::Lanczos3;
+            let (width, height) = shown.dimensions();
+            let small = image::imageops::resize(&scene, width, height, lanczos);
+            let difference = pictures::mean_difference(&shown, &space.reference(&small));
+            assert!(
+                difference < 4.0,
+                "{} at {long_edge}: {difference}",
+                space.name
+            );
         }
     }
 }

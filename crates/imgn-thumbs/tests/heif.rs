@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::time::{Duration, Instant};
-
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage, imageops};
 use imgn_testkit::pictures::{self, HEIF_SIZE, Heif, HeifCoding, HeifPlace, HeifTurn};
@@ -180,13 +178,8 @@ fn a_size_is_checked_before_anything_is_decoded() {
         let claimed =
             |to: (u32, u32)| replaced(&file, &size_of(width, height), &size_of(to.0, to.1));
         let huge = claimed((60_000, 60_000));
-        let started = Instant::now();
-        for _ in 0..100 {
-            let error = inspect(&huge, &Limits::default());
-            // HEVC's parameter sets contradict it at once.
-            assert!(error.is_err(), "{coding:?}");
-        }
-        assert!(started.elapsed() < Duration::from_millis(1000));
+        // HEVC's parameter sets contradict it at once.
+        assert!(inspect(&huge, &Limits::default()).is_err(), "{coding:?}");
         // Neither more nor less than what is coded.
         assert!(is_damaged(
             &claimed((width + 10, height)),
