@@ -154,10 +154,12 @@ async fn a_kill_at_any_moment_of_completing_leaves_all_or_the_upload() -> Result
         let (parts, body) = two_parts(&client, &key, &id, round).await?;
         let (racer, its_key, its_id, its_parts) =
             (client.clone(), key.clone(), id.clone(), parts.clone());
-        let completing =
-            tokio::spawn(async move { complete(&racer, &its_key, &its_id, &its_parts).await });
-        // From before the request arrives to well after it is answered.
-        tokio::time::sleep(undisturbed * 2 * u32::from(round) / u32::from(ROUNDS - 1)).await;
+        // The kill comes from before the request is sent to well after it is answered, however quick the disk.
+        let completing = tokio::spawn(async move {
+            tokio::time::sleep(undisturbed).await;
+            complete(&racer, &its_key, &its_id, &its_parts).await
+        });
+        tokio::time::sleep(undisturbed * 3 * u32::from(round) / u32::from(ROUNDS - 1)).await;
         store.kill();
         let answered = completing.await?.is_ok();
         store.restart()?;
