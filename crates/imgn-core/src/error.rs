@@ -142,7 +142,7 @@ impl CommandError {
     pub(crate) fn not_connected() -> Self {
         Self::new(
             ClientCode::NotConnected,
-            "no gallery is chosen; connect to a server first (`imgn login --server URL`)",
+            "no gallery is chosen yet; choose one in the window, or with `imgn login --server URL`",
         )
     }
 }
