@@ -2,12 +2,12 @@
 //!
 //! [`sniff`] names a format by its first bytes. [`inspect`] reads headers only, and refuses what is too large before a
 //! decoder has seen it. [`verify`] decodes the whole file, once, and makes from the same pass everything that a gallery
-//! wants of a picture: [`Metadata`], a thumbhash and [`Rendition`]s, turned upright. [`DiskCache`] keeps such small
-//! files on a client's disk, within a bound. [`location_patches`] says what to send of a file so that it does not tell
-//! where it was taken.
+//! wants of a picture: [`Metadata`], a thumbhash and [`Rendition`]s, turned upright. [`details`] reads as little of a
+//! file as tells its size and metadata. [`DiskCache`] keeps such small files on a client's disk, within a bound.
+//! [`location_patches`] says what to send of a file so that it does not tell where it was taken.
 //!
 //! It is synchronous, uses one thread, and does no input or output except in [`DiskCache`] and from the file given to
-//! [`location_patches`]: callers give it bytes, and run it where blocking is allowed.
+//! [`details`] and [`location_patches`]: callers give it bytes, and run it where blocking is allowed.
 //!
 //! # How one pass serves both verification and thumbnails
 //! A decoder hands its rows to a *canvas* that shrinks them on arrival, so that a picture is never held at full size
