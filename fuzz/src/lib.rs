@@ -3,7 +3,11 @@
 //!
 //! Invariant: a target keeps nothing from one call to the next.
 
-use imgn_thumbs::{Limits, inspect as headers, location_patches, preview, sniff, thumbnail};
+use std::io::Cursor;
+
+use imgn_thumbs::{
+    Limits, details as said, inspect as headers, location_patches, preview, sniff, thumbnail,
+};
 
 /// What a fuzzed picture may cost: small, so that there are many in a second.
 fn limits() -> Limits {
@@ -39,5 +43,12 @@ pub fn inspect(data: &[u8]) {
         assert!(sniff(data).is_some());
     }
     // Reading from memory does not fail.
-    let _ = location_patches(&mut std::io::Cursor::new(data));
+    let _ = location_patches(&mut Cursor::new(data));
+}
+
+/// What is learned from pieces of a file.
+pub fn details(data: &[u8]) {
+    if let Ok(details) = said(&mut Cursor::new(data)) {
+        assert!(details.width > 0 && details.height > 0);
+    }
 }

@@ -2,8 +2,8 @@
 """Holds the picture pipeline against other people's decoders, on their own test pictures.
 
 For each file that Pillow (with pillow-heif) opens and whose format is accepted: dimensions after orientation are the
-same, and the thumbnail is like the one made from Pillow's picture (structural similarity of luma over 0.9). Whatever
-it does not open, and what is not accepted, is refused with a reason. No file may take longer than 5 s of processor
+same, those learned from the first pieces of the file are too, and the thumbnail is like the one made from Pillow's
+picture (structural similarity of luma over 0.9). Whatever it does not open, and what is not accepted, is refused with a reason. No file may take longer than 5 s of processor
 time, end the program, or need more than 300 MiB: these have no exceptions. All others are in `EXPECTED`, with a reason
 each; one that is not needed any more is a failure too.
 
@@ -49,6 +49,7 @@ GROUND = (0xD6, 0xD6, 0xD6)
 REFUSED = "refused"
 PUBLISHED = "published"
 UNLIKE = "unlike"
+DETAILS = "details"
 # Where they may differ and why, by the ends of paths.
 EXPECTED = {
     (REFUSED, "a frame of the animation is missing or out of order; what is published is whole"): (
@@ -209,6 +210,8 @@ def ours(program, path, directory):
 def compare(path, answer):
     """The kind of difference to Pillow, nothing if there is none, and words about it."""
     format, picture = reference(path)
+    if answer["error"] is None and answer["details"] != [answer[what] for what in ("format", "width", "height")]:
+        return DETAILS, f"{answer['details']}; decoding tells {answer['format']} {answer['width']} x {answer['height']}"
     if answer["error"] is not None:
         if format not in ACCEPTED:
             return None, f"refused: {answer['error']}"

@@ -90,6 +90,18 @@ fn thumbnails_are_upright_and_told_in_order() -> Result<()> {
             edges.0 == Some(240) && edges.1.is_some_and(|it| it < 200),
             "{line}"
         );
+        let details = &line["details"];
+        let is_wide = details["width"].as_u64() > details["height"].as_u64();
+        ensure!(
+            is_wide && details["has_location"] == false,
+            "upright as well: {line}"
+        );
+        if line["path"] != "a.png" {
+            ensure!(
+                details["camera"] == "imgn Test 1" && details["utc_offset_minutes"] == 120,
+                "{line}"
+            );
+        }
         let file = fs::read(place.join(line["thumb"].as_str().context("a path")?))?;
         ensure!(file.starts_with(b"\xff\xd8"), "a JPEG");
         upright::check_file(&file).with_context(|| name.clone())?;

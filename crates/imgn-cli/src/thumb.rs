@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write as _},
+    io::{self, Cursor, Read, Write as _},
     path::{Path, PathBuf},
     sync::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -16,7 +16,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use imgn_core::{ClientCode, Code, UploadCode, ViewError, protocol::ErrorCode};
-use imgn_thumbs::{Limits, PictureError, SNIFF_BYTES, sniff, thumbnail};
+use imgn_thumbs::{Limits, PictureError, SNIFF_BYTES, details, sniff, thumbnail};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::output::Output;
@@ -27,9 +28,10 @@ const MAX_FILE_BYTES: u64 = 1 << 30;
 #[derive(Serialize)]
 struct Line<'a> {
     path: &'a Path,
-    thumb: Option<PathBuf>,
+    thumb: Option<&'a Path>,
     width: Option<u32>,
     height: Option<u32>,
+    details: Option<&'a Told>,
     error: Option<ViewError>,
 }
 
@@ -38,6 +40,46 @@ struct Written {
     path: PathBuf,
     width: u32,
     height: u32,
+    details: Option<Told>,
+}
+
+/// What the picture says of itself.
+#[derive(Serialize)]
+struct Told {
+    content_type: &'static str,
+    width: u32,
+    height: u32,
+    taken_at: Option<Timestamp>,
+    /// Minutes by which the camera's clock was ahead of UTC, where it says so.
+    utc_offset_minutes: Option<i32>,
+    camera: Option<String>,
+    lens: Option<String>,
+    exposure_seconds: Option<f64>,
+    f_number: Option<f64>,
+    iso: Option<u32>,
+    focal_length_mm: Option<f64>,
+    has_location: bool,
+}
+
+impl Told {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let details = details(&mut Cursor::new(bytes)).ok()?;
+        let metadata = details.metadata;
+        Some(Self {
+            content_type: details.format.content_type(),
+            width: details.width,
+            height: details.height,
+            taken_at: metadata.taken_at,
+            utc_offset_minutes: metadata.utc_offset.map(|offset| offset.seconds() / 60),
+            camera: metadata.camera,
+            lens: metadata.lens,
+            exposure_seconds: metadata.exposure.seconds,
+            f_number: metadata.exposure.f_number,
+            iso: metadata.exposure.iso,
+            focal_length_mm: metadata.exposure.focal_length,
+            has_location: metadata.has_location,
+        })
+    }
 }
 
 /// Makes a thumbnail in `directory` for each of `files`; answers whether all were made.
@@ -53,6 +95,7 @@ pub(crate) fn thumb(
     let next = AtomicUsize::new(0);
     let is_over = AtomicBool::new(false);
     let (sender, made) = mpsc::channel();
+    let with_details = output.json;
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..workers.min(files.len()) {
@@ -66,7 +109,11 @@ pub(crate) fn thumb(
                         return;
                     };
                     let written =
-                        read(file, &mut bytes).and_then(|()| make(&bytes, directory, name, edge));
+                        read(file, &mut bytes).and_then(|()| {
+                            let mut written = make(&bytes, directory, name, edge)?;
+                            written.details = with_details.then(|| Told::of(&bytes)).flatten();
+                            Ok(written)
+                        });
                     if sender.send((number, written)).is_err() {
                         return;
                     }
@@ -115,7 +162,8 @@ fn tell_one(output: &Output, path: &Path, written: Result<Written, ViewError>) -
             path,
             width: written.as_ref().map(|it| it.width),
             height: written.as_ref().map(|it| it.height),
-            thumb: written.map(|it| it.path),
+            thumb: written.as_ref().map(|it| it.path.as_path()),
+            details: written.as_ref().and_then(|it| it.details.as_ref()),
             error,
         });
     }
@@ -175,6 +223,7 @@ fn make(bytes: &[u8], directory: &Path, name: &Name, edge: u32) -> Result<Writte
         path,
         width: rendition.width,
         height: rendition.height,
+        details: None,
     })
 }
 

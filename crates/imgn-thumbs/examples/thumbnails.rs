@@ -1,5 +1,6 @@
 //! Makes a thumbnail of each file that a list names, one path a line, and says in JSON what came of it, one object a
-//! line: `{file, format, width, height, error, thumb}`. What is compared with other programs is made by this
+//! line: `{file, format, width, height, details, error, thumb}`, where `details` is what the first pieces of the file
+//! say: format, width and height. What is compared with other programs is made by this
 //! (`tests/pictures/conformance.py`).
 //!
 //! `cargo run -p imgn-thumbs --example thumbnails -- LISTFILE OUTDIR`
@@ -14,7 +15,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use imgn_thumbs::{Limits, verify};
+use imgn_thumbs::{Limits, details, verify};
 use serde_json::{Value, json};
 
 /// The long edge of a thumbnail, as the gallery has them.
@@ -35,6 +36,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn answer(path: &Path, thumb: &Path) -> Result<Value, Box<dyn Error>> {
     let bytes = fs::read(path)?;
+    // Asked also of what is refused: it must end, and not panic.
+    let found = details(&mut fs::File::open(path)?).ok();
+    let found = found.map(|found| json!([found.format.to_string(), found.width, found.height]));
     Ok(match verify(&bytes, &Limits::default(), &[EDGE]) {
         Ok(picture) => {
             for rendition in &picture.renditions {
@@ -46,6 +50,7 @@ fn answer(path: &Path, thumb: &Path) -> Result<Value, Box<dyn Error>> {
                 "width": picture.header.width,
                 "height": picture.header.height,
                 "frames": picture.header.frames,
+                "details": found,
                 "error": Value::Null,
                 "thumb": thumb,
             })

@@ -35,16 +35,12 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
     let malformed = || damaged("its header is malformed");
     let at = FILE_HEADER_BYTES;
     let size = le32(bytes, at).ok_or_else(malformed)?;
-    let (width, height, depth, compression) = if size == 12 {
-        let edge = |at| le16(bytes, at).map(u32::from).ok_or_else(malformed);
-        let depth = le16(bytes, at + 10).ok_or_else(malformed)?;
-        (edge(at + 4)?, edge(at + 6)?, depth, 0)
+    let (width, height) = edges(bytes).ok_or_else(malformed)?;
+    let (depth, compression) = if size == 12 {
+        (le16(bytes, at + 10).ok_or_else(malformed)?, 0)
     } else {
-        let number = |at| le32(bytes, at).ok_or_else(malformed);
         let depth = le16(bytes, at + 14).ok_or_else(malformed)?;
-        // A negative height says that rows are stored from the top.
-        let height = (number(at + 8)? as i32).unsigned_abs();
-        (number(at + 4)?, height, depth, number(at + 16)?)
+        (depth, le32(bytes, at + 16).ok_or_else(malformed)?)
     };
     match compression {
         // Numbers that mean something else in that header.
@@ -84,6 +80,18 @@ pub(crate) fn probe(bytes: &[u8]) -> Result<Probe<'_>, PictureError> {
                 .saturating_add(Canvas::cost(width, height, edge, false))
         }),
     })
+}
+
+/// Width and height, of a file's first 64 bytes.
+pub(crate) fn edges(head: &[u8]) -> Option<(u32, u32)> {
+    let at = FILE_HEADER_BYTES;
+    if le32(head, at)? == 12 {
+        let edge = |at| le16(head, at).map(u32::from);
+        return edge(at + 4).zip(edge(at + 6));
+    }
+    // A negative height says that rows are stored from the top.
+    let height = (le32(head, at + 8)? as i32).unsigned_abs();
+    Some((le32(head, at + 4)?, height))
 }
 
 /// Decodes the picture.

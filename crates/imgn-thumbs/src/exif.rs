@@ -1,19 +1,24 @@
-//! What EXIF data say: orientation, time and camera, as far as they can be read.
+//! What EXIF data say: orientation, time, camera, lens, exposure and place, as far as they can be read.
 //!
-//! EXIF is often a little wrong, and never a reason to refuse a picture: what cannot be read is left out.
+//! EXIF is often a little wrong, and never a reason to refuse a picture: what cannot be read, or makes no sense, is left
+//! out.
 
-use exif::{Exif, In, Reader, Tag, Value};
+use exif::{Context, Exif, In, Reader, Tag, Value};
 use image::metadata::Orientation;
 use jiff::Timestamp;
 use jiff::civil;
 use jiff::tz::Offset;
 
-use crate::Metadata;
+use crate::{Exposure, Location, Metadata};
 
 /// EXIF data beyond this size are not looked at: a JPEG segment cannot hold more than 64 KiB.
 pub(crate) const MAX_EXIF_BYTES: usize = 1 << 20;
-/// The longest camera name that is kept, in characters.
-const MAX_CAMERA_CHARACTERS: usize = 100;
+/// The longest name of a camera or a lens that is kept, in characters.
+const MAX_NAME_CHARACTERS: usize = 100;
+/// Beyond these no camera and no lens goes; what says more is wrong.
+const LONGEST_EXPOSURE: f64 = 86_400.0;
+const LARGEST_F_NUMBER: f64 = 1000.0;
+const LONGEST_LENS: f64 = 100_000.0;
 /// Words that makers add to their name and people do not.
 const COMPANY_WORDS: [&str; 8] = [
     "corporation",
@@ -73,21 +78,88 @@ impl ExifData {
                 self.text(fraction).as_deref(),
             )
         };
-        Metadata {
-            taken_at: taken(
-                Tag::DateTimeOriginal,
-                Tag::OffsetTimeOriginal,
-                Tag::SubSecTimeOriginal,
+        let (taken_at, utc_offset) = taken(
+            Tag::DateTimeOriginal,
+            Tag::OffsetTimeOriginal,
+            Tag::SubSecTimeOriginal,
+        )
+        .or_else(|| {
+            taken(
+                Tag::DateTimeDigitized,
+                Tag::OffsetTimeDigitized,
+                Tag::SubSecTimeDigitized,
             )
-            .or_else(|| {
-                taken(
-                    Tag::DateTimeDigitized,
-                    Tag::OffsetTimeDigitized,
-                    Tag::SubSecTimeDigitized,
-                )
-            }),
+        })
+        .unzip();
+        Metadata {
+            taken_at,
+            utc_offset: utc_offset.flatten(),
             camera: camera(self.text(Tag::Make), self.text(Tag::Model)),
+            lens: self.text(Tag::LensModel).map(|name| shortened(&name)),
+            exposure: self.exposure(),
+            has_location: self.has_location(),
+            location: self.location(),
         }
+    }
+
+    fn exposure(&self) -> Exposure {
+        let positive = |tag| self.number(tag).filter(|&value| value > 0.0);
+        let whole = |tag| {
+            self.field(tag)?
+                .get_uint(0)
+                .filter(|&value| value > 0 && value != u32::from(u16::MAX))
+        };
+        Exposure {
+            seconds: positive(Tag::ExposureTime).filter(|&time| time <= LONGEST_EXPOSURE),
+            f_number: positive(Tag::FNumber).filter(|&number| number <= LARGEST_F_NUMBER),
+            // The old tag is too small for what cameras reach, and says so by its largest value.
+            iso: whole(Tag::PhotographicSensitivity).or_else(|| whole(Tag::ISOSpeed)),
+            focal_length: positive(Tag::FocalLength).filter(|&length| length <= LONGEST_LENS),
+        }
+    }
+
+    /// Whether there is a GPS directory that holds more than its version.
+    fn has_location(&self) -> bool {
+        let fields = self.0.iter().flat_map(Exif::fields);
+        { fields }
+            .any(|field| field.tag.context() == Context::Gps && field.tag != Tag::GPSVersionID)
+    }
+
+    fn location(&self) -> Option<Location> {
+        let angle = |tag, reference, negative: u8| {
+            let Value::Rational(parts) = self.field(tag)? else {
+                return None;
+            };
+            // Degrees, minutes, seconds; the latter may be left out.
+            let mut angle = 0.0;
+            for (part, unit) in parts.iter().zip([1.0, 60.0, 3600.0]) {
+                if part.denom == 0 {
+                    return None;
+                }
+                angle += part.to_f64() / unit;
+            }
+            let side = self.text(reference)?;
+            let is_negative = side.as_bytes().first()?.eq_ignore_ascii_case(&negative);
+            (!parts.is_empty()).then_some(if is_negative { -angle } else { angle })
+        };
+        let latitude = angle(Tag::GPSLatitude, Tag::GPSLatitudeRef, b'S')?;
+        let longitude = angle(Tag::GPSLongitude, Tag::GPSLongitudeRef, b'W')?;
+        // Receivers that had no fix write zeros.
+        let is_fix = latitude != 0.0 || longitude != 0.0;
+        (is_fix && latitude.abs() <= 90.0 && longitude.abs() <= 180.0).then_some(Location {
+            latitude,
+            longitude,
+        })
+    }
+
+    /// A fraction that is a number.
+    fn number(&self, tag: Tag) -> Option<f64> {
+        let number = match self.field(tag)? {
+            Value::Rational(values) => values.first()?.to_f64(),
+            Value::SRational(values) => values.first()?.to_f64(),
+            _ => return None,
+        };
+        number.is_finite().then_some(number)
     }
 
     fn field(&self, tag: Tag) -> Option<&Value> {
@@ -123,7 +195,11 @@ fn is_hidden(c: char) -> bool {
 
 /// `2023:07:01 12:34:56` with `+02:00` and the digits behind the decimal point. A camera whose clock was never set
 /// writes zeros or spaces: those are no date.
-fn taken_at(date: &str, offset: Option<&str>, fraction: Option<&str>) -> Option<Timestamp> {
+fn taken_at(
+    date: &str,
+    offset: Option<&str>,
+    fraction: Option<&str>,
+) -> Option<(Timestamp, Option<Offset>)> {
     let mut parsed = exif::DateTime::from_ascii(date.as_bytes()).ok()?;
     // Each is left out where it cannot be read.
     let _ = offset.map(|text| parsed.parse_offset(text.as_bytes()));
@@ -141,9 +217,9 @@ fn taken_at(date: &str, offset: Option<&str>, fraction: Option<&str>) -> Option<
     .ok()?;
     let offset = parsed
         .offset
-        .and_then(|minutes| Offset::from_seconds(i32::from(minutes) * 60).ok())
-        .unwrap_or(Offset::UTC);
-    offset.to_timestamp(local).ok()
+        .and_then(|minutes| Offset::from_seconds(i32::from(minutes) * 60).ok());
+    let taken = offset.unwrap_or(Offset::UTC).to_timestamp(local).ok()?;
+    Some((taken, offset))
 }
 
 /// Maker and model in one, without what is said twice: `Canon`, `Canon EOS R5` is `Canon EOS R5`.
@@ -164,8 +240,12 @@ fn camera(make: Option<String>, model: Option<String>) -> Option<String> {
             }
         }
     };
-    let kept: String = name.chars().take(MAX_CAMERA_CHARACTERS).collect();
-    Some(kept.trim_end().to_owned())
+    Some(shortened(&name))
+}
+
+fn shortened(name: &str) -> String {
+    let kept: String = name.chars().take(MAX_NAME_CHARACTERS).collect();
+    kept.trim_end().to_owned()
 }
 
 /// `OLYMPUS IMAGING CORP.` is `OLYMPUS`. The first word stays, whatever it is.
@@ -216,7 +296,7 @@ mod tests {
             assert_eq!(camera.as_deref(), name);
         }
         let long = camera(Some("a".repeat(300)), Some("b".to_owned())).unwrap();
-        assert_eq!(long.len(), MAX_CAMERA_CHARACTERS);
+        assert_eq!(long.len(), MAX_NAME_CHARACTERS);
     }
 
     #[test]
@@ -244,7 +324,10 @@ mod tests {
             ("2023:02:30 00:00:00", None, None, None),
             ("yesterday", None, None, None),
         ] {
-            let taken = taken_at(date, offset, fraction).map(|time| time.to_string());
+            let taken = taken_at(date, offset, fraction);
+            let zone = taken.and_then(|(_, zone)| zone);
+            assert_eq!(zone.is_some(), offset == Some("+02:00"), "{date}");
+            let taken = taken.map(|(time, _)| time.to_string());
             assert_eq!(taken.as_deref(), expected, "{date}");
         }
     }

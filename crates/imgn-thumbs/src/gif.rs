@@ -189,6 +189,28 @@ impl Blocks {
     }
 }
 
+/// The size of the picture, which the first frame may make larger, as far as a file's beginning tells.
+pub(crate) fn canvas(head: &[u8]) -> Option<(u32, u32)> {
+    let number = |at| le16(head, at).map(u32::from);
+    let screen = (number(6)?, number(8)?);
+    let mut at = 13 + palette_bytes(*head.get(10)?);
+    loop {
+        match head.get(at) {
+            Some(b'!') => match skip_sub_blocks(head, at + 2) {
+                Some(end) => at = end,
+                None => return Some(screen),
+            },
+            Some(0) => at += 1,
+            Some(b',') => {
+                let edge =
+                    |screen: u32, place, length| Some(screen.max(number(place)? + number(length)?));
+                return edge(screen.0, at + 1, at + 5).zip(edge(screen.1, at + 3, at + 7));
+            }
+            _ => return Some(screen),
+        }
+    }
+}
+
 fn palette_bytes(flags: u8) -> usize {
     if flags & 0x80 == 0 {
         0

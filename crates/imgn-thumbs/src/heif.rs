@@ -28,9 +28,10 @@ use std::borrow::Cow;
 use crate::canvas::{Canvas, Raster, over_ground};
 use crate::colour::EmbeddedProfile;
 use crate::header::{Cost, Probe};
-use crate::isobmff::Malformed;
+use crate::isobmff::{Malformed, Property};
 use crate::limits::Deadline;
-use crate::{Format, Limits, PictureError};
+use crate::{Format, Limits, Orientation, PictureError};
+use geometry::View;
 use layer::LayerRows;
 use plan::Plan;
 
@@ -94,6 +95,27 @@ fn probe_of<'a>(plan: &Plan<'a>) -> Result<Probe<'a>, Fault> {
         icc: plan.icc.map(EmbeddedProfile::Whole),
         cost: Cost::by_edge(|edge| held.saturating_add(Canvas::cost(width, height, edge, false))),
     })
+}
+
+/// The size of what is shown of a picture, as stored, and how it is to be turned.
+pub(crate) type Seen = ((u32, u32), Orientation);
+
+/// Of a picture whose properties name its size.
+pub(crate) fn sized_view(properties: &[Property<'_>]) -> Option<Seen> {
+    let (width, height) = properties.iter().find_map(|property| match property {
+        Property::Size(width, height) => Some((*width, *height)),
+        _ => None,
+    })?;
+    view(width, height, properties)
+}
+
+/// Of a picture of this size.
+pub(crate) fn view(width: u32, height: u32, properties: &[Property<'_>]) -> Option<Seen> {
+    let mut view = View::whole(width, height);
+    for property in properties {
+        view.apply(property).ok()?;
+    }
+    Some(((view.crop.width, view.crop.height), view.orientation()))
 }
 
 /// Decodes everything; the canvas has the picture.

@@ -17,7 +17,7 @@ mod samples;
 pub(crate) use boxes::{Boxes, BoxesFault, Reader};
 pub(crate) use items::{Item, Items};
 pub(crate) use properties::{CleanAperture, Nclx, Property};
-pub(crate) use samples::{Track, tracks};
+pub(crate) use samples::{Track, tracks, tracks_of_movie};
 
 /// Why a structure cannot be read, for those who know the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -196,6 +196,12 @@ fn draw(
     canvas.finish(damaged("rows are missing"))
 }
 
+/// What the beginning of a codestream says: the size as stored, and how it is to be turned.
+pub(crate) fn size_and_orientation(head: &[u8]) -> Option<((u32, u32), Orientation)> {
+    let header = Header::read(head)?;
+    Some(((header.width, header.height), header.orientation))
+}
+
 /// What a file holds.
 struct Contents<'a> {
     /// All of the codestream, or its first part.

@@ -2,12 +2,12 @@
 //!
 //! [`sniff`] names a format by its first bytes. [`inspect`] reads headers only, and refuses what is too large before a
 //! decoder has seen it. [`verify`] decodes the whole file, once, and makes from the same pass everything that a gallery
-//! wants of a picture: [`Metadata`], a thumbhash and [`Rendition`]s, turned upright. [`DiskCache`] keeps such small
-//! files on a client's disk, within a bound. [`location_patches`] says what to send of a file so that it does not tell
-//! where it was taken.
+//! wants of a picture: [`Metadata`], a thumbhash and [`Rendition`]s, turned upright. [`details`] reads as little of a
+//! file as tells its size and metadata. [`DiskCache`] keeps such small files on a client's disk, within a bound.
+//! [`location_patches`] says what to send of a file so that it does not tell where it was taken.
 //!
 //! It is synchronous, uses one thread, and does no input or output except in [`DiskCache`] and from the file given to
-//! [`location_patches`]: callers give it bytes, and run it where blocking is allowed.
+//! [`details`] and [`location_patches`]: callers give it bytes, and run it where blocking is allowed.
 //!
 //! # How one pass serves both verification and thumbnails
 //! A decoder hands its rows to a *canvas* that shrinks them on arrival, so that a picture is never held at full size
@@ -32,6 +32,7 @@ mod bytes;
 mod cache;
 mod canvas;
 mod colour;
+mod details;
 mod error;
 mod exif;
 mod format;
@@ -47,16 +48,18 @@ mod png;
 mod privacy;
 mod quick;
 mod raw;
+mod source;
 mod thumbnail;
 mod tiff;
 mod webp;
 
 pub use cache::{CacheError, CacheUsage, DiskCache};
 pub use canvas::{GROUND, HEADROOM};
+pub use details::{Details, DetailsError, details};
 pub use error::PictureError;
 pub use format::{ACCEPTED, Format, SNIFF_BYTES, sniff};
 pub use header::{Header, Orientation, decode_cost, inspect};
 pub use limits::Limits;
-pub use picture::{Metadata, Picture, Rendition, verify};
+pub use picture::{Exposure, Location, Metadata, Picture, Rendition, verify};
 pub use privacy::{LocationFinding, LocationPatches, Patch, PrivacyError, location_patches};
 pub use thumbnail::{PREVIEW_BYTES, preview, thumbnail};

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer, pixels::U8x3};
 use image::{DynamicImage, RgbImage};
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::Offset};
 
 use crate::canvas::Raster;
 use crate::colour::{EmbeddedProfile, ToSrgb};
@@ -36,13 +36,47 @@ pub struct Picture {
 }
 
 /// What a picture says about its making. Camera clocks and makers' spellings are as they are: a hint, not a fact.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Metadata {
     /// When it was taken. Where the picture names no time zone, its local time is read as UTC.
     pub taken_at: Option<Timestamp>,
+    /// The zone of the camera's clock, where the picture names one: by how much local time is ahead of UTC.
+    pub utc_offset: Option<Offset>,
     /// Maker and model, such as `NIKON D850`: one line of at most 100 characters, without control characters.
     pub camera: Option<String>,
+    /// The lens, likewise.
+    pub lens: Option<String>,
+    /// How it was exposed.
+    pub exposure: Exposure,
+    /// Whether there is anything about a place, readable or not.
+    pub has_location: bool,
+    /// Where it was taken.
+    pub location: Option<Location>,
+}
+
+/// How a picture was exposed, as far as it is said.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Exposure {
+    /// Exposure time in seconds.
+    pub seconds: Option<f64>,
+    /// Focal length divided by aperture.
+    pub f_number: Option<f64>,
+    /// Sensitivity, ISO 12232.
+    pub iso: Option<u32>,
+    /// Focal length in millimetres, as it is written on the lens.
+    pub focal_length: Option<f64>,
+}
+
+/// A place on Earth, WGS 84.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Location {
+    /// Degrees; north is positive.
+    pub latitude: f64,
+    /// Degrees; east is positive.
+    pub longitude: f64,
 }
 
 /// A thumbnail: a JPEG in sRGB, upright, on [`GROUND`](crate::GROUND) where the picture is transparent, without metadata.

@@ -44,7 +44,6 @@ mod patches;
 mod png;
 mod raw;
 mod search;
-mod source;
 mod tiff;
 mod webp;
 mod xmp;
@@ -55,9 +54,9 @@ use thiserror::Error;
 
 pub use patches::{LocationPatches, Patch};
 
+use crate::source::Source;
 use crate::{Format, SNIFF_BYTES, sniff};
 use search::Search;
-use source::Source;
 
 /// What was found in a file; the later, the graver.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -18,9 +18,9 @@ use crate::tiff::directory::{Directory, Structure, exif_of, exif_of_directories,
 use crate::tiff::{COLOR_FILTER_ARRAY, LINEAR_RAW};
 use crate::{Format, Limits, PictureError, jpeg};
 
-const FUJIFILM: &[u8] = b"FUJIFILMCCD-RAW ";
+pub(crate) const FUJIFILM: &[u8] = b"FUJIFILMCCD-RAW ";
 /// Where in such a file are offset and length of its preview.
-const FUJIFILM_PREVIEW: usize = 84;
+pub(crate) const FUJIFILM_PREVIEW: usize = 84;
 /// Beginnings of TIFF structures that only raws have: Olympus's, and Panasonic's.
 const OWN_MAGICS: [&[u8]; 4] = [b"IIRO", b"IIRS", b"MMOR", b"IIU\0"];
 /// Panasonic's tag for a preview.
@@ -50,10 +50,14 @@ pub(crate) fn is_raw(head: &[u8]) -> bool {
     if head.get(8..10) == Some(b"CR") && head.starts_with(b"II*\0") {
         return true;
     }
-    let Some(first) = structure.directory(structure.first()) else {
-        return false;
-    };
-    let number = |tag| first.number(&structure, tag);
+    structure
+        .directory(structure.first())
+        .is_some_and(|first| is_raw_directory(&structure, &first))
+}
+
+/// Whether a first directory is one that only raws have.
+pub(crate) fn is_raw_directory(structure: &Structure<'_>, first: &Directory) -> bool {
+    let number = |tag| first.number(structure, tag);
     let is_reduced = number(tag::NEW_SUBFILE_TYPE).is_some_and(|kind| kind & 1 != 0);
     first.entry(tag::DNG_VERSION).is_some()
         || matches!(
@@ -64,7 +68,7 @@ pub(crate) fn is_raw(head: &[u8]) -> bool {
         || is_reduced && first.entry(tag::MAKE).is_some() && first.entry(tag::SUB_IFDS).is_some()
 }
 
-fn is_cr3(head: &[u8]) -> bool {
+pub(crate) fn is_cr3(head: &[u8]) -> bool {
     head.get(4..12) == Some(b"ftypcrx ")
 }
 
@@ -150,17 +154,25 @@ fn fujifilm_preview(bytes: &[u8]) -> Option<&[u8]> {
 
 /// What the directories of a structure point to and may be a JPEG.
 fn listed_previews<'a>(structure: &Structure<'a>) -> Vec<&'a [u8]> {
-    let mut previews = Vec::new();
+    listed_places(structure)
+        .into_iter()
+        .filter_map(|(offset, length)| structure.slice(offset, length))
+        .collect()
+}
+
+/// Where that is: offsets and lengths, as the file claims.
+pub(crate) fn listed_places(structure: &Structure<'_>) -> Vec<(u64, u64)> {
+    let mut places = Vec::new();
     let mut waiting: Vec<Directory> = structure.chain().collect();
     let mut count = 0;
     while let Some(directory) = waiting.pop() {
         count += 1;
-        if count > MAX_DIRECTORIES || previews.len() >= MAX_PREVIEWS {
+        if count > MAX_DIRECTORIES || places.len() >= MAX_PREVIEWS {
             break;
         }
         let number = |tag| directory.number(structure, tag);
-        let at = |offset: u16, length: u16| structure.slice(number(offset)?, number(length)?);
-        previews.extend(at(
+        let at = |offset: u16, length: u16| number(offset).zip(number(length));
+        places.extend(at(
             tag::JPEG_INTERCHANGE_FORMAT,
             tag::JPEG_INTERCHANGE_FORMAT_LENGTH,
         ));
@@ -168,10 +180,10 @@ fn listed_previews<'a>(structure: &Structure<'a>) -> Vec<&'a [u8]> {
             .entry(tag::STRIP_OFFSETS)
             .is_some_and(|strips| strips.count == 1)
         {
-            previews.extend(at(tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS));
+            places.extend(at(tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS));
         }
         if let Some(entry) = directory.entry(PANASONIC_PREVIEW) {
-            previews.extend(structure.data(entry));
+            places.extend(structure.extent(entry));
         }
         if let Some(entry) = directory.entry(tag::SUB_IFDS) {
             let offsets = (0..entry.count.min(MAX_DIRECTORIES as u64))
@@ -179,7 +191,7 @@ fn listed_previews<'a>(structure: &Structure<'a>) -> Vec<&'a [u8]> {
             waiting.extend(offsets.filter_map(|offset| structure.directory(offset)));
         }
     }
-    previews
+    places
 }
 
 /// What begins like a JPEG, anywhere.
@@ -207,18 +219,29 @@ fn previews_anywhere(bytes: &[u8]) -> Vec<&[u8]> {
     previews
 }
 
+/// What a CR3's beginning says: the size that the camera states, and EXIF data.
+pub(crate) fn canon_details(head: &[u8]) -> (Option<(u32, u32)>, Option<Vec<u8>>) {
+    let size = || {
+        let (structure, main) = canon_part(head, b"CMT1")?;
+        let edge = |tag| u32::try_from(main.number(&structure, tag)?).ok();
+        edge(tag::IMAGE_WIDTH).zip(edge(tag::IMAGE_LENGTH))
+    };
+    (size(), canon_exif(head))
+}
+
 /// A CR3 keeps what others keep in one structure in three, in boxes of their own.
-fn canon_exif(bytes: &[u8]) -> Option<Vec<u8>> {
+fn canon_part<'a>(bytes: &'a [u8], wanted: &[u8; 4]) -> Option<(Structure<'a>, Directory)> {
     const UUID_BYTES: usize = 16;
     let movie = boxes(bytes).find(|(kind, _)| *kind == b"moov")?.1;
     let canon = boxes(movie).find(|(kind, _)| *kind == b"uuid")?.1;
-    let canon = canon.get(UUID_BYTES..)?;
-    let part = |wanted: &[u8; 4]| {
-        let (_, data) = boxes(canon).find(|(kind, _)| *kind == wanted)?;
-        let structure = Structure::open(data)?;
-        let directory = structure.directory(structure.first())?;
-        Some((structure, directory))
-    };
+    let (_, data) = boxes(canon.get(UUID_BYTES..)?).find(|(kind, _)| *kind == wanted)?;
+    let structure = Structure::open(data)?;
+    let directory = structure.directory(structure.first())?;
+    Some((structure, directory))
+}
+
+fn canon_exif(bytes: &[u8]) -> Option<Vec<u8>> {
+    let part = |wanted| canon_part(bytes, wanted);
     let (structure, main) = part(b"CMT1")?;
     let further: Vec<_> = [
         (tag::EXIF_IFD, part(b"CMT2")),

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 use self::directory::{Structure, exif_of};
 use self::image::Image;
-pub(crate) use self::image::{COLOR_FILTER_ARRAY, LINEAR_RAW};
+pub(crate) use self::image::{COLOR_FILTER_ARRAY, LINEAR_RAW, is_reduced};
 use self::samples::{Converter, undo_prediction};
 use self::unpack::Unpacker;
 use crate::canvas::{Canvas, Raster};

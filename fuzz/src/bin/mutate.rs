@@ -30,9 +30,10 @@ const CURRENT: &str = "current";
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 3] = [
+const TARGETS: [Target; 4] = [
     ("quick", imgn_fuzz::quick),
     ("inspect", imgn_fuzz::inspect),
+    ("details", imgn_fuzz::details),
     ("verify", imgn_fuzz::verify),
 ];
 

@@ -31,9 +31,11 @@ pub(crate) struct Track<'a> {
 
 /// The picture tracks of a file.
 pub(crate) fn tracks(file: &[u8]) -> Result<Vec<Track<'_>>, Malformed> {
-    let Some(movie) = Boxes::first(file, b"moov") else {
-        return Ok(Vec::new());
-    };
+    Boxes::first(file, b"moov").map_or(Ok(Vec::new()), tracks_of_movie)
+}
+
+/// Those of the contents of its `moov` box.
+pub(crate) fn tracks_of_movie(movie: &[u8]) -> Result<Vec<Track<'_>>, Malformed> {
     let mut tracks = Vec::new();
     for found in Boxes::new(movie) {
         let found = found?;

@@ -11,8 +11,8 @@ use std::ops::Range;
 
 use self::directories::{DIRECTORY_HEAD, Directories, ENTRY, Order};
 use super::search::Search;
-use super::source::Source;
 use super::{LocationFinding, jpeg, xmp};
+use crate::source::Source;
 
 /// What JPEG puts before the TIFF header. Some writers have another byte at its end.
 const PREFIX: &[u8] = b"Exif\0";

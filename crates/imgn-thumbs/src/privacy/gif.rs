@@ -7,7 +7,7 @@
 use std::io::{self, Read, Seek};
 
 use super::search::{Kind, Piece, Search};
-use super::source::Source;
+use crate::source::Source;
 
 /// Signature and screen descriptor.
 const HEADER: u64 = 13;

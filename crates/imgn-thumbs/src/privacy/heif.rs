@@ -7,9 +7,9 @@ use std::io::{self, Read, Seek};
 use std::ops::Range;
 
 use super::search::{Kind, MAX_BLOCK, Piece, Search};
-use super::source::Source;
 use crate::bytes::be32;
 use crate::isobmff::{Item, Items};
+use crate::source::Source;
 
 const BOX_HEADER: u64 = 8;
 const LONG_BOX_HEADER: u64 = 16;

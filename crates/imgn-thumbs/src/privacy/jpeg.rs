@@ -6,8 +6,8 @@
 use std::io::{self, Read, Seek};
 
 use super::search::{Kind, Piece, Search};
-use super::source::Source;
 use super::xmp;
+use crate::source::Source;
 
 const EXTENDED_XMP: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
 /// Behind that: the digest of the whole, its length, and the offset of this part.

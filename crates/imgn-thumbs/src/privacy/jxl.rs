@@ -7,8 +7,8 @@
 use std::io::{self, Read, Seek};
 
 use super::search::{Kind, Search};
-use super::source::Source;
 use super::{LocationFinding, Patch};
+use crate::source::Source;
 
 const BOX_HEADER: u64 = 8;
 /// Of a box whose size has 64 bits.

@@ -8,8 +8,8 @@ use std::io::{self, Read, Seek};
 
 use super::deflate::{deflate_to, inflate};
 use super::search::{Kind, MAX_BLOCK, Search, push_changes};
-use super::source::Source;
 use super::{LocationFinding, Patch, xmp};
+use crate::source::Source;
 
 const SIGNATURE: u64 = 8;
 /// Length and kind; behind the data is a checksum.

@@ -5,8 +5,8 @@
 use std::io::{self, Read, Seek};
 
 use super::search::{Kind, Search};
-use super::source::Source;
 use super::{LocationFinding, Patch, jpeg, tiff};
+use crate::source::Source;
 
 const BOX_HEADER: u64 = 8;
 const UUID: u64 = 16;

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read, Seek};
 
-use super::source::Source;
 use super::{LocationFinding, LocationPatches, Patch, exif, xmp};
+use crate::source::Source;
 
 /// The largest block of metadata that is held in memory, and the most that a compressed one may become. Longer ones
 /// are looked through in pieces.

@@ -11,8 +11,8 @@ use std::io::{self, Read, Seek};
 use std::ops::Range;
 
 use super::search::{Kind, Search};
-use super::source::Source;
 use super::{LocationFinding, Patch, jpeg};
+use crate::source::Source;
 
 /// How many directories are followed, and how many entries each may have: far more than cameras and scanners write.
 const MAX_DIRECTORIES: usize = 256;

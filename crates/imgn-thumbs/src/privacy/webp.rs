@@ -3,7 +3,7 @@
 use std::io::{self, Read, Seek};
 
 use super::search::{Kind, Search};
-use super::source::Source;
+use crate::source::Source;
 
 const RIFF_HEADER: u64 = 12;
 const CHUNK_HEADER: u64 = 8;

@@ -3,7 +3,7 @@
 //! Nothing is copied or allocated by what a file claims: values are read from its bytes when they are asked for. What
 //! lies outside the bytes is not there.
 
-use crate::bytes::{array, be16, be32, le16, le32};
+use crate::bytes::array;
 
 /// How many directories of a chain are looked at. Pages beyond are not the picture.
 pub(crate) const MAX_DIRECTORIES: usize = 64;
@@ -56,12 +56,16 @@ pub(crate) enum Order {
     Big,
 }
 
-/// The bytes of a file, known to begin with a TIFF header or one of its kin.
+/// The bytes of a file, known to begin with a TIFF header or one of its kin; or a piece of it.
 #[derive(Debug)]
 pub(crate) struct Structure<'a> {
     bytes: &'a [u8],
+    /// Where in the file the bytes begin.
+    start: usize,
     order: Order,
     is_big: bool,
+    /// Where the first directory is.
+    first: u64,
 }
 
 /// One value, or several, of a directory.
@@ -89,19 +93,33 @@ impl<'a> Structure<'a> {
             b"MM" => Order::Big,
             _ => return None,
         };
-        let structure = Self {
+        let mut structure = Self {
             bytes,
+            start: 0,
             order,
             is_big: false,
+            first: 0,
         };
-        match structure.u16(2)? {
+        structure.first = match structure.u16(2)? {
             // TIFF; "RO" and "RS", either way round; "U\0".
-            42 | 0x4f52 | 0x5352 | 0x0055 => Some(structure),
-            43 if structure.u16(4)? == 8 && structure.u16(6)? == 0 => Some(Self {
-                is_big: true,
-                ..structure
-            }),
-            _ => None,
+            42 | 0x4f52 | 0x5352 | 0x0055 => structure.u32(4).map_or(0, u64::from),
+            43 if structure.u16(4)? == 8 && structure.u16(6)? == 0 => {
+                structure.is_big = true;
+                structure.u64(8).unwrap_or(0)
+            }
+            _ => return None,
+        };
+        Some(structure)
+    }
+
+    /// The same structure, of which another piece is at hand: `bytes`, which begin at `start` in the file.
+    pub(crate) fn at_piece<'b>(&self, bytes: &'b [u8], start: usize) -> Structure<'b> {
+        Structure {
+            bytes,
+            start,
+            order: self.order,
+            is_big: self.is_big,
+            first: self.first,
         }
     }
 
@@ -111,11 +129,7 @@ impl<'a> Structure<'a> {
 
     /// The offset of the first directory.
     pub(crate) fn first(&self) -> u64 {
-        if self.is_big {
-            self.u64(8).unwrap_or(0)
-        } else {
-            self.u32(4).map_or(0, u64::from)
-        }
+        self.first
     }
 
     /// The directory at `offset`. Its entries are at most those that its length of 16 bits can count.
@@ -133,7 +147,8 @@ impl<'a> Structure<'a> {
         let table = at.checked_add(head)?;
         let end = table.checked_add(count * size)?;
         // Counted entries that the file has no room for are no entries.
-        let fitting = count.min(self.bytes.len().saturating_sub(table) / size);
+        let end_of_piece = self.start.saturating_add(self.bytes.len());
+        let fitting = count.min(end_of_piece.saturating_sub(table) / size);
         let entries = (0..fitting).filter_map(|index| self.entry(table + index * size));
         Some(Directory {
             entries: entries.collect(),
@@ -164,7 +179,7 @@ impl<'a> Structure<'a> {
     pub(crate) fn number(&self, entry: &Entry, index: u64) -> Option<u64> {
         let at = self.place(entry, index)?;
         match entry.kind {
-            1 | 6 | 7 => self.bytes.get(at).map(|&byte| byte.into()),
+            1 | 6 | 7 => self.array(at).map(|[byte]: [u8; 1]| byte.into()),
             3 | 8 => self.u16(at).map(u64::from),
             4 | 9 | 13 => self.u32(at).map(u64::from),
             16..=18 => self.u64(at),
@@ -191,11 +206,16 @@ impl<'a> Structure<'a> {
         self.slice(entry.at as u64, self.size(entry)?)
     }
 
+    /// Where the bytes of an entry are, and how many it claims.
+    pub(crate) fn extent(&self, entry: &Entry) -> Option<(u64, u64)> {
+        Some((entry.at as u64, self.size(entry)?))
+    }
+
     /// `length` bytes at `offset`, if the file has them.
     pub(crate) fn slice(&self, offset: u64, length: u64) -> Option<&'a [u8]> {
         let end = offset.checked_add(length)?;
-        let (start, end) = (usize::try_from(offset).ok()?, usize::try_from(end).ok()?);
-        self.bytes.get(start..end)
+        let within = |at| usize::try_from(at).ok()?.checked_sub(self.start);
+        self.bytes.get(within(offset)?..within(end)?)
     }
 
     fn size(&self, entry: &Entry) -> Option<u64> {
@@ -234,29 +254,40 @@ impl<'a> Structure<'a> {
     }
 
     fn u16(&self, at: usize) -> Option<u16> {
-        match self.order {
-            Order::Little => le16(self.bytes, at),
-            Order::Big => be16(self.bytes, at),
-        }
+        let bytes = self.array(at)?;
+        Some(match self.order {
+            Order::Little => u16::from_le_bytes(bytes),
+            Order::Big => u16::from_be_bytes(bytes),
+        })
     }
 
     fn u32(&self, at: usize) -> Option<u32> {
-        match self.order {
-            Order::Little => le32(self.bytes, at),
-            Order::Big => be32(self.bytes, at),
-        }
+        let bytes = self.array(at)?;
+        Some(match self.order {
+            Order::Little => u32::from_le_bytes(bytes),
+            Order::Big => u32::from_be_bytes(bytes),
+        })
     }
 
     fn u64(&self, at: usize) -> Option<u64> {
-        let bytes = array(self.bytes, at)?;
+        let bytes = self.array(at)?;
         Some(match self.order {
             Order::Little => u64::from_le_bytes(bytes),
             Order::Big => u64::from_be_bytes(bytes),
         })
     }
+
+    fn array<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        array(self.bytes, at.checked_sub(self.start)?)
+    }
 }
 
 impl Directory {
+    /// The offset of the next of its chain; 0 where there is none.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }

@@ -102,11 +102,7 @@ pub(super) struct Image<'a> {
 pub(super) fn main_directory(
     structure: &Structure<'_>,
 ) -> Result<(Option<Directory>, Directory), PictureError> {
-    let is_reduced = |directory: &Directory| {
-        directory
-            .number(structure, tag::NEW_SUBFILE_TYPE)
-            .is_some_and(|kind| kind & 1 != 0)
-    };
+    let is_reduced = |directory: &Directory| is_reduced(structure, directory);
     let mut chain = structure.chain();
     let first = chain
         .next()
@@ -118,6 +114,13 @@ pub(super) fn main_directory(
         Some(main) => Ok((Some(first), main)),
         None => Ok((None, first)),
     }
+}
+
+/// Whether a directory says of its picture that it is a smaller copy of another.
+pub(crate) fn is_reduced(structure: &Structure<'_>, directory: &Directory) -> bool {
+    directory
+        .number(structure, tag::NEW_SUBFILE_TYPE)
+        .is_some_and(|kind| kind & 1 != 0)
 }
 
 impl<'a> Image<'a> {

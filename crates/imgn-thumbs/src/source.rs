@@ -7,7 +7,7 @@ const WINDOW: usize = 64 << 10;
 /// How much is read at least, where a file is hopped through: a few headers' worth.
 const HOP: usize = 512;
 
-pub(super) struct Source<'a, R> {
+pub(crate) struct Source<'a, R> {
     file: &'a mut R,
     length: u64,
     /// Where the window begins.
@@ -18,7 +18,7 @@ pub(super) struct Source<'a, R> {
 }
 
 impl<'a, R: Read + Seek> Source<'a, R> {
-    pub(super) fn new(file: &'a mut R) -> io::Result<Self> {
+    pub(crate) fn new(file: &'a mut R) -> io::Result<Self> {
         let length = file.seek(SeekFrom::End(0))?;
         Ok(Self {
             file,
@@ -30,21 +30,21 @@ impl<'a, R: Read + Seek> Source<'a, R> {
     }
 
     /// Says that most of the file will be skipped.
-    pub(super) fn hop(&mut self) {
+    pub(crate) fn hop(&mut self) {
         self.step = HOP;
     }
 
     /// Says that from here on it is read from beginning to end.
-    pub(super) fn read_on(&mut self) {
+    pub(crate) fn read_on(&mut self) {
         self.step = WINDOW;
     }
 
-    pub(super) fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
     /// `length` bytes at `offset`, at most a window's; fewer where the file ends.
-    pub(super) fn at(&mut self, offset: u64, length: usize) -> io::Result<&[u8]> {
+    pub(crate) fn at(&mut self, offset: u64, length: usize) -> io::Result<&[u8]> {
         let length = self.available(offset, length.min(WINDOW));
         if self.within(offset, length).is_none() {
             let wanted = self.available(offset, self.step.max(length));
@@ -59,12 +59,12 @@ impl<'a, R: Read + Seek> Source<'a, R> {
     }
 
     /// `N` bytes at `offset`, or nothing where the file ends before.
-    pub(super) fn array<const N: usize>(&mut self, offset: u64) -> io::Result<Option<[u8; N]>> {
+    pub(crate) fn array<const N: usize>(&mut self, offset: u64) -> io::Result<Option<[u8; N]>> {
         Ok(self.at(offset, N)?.first_chunk().copied())
     }
 
     /// The offset of the first such byte from `offset` on.
-    pub(super) fn find(&mut self, byte: u8, mut offset: u64) -> io::Result<Option<u64>> {
+    pub(crate) fn find(&mut self, byte: u8, mut offset: u64) -> io::Result<Option<u64>> {
         while offset < self.length {
             self.at(offset, 1)?;
             let from = self.within(offset, 1).unwrap_or(0);
@@ -79,7 +79,7 @@ impl<'a, R: Read + Seek> Source<'a, R> {
     }
 
     /// `length` bytes at `offset`, which the file has.
-    pub(super) fn read(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&mut self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length];
         self.file.seek(SeekFrom::Start(offset))?;
         self.file.read_exact(&mut bytes)?;
