@@ -13,6 +13,7 @@ mod http;
 mod intake;
 mod link;
 mod location;
+mod mirror;
 mod secrets;
 mod settings;
 mod uploads;
@@ -25,9 +26,11 @@ pub use imgn_protocol as protocol;
 pub use imgn_upload::{Totals, UploadCode};
 pub use intake::{Folders, Intake, Taken, Unreadable};
 pub use link::{InvalidFormat, LinkFormat, Template, link};
+pub use mirror::Timeline;
 pub use settings::{CacheSettings, ServerSettings, Settings, UploadSettings};
 pub use uploads::UploadReport;
 pub use view::{
-    AppState, Event, GalleryChange, ImageQuery, IntakeView, ServerView, UploadPreferences,
-    UploadState, UploadView, ViewError,
+    AppState, DeletionView, Event, FailedDeletion, ImageQuery, IntakeView, MirrorPhase, MirrorView,
+    OfflineView, Picture, RefusedDeletion, ServerView, UploadPreferences, UploadState, UploadView,
+    ViewError,
 };

@@ -63,7 +63,7 @@ pub struct ImagePage {
 /// One entry of the change feed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case", try_from = "Entry")]
 pub enum Change {
     /// A picture was published.
     Added {
@@ -79,6 +79,41 @@ pub enum Change {
         /// Which picture.
         id: ImageId,
     },
+}
+
+/// An entry as it is read: both shapes in one, so that a million of them are not held as a tree of values first, which
+/// is how serde reads a tagged enum.
+#[derive(Deserialize)]
+struct Entry {
+    kind: Kind,
+    sequence: u64,
+    image: Option<Box<Image>>,
+    id: Option<ImageId>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Added,
+    Deleted,
+}
+
+impl TryFrom<Entry> for Change {
+    type Error = &'static str;
+
+    fn try_from(entry: Entry) -> Result<Self, Self::Error> {
+        let sequence = entry.sequence;
+        match entry.kind {
+            Kind::Added => {
+                let image = entry.image.ok_or("an addition without its `image`")?;
+                Ok(Self::Added { sequence, image })
+            }
+            Kind::Deleted => {
+                let id = entry.id.ok_or("a deletion without its `id`")?;
+                Ok(Self::Deleted { sequence, id })
+            }
+        }
+    }
 }
 
 impl Change {

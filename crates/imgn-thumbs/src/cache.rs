@@ -40,7 +40,7 @@ pub struct DiskCache {
 #[derive(Debug)]
 struct Shared {
     directory: PathBuf,
-    max_bytes: u64,
+    max_bytes: AtomicU64,
     tally: Mutex<Tally>,
     next_temporary: AtomicU64,
 }
@@ -93,7 +93,7 @@ impl DiskCache {
         let cache = Self {
             shared: Arc::new(Shared {
                 directory,
-                max_bytes,
+                max_bytes: AtomicU64::new(max_bytes),
                 tally: Mutex::default(),
                 next_temporary: AtomicU64::new(0),
             }),
@@ -113,7 +113,7 @@ impl DiskCache {
             .open(&path)
             .or_else(|_| File::open(&path))
             .ok()?;
-        let Some(content) = read_entry(&file, self.shared.max_bytes) else {
+        let Some(content) = read_entry(&file, self.max_bytes()) else {
             self.remove(key);
             return None;
         };
@@ -126,7 +126,7 @@ impl DiskCache {
     /// # Errors
     /// The disk is full or cannot be written, or `content` is larger than the cache: then nothing has changed.
     pub fn put(&self, key: &str, content: &[u8]) -> Result<(), CacheError> {
-        let max = self.shared.max_bytes;
+        let max = self.max_bytes();
         let size = (HEADER_BYTES + content.len()) as u64;
         if size > max {
             return Err(CacheError::TooLarge { size, max });
@@ -176,6 +176,30 @@ impl DiskCache {
             })
     }
 
+    /// Whether something is under `key`; it may turn out to be damaged when it is read.
+    #[must_use]
+    pub fn contains(&self, key: &str) -> bool {
+        self.path(key).is_file()
+    }
+
+    /// The most bytes that it keeps.
+    #[must_use]
+    pub fn max_bytes(&self) -> u64 {
+        self.shared.max_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Keeps at most so many bytes from now on.
+    pub fn set_max_bytes(&self, max_bytes: u64) {
+        self.shared.max_bytes.store(max_bytes, Ordering::Relaxed);
+        self.evict(&mut self.tally());
+    }
+
+    /// About how many bytes are in it: what this process believes, without a look at the directory.
+    #[must_use]
+    pub fn approximate_bytes(&self) -> u64 {
+        self.tally().bytes
+    }
+
     /// Keys are hashed: any text is a key, and none names a place outside the directory.
     fn path(&self, key: &str) -> PathBuf {
         let name = hex(&Sha256::digest(key.as_bytes()));
@@ -214,8 +238,9 @@ impl DiskCache {
     fn evict(&self, tally: &mut Tally) {
         let mut entries: Vec<Entry> = self.entries().collect();
         let mut bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
-        if bytes > self.shared.max_bytes {
-            let target = self.shared.max_bytes - self.shared.max_bytes / EVICTION_SLACK;
+        let max = self.max_bytes();
+        if bytes > max {
+            let target = max - max / EVICTION_SLACK;
             entries.sort_unstable_by_key(|entry| entry.used);
             for entry in &entries {
                 if bytes <= target {
