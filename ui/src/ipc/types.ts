@@ -5,12 +5,15 @@ import type * as bindings from "./bindings";
 
 export type {
   AppState,
+  DeletionView,
+  DownloadView,
   FileDrag,
-  GalleryChange,
   Image,
-  ImagePage,
-  ImageQuery,
   IntakeView,
+  MirrorView,
+  OfflineView,
+  Picture,
+  RefusedDeletion,
   ServerView,
   UploadPreferences,
   UploadState,
@@ -24,3 +27,15 @@ export interface ViewError {
 }
 
 export type UploadView = Omit<bindings.UploadView, "error"> & { error: ViewError | null };
+
+/** The order of all that the grid shows, newest first, as columns; picture i of each belongs together. */
+export interface Timeline {
+  /** What it answers, trimmed; "" is everything. */
+  readonly search: string;
+  /** Place in the gallery's feed: unique, strictly descending; identifies the row. */
+  readonly sequences: Uint32Array;
+  /** Seconds since 1970 (UTC) when it was published. */
+  readonly created: Uint32Array;
+  /** Width / height after orientation, times 2048, rounded, from 1 to 65535. */
+  readonly ratios: Uint16Array;
+}

@@ -150,6 +150,12 @@ impl App {
         blocking(move || Ok(cache.usage())).await
     }
 
+    /// The most bytes that thumbnails take.
+    #[must_use]
+    pub fn cache_limit(&self) -> u64 {
+        self.0.thumbs.max_bytes()
+    }
+
     /// Forgets all thumbnails.
     ///
     /// # Errors

@@ -9,9 +9,7 @@ use std::{
     time::Duration,
 };
 
-use imgn_protocol::{
-    Change, ChangePage, DISPLAY_SIZE, FileName, Image, ImageId, Timestamp,
-};
+use imgn_protocol::{Change, ChangePage, DISPLAY_SIZE, FileName, Image, ImageId, Timestamp};
 use sqlx::{
     AssertSqlSafe, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction,
     sqlite::{
