@@ -72,7 +72,9 @@ struct Connection {
     local: bool,
     signed_in: bool,
     mirror: LazyMirror,
-    /// Its tasks: they end with it.
+    /// What keeps the mirror: it ends before the mirror is closed.
+    following: std::sync::Mutex<Vec<AbortOnDropHandle<()>>>,
+    /// Its other tasks: they end with it.
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -367,9 +369,8 @@ impl App {
             )),
             spawn(tell_reachable(self.clone(), Arc::clone(&server))),
         ];
-        if let Some(mirror) = followed {
-            tasks.extend(self.follow(mirror, &server, &engine));
-        }
+        let following = followed.map(|mirror| self.follow(mirror, &server, &engine));
+        let following = following.map(Vec::from).unwrap_or_default();
         if inner.options.adopt {
             engine.adopt().await?;
             tasks.push(spawn(keep_adopting(Arc::clone(&engine))));
@@ -380,6 +381,7 @@ impl App {
             local: chosen.local,
             signed_in,
             mirror,
+            following: std::sync::Mutex::new(following),
             _tasks: tasks,
         };
         *inner.connection.write().await = Some(Arc::new(connection));
@@ -414,6 +416,11 @@ impl App {
         let old = self.0.connection.write().await.take();
         if let Some(old) = old {
             old.engine.shutdown().await;
+            let following = old
+                .following
+                .lock()
+                .map(|mut tasks| std::mem::take(&mut *tasks));
+            drop(following);
             if let Some(mirror) = old.mirror.opened.get() {
                 mirror.close().await;
             }

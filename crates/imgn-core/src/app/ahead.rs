@@ -3,7 +3,13 @@
 //! Invariant: it is in nobody's way. It gives way to what the window asks for and to uploads, and it stops before the
 //! cache would have to throw away what is newer.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream};
 use imgn_protocol::{ImageId, THUMBNAIL_SIZES};
@@ -11,8 +17,11 @@ use imgn_thumbs::DiskCache;
 use imgn_upload::Engine;
 use tokio::sync::Semaphore;
 
-use super::{THUMB_SLOTS, blocking};
-use crate::{CommandError, http::Server, mirror::Mirror};
+use super::{THUMB_SLOTS, blocking, gallery::thumb_key};
+use crate::{ClientCode, CommandError, http::Server, mirror::Mirror};
+
+/// The grid's.
+const SIZE: u32 = THUMBNAIL_SIZES[0];
 
 /// Requests at the same time.
 const AT_ONCE: usize = 3;
@@ -53,8 +62,16 @@ impl Ahead {
         }
     }
 
-    /// From the newest down to `looked_at`, or until the cache is full. Answers the newest, where it came to the end.
+    /// From the newest down to `looked_at`, or until as much was fetched as fits. Answers the newest, unless the server
+    /// went away.
     async fn pass(&self, looked_at: u64) -> Result<Option<u64>, CommandError> {
+        // The first time up to what is there already; later on what is new takes the place of what is old.
+        let limit = self.cache.max_bytes();
+        let used = match looked_at {
+            0 => self.cache.approximate_bytes(),
+            _ => 0,
+        };
+        let budget = AtomicU64::new((limit - limit / 8).saturating_sub(used));
         let (mut before, mut newest) = (u64::MAX, looked_at);
         loop {
             let batch = self.mirror.before(before, BATCH).await?;
@@ -71,19 +88,19 @@ impl Ahead {
             let is_last = ids.len() < batch.len();
             let cache = Arc::clone(&self.cache);
             let missing = blocking(move || {
-                let is_missing = |id: &ImageId| {
-                    !cache.contains(&super::gallery::thumb_key(*id, THUMBNAIL_SIZES[0]))
-                };
+                let is_missing = |id: &ImageId| !cache.contains(&thumb_key(*id, SIZE));
                 Ok(ids.into_iter().filter(is_missing).collect::<Vec<_>>())
             })
             .await?;
-            let fetched = stream::iter(missing)
-                .map(|id| self.fetch(id))
-                .buffer_unordered(AT_ONCE)
-                .all(async |goes_on| goes_on)
-                .await;
-            if !fetched {
-                return Ok(None);
+            let mut fetching = stream::iter(missing)
+                .map(|id| self.fetch(id, &budget))
+                .buffer_unordered(AT_ONCE);
+            while let Some(fetched) = fetching.next().await {
+                match fetched {
+                    Fetched::GoOn => {}
+                    Fetched::Full => return Ok(Some(newest)),
+                    Fetched::Away => return Ok(None),
+                }
             }
             if is_last {
                 return Ok(Some(newest));
@@ -91,31 +108,44 @@ impl Ahead {
         }
     }
 
-    /// Answers whether it is worth going on.
-    async fn fetch(&self, id: ImageId) -> bool {
+    async fn fetch(&self, id: ImageId, budget: &AtomicU64) -> Fetched {
         while self.window.available_permits() < THUMB_SLOTS
             || self.engine.totals().bytes_per_second.is_some()
         {
             tokio::time::sleep(GIVE_WAY).await;
         }
-        let limit = self.cache.max_bytes();
-        if self.cache.approximate_bytes() > limit - limit / 8 {
-            return false;
+        if budget.load(Ordering::Relaxed) == 0 {
+            return Fetched::Full;
         }
-        match self.server.thumb(id, THUMBNAIL_SIZES[0]).await {
-            Ok(bytes) => {
-                let cache = Arc::clone(&self.cache);
-                let key = super::gallery::thumb_key(id, THUMBNAIL_SIZES[0]);
-                blocking(move || {
-                    cache.put(&key, &bytes).map_err(|error| {
-                        CommandError::new(crate::ClientCode::DiskFailed, error.to_string())
-                    })
-                })
-                .await
-                .is_ok()
-            }
+        let Ok(bytes) = self.server.thumb(id, SIZE).await else {
             // One that there is not any more keeps none of the others.
-            Err(_) => *self.server.reachable().borrow(),
+            return match *self.server.reachable().borrow() {
+                true => Fetched::GoOn,
+                false => Fetched::Away,
+            };
+        };
+        let (cache, size) = (Arc::clone(&self.cache), bytes.len() as u64);
+        let kept = blocking(move || {
+            let kept = cache.put(&thumb_key(id, SIZE), &bytes);
+            kept.map_err(|error| CommandError::new(ClientCode::DiskFailed, error.to_string()))
+        });
+        match kept.await {
+            Ok(()) => {
+                let left = budget.load(Ordering::Relaxed).saturating_sub(size);
+                budget.store(left, Ordering::Relaxed);
+                Fetched::GoOn
+            }
+            // The disk is full: no other one would fit either.
+            Err(_) => Fetched::Full,
         }
     }
+}
+
+/// What became of one thumbnail.
+enum Fetched {
+    GoOn,
+    /// No more are to be fetched in this pass.
+    Full,
+    /// The server does not answer.
+    Away,
 }

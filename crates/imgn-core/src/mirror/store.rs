@@ -42,6 +42,10 @@ macro_rules! known {
     };
 }
 
+/// How often a mirror that another program just makes is tried, and the pauses between.
+const BUSY_TRIES: u32 = 40;
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
 /// The mirror cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MirrorError {
@@ -108,7 +112,17 @@ pub(crate) struct Store {
 impl Store {
     /// Opens or makes the mirror in `file`. A damaged one, and one of another version, is made anew.
     pub(crate) async fn open(file: &Path, base: Url) -> Result<Self, MirrorError> {
-        match Self::open_as_it_is(file, base.clone()).await {
+        let mut opened = Self::open_as_it_is(file, base.clone()).await;
+        // Two programs that make it at the same time: switching to the write-ahead log does not wait for another.
+        for _ in 0..BUSY_TRIES {
+            match &opened {
+                Err(MirrorError::Sql(error)) if primary_code(error) == Some(5) => {}
+                _ => break,
+            }
+            tokio::time::sleep(BUSY_PAUSE).await;
+            opened = Self::open_as_it_is(file, base.clone()).await;
+        }
+        match opened {
             Ok(Some(store)) => return Ok(store),
             Ok(None) => tracing::info!("the mirror is of another version and is made anew"),
             Err(MirrorError::Sql(error)) if is_damaged(&error) => {
@@ -470,16 +484,25 @@ impl Store {
         before: u64,
         limit: u32,
     ) -> Result<Vec<Image>, MirrorError> {
-        let rows = sqlx::query(concat!(
+        // Where not all are asked for, by those that are: a few among a million.
+        let all = concat!(
             known!(),
             " WHERE images.sequence < ? AND coalesce(originals.here, 0) = 0
-                AND (state.keep_all OR originals.asked = 1)
               ORDER BY images.sequence DESC LIMIT ?"
-        ))
-        .bind(signed(before))
-        .bind(limit)
-        .fetch_all(&self.reader)
-        .await?;
+        );
+        let some = concat!(
+            known!(),
+            " WHERE images.id IN (SELECT id FROM originals WHERE asked = 1 AND here = 0)
+                AND images.sequence < ? ORDER BY images.sequence DESC LIMIT ?"
+        );
+        let keep_all: bool = sqlx::query_scalar("SELECT keep_all FROM state")
+            .fetch_one(&self.reader)
+            .await?;
+        let rows = sqlx::query(if keep_all { all } else { some })
+            .bind(signed(before))
+            .bind(limit)
+            .fetch_all(&self.reader)
+            .await?;
         rows.iter().map(|row| Ok(self.known(row)?.image)).collect()
     }
 
@@ -803,11 +826,14 @@ fn display_url_of(base: &Url, id: ImageId) -> String {
 }
 
 fn is_damaged(error: &sqlx::Error) -> bool {
-    // SQLITE_CORRUPT and SQLITE_NOTADB: https://sqlite.org/rescode.html
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse::<u32>().ok());
-    matches!(code.map(|code| code & 0xff), Some(11 | 26))
+    // SQLITE_CORRUPT and SQLITE_NOTADB.
+    matches!(primary_code(error), Some(11 | 26))
+}
+
+/// SQLite's result code: <https://sqlite.org/rescode.html>.
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
 }
 
 fn json(numbers: &[impl std::fmt::Display]) -> String {

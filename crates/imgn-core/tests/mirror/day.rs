@@ -58,7 +58,12 @@ async fn after_a_day_of_use_the_mirror_is_the_servers_list_and_the_cache_within_
     let images = gallery.lock().unwrap().images();
     assert_eq!(images.len(), 10_000 - 1_000);
     assert_eq!(shown(&app).await, images);
-    let hour = app.timeline("hour 7 picture").await.unwrap().sequences.len();
+    let hour = app
+        .timeline("hour 7 picture")
+        .await
+        .unwrap()
+        .sequences
+        .len();
     let expected = images
         .iter()
         .filter(|image| {

@@ -150,11 +150,15 @@ async fn changes(State(gallery): State<Shared>, Query(asked): Query<Since>) -> R
 
 async fn delete(State(gallery): State<Shared>, Path(id): Path<ImageId>) -> Response {
     let mut gallery = gallery.lock().unwrap();
-    match gallery.refuses {
-        _ if gallery.away => problem(ErrorCode::Unavailable),
-        Some(code) => problem(code),
-        None if gallery.remove(id) => StatusCode::NO_CONTENT.into_response(),
-        None => problem(ErrorCode::NotFound),
+    if gallery.away {
+        return problem(ErrorCode::Unavailable);
+    }
+    if let Some(code) = gallery.refuses {
+        return problem(code);
+    }
+    match gallery.remove(id) {
+        true => StatusCode::NO_CONTENT.into_response(),
+        false => problem(ErrorCode::NotFound),
     }
 }
 

@@ -126,7 +126,7 @@ async fn a_server_that_began_anew_is_mirrored_anew() {
     app.sync(false).await.unwrap();
     let images = gallery.lock().unwrap().images();
     assert_eq!(shown(&app).await, images);
-    assert_eq!(app.timeline("old").await.unwrap().sequences, []);
+    assert_eq!(app.timeline("old").await.unwrap().sequences, [0_u32; 0]);
 
     // The same feed that goes backwards, as after a backup was restored.
     gallery.lock().unwrap().begin_anew("second");
@@ -190,7 +190,7 @@ async fn a_deletion_without_the_server_waits_and_one_that_is_refused_is_told_and
     assert_eq!((done.deleted.len(), done.queued), (0, vec![ids[0], ids[1]]));
     assert_eq!(app.timeline("").await.unwrap().sequences, [3]);
     assert_eq!(app.pictures(&[1]).await.unwrap(), [None]);
-    assert_eq!(app.timeline("0").await.unwrap().sequences, []);
+    assert_eq!(app.timeline("0").await.unwrap().sequences, [0_u32; 0]);
     app.quit().await;
 
     // Another program, another day.
@@ -308,7 +308,7 @@ async fn a_damaged_mirror_is_made_anew() {
     std::fs::write(&file, vec![b'x'; 8192]).unwrap();
 
     let app = open(folder.path(), &url, false).await;
-    assert_eq!(app.timeline("").await.unwrap().sequences, []);
+    assert_eq!(app.timeline("").await.unwrap().sequences, [0_u32; 0]);
     app.sync(false).await.unwrap();
     assert_eq!(app.timeline("").await.unwrap().sequences, [1]);
 }
