@@ -8,12 +8,12 @@ use crate::{commands, view};
 /// Commands that answer with bytes, which the generated bindings do not know.
 const WITHOUT_BINDINGS: [&str; 1] = ["timeline"];
 
-/// Answers every command of `builder`, and those without bindings.
-pub(crate) fn handler(
-    builder: &Builder<Wry>,
-) -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static {
-    let bytes = generate_handler![commands::timeline];
-    let others = builder.invoke_handler();
+/// Answers the commands without bindings; `others` answers all others.
+pub(crate) fn handler<F>(others: F) -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static
+where
+    F: Fn(Invoke<Wry>) -> bool + Send + Sync + 'static,
+{
+    let bytes: fn(Invoke<Wry>) -> bool = generate_handler![commands::timeline];
     move |invoke| {
         if WITHOUT_BINDINGS.contains(&invoke.message.command()) {
             bytes(invoke)
