@@ -40,9 +40,7 @@ describe("calls", () => {
     [new Response("no json", { status: 200 }), "bad_answer", "answer"],
   ])("fail with the problem's own code and words", async (response, code, words) => {
     const api = new HttpApi(() => Promise.resolve(response));
-    const error = await api
-      .images(1, 2, "")
-      .catch((thrown: unknown) => thrown);
+    const error = await api.images(1, 2, "").catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(BackendError);
     expect((error as BackendError).code).toBe(code);
     expect((error as BackendError).message).toContain(words);

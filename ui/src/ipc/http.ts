@@ -176,7 +176,7 @@ export function httpBackend(): Backend {
 
 /** Nothing is kept on this computer. */
 function asPicture(image: Image | null): Picture | null {
-  return image === null ? null : { image, sequence: image.sequence, kept: false, original_here: false };
+  return image === null ? null : { image, sequence: image.sequence ?? 0, kept: false, original_here: false };
 }
 
 /** Resolves after `milliseconds`, or as soon as the browser says that the network is back. */

@@ -3,9 +3,7 @@ import { expect, it } from "vitest";
 import { readTimeline } from "./timeline";
 
 it("a timeline's columns are read as they were written", () => {
-  const bytes = new Uint8Array([
-    2, 0, 0, 0, 2, 1, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 8, 0, 4,
-  ]);
+  const bytes = new Uint8Array([2, 0, 0, 0, 2, 1, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 8, 0, 4]);
   const timeline = readTimeline(bytes.buffer, " beach ");
   expect(timeline.search).toBe("beach");
   expect([...timeline.sequences]).toEqual([258, 3]);
@@ -15,5 +13,6 @@ it("a timeline's columns are read as they were written", () => {
 });
 
 it("what is no timeline is refused", () => {
-  for (const length of [0, 3, 5, 14]) expect(() => readTimeline(new ArrayBuffer(length), "")).toThrow(RangeError);
+  for (const length of [0, 3, 5, 14])
+    expect(() => readTimeline(new ArrayBuffer(length), "")).toThrow(RangeError);
 });
