@@ -365,6 +365,8 @@ describe("live changes", () => {
   it("are told soon, not each, and no more after the end", async () => {
     vi.useFakeTimers();
     vi.stubGlobal("EventSource", { CLOSED: 2 });
+    vi.stubGlobal("document", new EventTarget());
+    vi.stubGlobal("window", new EventTarget());
     let told = 0;
     const feed = new LiveFeed(
       () => (told += 1),

@@ -3,12 +3,7 @@
 
 import type * as bindings from "./bindings";
 
-export type {
-  FileDrag,
-  IntakeView,
-  UploadPreferences,
-  UploadState,
-} from "./bindings";
+export type { FileDrag, IntakeView, UploadPreferences, UploadState } from "./bindings";
 
 /** The code is for programs, the message for people. */
 export interface ViewError {

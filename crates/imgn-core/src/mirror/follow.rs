@@ -75,7 +75,7 @@ impl Mirror {
                         return;
                     }
                 }
-                std::future::pending().await
+                std::future::pending::<()>().await;
             };
             tokio::select! {
                 () = tokio::time::sleep(jittered) => {}

@@ -221,7 +221,7 @@ impl Mirror {
 }
 
 fn is_whole(path: &Path, size: u64, sum: Sha256) -> bool {
-    let read = || {
+    let read = || -> io::Result<bool> {
         let mut file = std::fs::File::open(path)?;
         if file.metadata()?.len() != size {
             return Ok(false);
@@ -235,5 +235,5 @@ fn is_whole(path: &Path, size: u64, sum: Sha256) -> bool {
             }
         }
     };
-    read().unwrap_or_else(|_: io::Error| false)
+    read().unwrap_or(false)
 }
