@@ -9,13 +9,13 @@ mod uploading;
 use std::{num::NonZeroU64, path::PathBuf, sync::Arc, time::Duration};
 
 use imgn_protocol::Token;
-use imgn_thumbs::DiskCache;
 use imgn_upload::{Engine, EngineConfig, Journal, Remote};
 use tokio::sync::{Mutex, OnceCell, RwLock, Semaphore, broadcast};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     AppState, ClientCode, CommandError, Event, Home, ImageQuery, MirrorPhase, ServerView,
+    cache::Cache,
     http::{Credentials, Server, parse_server},
     location::WithoutLocation,
     mirror::Mirror,
@@ -57,7 +57,7 @@ struct Inner {
     settings: Mutex<Settings>,
     connection: RwLock<Option<Arc<Connection>>>,
     events: broadcast::Sender<Event>,
-    thumbs: Arc<DiskCache>,
+    thumbs: Arc<Cache>,
     /// Requests for thumbnails at the same time: enough for a screen to fill quickly, few enough that what is scrolled
     /// into view is not behind hundreds that were scrolled away.
     thumb_slots: Arc<Semaphore>,
@@ -105,14 +105,9 @@ impl App {
     /// When the settings or the journal cannot be read, or the address is none.
     pub async fn open(home: Home, options: Options) -> Result<Self, CommandError> {
         let settings_file = home.settings();
-        let cache_folder = home.cache();
-        let (settings, thumbs) = blocking(move || {
-            let settings = Settings::load(&settings_file)?;
-            let thumbs = DiskCache::open(cache_folder, settings.cache.max_bytes)
-                .map_err(|error| CommandError::new(ClientCode::DiskFailed, error.to_string()))?;
-            Ok((settings, thumbs))
-        })
-        .await?;
+        let settings = blocking(move || Settings::load(&settings_file)).await?;
+        let most = settings.cache.max_bytes;
+        let thumbs = Cache::open(home.cache(), &home.cache_index(), most).await?;
         let app = Self(Arc::new(Inner {
             home,
             options,
@@ -263,6 +258,7 @@ impl App {
     /// Stops within 3 s and keeps everything.
     pub async fn quit(&self) {
         self.drop_connection().await;
+        self.0.thumbs.close().await;
     }
 
     /// The gallery that the options or else the settings name.

@@ -13,7 +13,7 @@ use std::{
 /// | `journal.sqlite` | every upload, and where it stands |
 /// | `owners/` | one locked file per running program, so that no upload is driven twice |
 /// | `spool/` | bytes that came by standard input, until they are in the gallery |
-/// | `cache/` | thumbnails; may be deleted at any time |
+/// | `cache/`, `cache.sqlite` | thumbnails and which they are; may be deleted at any time |
 /// | `galleries/` | of each gallery its list, and the originals that are kept |
 ///
 /// Secrets are not in it: they are in the system's keyring.
@@ -100,6 +100,12 @@ impl Home {
     #[must_use]
     pub fn galleries(&self) -> PathBuf {
         self.0.join("galleries")
+    }
+
+    /// Which thumbnails are cached.
+    #[must_use]
+    pub fn cache_index(&self) -> PathBuf {
+        self.0.join("cache.sqlite")
     }
 
     /// Where thumbnails are cached.

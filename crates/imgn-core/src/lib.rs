@@ -7,6 +7,7 @@
 //! exits, or blocks the thread that asks.
 
 mod app;
+mod cache;
 mod error;
 mod home;
 mod http;
@@ -16,10 +17,12 @@ mod location;
 mod mirror;
 mod secrets;
 mod settings;
+mod sqlite;
 mod uploads;
 mod view;
 
 pub use app::{App, Options};
+pub use cache::CacheUsage;
 pub use error::{ClientCode, Code, CommandError};
 pub use home::{Home, HomeError};
 pub use imgn_protocol as protocol;

@@ -2,12 +2,11 @@
 //!
 //! [`sniff`] names a format by its first bytes. [`inspect`] reads headers only, and refuses what is too large before a
 //! decoder has seen it. [`verify`] decodes the whole file, once, and makes from the same pass everything that a gallery
-//! wants of a picture: [`Metadata`], a thumbhash and [`Rendition`]s, turned upright. [`DiskCache`] keeps such small
-//! files on a client's disk, within a bound. [`location_patches`] says what to send of a file so that it does not tell
-//! where it was taken.
+//! wants of a picture: [`Metadata`], a thumbhash and [`Rendition`]s, turned upright. [`location_patches`] says what to
+//! send of a file so that it does not tell where it was taken.
 //!
-//! It is synchronous, uses one thread, and does no input or output except in [`DiskCache`] and from the file given to
-//! [`location_patches`]: callers give it bytes, and run it where blocking is allowed.
+//! It is synchronous, uses one thread, and does no input or output except from the file given to [`location_patches`]:
+//! callers give it bytes, and run it where blocking is allowed.
 //!
 //! # How one pass serves both verification and thumbnails
 //! A decoder hands its rows to a *canvas* that shrinks them on arrival, so that a picture is never held at full size
@@ -29,7 +28,6 @@
 
 mod bmp;
 mod bytes;
-mod cache;
 mod canvas;
 mod colour;
 mod error;
@@ -51,7 +49,6 @@ mod thumbnail;
 mod tiff;
 mod webp;
 
-pub use cache::{CacheError, CacheUsage, DiskCache};
 pub use canvas::{GROUND, HEADROOM};
 pub use error::PictureError;
 pub use format::{ACCEPTED, Format, SNIFF_BYTES, sniff};

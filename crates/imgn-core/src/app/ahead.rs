@@ -13,12 +13,11 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use imgn_protocol::{ImageId, THUMBNAIL_SIZES};
-use imgn_thumbs::DiskCache;
 use imgn_upload::Engine;
 use tokio::sync::Semaphore;
 
-use super::{THUMB_SLOTS, blocking, gallery::thumb_key};
-use crate::{ClientCode, CommandError, http::Server, mirror::Mirror};
+use super::{THUMB_SLOTS, gallery::thumb_key};
+use crate::{CommandError, cache::Cache, http::Server, mirror::Mirror};
 
 /// The grid's.
 const SIZE: u32 = THUMBNAIL_SIZES[0];
@@ -39,7 +38,7 @@ pub(super) struct Ahead {
     pub(super) mirror: Arc<Mirror>,
     pub(super) server: Arc<Server>,
     pub(super) engine: Arc<Engine>,
-    pub(super) cache: Arc<DiskCache>,
+    pub(super) cache: Arc<Cache>,
     pub(super) window: Arc<Semaphore>,
 }
 
@@ -86,12 +85,11 @@ impl Ahead {
                 .map(|(_, id)| *id)
                 .collect();
             let is_last = ids.len() < batch.len();
-            let cache = Arc::clone(&self.cache);
-            let missing = blocking(move || {
-                let is_missing = |id: &ImageId| !cache.contains(&thumb_key(*id, SIZE));
-                Ok(ids.into_iter().filter(is_missing).collect::<Vec<_>>())
-            })
-            .await?;
+            let keys = ids.iter().map(|id| thumb_key(*id, SIZE)).collect();
+            let missing = self.cache.missing(keys).await?;
+            let missing = ids
+                .into_iter()
+                .filter(|id| missing.contains(&thumb_key(*id, SIZE)));
             let mut fetching = stream::iter(missing)
                 .map(|id| self.fetch(id, &budget))
                 .buffer_unordered(AT_ONCE);
@@ -124,12 +122,8 @@ impl Ahead {
                 false => Fetched::Away,
             };
         };
-        let (cache, size) = (Arc::clone(&self.cache), bytes.len() as u64);
-        let kept = blocking(move || {
-            let kept = cache.put(&thumb_key(id, SIZE), &bytes);
-            kept.map_err(|error| CommandError::new(ClientCode::DiskFailed, error.to_string()))
-        });
-        match kept.await {
+        let size = bytes.len() as u64;
+        match self.cache.put(&thumb_key(id, SIZE), bytes).await {
             Ok(()) => {
                 let left = budget.load(Ordering::Relaxed).saturating_sub(size);
                 budget.store(left, Ordering::Relaxed);

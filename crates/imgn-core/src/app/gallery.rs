@@ -1,14 +1,11 @@
 //! Commands about the pictures of the gallery.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use imgn_protocol::{DISPLAY_SIZE, Image, ImageId, ImagePage, Sha256Hasher, THUMBNAIL_SIZES};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{App, Connection, blocking};
+use super::{App, Connection};
 use crate::{
     ClientCode, CommandError, ImageQuery,
     http::{broken, not_the_original},
@@ -52,39 +49,29 @@ impl App {
             return Err(CommandError::new(ClientCode::InvalidInput, message));
         }
         let key = thumb_key(id, size);
-        if let Some(bytes) = self.cached(key.clone()).await? {
+        if let Some(bytes) = self.0.thumbs.get(&key).await {
             return Ok(bytes);
         }
         let connection = self.connected().await?;
         // It is never closed.
         let _slot = self.0.thumb_slots.acquire().await.ok();
         // Whoever asked for the same while this one waited has cached it.
-        if let Some(bytes) = self.cached(key.clone()).await? {
+        if let Some(bytes) = self.0.thumbs.get(&key).await {
             return Ok(bytes);
         }
         let bytes = connection.server.thumb(id, size).await?;
-        let (cache, copy) = (Arc::clone(&self.0.thumbs), bytes.clone());
-        blocking(move || {
-            // A cache that cannot be written costs time, not the picture.
-            if let Err(error) = cache.put(&key, &copy) {
-                tracing::warn!("{error}");
-            }
-            Ok(())
-        })
-        .await?;
+        // A cache that cannot be written costs time, not the picture.
+        if let Err(error) = self.0.thumbs.put(&key, bytes.clone()).await {
+            tracing::warn!("{error}");
+        }
         Ok(bytes)
     }
 
     /// Whether a thumbnail for the grid is on this computer.
     pub async fn has_thumb(&self, id: ImageId) -> bool {
-        let cache = Arc::clone(&self.0.thumbs);
         let key = thumb_key(id, THUMBNAIL_SIZES[0]);
-        matches!(blocking(move || Ok(cache.contains(&key))).await, Ok(true))
-    }
-
-    async fn cached(&self, key: String) -> Result<Option<Vec<u8>>, CommandError> {
-        let cache = Arc::clone(&self.0.thumbs);
-        blocking(move || Ok(cache.get(&key))).await
+        let missing = self.0.thumbs.missing(vec![key]).await;
+        missing.is_ok_and(|missing| missing.is_empty())
     }
 
     /// The original's media type and bytes, for looking at: of a kept one from this computer.

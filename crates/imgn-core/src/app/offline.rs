@@ -3,9 +3,9 @@
 use imgn_protocol::{ErrorCode, Image, ImageId};
 use imgn_upload::UploadCode;
 
-use super::{App, Connection, blocking};
+use super::{App, Connection};
 use crate::{
-    ClientCode, CommandError, DeletionView, OfflineView, Picture, Timeline,
+    CacheUsage, ClientCode, CommandError, DeletionView, OfflineView, Picture, Timeline,
     mirror::{Known, Trouble},
 };
 
@@ -133,21 +133,15 @@ impl App {
         }
         self.change_settings(move |settings| settings.cache.max_bytes = bytes)
             .await?;
-        let cache = self.0.thumbs.clone();
-        blocking(move || {
-            cache.set_max_bytes(bytes);
-            Ok(())
-        })
-        .await
+        Ok(self.0.thumbs.set_max_bytes(bytes).await?)
     }
 
     /// How many thumbnails there are, and their bytes.
     ///
     /// # Errors
     /// When the cache cannot be looked at.
-    pub async fn cache_usage(&self) -> Result<imgn_thumbs::CacheUsage, CommandError> {
-        let cache = self.0.thumbs.clone();
-        blocking(move || Ok(cache.usage())).await
+    pub async fn cache_usage(&self) -> Result<CacheUsage, CommandError> {
+        Ok(self.0.thumbs.usage().await?)
     }
 
     /// The most bytes that thumbnails take.
@@ -161,12 +155,7 @@ impl App {
     /// # Errors
     /// When the cache cannot be looked at.
     pub async fn clear_cache(&self) -> Result<(), CommandError> {
-        let cache = self.0.thumbs.clone();
-        blocking(move || {
-            cache.clear();
-            Ok(())
-        })
-        .await
+        Ok(self.0.thumbs.clear().await?)
     }
 
     /// Brings the list on this computer to what the server has now, and carries out the deletions that wait. With

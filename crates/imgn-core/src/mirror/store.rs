@@ -19,6 +19,8 @@ use sqlx::{
 use url::Url;
 use uuid::Uuid;
 
+use crate::sqlite::{is_damaged, open_patiently, remove_database};
+
 use super::{
     columns::{self, Entry, Timeline},
     words,
@@ -41,10 +43,6 @@ macro_rules! known {
          FROM images JOIN state LEFT JOIN originals ON originals.id = images.id"
     };
 }
-
-/// How often a mirror that another program just makes is tried, and the pauses between.
-const BUSY_TRIES: u32 = 40;
-const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// The mirror cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -112,40 +110,22 @@ pub(crate) struct Store {
 impl Store {
     /// Opens or makes the mirror in `file`. A damaged one, and one of another version, is made anew.
     pub(crate) async fn open(file: &Path, base: Url) -> Result<Self, MirrorError> {
-        let mut opened = Self::open_as_it_is(file, base.clone()).await;
-        // Two programs that make it at the same time: switching to the write-ahead log does not wait for another.
-        for _ in 0..BUSY_TRIES {
-            match &opened {
-                Err(MirrorError::Sql(error)) if primary_code(error) == Some(5) => {}
-                _ => break,
-            }
-            tokio::time::sleep(BUSY_PAUSE).await;
-            opened = Self::open_as_it_is(file, base.clone()).await;
-        }
+        let opened = open_patiently(|| Self::open_as_it_is(file, base.clone())).await;
         match opened {
             Ok(Some(store)) => return Ok(store),
             Ok(None) => tracing::info!("the mirror is of another version and is made anew"),
-            Err(MirrorError::Sql(error)) if is_damaged(&error) => {
+            Err(error) if is_damaged(&error) => {
                 tracing::warn!(%error, "the mirror is damaged and is made anew");
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
-        for ending in ["", "-wal", "-shm"] {
-            let mut path = file.as_os_str().to_owned();
-            path.push(ending);
-            match tokio::fs::remove_file(&path).await {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(MirrorError::Open(error));
-                }
-                _ => {}
-            }
-        }
+        remove_database(file).await.map_err(MirrorError::Open)?;
         Self::open_as_it_is(file, base)
             .await?
             .ok_or(MirrorError::Invalid("version"))
     }
 
-    async fn open_as_it_is(file: &Path, base: Url) -> Result<Option<Self>, MirrorError> {
+    async fn open_as_it_is(file: &Path, base: Url) -> Result<Option<Self>, sqlx::Error> {
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
@@ -823,17 +803,6 @@ fn content_url(base: &Url, id: ImageId) -> String {
 
 fn display_url_of(base: &Url, id: ImageId) -> String {
     format!("{base}v1/images/{id}/thumb/{DISPLAY_SIZE}")
-}
-
-fn is_damaged(error: &sqlx::Error) -> bool {
-    // SQLITE_CORRUPT and SQLITE_NOTADB.
-    matches!(primary_code(error), Some(11 | 26))
-}
-
-/// SQLite's result code: <https://sqlite.org/rescode.html>.
-fn primary_code(error: &sqlx::Error) -> Option<u32> {
-    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
 }
 
 fn json(numbers: &[impl std::fmt::Display]) -> String {

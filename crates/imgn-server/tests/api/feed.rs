@@ -126,7 +126,7 @@ async fn listen(response: &mut Response, enough: impl Fn(&str) -> bool) -> Strin
     let mut text = String::new();
     let read = async {
         while !enough(&text) {
-            let chunk = response.chunk().await.unwrap().expect("more");
+            let chunk = response.chunk().await.unwrap().unwrap();
             text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     };
