@@ -3,16 +3,19 @@
 //! Invariant: the list here, the one in `ipc.rs` and the one in `permissions/window.toml` are the same; a test says so.
 
 use imgn_core::{
-    AppState, ClientCode, CommandError, ImageQuery, IntakeView, UploadPreferences, UploadView,
-    ViewError,
-    protocol::{ImageId, ImagePage, Token, UploadId},
+    AppState, ClientCode, CommandError, DeletionView, IntakeView, OfflineView, Picture,
+    UploadPreferences, UploadView, ViewError,
+    protocol::{ImageId, Token, UploadId},
 };
-use tauri::{AppHandle, State, WebviewWindow};
+use tauri::{AppHandle, State, WebviewWindow, ipc::Response};
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
 use tauri_plugin_dialog::{DialogExt as _, FilePath};
 use tokio::sync::oneshot;
 
-use crate::shell::{PICTURE_EXTENSIONS, Shell};
+use crate::{
+    shell::{PICTURE_EXTENSIONS, Shell},
+    view::DownloadView,
+};
 
 /// No link is longer, in bytes: browsers and servers refuse far shorter ones.
 const LINK_BYTES: usize = 16 * 1024;
@@ -166,16 +169,87 @@ pub(crate) async fn clear_finished_uploads(shell: State<'_, Shell>) -> Answer<()
     Ok(shell.core.clear_finished().await?)
 }
 
+/// Bytes and no JSON, which would take a second for a million pictures; so it is not among the generated bindings.
 #[tauri::command]
-#[specta::specta]
-pub(crate) async fn images(shell: State<'_, Shell>, query: ImageQuery) -> Answer<ImagePage> {
-    Ok(shell.core.images(query).await?)
+pub(crate) async fn timeline(shell: State<'_, Shell>, search: String) -> Answer<Response> {
+    Ok(Response::new(
+        shell.core.timeline(&search).await?.to_bytes(),
+    ))
 }
 
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn delete_image(shell: State<'_, Shell>, id: ImageId) -> Answer<()> {
-    Ok(shell.core.delete(id).await?)
+pub(crate) async fn pictures(
+    shell: State<'_, Shell>,
+    sequences: Vec<u32>,
+) -> Answer<Vec<Option<Picture>>> {
+    Ok(shell.core.pictures(&sequences).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn picture(shell: State<'_, Shell>, id: ImageId) -> Answer<Option<Picture>> {
+    Ok(shell.core.picture(id).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn delete_images(
+    shell: State<'_, Shell>,
+    ids: Vec<ImageId>,
+) -> Answer<DeletionView> {
+    Ok(shell.core.delete_images(ids).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn keep_originals(
+    shell: State<'_, Shell>,
+    ids: Vec<ImageId>,
+    keep: bool,
+) -> Answer<()> {
+    Ok(shell.core.keep(&ids, keep).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn keep_all_originals(shell: State<'_, Shell>, keep: bool) -> Answer<()> {
+    Ok(shell.core.keep_all(keep).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn offline_state(shell: State<'_, Shell>) -> Answer<OfflineView> {
+    Ok(shell.core.offline_state().await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn set_cache_limit(shell: State<'_, Shell>, bytes: u64) -> Answer<()> {
+    Ok(shell.core.set_cache_limit(bytes).await?)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn download(
+    window: WebviewWindow,
+    shell: State<'_, Shell>,
+    id: ImageId,
+) -> Answer<DownloadView> {
+    let image = shell.core.image(id).await?;
+    let (send, chosen) = oneshot::channel();
+    let dialog = window.dialog().file().set_parent(&window);
+    dialog
+        .set_file_name(image.file_name.as_str())
+        .save_file(|file| drop(send.send(file)));
+    let chosen = chosen.await.ok().flatten();
+    let Some(path) = chosen.and_then(|file| file.into_path().ok()) else {
+        return Ok(DownloadView { path: None });
+    };
+    // The dialog has asked whether what is there is to be replaced.
+    shell.core.download(id, path.clone(), true).await?;
+    let path = Some(path.display().to_string());
+    Ok(DownloadView { path })
 }
 
 #[tauri::command]

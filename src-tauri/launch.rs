@@ -41,6 +41,7 @@ impl Arguments {
             token: token.map(|token| Token::new(token.trim())),
             adopt: true,
             starts_local: true,
+            follow: true,
             ..Options::default()
         }
     }

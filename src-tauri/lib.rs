@@ -57,7 +57,7 @@ fn run(arguments: Arguments) -> Result<()> {
         .context("cannot open the profile")?;
     let pictures = core.clone();
     let ipc = ipc::builder();
-    let invoke_handler = ipc.invoke_handler();
+    let invoke_handler = ipc::handler(ipc.invoke_handler());
 
     tauri::Builder::default()
         .plugin(tauri_plugin_clipboard_manager::init())

@@ -15,7 +15,9 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::{
     gallery::LocalGallery,
     launch::Arguments,
-    view::{DragPhase, FileDrag, GalleryChanged, StateChanged, TakenIn, UploadsChanged},
+    view::{
+        DeletionFailed, DragPhase, FileDrag, StateChanged, TakenIn, TimelineChanged, UploadsChanged,
+    },
 };
 
 /// Files that the dialog offers. What a file truly is, the server finds in its bytes.
@@ -140,6 +142,7 @@ async fn forward_events(app: AppHandle, core: App) {
             Err(RecvError::Lagged(_)) => {
                 forward(&app, Event::StateChanged(core.state().await));
                 forward(&app, Event::UploadsChanged(core.uploads().await));
+                forward(&app, Event::TimelineChanged);
             }
             Err(RecvError::Closed) => return,
         }
@@ -150,7 +153,8 @@ fn forward(app: &AppHandle, event: Event) {
     sent(match event {
         Event::StateChanged(state) => StateChanged(state).emit(app),
         Event::UploadsChanged(uploads) => UploadsChanged(uploads).emit(app),
-        Event::GalleryChanged(change) => GalleryChanged(change).emit(app),
+        Event::TimelineChanged => TimelineChanged.emit(app),
+        Event::DeletionFailed(refused) => DeletionFailed(refused).emit(app),
     });
 }
 

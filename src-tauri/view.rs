@@ -1,6 +1,6 @@
 //! Events as the web view hears them. Their payloads are `imgn-core`'s; only the drag over the window is the shell's own.
 
-use imgn_core::{AppState, GalleryChange, IntakeView, UploadView};
+use imgn_core::{AppState, IntakeView, RefusedDeletion, UploadView};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use tauri_specta::Event;
@@ -15,10 +15,22 @@ pub(crate) struct StateChanged(pub(crate) AppState);
 #[tauri_specta(event_name = "uploads_changed")]
 pub(crate) struct UploadsChanged(pub(crate) Vec<UploadView>);
 
-/// The gallery changed by something that this app did.
+/// The timeline is another one; whoever shows it asks for it again.
 #[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
-#[tauri_specta(event_name = "gallery_changed")]
-pub(crate) struct GalleryChanged(pub(crate) GalleryChange);
+#[tauri_specta(event_name = "timeline_changed")]
+pub(crate) struct TimelineChanged;
+
+/// The server refused a deletion that was queued.
+#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
+#[tauri_specta(event_name = "deletion_failed")]
+pub(crate) struct DeletionFailed(pub(crate) RefusedDeletion);
+
+/// Where an original was written.
+#[derive(Debug, Clone, Serialize, Deserialize, Type)]
+pub(crate) struct DownloadView {
+    /// None where the dialog was closed.
+    pub(crate) path: Option<String>,
+}
 
 /// What came of files and folders that were dropped on the window.
 #[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]

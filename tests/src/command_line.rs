@@ -1,5 +1,6 @@
 //! `imgn` as people and scripts call it, against the built server.
 
+mod offline;
 mod uploading;
 
 use std::{fs, io::Write as _, path::PathBuf, process::Stdio};

@@ -91,9 +91,23 @@ pub(crate) enum Command {
         /// At most so many
         #[arg(long, value_name = "N")]
         limit: Option<u32>,
-        /// Only pictures whose name has this in it
+        /// Only pictures with all of these words in their name, camera, owner or days (2026-11-26, november)
         #[arg(long, value_name = "Q")]
         search: Option<String>,
+        /// From the list on this computer, which `sync` brings up to date; asks no server
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Bring the gallery's list on this computer up to date, and carry out the deletions that wait
+    Sync {
+        /// Fetch all originals too, and keep them on this computer
+        #[arg(long)]
+        originals: bool,
+    },
+    /// The thumbnails on this computer
+    Cache {
+        #[command(subcommand)]
+        what: CacheCommand,
     },
     /// Fetch an original and check that every byte is right
     Get {
@@ -116,7 +130,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PIXELS", default_value_t = 320, value_parser = clap::value_parser!(u32).range(1..=1280))]
         size: u32,
     },
-    /// Delete pictures from the gallery, for everybody
+    /// Delete pictures from the gallery, for everybody; without the server, when it answers again
     Delete {
         #[arg(required = true, value_name = "ID", value_parser = image_id)]
         ids: Vec<ImageId>,
@@ -128,6 +142,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: Format,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// How many thumbnails there are, their size, and the most that they take
+    Stats,
+    /// Forget all thumbnails; they are fetched again when they are wanted
+    Clear,
 }
 
 #[derive(Debug, Args)]
@@ -215,6 +237,10 @@ mod tests {
             (&["imgn", "upload", "-r", "--keep-gps", "a"], true),
             (&["imgn", "upload", "--jobs", "65", "a"], false),
             (&["imgn", "thumb", "a", "--out", "b"], true),
+            (&["imgn", "sync", "--originals"], true),
+            (&["imgn", "list", "--offline", "--search", "a b"], true),
+            (&["imgn", "cache", "stats"], true),
+            (&["imgn", "cache"], false),
             (&["imgn", "thumb", "a"], false),
             (&["imgn", "thumb", "a", "--out", "b", "--size", "0"], false),
         ] {

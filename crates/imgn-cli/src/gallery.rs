@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 use imgn_core::{
-    App, ClientCode, CommandError, ImageQuery, LinkFormat, link,
+    App, CommandError, FailedDeletion, ImageQuery, LinkFormat, link,
     protocol::{ErrorCode, Image, ImageId, Sha256},
 };
 use serde::Serialize;
@@ -58,7 +58,7 @@ pub(crate) async fn list(
     Ok(true)
 }
 
-async fn show(app: &App, output: &Output, image: &Image) -> Result<()> {
+pub(crate) async fn show(app: &App, output: &Output, image: &Image) -> Result<()> {
     if output.json {
         output.object(&ListedImage {
             id: image.id,
@@ -135,24 +135,29 @@ async fn get_to_standard_output(app: &App, id: ImageId) -> Result<bool> {
 }
 
 pub(crate) async fn delete(app: &App, output: &Output, ids: Vec<ImageId>) -> Result<bool> {
-    let mut all_done = true;
-    for id in ids {
-        let deleted = app.delete(id).await;
-        if let Err(error) = &deleted {
-            all_done = false;
-            output.error(format!("{id}: {error}"));
-            if error.code == ClientCode::NotConnected.into() {
-                break;
-            }
-        }
-        if output.json {
-            let error = deleted.err().map(imgn_core::ViewError::from);
-            output.object(
-                &serde_json::json!({ "id": id, "deleted": error.is_none(), "error": error }),
-            )?;
+    let done = app.delete_images(ids).await?;
+    for FailedDeletion { id, error } in &done.failed {
+        output.error(format!("{id}: {}", error.message));
+    }
+    if !done.queued.is_empty() {
+        let count = done.queued.len();
+        output.note(format!(
+            "the server does not answer; {count} to delete when it does, by the app or `imgn sync`"
+        ));
+    }
+    if output.json {
+        let error = |id| done.failed.iter().find(|failed| failed.id == id);
+        let all = [&done.deleted, &done.queued].into_iter().flatten().copied();
+        for id in all.chain(done.failed.iter().map(|failed| failed.id)) {
+            output.object(&serde_json::json!({
+                "id": id,
+                "deleted": done.deleted.contains(&id),
+                "queued": done.queued.contains(&id),
+                "error": error(id).map(|failed| &failed.error),
+            }))?;
         }
     }
-    Ok(all_done)
+    Ok(done.failed.is_empty())
 }
 
 pub(crate) async fn print_link(

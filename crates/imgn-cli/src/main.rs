@@ -9,6 +9,7 @@ mod account;
 mod args;
 mod follow;
 mod gallery;
+mod offline;
 mod output;
 mod queue;
 mod signal;
@@ -127,7 +128,14 @@ async fn run(cli: Cli, output: &Output) -> Result<bool> {
         Command::Queue => queue::queue(&app, output).await,
         Command::Pause(which) => queue::pause(&app, output, which).await,
         Command::Cancel(which) => queue::cancel(&app, output, which).await,
-        Command::List { limit, search } => gallery::list(&app, output, limit, search).await,
+        Command::List {
+            limit,
+            search,
+            offline: true,
+        } => offline::list(&app, output, limit, search).await,
+        Command::List { limit, search, .. } => gallery::list(&app, output, limit, search).await,
+        Command::Sync { originals } => offline::sync(&app, output, originals).await,
+        Command::Cache { what } => offline::cache(&app, output, &what).await,
         Command::Get { id, output: to } => gallery::get(&app, output, id, to).await,
         Command::Delete { ids } => gallery::delete(&app, output, ids).await,
         Command::Link { id, format } => gallery::print_link(&app, output, id, &format.format).await,

@@ -1,21 +1,24 @@
 //! The app: one value, cheap to clone, that every face talks to.
 
+mod ahead;
 mod control;
 mod gallery;
+mod offline;
 mod uploading;
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::{num::NonZeroU64, path::PathBuf, sync::Arc, time::Duration};
 
 use imgn_protocol::Token;
-use imgn_thumbs::DiskCache;
 use imgn_upload::{Engine, EngineConfig, Journal, Remote};
-use tokio::sync::{Mutex, RwLock, Semaphore, broadcast};
+use tokio::sync::{Mutex, OnceCell, RwLock, Semaphore, broadcast};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    AppState, ClientCode, CommandError, Event, Home, ImageQuery, ServerView,
+    AppState, ClientCode, CommandError, Event, Home, ImageQuery, MirrorPhase, ServerView,
+    cache::Cache,
     http::{Credentials, Server, parse_server},
     location::WithoutLocation,
+    mirror::Mirror,
     secrets,
     settings::{ServerSettings, Settings},
     uploads,
@@ -39,6 +42,9 @@ pub struct Options {
     /// Whether who opens the app can start the gallery on this computer. A profile that uses it is then not connected
     /// before [`App::connect_local`]; without, it is tried at the address where it last was.
     pub starts_local: bool,
+    /// Whether to keep the gallery's list on this computer what the server has, and to fetch thumbnails and originals
+    /// for it: the window does.
+    pub follow: bool,
 }
 
 /// The app without a window. Cheap to clone; all clones are the same app.
@@ -51,10 +57,10 @@ struct Inner {
     settings: Mutex<Settings>,
     connection: RwLock<Option<Arc<Connection>>>,
     events: broadcast::Sender<Event>,
-    thumbs: Arc<DiskCache>,
+    thumbs: Arc<Cache>,
     /// Requests for thumbnails at the same time: enough for a screen to fill quickly, few enough that what is scrolled
     /// into view is not behind hundreds that were scrolled away.
-    thumb_slots: Semaphore,
+    thumb_slots: Arc<Semaphore>,
     /// Originals that are read at the same time; each is whole in memory.
     original_slots: Semaphore,
 }
@@ -65,15 +71,29 @@ struct Connection {
     engine: Arc<Engine>,
     local: bool,
     signed_in: bool,
-    /// Its tasks: they end with it.
+    mirror: LazyMirror,
+    /// What keeps the mirror: it ends before the mirror is closed.
+    following: std::sync::Mutex<Vec<AbortOnDropHandle<()>>>,
+    /// Its other tasks: they end with it.
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
+/// The gallery's list on this computer, opened when it is first needed: an upload from the command line needs none.
+struct LazyMirror {
+    opened: OnceCell<Arc<Mirror>>,
+    folder: PathBuf,
+    name: String,
+    events: broadcast::Sender<Event>,
+}
+
+/// Requests for thumbnails that the window may have under way.
+const THUMB_SLOTS: usize = 8;
+
 /// Ended uploads are remembered for so long.
-const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
+const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How often the profile is looked through for uploads that another program left unfinished.
-const ADOPTION_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
+const ADOPTION_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The gallery on this computer may listen at another address each time; its uploads are known by this name.
 const LOCAL: &str = "local";
@@ -85,14 +105,9 @@ impl App {
     /// When the settings or the journal cannot be read, or the address is none.
     pub async fn open(home: Home, options: Options) -> Result<Self, CommandError> {
         let settings_file = home.settings();
-        let cache_folder = home.cache();
-        let (settings, thumbs) = blocking(move || {
-            let settings = Settings::load(&settings_file)?;
-            let thumbs = DiskCache::open(cache_folder, settings.cache.max_bytes)
-                .map_err(|error| CommandError::new(ClientCode::DiskFailed, error.to_string()))?;
-            Ok((settings, thumbs))
-        })
-        .await?;
+        let settings = blocking(move || Settings::load(&settings_file)).await?;
+        let most = settings.cache.max_bytes;
+        let thumbs = Cache::open(home.cache(), &home.cache_index(), most).await?;
         let app = Self(Arc::new(Inner {
             home,
             options,
@@ -100,7 +115,7 @@ impl App {
             connection: RwLock::new(None),
             events: broadcast::Sender::new(256),
             thumbs: Arc::new(thumbs),
-            thumb_slots: Semaphore::new(8),
+            thumb_slots: Arc::new(Semaphore::new(THUMB_SLOTS)),
             original_slots: Semaphore::new(gallery::ORIGINALS),
         }));
         if let Some(chosen) = app.chosen_server(settings.server)? {
@@ -243,6 +258,7 @@ impl App {
     /// Stops within 3 s and keeps everything.
     pub async fn quit(&self) {
         self.drop_connection().await;
+        self.0.thumbs.close().await;
     }
 
     /// The gallery that the options or else the settings name.
@@ -324,15 +340,33 @@ impl App {
         let remote: Arc<dyn Remote> = Arc::clone(&server) as Arc<dyn Remote>;
         let engine = Arc::new(Engine::start(journal, remote, config).await?);
         engine.forget_ended(REMEMBERED).await?;
+        let mirror = LazyMirror {
+            opened: OnceCell::new(),
+            folder: inner.home.galleries(),
+            name: name.to_owned(),
+            events: inner.events.clone(),
+        };
+        let mut followed = None;
+        if inner.options.follow {
+            followed = Some(Arc::clone(mirror.get(&server).await?));
+        }
+        let kicked = followed.clone();
         let mut tasks = vec![
             spawn(uploads::tell(
                 Arc::clone(&engine),
                 Arc::clone(&server),
                 inner.events.clone(),
                 inner.home.spool(),
+                move || {
+                    if let Some(mirror) = &kicked {
+                        mirror.kick();
+                    }
+                },
             )),
             spawn(tell_reachable(self.clone(), Arc::clone(&server))),
         ];
+        let following = followed.map(|mirror| self.follow(mirror, &server, &engine));
+        let following = following.map(Vec::from).unwrap_or_default();
         if inner.options.adopt {
             engine.adopt().await?;
             tasks.push(spawn(keep_adopting(Arc::clone(&engine))));
@@ -342,16 +376,50 @@ impl App {
             engine,
             local: chosen.local,
             signed_in,
+            mirror,
+            following: std::sync::Mutex::new(following),
             _tasks: tasks,
         };
         *inner.connection.write().await = Some(Arc::new(connection));
         Ok(())
     }
 
+    /// What keeps the gallery's list on this computer what the server has.
+    fn follow(
+        &self,
+        mirror: Arc<Mirror>,
+        server: &Arc<Server>,
+        engine: &Arc<Engine>,
+    ) -> [AbortOnDropHandle<()>; 5] {
+        let ahead = ahead::Ahead {
+            mirror: Arc::clone(&mirror),
+            server: Arc::clone(server),
+            engine: Arc::clone(engine),
+            cache: Arc::clone(&self.0.thumbs),
+            window: Arc::clone(&self.0.thumb_slots),
+        };
+        let (following, fetching) = (Arc::clone(&mirror), Arc::clone(&mirror));
+        [
+            spawn(async move { following.follow().await }),
+            spawn(async move { fetching.keep_fetching_originals().await }),
+            spawn(ahead.run()),
+            spawn(tell_timeline(Arc::clone(&mirror), self.0.events.clone())),
+            spawn(tell_mirror(self.clone(), mirror)),
+        ]
+    }
+
     async fn drop_connection(&self) {
         let old = self.0.connection.write().await.take();
         if let Some(old) = old {
             old.engine.shutdown().await;
+            let following = old
+                .following
+                .lock()
+                .map(|mut tasks| std::mem::take(&mut *tasks));
+            drop(following);
+            if let Some(mirror) = old.mirror.opened.get() {
+                mirror.close().await;
+            }
             for snapshot in old.engine.snapshots() {
                 let state = uploads::view(&snapshot, &old.server).state;
                 uploads::forget_spooled(&snapshot.entry.path, state, &self.0.home.spool()).await;
@@ -379,7 +447,38 @@ impl Connection {
             local: self.local,
             signed_in: self.signed_in,
             reachable: *self.server.reachable().borrow(),
+            mirror: self
+                .mirror
+                .opened
+                .get()
+                .map(|mirror| mirror.view().borrow().clone())
+                .unwrap_or_default(),
         }
+    }
+
+    async fn mirror(&self) -> Result<&Arc<Mirror>, CommandError> {
+        self.mirror.get(&self.server).await
+    }
+
+    /// The mirror, where there is one already.
+    async fn mirror_if_any(&self) -> Option<&Arc<Mirror>> {
+        if !Mirror::exists(&self.mirror.folder, &self.mirror.name) {
+            return None;
+        }
+        self.mirror()
+            .await
+            .inspect_err(|error| tracing::warn!("{error}"))
+            .ok()
+    }
+}
+
+impl LazyMirror {
+    async fn get(&self, server: &Arc<Server>) -> Result<&Arc<Mirror>, CommandError> {
+        let open = || {
+            let (server, events) = (Arc::clone(server), self.events.clone());
+            Mirror::open(&self.folder, &self.name, server, events)
+        };
+        self.opened.get_or_try_init(open).await
     }
 }
 
@@ -407,6 +506,47 @@ async fn tell_reachable(app: App, server: Arc<Server>) {
         };
         let state = App(inner).state().await;
         let _ = app_events.send(Event::StateChanged(state));
+    }
+}
+
+/// How often the timeline is told to be another one at most, and while it is filled for the first time.
+const TIMELINE_EVERY: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+
+async fn tell_timeline(mirror: Arc<Mirror>, events: broadcast::Sender<Event>) {
+    loop {
+        mirror.changed.notified().await;
+        // Nobody may be listening.
+        let _ = events.send(Event::TimelineChanged);
+        let is_filling = mirror.view().borrow().phase == MirrorPhase::Filling;
+        let [live, filling] = TIMELINE_EVERY;
+        tokio::time::sleep(if is_filling { filling } else { live }).await;
+    }
+}
+
+/// Tells how the mirror is kept, and while it fills how far it is. Holds the app only while there is something to tell.
+async fn tell_mirror(app: App, mirror: Arc<Mirror>) {
+    let events = app.0.events.clone();
+    let weak = Arc::downgrade(&app.0);
+    drop(app);
+    let mut view = mirror.view();
+    let mut told = view.borrow_and_update().clone();
+    while view.changed().await.is_ok() {
+        let now = view.borrow_and_update().clone();
+        let is_filling = now.phase == MirrorPhase::Filling;
+        let is_news = (now.phase, now.total, now.pending_deletions)
+            != (told.phase, told.total, told.pending_deletions);
+        if !is_news && !is_filling {
+            continue;
+        }
+        told = now;
+        let Some(inner) = weak.upgrade() else {
+            return;
+        };
+        let state = App(inner).state().await;
+        let _ = events.send(Event::StateChanged(state));
+        if is_filling {
+            tokio::time::sleep(TIMELINE_EVERY[0]).await;
+        }
     }
 }
 

@@ -13,7 +13,8 @@ use std::{
 /// | `journal.sqlite` | every upload, and where it stands |
 /// | `owners/` | one locked file per running program, so that no upload is driven twice |
 /// | `spool/` | bytes that came by standard input, until they are in the gallery |
-/// | `cache/` | thumbnails; may be deleted at any time |
+/// | `cache/`, `cache.sqlite` | thumbnails and which they are; may be deleted at any time |
+/// | `galleries/` | of each gallery its list, and the originals that are kept |
 ///
 /// Secrets are not in it: they are in the system's keyring.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +51,13 @@ impl Home {
             None => dirs::data_dir().ok_or(HomeError::Unknown)?.join("imgn"),
         };
         let home = Self(folder);
-        for path in [home.path(), &home.owners(), &home.spool(), &home.cache()] {
+        for path in [
+            home.path(),
+            &home.owners(),
+            &home.spool(),
+            &home.cache(),
+            &home.galleries(),
+        ] {
             create_private(path).map_err(|source| HomeError::Create {
                 path: path.to_owned(),
                 source,
@@ -87,6 +94,18 @@ impl Home {
     #[must_use]
     pub fn spool(&self) -> PathBuf {
         self.0.join("spool")
+    }
+
+    /// Where each gallery's list and kept originals are.
+    #[must_use]
+    pub fn galleries(&self) -> PathBuf {
+        self.0.join("galleries")
+    }
+
+    /// Which thumbnails are cached.
+    #[must_use]
+    pub fn cache_index(&self) -> PathBuf {
+        self.0.join("cache.sqlite")
     }
 
     /// Where thumbnails are cached.

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use imgn_protocol::{ErrorCode, Image, ImageId, ImagePage, Token, UploadId};
+use imgn_protocol::{ChangePage, ErrorCode, Image, ImageId, ImagePage, Token, UploadId};
 use imgn_upload::Failure;
 use reqwest::{Method, RequestBuilder, Response, redirect};
 use serde::de::DeserializeOwned;
@@ -40,6 +40,9 @@ const IDLE: Duration = Duration::from_secs(15);
 
 /// A thumbnail is never larger; a server that sends more is not imgn's.
 const THUMB_BYTES: usize = 8 * 1024 * 1024;
+
+/// A page of the change feed is never larger: 5,000 pictures of some 800 bytes each, and a good deal more.
+const PAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Where the token comes from.
 pub(crate) enum Credentials {
@@ -128,11 +131,10 @@ impl Server {
             .map_err(|failure| self.explain(failure))
     }
 
-    pub(crate) async fn delete(&self, id: ImageId) -> Result<(), CommandError> {
+    pub(crate) async fn delete(&self, id: ImageId) -> Result<(), Failure> {
         let request = self.request(Method::DELETE, &format!("v1/images/{id}"));
         let request = self.authorized(request).await;
-        let deleted = self.ask(request.timeout(CALL)).await;
-        deleted.map(drop).map_err(|failure| self.explain(failure))
+        self.ask(request.timeout(CALL)).await.map(drop)
     }
 
     pub(crate) async fn thumb(&self, id: ImageId, size: u32) -> Result<Vec<u8>, CommandError> {
@@ -150,6 +152,36 @@ impl Server {
             Ok(bytes)
         };
         read.await.map_err(|failure| self.explain(failure))
+    }
+
+    /// A page of the change feed.
+    pub(crate) async fn changes(&self, since: u64, limit: u32) -> Result<ChangePage, Failure> {
+        let request = self
+            .request(Method::GET, "v1/changes")
+            .query(&[("since", since), ("limit", limit.into())]);
+        let mut response = self.ask(request.timeout(CALL)).await?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(from_transport)? {
+            if body.len() + chunk.len() > PAGE_BYTES {
+                let reason = format!("a page of more than {PAGE_BYTES} bytes");
+                return Err(Failure::Garbled { reason });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        // Thousands of pictures take a while to be read.
+        let parsed = tokio::task::spawn_blocking(move || serde_json::from_slice(&body)).await;
+        let garbled = |reason: String| Failure::Garbled { reason };
+        parsed
+            .map_err(|error| garbled(error.to_string()))?
+            .map_err(|error| garbled(error.to_string()))
+    }
+
+    /// The change feed as it happens, after `since`. It has no end but that of the connection; a silence is one.
+    pub(crate) async fn events(&self, since: u64) -> Result<Response, Failure> {
+        let request = self
+            .request(Method::GET, "v1/events")
+            .query(&[("since", since)]);
+        self.ask(request).await
     }
 
     /// The original, to be read piece by piece.

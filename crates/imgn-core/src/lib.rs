@@ -7,27 +7,33 @@
 //! exits, or blocks the thread that asks.
 
 mod app;
+mod cache;
 mod error;
 mod home;
 mod http;
 mod intake;
 mod link;
 mod location;
+mod mirror;
 mod secrets;
 mod settings;
+mod sqlite;
 mod uploads;
 mod view;
 
 pub use app::{App, Options};
+pub use cache::CacheUsage;
 pub use error::{ClientCode, Code, CommandError};
 pub use home::{Home, HomeError};
 pub use imgn_protocol as protocol;
 pub use imgn_upload::{Totals, UploadCode};
 pub use intake::{Folders, Intake, Taken, Unreadable};
 pub use link::{InvalidFormat, LinkFormat, Template, link};
+pub use mirror::Timeline;
 pub use settings::{CacheSettings, ServerSettings, Settings, UploadSettings};
 pub use uploads::UploadReport;
 pub use view::{
-    AppState, Event, GalleryChange, ImageQuery, IntakeView, ServerView, UploadPreferences,
-    UploadState, UploadView, ViewError,
+    AppState, DeletionView, Event, FailedDeletion, ImageQuery, IntakeView, MirrorPhase, MirrorView,
+    OfflineView, Picture, RefusedDeletion, ServerView, UploadPreferences, UploadState, UploadView,
+    ViewError,
 };

@@ -226,6 +226,7 @@ mod tests {
     fn image(name: &str, url: &str) -> Image {
         Image {
             id: ImageId::from(uuid::Uuid::nil()),
+            sequence: 1,
             file_name: FileName::parse(name).unwrap(),
             width: 4,
             height: 3,

@@ -12,7 +12,7 @@ use imgn_protocol::{ErrorCode, Sha256, UploadId};
 use imgn_upload::{Engine, Fault, Snapshot, Stage, State, UploadCode, WaitingFor, Work};
 use tokio::sync::broadcast;
 
-use crate::{Event, GalleryChange, UploadState, UploadView, ViewError, http::Server};
+use crate::{Event, UploadState, UploadView, ViewError, http::Server};
 
 /// An upload with what only programs ask for.
 #[derive(Debug, Clone, PartialEq)]
@@ -180,19 +180,20 @@ impl Rate {
 }
 
 /// Tells listeners what changes, until the engine is gone. What came by standard input is deleted once it has ended in
-/// a way that needs it no more.
+/// a way that needs it no more. `is_published` hears when pictures are in the gallery.
 pub(crate) async fn tell(
     engine: Arc<Engine>,
     server: Arc<Server>,
     events: broadcast::Sender<Event>,
     spool: PathBuf,
+    is_published: impl Fn() + Send,
 ) {
     let mut rates: HashMap<UploadId, Rate> = HashMap::new();
     loop {
         let changes = engine.changes().await;
         let now = Instant::now();
         let mut views = Vec::with_capacity(changes.len());
-        let mut added = Vec::new();
+        let mut published = false;
         for snapshot in &changes {
             let id = snapshot.entry.id;
             let mut view = view(snapshot, &server);
@@ -204,21 +205,14 @@ pub(crate) async fn tell(
             } else {
                 rates.remove(&id);
             }
-            if let State::Published { image, .. } = &snapshot.entry.state {
-                added.push(image.as_ref().clone());
-            }
+            published |= view.state == UploadState::Published;
             forget_spooled(&snapshot.entry.path, view.state, &spool).await;
             views.push(view);
         }
-        added.sort_by_key(|image| std::cmp::Reverse(image.created_at));
         // Nobody may be listening.
         let _ = events.send(Event::UploadsChanged(views));
-        if !added.is_empty() {
-            let change = GalleryChange {
-                added,
-                removed: vec![],
-            };
-            let _ = events.send(Event::GalleryChanged(change));
+        if published {
+            is_published();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a face of the app (window, command line) shows: plain data, complete in itself.
 
-use imgn_protocol::{Image, ImageId};
+use imgn_protocol::{Image, ImageId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{Code, Intake, Unreadable};
@@ -27,6 +27,114 @@ pub struct ServerView {
     pub signed_in: bool,
     /// Whether it answered when it was last asked.
     pub reachable: bool,
+    /// Its list on this computer.
+    pub mirror: MirrorView,
+}
+
+/// The gallery's list on this computer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct MirrorView {
+    /// How it is kept.
+    pub phase: MirrorPhase,
+    /// Pictures in it.
+    pub known: u64,
+    /// Pictures that the server had when the first fill began.
+    pub total: Option<u64>,
+    /// When it was last known to be what the server has.
+    #[cfg_attr(feature = "bindings", specta(type = Option<String>))]
+    pub checked_at: Option<Timestamp>,
+    /// Deletions that wait for the server.
+    pub pending_deletions: u64,
+}
+
+impl Default for MirrorView {
+    fn default() -> Self {
+        Self {
+            phase: MirrorPhase::Live,
+            known: 0,
+            total: None,
+            checked_at: None,
+            pending_deletions: 0,
+        }
+    }
+}
+
+/// How a gallery's list on this computer is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[serde(rename_all = "snake_case")]
+pub enum MirrorPhase {
+    /// It is being filled for the first time.
+    Filling,
+    /// It is what the server has, or was when it was last asked.
+    Live,
+    /// The server does not answer: it is as old as it says.
+    Offline,
+}
+
+/// A picture of the gallery's list on this computer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct Picture {
+    /// The picture.
+    pub image: Image,
+    /// Its place in the gallery's feed.
+    pub sequence: u64,
+    /// Whether its original was asked to be on this computer.
+    pub kept: bool,
+    /// Whether it is.
+    pub original_here: bool,
+}
+
+/// What became of deletions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct DeletionView {
+    /// Gone, for everybody.
+    pub deleted: Vec<ImageId>,
+    /// Carried out when the server answers again.
+    pub queued: Vec<ImageId>,
+    /// Not deleted.
+    pub failed: Vec<FailedDeletion>,
+}
+
+/// A picture that was not deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct FailedDeletion {
+    /// Which.
+    pub id: ImageId,
+    /// Why.
+    pub error: ViewError,
+}
+
+/// A deletion that was queued and that the server refused: the picture is back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct RefusedDeletion {
+    /// The picture's name, or its id where it is not known any more.
+    pub file_name: String,
+    /// Why.
+    pub error: ViewError,
+}
+
+/// What is on this computer of the gallery's pictures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct OfflineView {
+    /// Originals that are asked for.
+    pub kept: u64,
+    /// Originals that are here.
+    pub here: u64,
+    /// Bytes of those.
+    pub bytes: u64,
+    /// Whether all are asked for.
+    pub all: bool,
+    /// Bytes of thumbnails.
+    pub cache_bytes: u64,
+    /// The most that thumbnails take.
+    pub cache_limit_bytes: u64,
 }
 
 /// One upload.
@@ -168,16 +276,6 @@ pub struct ImageQuery {
     pub limit: u32,
 }
 
-/// How the gallery changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "bindings", derive(specta::Type))]
-pub struct GalleryChange {
-    /// New pictures, newest first.
-    pub added: Vec<Image>,
-    /// Pictures that are gone.
-    pub removed: Vec<ImageId>,
-}
-
 /// Something that a face of the app wants to know.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -185,6 +283,9 @@ pub enum Event {
     StateChanged(AppState),
     /// These uploads changed; at most ten times a second.
     UploadsChanged(Vec<UploadView>),
-    /// The gallery changed by something that this app did.
-    GalleryChanged(GalleryChange),
+    /// The gallery's list on this computer is another one: at most twice a second, while it is filled every other
+    /// second.
+    TimelineChanged,
+    /// The server refused a deletion that was queued.
+    DeletionFailed(RefusedDeletion),
 }

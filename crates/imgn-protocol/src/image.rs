@@ -12,6 +12,9 @@ use crate::{FileName, ImageId, Sha256};
 pub struct Image {
     /// Which picture.
     pub id: ImageId,
+    /// Its place in the gallery's feed: newest first is by it. 0 where a server of an older version does not say.
+    #[serde(default)]
+    pub sequence: u64,
     /// The name its uploader gave it.
     pub file_name: FileName,
     /// Width in pixels as it is shown, that is after its orientation was applied.
@@ -60,7 +63,7 @@ pub struct ImagePage {
 /// One entry of the change feed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case", try_from = "Entry")]
 pub enum Change {
     /// A picture was published.
     Added {
@@ -78,6 +81,51 @@ pub enum Change {
     },
 }
 
+/// An entry as it is read: both shapes in one, so that a million of them are not held as a tree of values first, which
+/// is how serde reads a tagged enum.
+#[derive(Deserialize)]
+struct Entry {
+    kind: Kind,
+    sequence: u64,
+    image: Option<Box<Image>>,
+    id: Option<ImageId>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Added,
+    Deleted,
+}
+
+impl TryFrom<Entry> for Change {
+    type Error = &'static str;
+
+    fn try_from(entry: Entry) -> Result<Self, Self::Error> {
+        let sequence = entry.sequence;
+        match entry.kind {
+            Kind::Added => {
+                let image = entry.image.ok_or("an addition without its `image`")?;
+                Ok(Self::Added { sequence, image })
+            }
+            Kind::Deleted => {
+                let id = entry.id.ok_or("a deletion without its `id`")?;
+                Ok(Self::Deleted { sequence, id })
+            }
+        }
+    }
+}
+
+impl Change {
+    /// Its position in the feed.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        match self {
+            Self::Added { sequence, .. } | Self::Deleted { sequence, .. } => *sequence,
+        }
+    }
+}
+
 /// A page of the change feed, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -88,4 +136,14 @@ pub struct ChangePage {
     pub next_since: u64,
     /// Whether there are more entries right now.
     pub more: bool,
+    /// Which feed this is. Another one than before, or a `last` that is behind what was read before: the server began
+    /// anew, and so must whoever follows it.
+    #[serde(default)]
+    pub feed: String,
+    /// The position of the newest entry of all.
+    #[serde(default)]
+    pub last: u64,
+    /// How many pictures there are; only on the page that begins at 0.
+    #[serde(default)]
+    pub total: Option<u64>,
 }

@@ -31,7 +31,7 @@ use crate::{
     config::{Config, InvalidConfig, StorageConfig},
     connection::ReadByClient,
     publish::Publisher,
-    routes,
+    routes::{self, feed::Listeners},
     state::{App, Inner},
     storage::{Embedded, EmbeddedError, Storage, StorageError},
     sweep::{self, Swept},
@@ -286,6 +286,7 @@ async fn assemble(
         stopping.clone(),
     );
     let app = App::new(Inner {
+        listeners: Listeners::new(config.max_connections),
         config,
         public_url,
         store_origin,

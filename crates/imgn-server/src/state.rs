@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use imgn_protocol::{DISPLAY_SIZE, Image, ImageId, Timestamp};
+use imgn_protocol::{Change, DISPLAY_SIZE, Image, ImageId, Timestamp};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -10,9 +10,10 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{
     activity::Activity,
-    catalogue::{Catalogue, Expiry, ImageRow},
+    catalogue::{Catalogue, ChangeRow, Expiry, ImageRow},
     config::Config,
     publish::Publisher,
+    routes::feed::Listeners,
     storage::Storage,
 };
 
@@ -30,6 +31,7 @@ pub(crate) struct Inner {
     pub(crate) storage: Storage,
     pub(crate) publisher: Publisher,
     pub(crate) activity: Activity,
+    pub(crate) listeners: Listeners,
     /// Cancelled when the server is to end.
     pub(crate) stopping: CancellationToken,
 }
@@ -53,6 +55,7 @@ impl App {
             url: self.content_url(row.id),
             display_url: row.has_stand_in().then(|| self.display_url(row.id)),
             id: row.id,
+            sequence: row.sequence,
             file_name: row.file_name,
             width: row.width,
             height: row.height,
@@ -65,6 +68,17 @@ impl App {
             created_at: row.created_at,
             camera: row.camera,
             owner: row.owner,
+        }
+    }
+
+    /// An entry of the feed as the API tells it.
+    pub(crate) fn change(&self, row: ChangeRow) -> Change {
+        match row {
+            ChangeRow::Added(row) => Change::Added {
+                sequence: row.sequence,
+                image: Box::new(self.image(*row)),
+            },
+            ChangeRow::Deleted { sequence, id } => Change::Deleted { sequence, id },
         }
     }
 

@@ -3,11 +3,11 @@
 //! [`sniff`] names a format by its first bytes. [`inspect`] reads headers only, and refuses what is too large before a
 //! decoder has seen it. [`verify`] decodes the whole file, once, and makes from the same pass everything that a gallery
 //! wants of a picture: [`Metadata`], a thumbhash and [`Rendition`]s, turned upright. [`details`] reads as little of a
-//! file as tells its size and metadata. [`DiskCache`] keeps such small files on a client's disk, within a bound.
-//! [`location_patches`] says what to send of a file so that it does not tell where it was taken.
+//! file as tells its size and metadata. [`location_patches`] says what to send of a file so that it does not tell where
+//! it was taken.
 //!
-//! It is synchronous, uses one thread, and does no input or output except in [`DiskCache`] and from the file given to
-//! [`details`] and [`location_patches`]: callers give it bytes, and run it where blocking is allowed.
+//! It is synchronous, uses one thread, and does no input or output except from the file given to [`details`] and
+//! [`location_patches`]: callers give it bytes, and run it where blocking is allowed.
 //!
 //! # How one pass serves both verification and thumbnails
 //! A decoder hands its rows to a *canvas* that shrinks them on arrival, so that a picture is never held at full size
@@ -29,7 +29,6 @@
 
 mod bmp;
 mod bytes;
-mod cache;
 mod canvas;
 mod colour;
 mod details;
@@ -53,7 +52,6 @@ mod thumbnail;
 mod tiff;
 mod webp;
 
-pub use cache::{CacheError, CacheUsage, DiskCache};
 pub use canvas::{GROUND, HEADROOM};
 pub use details::{Details, DetailsError, details};
 pub use error::PictureError;

@@ -2,7 +2,8 @@
 
 import { strings } from "../strings";
 import { BackendError } from "./backend";
-import type { Image, ImagePage, ImageQuery, ViewError } from "./types";
+import { readTimeline } from "./timeline";
+import type { Image, Timeline, ViewError } from "./types";
 
 /** One request to the store, to be sent exactly so. The URL is a secret of a few minutes. */
 export interface SignedRequest {
@@ -57,12 +58,36 @@ export class HttpApi implements UploadApi {
     this.#onReachable = onReachable;
   }
 
-  images({ search, cursor, limit }: ImageQuery): Promise<ImagePage> {
-    const query = new URLSearchParams({ limit: String(limit) });
-    if (cursor !== null) query.set("cursor", cursor);
-    if (search !== null && search.trim() !== "") query.set("q", search.trim());
+  /** The order of everything, or of what is searched for. */
+  async timeline(search: string): Promise<Timeline> {
+    const query = new URLSearchParams();
+    if (search.trim() !== "") query.set("q", search.trim());
     // Asks whether what the browser has is still true, which costs a few bytes when it is.
-    return this.#call("GET", `/v1/images?${query}`, { cache: "no-cache" });
+    const response = await this.#send("GET", `/v1/timeline?${query}`, { cache: "no-cache" });
+    try {
+      return readTimeline(await response.arrayBuffer(), search);
+    } catch (thrown) {
+      throw new BackendError("bad_answer", strings.errors.bad_answer, { cause: thrown });
+    }
+  }
+
+  /** The pictures from one place in the feed to another, newest first. At most 500. */
+  async images(low: number, high: number, search: string): Promise<Image[]> {
+    const query = new URLSearchParams({ sequences: `${low}-${high}`, limit: "500" });
+    if (search !== "") query.set("q", search);
+    const page = await this.#call<{ images: Image[] }>("GET", `/v1/images?${query}`, { cache: "no-cache" });
+    return page.images;
+  }
+
+  /** One picture; null where there is none. */
+  async image(id: string): Promise<Image | null> {
+    try {
+      return await this.#call<Image>("GET", `/v1/images/${encodeURIComponent(id)}`, { cache: "no-cache" });
+    } catch (thrown) {
+      // What is no id has no picture either.
+      if (thrown instanceof BackendError && /^(not_found|invalid_request)$/.test(thrown.code)) return null;
+      throw thrown;
+    }
   }
 
   deleteImage(id: string): Promise<void> {
@@ -90,13 +115,21 @@ export class HttpApi implements UploadApi {
     return this.#call("DELETE", `/v1/uploads/${id}`);
   }
 
-  async #call<T>(
-    method: string,
-    path: string,
-    { body, signal, cache }: { body?: unknown; signal?: AbortSignal; cache?: RequestCache } = {},
-  ): Promise<T> {
-    const headers: Record<string, string> = { accept: "application/json" };
-    if (this.token !== null && !path.startsWith("/v1/images?"))
+  async #call<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
+    const response = await this.#send(method, path, options);
+    if (response.status === 204) return undefined as T;
+    try {
+      return (await response.json()) as T;
+    } catch (thrown) {
+      options.signal?.throwIfAborted();
+      throw new BackendError("bad_answer", strings.errors.bad_answer, { cause: thrown });
+    }
+  }
+
+  /** An answer that is a success. */
+  async #send(method: string, path: string, { body, signal, cache }: RequestOptions): Promise<Response> {
+    const headers: Record<string, string> = { accept: "*/*" };
+    if (this.token !== null && !/^\/v1\/(images|timeline)\?/.test(path))
       headers.authorization = `Bearer ${this.token}`;
     if (body !== undefined) headers["content-type"] = "application/json";
 
@@ -116,14 +149,14 @@ export class HttpApi implements UploadApi {
     }
     this.#onReachable(true);
     if (!response.ok) throw await problemOf(response);
-    if (response.status === 204) return undefined as T;
-    try {
-      return (await response.json()) as T;
-    } catch (thrown) {
-      signal?.throwIfAborted();
-      throw new BackendError("bad_answer", strings.errors.bad_answer, { cause: thrown });
-    }
+    return response;
   }
+}
+
+interface RequestOptions {
+  body?: unknown;
+  signal?: AbortSignal;
+  cache?: RequestCache;
 }
 
 interface ProblemLike {

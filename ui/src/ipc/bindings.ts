@@ -24,17 +24,24 @@ export const commands = {
 	uploadPreferences: () => __TAURI_INVOKE<UploadPreferences>("upload_preferences"),
 	setUploadPreferences: (preferences: UploadPreferences) => __TAURI_INVOKE<null>("set_upload_preferences", { preferences }),
 	clearFinishedUploads: () => __TAURI_INVOKE<null>("clear_finished_uploads"),
-	images: (query: ImageQuery) => __TAURI_INVOKE<ImagePage>("images", { query }),
-	deleteImage: (id: ImageId) => __TAURI_INVOKE<null>("delete_image", { id }),
+	pictures: (sequences: number[]) => __TAURI_INVOKE<(Picture | null)[]>("pictures", { sequences }),
+	picture: (id: ImageId) => __TAURI_INVOKE<Picture | null>("picture", { id }),
+	deleteImages: (ids: ImageId[]) => __TAURI_INVOKE<DeletionView>("delete_images", { ids }),
+	keepOriginals: (ids: ImageId[], keep: boolean) => __TAURI_INVOKE<null>("keep_originals", { ids, keep }),
+	keepAllOriginals: (keep: boolean) => __TAURI_INVOKE<null>("keep_all_originals", { keep }),
+	offlineState: () => __TAURI_INVOKE<OfflineView>("offline_state"),
+	setCacheLimit: (bytes: number) => __TAURI_INVOKE<null>("set_cache_limit", { bytes }),
+	download: (id: ImageId) => __TAURI_INVOKE<DownloadView>("download", { id }),
 	copyLink: (text: string) => __TAURI_INVOKE<null>("copy_link", { text }),
 };
 
 /** Events */
 export const events = {
+	deletionFailed: makeEvent<DeletionFailed, DeletionFailed>("deletion_failed"),
 	fileDrag: makeEvent<FileDrag, FileDrag>("file_drag"),
-	galleryChanged: makeEvent<GalleryChanged, GalleryChanged>("gallery_changed"),
 	stateChanged: makeEvent<StateChanged, StateChanged>("state_changed"),
 	takenIn: makeEvent<TakenIn, TakenIn>("taken_in"),
+	timelineChanged: makeEvent<TimelineChanged, TimelineChanged>("timeline_changed"),
 	uploadsChanged: makeEvent<UploadsChanged, UploadsChanged>("uploads_changed"),
 };
 
@@ -86,6 +93,25 @@ ErrorCode |
 UploadCode | 
 /**  Found by the client around it. */
 ClientCode;
+
+/**  The server refused a deletion that was queued. */
+export type DeletionFailed = RefusedDeletion;
+
+/**  What became of deletions. */
+export type DeletionView = {
+	/**  Gone, for everybody. */
+	deleted: ImageId[],
+	/**  Carried out when the server answers again. */
+	queued: ImageId[],
+	/**  Not deleted. */
+	failed: FailedDeletion[],
+};
+
+/**  Where an original was written. */
+export type DownloadView = {
+	/**  None where the dialog was closed. */
+	path: string | null,
+};
 
 /**  What happens to dragged files. Movement within the window is not told: a drop counts anywhere in it. */
 export type DragPhase = 
@@ -148,6 +174,14 @@ export type ErrorCode =
 /**  The store has no space left. */
 "store_full";
 
+/**  A picture that was not deleted. */
+export type FailedDeletion = {
+	/**  Which. */
+	id: ImageId,
+	/**  Why. */
+	error: ViewError,
+};
+
 /**  Files are dragged over the window. Their paths stay in Rust. */
 export type FileDrag = {
 	/**  What happens to them. */
@@ -164,21 +198,12 @@ export type FileDrag = {
  */
 export type FileName = string;
 
-/**  How the gallery changed. */
-export type GalleryChange = {
-	/**  New pictures, newest first. */
-	added: Image[],
-	/**  Pictures that are gone. */
-	removed: ImageId[],
-};
-
-/**  The gallery changed by something that this app did. */
-export type GalleryChanged = GalleryChange;
-
 /**  A picture in the gallery. */
 export type Image = {
 	/**  Which picture. */
 	id: ImageId,
+	/**  Its place in the gallery's feed: newest first is by it. 0 where a server of an older version does not say. */
+	sequence?: number,
 	/**  The name its uploader gave it. */
 	file_name: FileName,
 	/**  Width in pixels as it is shown, that is after its orientation was applied. */
@@ -212,24 +237,6 @@ export type Image = {
 /**  One published picture. The server makes it when the upload opens, so that publishing can be repeated. */
 export type ImageId = string;
 
-/**  A page of the gallery, newest first. */
-export type ImagePage = {
-	/**  The pictures. */
-	images: Image[],
-	/**  What to give as `cursor` for the next page; null on the last. */
-	next_cursor: string | null,
-};
-
-/**  Which pictures of the gallery. */
-export type ImageQuery = {
-	/**  Only those whose name has this in it. */
-	search: string | null,
-	/**  The page that follows the one that answered this cursor. */
-	cursor: string | null,
-	/**  At most so many. */
-	limit: number,
-};
-
 /**  What came of the files and folders that were named. */
 export type IntakeView = {
 	/**  Pictures that are on their way now. */
@@ -242,6 +249,65 @@ export type IntakeView = {
 	unreadable: string[],
 };
 
+/**  How a gallery's list on this computer is kept. */
+export type MirrorPhase = 
+/**  It is being filled for the first time. */
+"filling" | 
+/**  It is what the server has, or was when it was last asked. */
+"live" | 
+/**  The server does not answer: it is as old as it says. */
+"offline";
+
+/**  The gallery's list on this computer. */
+export type MirrorView = {
+	/**  How it is kept. */
+	phase: MirrorPhase,
+	/**  Pictures in it. */
+	known: number,
+	/**  Pictures that the server had when the first fill began. */
+	total: number | null,
+	/**  When it was last known to be what the server has. */
+	checked_at: string | null,
+	/**  Deletions that wait for the server. */
+	pending_deletions: number,
+};
+
+/**  What is on this computer of the gallery's pictures. */
+export type OfflineView = {
+	/**  Originals that are asked for. */
+	kept: number,
+	/**  Originals that are here. */
+	here: number,
+	/**  Bytes of those. */
+	bytes: number,
+	/**  Whether all are asked for. */
+	all: boolean,
+	/**  Bytes of thumbnails. */
+	cache_bytes: number,
+	/**  The most that thumbnails take. */
+	cache_limit_bytes: number,
+};
+
+/**  A picture of the gallery's list on this computer. */
+export type Picture = {
+	/**  The picture. */
+	image: Image,
+	/**  Its place in the gallery's feed. */
+	sequence: number,
+	/**  Whether its original was asked to be on this computer. */
+	kept: boolean,
+	/**  Whether it is. */
+	original_here: boolean,
+};
+
+/**  A deletion that was queued and that the server refused: the picture is back. */
+export type RefusedDeletion = {
+	/**  The picture's name, or its id where it is not known any more. */
+	file_name: string,
+	/**  Why. */
+	error: ViewError,
+};
+
 /**  The gallery that the app is connected to. */
 export type ServerView = {
 	/**  Its address. */
@@ -252,6 +318,8 @@ export type ServerView = {
 	signed_in: boolean,
 	/**  Whether it answered when it was last asked. */
 	reachable: boolean,
+	/**  Its list on this computer. */
+	mirror: MirrorView,
 };
 
 /**  The SHA-256 of some bytes. */
@@ -262,6 +330,9 @@ export type StateChanged = AppState;
 
 /**  What came of files and folders that were dropped on the window. */
 export type TakenIn = IntakeView;
+
+/**  The timeline is another one; whoever shows it asks for it again. */
+export type TimelineChanged = null;
 
 /**  What the client itself finds wrong with an upload. What the server finds is an [`ErrorCode`]. */
 export type UploadCode = 

@@ -1,13 +1,13 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 import { anImage } from "./testing";
 import { HttpApi, type SignedRequest, type UploadAnswer } from "./api";
 import { BackendError } from "./backend";
 import { cleanFileName } from "./file-name";
-import { NewestWatch } from "./newest";
+import { LiveFeed } from "./live-feed";
 import type { Put } from "./put";
 import { hashFile } from "./sha256";
-import type { Image, ImagePage, UploadView } from "./types";
+import type { Image, UploadView } from "./types";
 import { uuidV7 } from "./uuid";
 import { WebUploads } from "./web-uploads";
 
@@ -19,14 +19,18 @@ describe("calls", () => {
     const seen: { url: string; init: RequestInit }[] = [];
     const api = new HttpApi((url, init) => {
       seen.push({ url: String(url), init: init! });
-      return Promise.resolve(json({ images: [], next_cursor: null }));
+      const empty = new Response(new Uint8Array(4));
+      return Promise.resolve(String(url).startsWith("/v1/timeline") ? empty : json({ images: [] }));
     });
     api.token = "secret";
-    await api.images({ search: " a&b ", cursor: "c/1", limit: 20 });
+    await api.images(3, 20, "a&b");
+    expect((await api.timeline(" a b ")).search).toBe("a b");
     await api.deleteImage("x");
-    expect(seen[0]!.url).toBe("/v1/images?limit=20&cursor=c%2F1&q=a%26b");
+    expect(seen[0]!.url).toBe("/v1/images?sequences=3-20&limit=500&q=a%26b");
+    expect(seen[1]!.url).toBe("/v1/timeline?q=a+b");
     expect(seen[0]!.init.headers).not.toHaveProperty("authorization");
-    expect(seen[1]!.init.headers).toHaveProperty("authorization", "Bearer secret");
+    expect(seen[1]!.init.headers).not.toHaveProperty("authorization");
+    expect(seen[2]!.init.headers).toHaveProperty("authorization", "Bearer secret");
   });
 
   it.each([
@@ -36,9 +40,7 @@ describe("calls", () => {
     [new Response("no json", { status: 200 }), "bad_answer", "answer"],
   ])("fail with the problem's own code and words", async (response, code, words) => {
     const api = new HttpApi(() => Promise.resolve(response));
-    const error = await api
-      .images({ search: null, cursor: null, limit: 1 })
-      .catch((thrown: unknown) => thrown);
+    const error = await api.images(1, 2, "").catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(BackendError);
     expect((error as BackendError).code).toBe(code);
     expect((error as BackendError).message).toContain(words);
@@ -346,30 +348,55 @@ it("three files are in work at once, and all of them end", async () => {
   expect(world.mostAtOnce).toBe(3);
 });
 
-describe("looking for new pictures", () => {
-  const page = (ids: string, next: string | null = null): ImagePage => ({
-    images: [...ids].map((id) => anImage(id)),
-    next_cursor: next,
-  });
-  const told = async (before: string, pages: ImagePage[]) => {
-    const watch = new NewestWatch(() => Promise.resolve(pages.shift()!));
-    watch.seen(page(before).images);
-    const { added, removed } = await watch.look();
-    return `+${added.map((image) => image.id).join("")} -${removed.join("")}`;
-  };
+describe("live changes", () => {
+  class Source extends EventTarget {
+    static readonly all: Source[] = [];
+    readyState = 1;
+    closed = false;
+    constructor() {
+      super();
+      Source.all.push(this);
+    }
+    close() {
+      this.closed = true;
+    }
+  }
 
-  it("tells what is in front and what is gone, and nothing of what only moved up", async () => {
-    expect(await told("dcb", [page("dcb", "more")])).toBe("+ -");
-    expect(await told("dcb", [page("fedcb", "more")])).toBe("+fe -");
-    expect(await told("dcb", [page("dba", "more")])).toBe("+ -c");
-    expect(await told("dcb", [page("hg", "more"), page("fed", "more")])).toBe("+hgfe -");
-    expect(await told("dcb", [page("")])).toBe("+ -dcb");
-    expect(await told("", [page("a")])).toBe("+a -");
-  });
+  it("are told soon, not each, and no more after the end", async () => {
+    vi.useFakeTimers();
+    vi.stubGlobal("EventSource", { CLOSED: 2 });
+    vi.stubGlobal("document", new EventTarget());
+    vi.stubGlobal("window", new EventTarget());
+    let told = 0;
+    const feed = new LiveFeed(
+      () => (told += 1),
+      () => new Source() as unknown as EventSource,
+    );
+    feed.start();
+    const source = Source.all.at(-1)!;
+    for (let n = 0; n < 100; n += 1) source.dispatchEvent(new Event("change"));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(told).toBe(1);
+    source.dispatchEvent(new Event("change"));
+    await vi.advanceTimersByTimeAsync(499);
+    expect(told).toBe(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(told).toBe(2);
 
-  it("tells nothing before a first page was shown", async () => {
-    const watch = new NewestWatch(() => Promise.reject(new Error("asked")));
-    expect(await watch.look()).toEqual({ added: [], removed: [] });
+    // Refused for good: asked again later.
+    source.readyState = 2;
+    source.dispatchEvent(new Event("error"));
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(Source.all).toHaveLength(2);
+    feed.stop();
+    expect(Source.all[1]!.closed).toBe(true);
+    const before = told;
+    Source.all[1]!.dispatchEvent(new Event("change"));
+    feed.stop();
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(told).toBe(before);
+    vi.unstubAllGlobals();
+    vi.useRealTimers();
   });
 });
 

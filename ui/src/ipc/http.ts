@@ -8,19 +8,18 @@ import { HttpApi } from "./api";
 import { asBackendError, BackendError, type Backend, type BackendEvents } from "./backend";
 import { copyText } from "./clipboard";
 import { hashBesideThePage } from "./hashing";
-import { NewestWatch } from "./newest";
+import { LiveFeed } from "./live-feed";
 import { putByXhr } from "./put";
-import type { AppState, UploadView } from "./types";
+import type { AppState, DeletionView, Image, Picture, UploadView } from "./types";
 import { uuidV7 } from "./uuid";
 import { WebUploads } from "./web-uploads";
 
 const TOKEN_KEY = "imgn.token";
 
-/** How often the page asks for new pictures while somebody looks at it, in milliseconds. */
-const LOOK_EVERY = 10_000;
-
 export function httpBackend(): Backend {
   let reachable = true;
+  let known = 0;
+  let checkedAt: string | null = null;
   let listeners: BackendEvents | null = null;
 
   const api = new HttpApi(window.fetch.bind(window), (now) => {
@@ -32,17 +31,29 @@ export function httpBackend(): Backend {
 
   const state = (): AppState => ({
     version,
-    server: { url: location.origin, local: false, signed_in: api.token !== null || anonymous, reachable },
+    server: {
+      url: location.origin,
+      local: false,
+      signed_in: api.token !== null || anonymous,
+      reachable,
+      mirror: {
+        phase: reachable ? "live" : "offline",
+        known,
+        total: null,
+        checked_at: checkedAt,
+        pending_deletions: 0,
+      },
+    },
   });
   /** Whether this server lets everybody upload; asked when it first matters. */
   let anonymous = false;
 
-  const newest = new NewestWatch((query) => api.images(query));
+  const feed = new LiveFeed(() => listeners?.timelineChanged());
   const uploads = new WebUploads(
     { api, put: putByXhr, hash: hashBesideThePage, pause, now: () => performance.now() },
     {
       changed: (views) => listeners?.uploadsChanged(views),
-      published: (image) => listeners?.galleryChanged({ added: [image], removed: [] }),
+      published: () => feed.look(),
     },
   );
   addEventListener("beforeunload", (event) => {
@@ -99,14 +110,43 @@ export function httpBackend(): Backend {
       signOut: () => Promise.resolve(setToken(null)),
     },
     state: () => Promise.resolve(state()),
-    async images(query) {
-      const page = await api.images(query);
-      if (query.cursor === null && query.search === null) newest.seen(page.images);
-      return page;
+    async timeline(search) {
+      const timeline = await api.timeline(search);
+      if (timeline.search === "") known = timeline.sequences.length;
+      checkedAt = new Date().toISOString();
+      return timeline;
     },
-    async deleteImage(id) {
-      await api.deleteImage(id);
-      listeners?.galleryChanged({ added: [], removed: [id] });
+    async pictures({ search, sequences }, start, end) {
+      const asked = sequences.subarray(start, end);
+      if (asked.length === 0) return [];
+      const images = await api.images(asked.at(-1)!, asked[0]!, search);
+      const found = new Map(images.map((image) => [image.sequence, image]));
+      return Array.from(asked, (sequence) => asPicture(found.get(sequence) ?? null));
+    },
+    picture: async (id) => asPicture(await api.image(id)),
+    async deleteImages(ids) {
+      const done: DeletionView = { deleted: [], queued: [], failed: [] };
+      for (const id of ids) {
+        try {
+          await api.deleteImage(id);
+          done.deleted.push(id);
+        } catch (thrown) {
+          const error = asBackendError(thrown, strings.errors.unexpected);
+          if (error.code === "not_found") done.deleted.push(id);
+          // The codes of the page's own are not among the app's.
+          else done.failed.push({ id, error: error.view() as DeletionView["failed"][number]["error"] });
+        }
+      }
+      feed.look();
+      return done;
+    },
+    offline: null,
+    download(image) {
+      const link = document.createElement("a");
+      link.href = `/v1/images/${encodeURIComponent(image.id)}/content?download`;
+      link.download = image.file_name;
+      link.click();
+      return Promise.resolve({ path: null });
     },
     uploads: () => Promise.resolve<UploadView[]>(uploads.list()),
     cancelUpload: (id) => Promise.resolve(uploads.cancel(id)),
@@ -125,27 +165,18 @@ export function httpBackend(): Backend {
       size === "original" ? `/v1/images/${image.id}/content` : `/v1/images/${image.id}/thumb/${size}`,
     listen(events) {
       listeners = events;
-      const look = () => {
-        if (document.visibilityState !== "visible") return;
-        newest.look().then(
-          (change) => {
-            if (change.added.length > 0 || change.removed.length > 0) listeners?.galleryChanged(change);
-          },
-          // That the server cannot be reached is told by `reachable`; anything else is for the next look.
-          () => undefined,
-        );
-      };
-      const timer = setInterval(look, LOOK_EVERY);
-      document.addEventListener("visibilitychange", look);
-      window.addEventListener("online", look);
+      feed.start();
       return Promise.resolve(() => {
         listeners = null;
-        clearInterval(timer);
-        document.removeEventListener("visibilitychange", look);
-        window.removeEventListener("online", look);
+        feed.stop();
       });
     },
   };
+}
+
+/** Nothing is kept on this computer. */
+function asPicture(image: Image | null): Picture | null {
+  return image === null ? null : { image, sequence: image.sequence ?? 0, kept: false, original_here: false };
 }
 
 /** Resolves after `milliseconds`, or as soon as the browser says that the network is back. */

@@ -2,11 +2,12 @@
 //!
 //! Not here: any path of a file. The window's drops are taken by the app itself.
 
-import { convertFileSrc } from "@tauri-apps/api/core";
+import { convertFileSrc, invoke } from "@tauri-apps/api/core";
 
 import { strings } from "../strings";
 import { asBackendError, type Backend, type BackendEvents } from "./backend";
 import { commands, events } from "./bindings";
+import { readTimeline } from "./timeline";
 
 async function answer<T>(call: Promise<T>): Promise<T> {
   try {
@@ -37,8 +38,19 @@ export function tauriBackend(): Backend {
       disconnect: () => answer(commands.disconnect()),
     },
     state: () => answer(commands.appState()),
-    images: (query) => answer(commands.images(query)),
-    deleteImage: (id) => done(commands.deleteImage(id)),
+    // Bytes, which the generated bindings do not know.
+    timeline: async (search) =>
+      readTimeline(await answer(invoke<ArrayBuffer>("timeline", { search })), search),
+    pictures: ({ sequences }, start, end) => answer(commands.pictures([...sequences.subarray(start, end)])),
+    picture: (id) => answer(commands.picture(id)),
+    deleteImages: (ids) => answer(commands.deleteImages(ids)),
+    offline: {
+      keep: (ids, keep) => done(commands.keepOriginals(ids, keep)),
+      keepAll: (keep) => done(commands.keepAllOriginals(keep)),
+      state: () => answer(commands.offlineState()),
+      setCacheLimit: (bytes) => done(commands.setCacheLimit(bytes)),
+    },
+    download: (image) => answer(commands.download(image.id)),
     uploads: () => answer(commands.uploads()),
     cancelUpload: (id) => done(commands.cancelUpload(id)),
     retryUpload: (id) => done(commands.retryUpload(id)),
@@ -64,7 +76,8 @@ async function listenToApp(told: BackendEvents): Promise<() => void> {
   const subscriptions = [
     events.stateChanged.listen(({ payload }) => told.stateChanged(payload)),
     events.uploadsChanged.listen(({ payload }) => told.uploadsChanged(payload)),
-    events.galleryChanged.listen(({ payload }) => told.galleryChanged(payload)),
+    events.timelineChanged.listen(() => told.timelineChanged()),
+    events.deletionFailed.listen(({ payload }) => told.deletionFailed(payload)),
     events.takenIn.listen(({ payload }) => told.takenIn(payload)),
     events.fileDrag.listen(({ payload }) => told.fileDrag(payload)),
   ];

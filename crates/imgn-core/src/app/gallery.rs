@@ -1,16 +1,13 @@
 //! Commands about the pictures of the gallery.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use imgn_protocol::{DISPLAY_SIZE, Image, ImageId, ImagePage, Sha256Hasher, THUMBNAIL_SIZES};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{App, blocking};
+use super::{App, Connection};
 use crate::{
-    ClientCode, CommandError, Event, GalleryChange, ImageQuery,
+    ClientCode, CommandError, ImageQuery,
     http::{broken, not_the_original},
 };
 
@@ -34,9 +31,10 @@ impl App {
     /// One picture.
     ///
     /// # Errors
-    /// When there is none of that id, or the server does not answer.
+    /// When there is none of that id, or the server does not answer and this computer does not know it.
     pub async fn image(&self, id: ImageId) -> Result<Image, CommandError> {
-        self.connected().await?.server.image(id).await
+        let connection = self.connected().await?;
+        self.known_image(&connection, id).await
     }
 
     /// A thumbnail, from the cache on this computer or from the server. `size` is one of [`THUMBNAIL_SIZES`]
@@ -50,56 +48,53 @@ impl App {
                 format!("there are no thumbnails of {size} pixels, only of 320, 1280 and 2560");
             return Err(CommandError::new(ClientCode::InvalidInput, message));
         }
-        let key = format!("{id}-{size}");
-        if let Some(bytes) = self.cached(key.clone()).await? {
+        let key = thumb_key(id, size);
+        if let Some(bytes) = self.0.thumbs.get(&key).await {
             return Ok(bytes);
         }
         let connection = self.connected().await?;
         // It is never closed.
         let _slot = self.0.thumb_slots.acquire().await.ok();
         // Whoever asked for the same while this one waited has cached it.
-        if let Some(bytes) = self.cached(key.clone()).await? {
+        if let Some(bytes) = self.0.thumbs.get(&key).await {
             return Ok(bytes);
         }
         let bytes = connection.server.thumb(id, size).await?;
-        let (cache, copy) = (Arc::clone(&self.0.thumbs), bytes.clone());
-        blocking(move || {
-            // A cache that cannot be written costs time, not the picture.
-            if let Err(error) = cache.put(&key, &copy) {
-                tracing::warn!("{error}");
-            }
-            Ok(())
-        })
-        .await?;
+        // A cache that cannot be written costs time, not the picture.
+        if let Err(error) = self.0.thumbs.put(&key, bytes.clone()).await {
+            tracing::warn!("{error}");
+        }
         Ok(bytes)
     }
 
     /// Whether a thumbnail for the grid is on this computer.
     pub async fn has_thumb(&self, id: ImageId) -> bool {
-        let key = format!("{id}-{}", THUMBNAIL_SIZES[0]);
-        matches!(self.cached(key).await, Ok(Some(_)))
+        let key = thumb_key(id, THUMBNAIL_SIZES[0]);
+        let missing = self.0.thumbs.missing(vec![key]).await;
+        missing.is_ok_and(|missing| missing.is_empty())
     }
 
-    async fn cached(&self, key: String) -> Result<Option<Vec<u8>>, CommandError> {
-        let cache = Arc::clone(&self.0.thumbs);
-        blocking(move || Ok(cache.get(&key))).await
-    }
-
-    /// The original's media type and bytes, for looking at.
+    /// The original's media type and bytes, for looking at: of a kept one from this computer.
     ///
     /// # Errors
     /// When there is no such picture, the connection breaks, it is too large to be kept in memory, or what arrives has
     /// not the size that the gallery says.
     pub async fn original(&self, id: ImageId) -> Result<(String, Vec<u8>), CommandError> {
-        let server = Arc::clone(&self.connected().await?.server);
+        let connection = self.connected().await?;
         // It is never closed.
         let _slot = self.0.original_slots.acquire().await.ok();
-        let image = server.image(id).await?;
+        let image = self.known_image(&connection, id).await?;
         if image.size > ORIGINAL_BYTES {
             let message = "the original is too large to be shown; download it instead";
             return Err(CommandError::new(ClientCode::InvalidInput, message));
         }
-        let mut response = server.content(id).await?;
+        if let Some(file) = kept_file(&connection, &image).await? {
+            return match tokio::fs::read(&file).await {
+                Ok(bytes) => Ok((image.content_type, bytes)),
+                Err(error) => Err(unreadable(&file, &error)),
+            };
+        }
+        let mut response = connection.server.content(id).await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
             if (bytes.len() + chunk.len()) as u64 > image.size {
@@ -125,8 +120,8 @@ impl App {
         to: PathBuf,
         replace: bool,
     ) -> Result<Image, CommandError> {
-        let server = Arc::clone(&self.connected().await?.server);
-        let image = server.image(id).await?;
+        let connection = self.connected().await?;
+        let image = self.known_image(&connection, id).await?;
         if !replace && to.exists() {
             return Err(exists(&to));
         }
@@ -148,9 +143,15 @@ impl App {
             .map_err(|error| failed(&error))?;
         let file = temporary.reopen().map_err(|error| failed(&error))?;
         let mut file = tokio::fs::File::from_std(file);
-        let mut response = server.content(id).await?;
+        let mut source = match kept_file(&connection, &image).await? {
+            Some(kept) => match tokio::fs::File::open(&kept).await {
+                Ok(file) => Source::Kept(file),
+                Err(error) => return Err(unreadable(&kept, &error)),
+            },
+            None => Source::Server(connection.server.content(id).await?),
+        };
         let (mut hasher, mut size) = (Sha256Hasher::new(), 0);
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        while let Some(chunk) = source.chunk().await? {
             size += chunk.len() as u64;
             if size > image.size {
                 break;
@@ -172,21 +173,56 @@ impl App {
         })?;
         Ok(image)
     }
+}
 
-    /// Deletes a picture from the gallery, for everybody.
-    ///
-    /// # Errors
-    /// When it is not yours, there is none, or the server does not answer.
-    pub async fn delete(&self, id: ImageId) -> Result<(), CommandError> {
-        self.connected().await?.server.delete(id).await?;
-        let change = GalleryChange {
-            added: vec![],
-            removed: vec![id],
-        };
-        // Nobody may be listening.
-        let _ = self.0.events.send(Event::GalleryChanged(change));
-        Ok(())
+/// Where an original is read from.
+enum Source {
+    Kept(tokio::fs::File),
+    Server(reqwest::Response),
+}
+
+impl Source {
+    async fn chunk(&mut self) -> Result<Option<Vec<u8>>, CommandError> {
+        match self {
+            Self::Server(response) => {
+                let chunk = response.chunk().await.map_err(broken)?;
+                Ok(chunk.map(|chunk| chunk.to_vec()))
+            }
+            Self::Kept(file) => {
+                let mut chunk = Vec::with_capacity(READ);
+                let read = file.take(READ as u64).read_to_end(&mut chunk).await;
+                read.map_err(|error| {
+                    let message = format!("the kept original cannot be read ({error})");
+                    CommandError::new(ClientCode::DiskFailed, message)
+                })?;
+                Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
+            }
+        }
     }
+}
+
+/// Bytes of a kept original that are read at a time.
+const READ: usize = 256 * 1024;
+
+/// What a thumbnail is cached under.
+pub(super) fn thumb_key(id: ImageId, size: u32) -> String {
+    format!("{id}-{size}")
+}
+
+/// The file of a kept original.
+async fn kept_file(
+    connection: &Connection,
+    image: &Image,
+) -> Result<Option<PathBuf>, CommandError> {
+    match connection.mirror_if_any().await {
+        Some(mirror) => mirror.kept_original(image).await,
+        None => Ok(None),
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> CommandError {
+    let message = format!("{} cannot be read ({error})", path.display());
+    CommandError::new(ClientCode::DiskFailed, message)
 }
 
 fn keep(file: tempfile::NamedTempFile, to: &Path, replace: bool) -> std::io::Result<()> {

@@ -130,6 +130,7 @@ async fn complete(
     let image_id = ImageId::new();
     let image = Image {
         id: image_id,
+        sequence: 1,
         file_name: request.file_name,
         width: 1,
         height: 1,

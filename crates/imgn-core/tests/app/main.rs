@@ -27,7 +27,6 @@ async fn a_picture_goes_up_is_seen_and_goes_away() {
     let state = app.connect(&url, None).await.unwrap();
     assert!(state.server.as_ref().unwrap().signed_in && state.server.unwrap().reachable);
 
-    let mut events = app.events();
     let path = file(folder.path(), "a [b].png", PNG);
     take(&app, vec![path.clone()]).await;
     let uploads = ended(&app).await;
@@ -45,13 +44,7 @@ async fn a_picture_goes_up_is_seen_and_goes_away() {
         );
         assert_eq!(gallery.stored.values().next().unwrap(), PNG);
     }
-    let mut added = None;
-    while added.is_none() {
-        if let Event::GalleryChanged(change) = events.recv().await.unwrap() {
-            added = Some(change.added);
-        }
-    }
-    let image = added.unwrap().remove(0);
+    let image = uploads[0].image.clone().unwrap();
 
     take(&app, vec![path]).await;
     assert_eq!(ended(&app).await[1].state, UploadState::Duplicate);
@@ -77,7 +70,8 @@ async fn a_picture_goes_up_is_seen_and_goes_away() {
         .collect();
     assert_eq!(names.len(), 3, "nothing is left behind: {names:?}");
 
-    app.delete(image.id).await.unwrap();
+    let done = app.delete_images(vec![image.id]).await.unwrap();
+    assert_eq!(done.deleted, [image.id]);
     assert!(
         app.images(ImageQuery {
             limit: 10,

@@ -2,13 +2,16 @@
 
 use imgn_protocol::{FileName, ImageId, Sha256, Timestamp};
 use imgn_thumbs::Format;
-use sqlx::SqliteConnection;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::{
-    Catalogue, CatalogueError, Upload, from_column, garbage::discard, now, parse, sha256,
-    timestamp, to_column,
+    Catalogue, CatalogueError, Upload, from_column, garbage::discard, parse, sha256, timestamp,
+    to_column,
 };
 use crate::{auth::Caller, auth::Role, storage::keys};
+
+/// Pictures of a timeline that are read at a time: a text of a few hundred kilobytes.
+const TIMELINE_CHUNK: i64 = 1 << 16;
 
 /// What verification found out about a picture.
 #[derive(Debug, Clone)]
@@ -56,9 +59,57 @@ impl ImageRow {
 pub(crate) struct PageQuery {
     /// Only those before this place in the feed.
     pub(crate) before: Option<u64>,
-    /// Only those whose file name or camera has this in it, in any case.
-    pub(crate) search: Option<String>,
+    /// Only those from this place in the feed on.
+    pub(crate) from: u64,
+    pub(crate) search: Search,
     pub(crate) limit: u32,
+}
+
+/// What is searched for: words that are all in a picture's file name, camera, owner or dates, in any case and also as
+/// parts of words. No words find every picture.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Search(Vec<String>);
+
+impl Search {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(
+            text.to_lowercase()
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
+        )
+    }
+
+    pub(crate) fn is_everything(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn push_to(&self, query: &mut QueryBuilder<Sqlite>) {
+        for word in &self.0 {
+            query
+                .push(" AND instr(images.search, ")
+                .push_bind(word.clone())
+                .push(") > 0");
+        }
+    }
+}
+
+/// What a client that mirrors the gallery has to know of the feed as a whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Feed {
+    pub(crate) id: String,
+    /// The place of the newest entry; 0 where there is none.
+    pub(crate) last: u64,
+}
+
+/// The columns that a grid is laid out by, newest first; picture i of each belongs together.
+#[derive(Debug, Default)]
+pub(crate) struct Timeline {
+    pub(crate) sequences: Vec<u32>,
+    /// Seconds since 1970.
+    pub(crate) created: Vec<u32>,
+    /// Width / height times 2048.
+    pub(crate) ratios: Vec<u16>,
 }
 
 /// One entry of the change feed.
@@ -140,18 +191,77 @@ impl Catalogue {
         &self,
         query: &PageQuery,
     ) -> Result<(Vec<ImageRow>, bool), CatalogueError> {
-        let rows: Vec<Row> = sqlx::query_as(
+        let mut statement = QueryBuilder::new(
             "SELECT images.*, tokens.name AS owner_name
-             FROM images JOIN tokens ON tokens.id = images.owner
-             WHERE images.sequence < ?1 AND (?2 IS NULL OR instr(images.search, ?2) > 0)
-             ORDER BY images.sequence DESC LIMIT ?3",
-        )
-        .bind(query.before.map_or(i64::MAX, to_column))
-        .bind(query.search.as_deref().map(str::to_lowercase))
-        .bind(i64::from(query.limit) + 1)
-        .fetch_all(&self.reader)
-        .await?;
+             FROM images JOIN tokens ON tokens.id = images.owner WHERE images.sequence < ",
+        );
+        statement
+            .push_bind(query.before.map_or(i64::MAX, to_column))
+            .push(" AND images.sequence >= ")
+            .push_bind(to_column(query.from));
+        query.search.push_to(&mut statement);
+        statement
+            .push(" ORDER BY images.sequence DESC LIMIT ")
+            .push_bind(i64::from(query.limit) + 1);
+        let rows = statement
+            .build_query_as::<Row>()
+            .fetch_all(&self.reader)
+            .await?;
         page(rows, query.limit, ImageRow::try_from)
+    }
+
+    /// The feed as a whole.
+    pub(crate) async fn feed(&self) -> Result<Feed, CatalogueError> {
+        let (id, last): (String, i64) =
+            sqlx::query_as("SELECT id, coalesce((SELECT max(sequence) FROM changes), 0) FROM feed")
+                .fetch_one(&self.reader)
+                .await?;
+        Ok(Feed {
+            id,
+            last: from_column(last, "sequence")?,
+        })
+    }
+
+    /// How many pictures there are.
+    pub(crate) async fn count(&self) -> Result<u64, CatalogueError> {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM images")
+            .fetch_one(&self.reader)
+            .await?;
+        from_column(count, "count")
+    }
+
+    /// The timeline of what is searched for. One snapshot; the rows come as a few long texts, which is several times
+    /// faster than a million rows.
+    pub(crate) async fn timeline(&self, search: &Search) -> Result<Timeline, CatalogueError> {
+        let mut snapshot = self.reader.begin().await?;
+        let mut timeline = Timeline::default();
+        // A sequence beyond 32 bits would take a picture a second for 136 years.
+        let mut before = i64::from(u32::MAX) + 1;
+        loop {
+            let mut statement = QueryBuilder::new(
+                "SELECT count(*), coalesce(group_concat(sequence, ' '), ''), coalesce(group_concat(created, ' '), ''), \
+                 coalesce(group_concat(ratio, ' '), '') FROM (SELECT sequence, max(created_at / 1000, 0) AS created, \
+                 min(max(CAST(round(2048.0 * width / max(height, 1)) AS INTEGER), 1), 65535) AS ratio FROM images \
+                 WHERE sequence < ",
+            );
+            statement.push_bind(before);
+            search.push_to(&mut statement);
+            statement
+                .push(" ORDER BY sequence DESC LIMIT ")
+                .push_bind(TIMELINE_CHUNK)
+                .push(")");
+            let (count, sequences, created, ratios): (i64, String, String, String) =
+                statement.build_query_as().fetch_one(&mut *snapshot).await?;
+            numbers(&sequences, &mut timeline.sequences)?;
+            numbers(&created, &mut timeline.created)?;
+            numbers(&ratios, &mut timeline.ratios)?;
+            match timeline.sequences.last() {
+                Some(last) if count == TIMELINE_CHUNK => before = i64::from(*last),
+                _ => break,
+            }
+        }
+        snapshot.commit().await?;
+        Ok(timeline)
     }
 
     /// The feed after `since`, oldest first, and whether there is more.
@@ -239,6 +349,7 @@ impl Catalogue {
                 .await?;
         }
         transaction.commit().await?;
+        self.tell_changed();
         Ok(Deletion::Deleted)
     }
 }
@@ -256,12 +367,19 @@ pub(super) async fn insert_image(
     .fetch_one(&mut *connection)
     .await?;
     let announced = &upload.announced;
-    let camera = picture.camera.as_deref().unwrap_or_default();
+    let created = Timestamp::now();
+    let search = search_text(
+        announced.file_name.as_str(),
+        picture.camera.as_deref(),
+        picture.taken_at,
+        created,
+    );
     sqlx::query(
         "INSERT INTO images
              (id, sequence, owner, file_name, width, height, content_type, size, sha256, thumbhash, animated,
               taken_at, created_at, camera, search)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+             ? || char(10) || (SELECT lower(name) FROM tokens WHERE id = ?))",
     )
     .bind(upload.image.to_string())
     .bind(sequence)
@@ -275,11 +393,33 @@ pub(super) async fn insert_image(
     .bind(&picture.thumbhash)
     .bind(picture.animated)
     .bind(picture.taken_at.map(Timestamp::as_millisecond))
-    .bind(now())
+    .bind(created.as_millisecond())
     .bind(&picture.camera)
-    .bind(format!("{}\n{camera}", announced.file_name.as_str()).to_lowercase())
+    .bind(search)
+    .bind(upload.owner)
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// What a search looks through, but for the owner's name; see the migration `0004_feed.sql`.
+fn search_text(
+    file_name: &str,
+    camera: Option<&str>,
+    taken: Option<Timestamp>,
+    created: Timestamp,
+) -> String {
+    let mut text = format!("{file_name}\n{}", camera.unwrap_or_default());
+    for day in taken.into_iter().chain([created]) {
+        text.push_str(&day.strftime("\n%Y-%m-%d %B").to_string());
+    }
+    text.to_lowercase()
+}
+
+fn numbers<T: std::str::FromStr>(text: &str, into: &mut Vec<T>) -> Result<(), CatalogueError> {
+    for number in text.split_ascii_whitespace() {
+        into.push(parse(number, "number in a timeline")?);
+    }
     Ok(())
 }
 

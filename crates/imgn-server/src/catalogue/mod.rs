@@ -19,10 +19,14 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+use tokio::sync::watch;
+
 use crate::config::Database;
 
 pub(crate) use garbage::Garbage;
-pub(crate) use images::{ChangeRow, Deletion, ImageRow, PageQuery, Picture};
+pub(crate) use images::{
+    ChangeRow, Deletion, Feed, ImageRow, PageQuery, Picture, Search, Timeline,
+};
 pub(crate) use multipart::Plan;
 pub use tokens::{TokenError, TokenRow};
 pub(crate) use uploads::{Abort, Expiry, Outcome, Published, Upload, UploadState};
@@ -49,6 +53,8 @@ pub(in crate::catalogue) use passing;
 pub struct Catalogue {
     writer: SqlitePool,
     reader: SqlitePool,
+    /// Told whenever this process added to the feed.
+    changed: watch::Sender<()>,
 }
 
 /// A catalogue that could not do what was asked.
@@ -142,7 +148,21 @@ impl Catalogue {
             .connect_with(options.read_only(true))
             .await
             .map_err(failed)?;
-        Ok(Self { writer, reader })
+        Ok(Self {
+            writer,
+            reader,
+            changed: watch::Sender::new(()),
+        })
+    }
+
+    /// Tells whenever something was added to the feed by this process. Another process, such as a sweep from the command
+    /// line, is not heard of.
+    pub(crate) fn changes_from_now(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    fn tell_changed(&self) {
+        self.changed.send_replace(());
     }
 
     /// Whether it answers.

@@ -360,6 +360,9 @@ impl Catalogue {
             UploadState::Open => Published::TooLate,
         };
         transaction.commit().await?;
+        if matches!(published, Published::New) {
+            self.tell_changed();
+        }
         Ok(published)
     }
 

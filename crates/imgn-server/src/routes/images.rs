@@ -1,5 +1,7 @@
 //! What is published: pages, one picture, its bytes and thumbnails, the change feed, deletion.
 
+use std::ops::RangeInclusive;
+
 use axum::{
     extract::{FromRequestParts, State},
     http::{
@@ -20,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     auth::Caller,
-    catalogue::{ChangeRow, Deletion, ImageRow, PageQuery},
+    catalogue::{Deletion, ImageRow, PageQuery, Search},
     error::ApiError,
     extract::{Id, Query, path_parameter},
     garbage,
@@ -29,7 +31,10 @@ use crate::{
 };
 
 const DEFAULT_LIMIT: u32 = 100;
-const LIMITS: std::ops::RangeInclusive<u32> = 1..=500;
+const LIMITS: RangeInclusive<u32> = 1..=500;
+
+/// Entries of the feed on a page: a mirror that fills asks for the most, some megabytes.
+const CHANGES: RangeInclusive<u32> = 1..=5000;
 
 /// The longest text to search for, in bytes: longer than any file name.
 const MAX_SEARCH: usize = 300;
@@ -43,6 +48,7 @@ pub(crate) struct ListQuery {
     limit: Option<u32>,
     cursor: Option<String>,
     q: Option<String>,
+    sequences: Option<String>,
 }
 
 /// Which page of the feed.
@@ -64,7 +70,8 @@ pub(crate) struct ContentQuery {
     params(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "How many; 100 if left out"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("q" = Option<String>, Query, description = "Only pictures with this in their file name or camera"),
+        ("q" = Option<String>, Query, description = "Only pictures with all of these words in their file name, camera, owner or dates (2026-11-26, november)"),
+        ("sequences" = Option<String>, Query, description = "Only pictures from LOW to HIGH, both counted in: LOW-HIGH"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier answer"),
     ),
     responses(
@@ -78,16 +85,18 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let search = query.q.filter(|text| !text.is_empty());
-    if search.as_ref().is_some_and(|text| text.len() > MAX_SEARCH) {
-        return Err(ApiError::invalid(format!(
-            "`q` has more than {MAX_SEARCH} bytes."
-        )));
-    }
+    let search = search(query.q.as_deref())?;
+    let cursor = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let (low, high) = match &query.sequences {
+        Some(range) => read_range(range)?,
+        None => (0, u64::MAX),
+    };
+    let after_high = high.checked_add(1);
     let query = PageQuery {
-        before: query.cursor.as_deref().map(read_cursor).transpose()?,
+        before: cursor.into_iter().chain(after_high).min(),
+        from: low,
         search,
-        limit: limit(query.limit)?,
+        limit: limit(query.limit, LIMITS)?,
     };
     let (rows, more) = app.catalogue.images(&query).await?;
     let next_cursor = rows
@@ -245,7 +254,7 @@ pub(crate) async fn delete(
     get, path = "/v1/changes", tag = "images",
     params(
         ("since" = Option<u64>, Query, description = "`next_since` of the page before; 0 for all"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "How many; 100 if left out"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 5000, description = "How many; 100 if left out"),
     ),
     responses(
         (status = 200, body = ChangePage),
@@ -257,24 +266,23 @@ pub(crate) async fn changes(
     Query(query): Query<ChangesQuery>,
 ) -> Result<Response, ApiError> {
     let since = query.since.unwrap_or(0);
-    let (rows, more) = app.catalogue.changes(since, limit(query.limit)?).await?;
-    let changes: Vec<_> = rows
-        .into_iter()
-        .map(|row| match row {
-            ChangeRow::Added(row) => Change::Added {
-                sequence: row.sequence,
-                image: Box::new(app.image(*row)),
-            },
-            ChangeRow::Deleted { sequence, id } => Change::Deleted { sequence, id },
-        })
-        .collect();
-    let next_since = changes.last().map_or(since, |change| match change {
-        Change::Added { sequence, .. } | Change::Deleted { sequence, .. } => *sequence,
-    });
+    let limit = limit(query.limit, CHANGES)?;
+    // Read before the entries: whoever read up to `last` misses nothing that came meanwhile.
+    let feed = app.catalogue.feed().await?;
+    let total = match since {
+        0 => Some(app.catalogue.count().await?),
+        _ => None,
+    };
+    let (rows, more) = app.catalogue.changes(since, limit).await?;
+    let changes: Vec<_> = rows.into_iter().map(|row| app.change(row)).collect();
+    let next_since = changes.last().map_or(since, Change::sequence);
     let page = ChangePage {
         changes,
         next_since,
         more,
+        feed: feed.id,
+        last: feed.last.max(next_since),
+        total,
     };
     let cache = [(CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
     Ok((cache, axum::Json(page)).into_response())
@@ -309,13 +317,34 @@ fn unknown_image() -> ApiError {
     ApiError::not_found("There is no picture with this id; it may have been deleted.")
 }
 
-fn limit(asked: Option<u32>) -> Result<u32, ApiError> {
+fn limit(asked: Option<u32>, range: RangeInclusive<u32>) -> Result<u32, ApiError> {
     let limit = asked.unwrap_or(DEFAULT_LIMIT);
-    if LIMITS.contains(&limit) {
+    if range.contains(&limit) {
         Ok(limit)
     } else {
-        Err(ApiError::invalid("`limit` goes from 1 to 500."))
+        let most = range.end();
+        Err(ApiError::invalid(format!("`limit` goes from 1 to {most}.")))
     }
+}
+
+/// What `q` asks for.
+pub(super) fn search(q: Option<&str>) -> Result<Search, ApiError> {
+    let text = q.unwrap_or_default();
+    if text.len() > MAX_SEARCH {
+        return Err(ApiError::invalid(format!(
+            "`q` has more than {MAX_SEARCH} bytes."
+        )));
+    }
+    Ok(Search::new(text))
+}
+
+/// `LOW-HIGH`.
+fn read_range(text: &str) -> Result<(u64, u64), ApiError> {
+    text.split_once('-')
+        .and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)))
+        .ok_or_else(|| {
+            ApiError::invalid("`sequences` are two numbers with a hyphen between, as 1-500.")
+        })
 }
 
 /// A cursor is the place in the feed of the last picture of a page: pictures that come or go meanwhile move nothing.
@@ -351,7 +380,7 @@ fn tagged(request: &HeaderMap, value: &impl Serialize) -> Result<Response, ApiEr
 }
 
 /// Whether `If-None-Match` names the tag, be it alone, in a list, or made weak by a proxy.
-fn matches_tag(request: &HeaderMap, tag: &HeaderValue) -> bool {
+pub(super) fn matches_tag(request: &HeaderMap, tag: &HeaderValue) -> bool {
     let Ok(tag) = tag.to_str() else { return false };
     request
         .get_all(IF_NONE_MATCH)

@@ -1,5 +1,6 @@
 //! The HTTP interface: which path is answered by whom, and what every answer has.
 
+pub(crate) mod feed;
 pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod openapi;
@@ -83,6 +84,8 @@ pub(crate) fn api() -> OpenApiRouter<App> {
         .routes(routes!(images::content))
         .routes(routes!(images::thumb))
         .routes(routes!(images::changes))
+        .routes(routes!(feed::events))
+        .routes(routes!(feed::timeline))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
 }

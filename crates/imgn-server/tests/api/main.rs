@@ -10,6 +10,7 @@
 )]
 
 mod display;
+mod feed;
 mod gallery;
 mod harness;
 mod multipart;

@@ -39,6 +39,7 @@ fn signed() -> SignedRequest {
 fn image() -> Box<Image> {
     Box::new(Image {
         id: ImageId::new(),
+        sequence: 1,
         file_name: FileName::clean("a.png"),
         width: 1,
         height: 1,

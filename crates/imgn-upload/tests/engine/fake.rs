@@ -417,6 +417,7 @@ fn signed(id: UploadId, part: u32, checksum: &str) -> SignedRequest {
 fn image(request: &OpenRequest) -> Image {
     Image {
         id: ImageId::new(),
+        sequence: 1,
         file_name: request.file_name.clone(),
         width: 1,
         height: 1,

@@ -1,0 +1,287 @@
+//! The offline mirror: the list of the whole gallery on this computer, kept what the server has by its change feed, and
+//! with it the deletions that wait for the server and the originals that are kept.
+//!
+//! It is no store of pictures: thumbnails are in the cache, originals in files of their own. It shows nothing; what
+//! changed is told by the app's events.
+//!
+//! Invariants: the mirror holds a state that the gallery once had, and all that came after is still to be applied, in
+//! order. What it cannot learn again (a queued deletion, an original that was asked for) is on the disk when the command
+//! is answered.
+
+mod columns;
+mod events;
+mod follow;
+mod originals;
+mod store;
+mod words;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use imgn_protocol::{ErrorCode, ImageId, Sha256, Timestamp};
+use imgn_upload::Failure;
+use tokio::sync::{Mutex, Notify, broadcast, watch};
+use url::Url;
+
+pub use columns::Timeline;
+pub(crate) use follow::Trouble;
+pub(crate) use store::{Known, MirrorError};
+
+use crate::{
+    ClientCode, CommandError, DeletionView, Event, FailedDeletion, MirrorPhase, MirrorView,
+    RefusedDeletion, http::Server,
+};
+use originals::Originals;
+use store::Store;
+
+/// The database in a gallery's folder.
+const FILE: &str = "mirror.sqlite";
+
+/// An address may hold what no file name can.
+fn folder_of(folder: &Path, name: &str) -> PathBuf {
+    let key = Sha256::of(name.as_bytes()).to_string();
+    folder.join(&key[..16])
+}
+
+/// A gallery's mirror, shared by all who use it in this program.
+pub(crate) struct Mirror {
+    store: Store,
+    originals: Originals,
+    server: Arc<Server>,
+    view: watch::Sender<MirrorView>,
+    events: broadcast::Sender<Event>,
+    /// The timeline is another one than was told last.
+    pub(crate) changed: Notify,
+    /// There may be news: look at the feed at once.
+    kick: Notify,
+    /// An original is wanted that is not here.
+    wanted: Notify,
+    /// Deletions are carried out by one at a time, so that none is told of twice.
+    deleting: Mutex<()>,
+}
+
+impl Mirror {
+    /// Opens the mirror of the gallery that is known as `name`.
+    pub(crate) async fn open(
+        folder: &Path,
+        name: &str,
+        server: Arc<Server>,
+        events: broadcast::Sender<Event>,
+    ) -> Result<Arc<Self>, CommandError> {
+        let folder = folder_of(folder, name);
+        tokio::fs::create_dir_all(&folder)
+            .await
+            .map_err(MirrorError::Open)?;
+        let base: Url = server.url().clone();
+        let store = Store::open(&folder.join(FILE), base).await?;
+        let mirror = Self {
+            originals: Originals::new(folder.join("originals")),
+            store,
+            server,
+            view: watch::Sender::new(MirrorView::default()),
+            events,
+            changed: Notify::new(),
+            kick: Notify::new(),
+            wanted: Notify::new(),
+            deleting: Mutex::default(),
+        };
+        mirror.look().await?;
+        Ok(Arc::new(mirror))
+    }
+
+    /// Whether there is a mirror of the gallery that is known as `name`.
+    pub(crate) fn exists(folder: &Path, name: &str) -> bool {
+        folder_of(folder, name).join(FILE).is_file()
+    }
+
+    /// Where the mirror stands.
+    pub(crate) fn view(&self) -> watch::Receiver<MirrorView> {
+        self.view.subscribe()
+    }
+
+    pub(crate) async fn close(&self) {
+        self.store.close().await;
+    }
+
+    /// There may be news at the server.
+    pub(crate) fn kick(&self) {
+        self.kick.notify_one();
+    }
+
+    /// The order of everything, or of what is searched for.
+    pub(crate) async fn timeline(&self, search: &str) -> Result<Timeline, CommandError> {
+        Ok(self.store.timeline(search).await?)
+    }
+
+    pub(crate) async fn pictures(
+        &self,
+        sequences: &[u32],
+    ) -> Result<Vec<Option<Known>>, CommandError> {
+        Ok(self.store.pictures(sequences).await?)
+    }
+
+    pub(crate) async fn picture(&self, id: ImageId) -> Result<Option<Known>, CommandError> {
+        Ok(self.store.picture(id).await?)
+    }
+
+    /// Some pictures before a place in the feed, newest first.
+    pub(crate) async fn before(
+        &self,
+        sequence: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, ImageId)>, CommandError> {
+        Ok(self.store.before(sequence, limit).await?)
+    }
+
+    /// Deletes pictures from the gallery: at once where the server answers, else when it does again.
+    pub(crate) async fn delete(&self, ids: Vec<ImageId>) -> Result<DeletionView, CommandError> {
+        let deleting = self.deleting.lock().await;
+        self.store.queue_deletions(&ids).await?;
+        self.told_changed().await;
+        let mut view = DeletionView::default();
+        let mut ids = ids.into_iter();
+        for id in ids.by_ref() {
+            match self.carry_out(id).await? {
+                Carried::Deleted => view.deleted.push(id),
+                Carried::Refused { error, .. } => view.failed.push(FailedDeletion {
+                    id,
+                    error: error.into(),
+                }),
+                Carried::Waits => {
+                    view.queued.push(id);
+                    break;
+                }
+            }
+        }
+        // What the server did not answer to once, it is not asked again and again.
+        view.queued.extend(ids);
+        drop(deleting);
+        self.told_changed().await;
+        if view.queued.is_empty() {
+            self.kick();
+        }
+        Ok(view)
+    }
+
+    /// Carries out what was queued. Answers whether the server answered.
+    pub(crate) async fn carry_out_deletions(&self) -> Result<bool, CommandError> {
+        let _deleting = self.deleting.lock().await;
+        let queued = self.store.deletions().await?;
+        if queued.is_empty() {
+            return Ok(true);
+        }
+        let mut answered = true;
+        for id in queued {
+            match self.carry_out(id).await? {
+                Carried::Deleted => {}
+                Carried::Refused { error, file_name } => {
+                    let refused = RefusedDeletion {
+                        file_name: file_name.unwrap_or_else(|| id.to_string()),
+                        error: error.into(),
+                    };
+                    // Nobody may be listening.
+                    let _ = self.events.send(Event::DeletionFailed(refused));
+                }
+                Carried::Waits => {
+                    answered = false;
+                    break;
+                }
+            }
+        }
+        self.told_changed().await;
+        Ok(answered)
+    }
+
+    async fn carry_out(&self, id: ImageId) -> Result<Carried, CommandError> {
+        match self.server.delete(id).await {
+            Ok(()) | Err(Failure::Server { status: 404, .. }) => {
+                if self.store.deleted(id).await? {
+                    self.originals.remove(&[id]).await;
+                }
+                Ok(Carried::Deleted)
+            }
+            Err(failure) if may_pass(&failure) => Ok(Carried::Waits),
+            Err(failure) => {
+                let file_name = self.store.refused(id).await?;
+                Ok(Carried::Refused {
+                    error: self.server.explain(failure),
+                    file_name: file_name.map(|name| name.to_string()),
+                })
+            }
+        }
+    }
+
+    /// Another view, and whoever shows the timeline is told.
+    async fn told_changed(&self) {
+        self.changed.notify_one();
+        if let Err(error) = self.look().await {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// Brings the view up to what the database says; the phase stays what it is, but for a mirror that is not filled.
+    async fn look(&self) -> Result<(), MirrorError> {
+        let status = self.store.status().await?;
+        self.view.send_modify(|view| {
+            view.known = status.known;
+            view.total = status.total;
+            view.checked_at = status.checked_at;
+            view.pending_deletions = status.pending;
+            match (view.phase, status.filled) {
+                (MirrorPhase::Live, false) => view.phase = MirrorPhase::Filling,
+                (MirrorPhase::Filling, true) => view.phase = MirrorPhase::Live,
+                _ => {}
+            }
+        });
+        Ok(())
+    }
+
+    fn set_offline(&self, offline: bool) {
+        self.view.send_if_modified(|view| {
+            let phase = match (offline, view.phase) {
+                (true, _) => MirrorPhase::Offline,
+                (false, MirrorPhase::Offline) => MirrorPhase::Live,
+                (false, phase) => phase,
+            };
+            std::mem::replace(&mut view.phase, phase) != phase
+        });
+    }
+
+    async fn checked(&self) -> Result<(), MirrorError> {
+        let now = Timestamp::now();
+        self.store.checked(now).await?;
+        self.view.send_modify(|view| view.checked_at = Some(now));
+        Ok(())
+    }
+}
+
+enum Carried {
+    Deleted,
+    Refused {
+        error: CommandError,
+        file_name: Option<String>,
+    },
+    Waits,
+}
+
+/// Whether the server may well do it another time.
+fn may_pass(failure: &Failure) -> bool {
+    match failure {
+        Failure::Unreachable { .. }
+        | Failure::Broken { .. }
+        | Failure::Stalled { .. }
+        | Failure::Slept => true,
+        Failure::Server { status, code, .. } => {
+            *status >= 500 || *status == 429 || *code == Some(ErrorCode::Unavailable)
+        }
+        Failure::Store { .. } | Failure::Garbled { .. } => false,
+    }
+}
+
+impl From<MirrorError> for CommandError {
+    fn from(error: MirrorError) -> Self {
+        Self::new(ClientCode::DiskFailed, error.to_string())
+    }
+}

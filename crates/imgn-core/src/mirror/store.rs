@@ -1,0 +1,834 @@
+//! The mirror's database: pages of the feed in, timeline and pictures out.
+//!
+//! Several programs may use one mirror at the same time. Invariant: an entry of the feed is applied once and in order:
+//! each transaction looks at the position that the one before left, whoever wrote it, and skips what is behind it.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::Path,
+    time::Duration,
+};
+
+use imgn_protocol::{Change, ChangePage, DISPLAY_SIZE, FileName, Image, ImageId, Timestamp};
+use sqlx::{
+    AssertSqlSafe, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    sqlite::{
+        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    },
+};
+use url::Url;
+use uuid::Uuid;
+
+use crate::sqlite::{is_damaged, open_patiently, remove_database};
+
+use super::{
+    columns::{self, Entry, Timeline},
+    words,
+};
+
+/// The version of `schema.sql`. A file of another one is made anew.
+const VERSION: i64 = 1;
+
+/// Rows that are inserted by one statement.
+const ROWS: usize = 250;
+
+/// How long one program waits for another's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A picture with what is known of its original; a condition follows.
+macro_rules! known {
+    () => {
+        "SELECT images.*, coalesce(originals.asked, 0) OR state.keep_all AS kept,
+                coalesce(originals.here, 0) AS original_here
+         FROM images JOIN state LEFT JOIN originals ON originals.id = images.id"
+    };
+}
+
+/// The mirror cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MirrorError {
+    #[error("the list of the gallery on this computer cannot be opened; is the disk full?")]
+    Open(#[source] std::io::Error),
+    #[error(
+        "the list of the gallery on this computer cannot be read or written ({0}); is the disk full?"
+    )]
+    Sql(#[from] sqlx::Error),
+    #[error("the list of the gallery on this computer holds an invalid {0}")]
+    Invalid(&'static str),
+}
+
+/// What became of a page.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// It is in; whether the timeline is another one now, and the originals that are not needed any more.
+    Done {
+        changed: bool,
+        forgotten: Vec<ImageId>,
+    },
+    /// It does not follow what is there: go on from the mirror's position.
+    Gap,
+    /// It is of another feed: the mirror is empty now, go on from 0.
+    Restarted,
+}
+
+/// The mirror as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    pub(crate) position: u64,
+    pub(crate) known: u64,
+    pub(crate) total: Option<u64>,
+    pub(crate) filled: bool,
+    pub(crate) checked_at: Option<Timestamp>,
+    pub(crate) keep_all: bool,
+    pub(crate) pending: u64,
+}
+
+/// Kept originals, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) asked: u64,
+    pub(crate) here: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A picture as the mirror knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) image: Image,
+    pub(crate) kept: bool,
+    pub(crate) original_here: bool,
+}
+
+/// One gallery's mirror.
+pub(crate) struct Store {
+    writer: SqlitePool,
+    reader: SqlitePool,
+    /// Where the gallery is now, with a slash at its end: addresses of pictures follow from it.
+    base: Url,
+}
+
+impl Store {
+    /// Opens or makes the mirror in `file`. A damaged one, and one of another version, is made anew.
+    pub(crate) async fn open(file: &Path, base: Url) -> Result<Self, MirrorError> {
+        let opened = open_patiently(|| Self::open_as_it_is(file, base.clone())).await;
+        match opened {
+            Ok(Some(store)) => return Ok(store),
+            Ok(None) => tracing::info!("the mirror is of another version and is made anew"),
+            Err(error) if is_damaged(&error) => {
+                tracing::warn!(%error, "the mirror is damaged and is made anew");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        remove_database(file).await.map_err(MirrorError::Open)?;
+        Self::open_as_it_is(file, base)
+            .await?
+            .ok_or(MirrorError::Invalid("version"))
+    }
+
+    async fn open_as_it_is(file: &Path, base: Url) -> Result<Option<Self>, sqlx::Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // What a power cut takes back is asked for again; `durably` is for what nobody else knows.
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(BUSY_TIMEOUT);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone().pragma("cache_size", "-16000"))
+            .await?;
+        let mut transaction = writer.begin_with(PASSING).await?;
+        let version: i64 = sqlx::query_scalar("PRAGMA user_version")
+            .fetch_one(&mut *transaction)
+            .await?;
+        if version == 0 {
+            sqlx::raw_sql(include_str!("schema.sql"))
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA user_version = {VERSION}")))
+                .execute(&mut *transaction)
+                .await?;
+        } else if version != VERSION {
+            transaction.rollback().await?;
+            writer.close().await;
+            return Ok(None);
+        }
+        transaction.commit().await?;
+        let reader = SqlitePoolOptions::new()
+            .max_connections(2)
+            .connect_with(options)
+            .await?;
+        Ok(Some(Self {
+            writer,
+            reader,
+            base,
+        }))
+    }
+
+    pub(crate) async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    pub(crate) async fn status(&self) -> Result<Status, MirrorError> {
+        let row = sqlx::query(
+            "SELECT position, known, total, filled, checked_at, keep_all,
+                    (SELECT count(*) FROM deletions) AS pending FROM state",
+        )
+        .fetch_one(&self.reader)
+        .await?;
+        Ok(Status {
+            position: unsigned(row.try_get("position")?),
+            known: unsigned(row.try_get("known")?),
+            total: row.try_get::<Option<i64>, _>("total")?.map(unsigned),
+            filled: row.try_get("filled")?,
+            checked_at: row
+                .try_get::<Option<i64>, _>("checked_at")?
+                .and_then(|moment| Timestamp::from_millisecond(moment).ok()),
+            keep_all: row.try_get("keep_all")?,
+            pending: unsigned(row.try_get("pending")?),
+        })
+    }
+
+    /// Applies what was answered to `since`. `is_end` says that nothing followed it.
+    pub(crate) async fn apply(
+        &self,
+        since: u64,
+        page: &ChangePage,
+        is_end: bool,
+    ) -> Result<Applied, MirrorError> {
+        let mut transaction = self.writer.begin_with(PASSING).await?;
+        let (feed, position): (Option<String>, i64) =
+            sqlx::query_as("SELECT feed, position FROM state")
+                .fetch_one(&mut *transaction)
+                .await?;
+        let position = unsigned(position);
+        let is_another = feed.is_some_and(|feed| feed != page.feed);
+        // `since` was a place of this feed before it was asked for; a feed that ends before it has begun anew.
+        if is_another || page.last < since {
+            empty(&mut transaction).await?;
+            transaction.commit().await?;
+            return Ok(Applied::Restarted);
+        }
+        if since > position {
+            return Ok(Applied::Gap);
+        }
+
+        let (mut added, mut deleted): (Vec<&Image>, Vec<ImageId>) = Default::default();
+        for change in page
+            .changes
+            .iter()
+            .filter(|change| change.sequence() > position)
+        {
+            match change {
+                Change::Added { image, .. } => added.push(image),
+                Change::Deleted { id, .. } => {
+                    added.retain(|image| image.id != *id);
+                    deleted.push(*id);
+                }
+            }
+        }
+        let mut forgotten = Vec::new();
+        let mut removed = Vec::new();
+        for id in &deleted {
+            let gone = forget(&mut transaction, *id).await?;
+            removed.extend(gone.sequence);
+            if gone.had_original {
+                forgotten.push(*id);
+            }
+        }
+        let pending = pending_deletions(&mut transaction).await?;
+        insert_images(&mut transaction, &added, &self.base).await?;
+        insert_words(&mut transaction, &added).await?;
+        let entries: Vec<Entry> = added
+            .iter()
+            .filter(|image| !pending.contains(&image.id))
+            .filter_map(|image| entry(image))
+            .collect();
+        change_columns(&mut transaction, &entries, &removed).await?;
+
+        let reached = page.next_since.max(position);
+        sqlx::query(
+            "UPDATE state SET feed = ?, position = ?, total = coalesce(?, total), filled = max(filled, ?),
+                 checked_at = CASE WHEN ? THEN ? ELSE checked_at END",
+        )
+        .bind(&page.feed)
+        .bind(signed(reached))
+        .bind(page.total.map(signed))
+        .bind(is_end)
+        .bind(is_end)
+        .bind(now())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(Applied::Done {
+            changed: !entries.is_empty() || !removed.is_empty(),
+            forgotten,
+        })
+    }
+
+    /// Remembers that the mirror is what the server has.
+    pub(crate) async fn checked(&self, moment: Timestamp) -> Result<(), MirrorError> {
+        sqlx::query("UPDATE state SET checked_at = ?")
+            .bind(moment.as_millisecond())
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    /// The order of everything, or of what is searched for.
+    pub(crate) async fn timeline(&self, search: &str) -> Result<Timeline, MirrorError> {
+        let search = search.trim();
+        if search.is_empty() {
+            let chunks: Vec<Vec<u8>> =
+                sqlx::query_scalar("SELECT entries FROM columns ORDER BY chunk DESC")
+                    .fetch_all(&self.reader)
+                    .await?;
+            return assembled(chunks, None).await;
+        }
+        let Some(query) = words::query(search) else {
+            return Ok(Timeline::default());
+        };
+        // One long text is several times faster than a row for each.
+        let found: String = sqlx::query_scalar(
+            "SELECT coalesce(group_concat(rowid, ' '), '') FROM words WHERE words MATCH ?",
+        )
+        .bind(query)
+        .fetch_one(&self.reader)
+        .await?;
+        let mut found: Vec<u32> = found
+            .split_ascii_whitespace()
+            .filter_map(|sequence| sequence.parse().ok())
+            .collect();
+        if !found.is_sorted() {
+            found.sort_unstable();
+        }
+        let mut wanted: Vec<i64> = found
+            .iter()
+            .map(|found| columns::chunk_of(*found))
+            .collect();
+        wanted.dedup();
+        let chunks: Vec<Vec<u8>> = sqlx::query_scalar(
+            "SELECT entries FROM columns WHERE chunk IN (SELECT value FROM json_each(?)) ORDER BY chunk DESC",
+        )
+        .bind(json(&wanted))
+        .fetch_all(&self.reader)
+        .await?;
+        assembled(chunks, Some(found)).await
+    }
+
+    /// The pictures at these places, in the order asked. None where there is none any more.
+    pub(crate) async fn pictures(
+        &self,
+        sequences: &[u32],
+    ) -> Result<Vec<Option<Known>>, MirrorError> {
+        let rows = sqlx::query(concat!(
+            known!(),
+            " WHERE images.sequence IN (SELECT value FROM json_each(?))
+                AND images.id NOT IN (SELECT id FROM deletions)"
+        ))
+        .bind(json(sequences))
+        .fetch_all(&self.reader)
+        .await?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let known = self.known(row)?;
+            found.insert(known.image.sequence, known);
+        }
+        Ok(sequences
+            .iter()
+            .map(|sequence| found.remove(&u64::from(*sequence)))
+            .collect())
+    }
+
+    /// One picture by its id, unless its deletion is queued.
+    pub(crate) async fn picture(&self, id: ImageId) -> Result<Option<Known>, MirrorError> {
+        let row = sqlx::query(concat!(
+            known!(),
+            " WHERE images.id = ? AND images.id NOT IN (SELECT id FROM deletions)"
+        ))
+        .bind(blob(id))
+        .fetch_optional(&self.reader)
+        .await?;
+        row.map(|row| self.known(&row)).transpose()
+    }
+
+    /// Some pictures before a place in the feed, newest first.
+    pub(crate) async fn before(
+        &self,
+        sequence: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, ImageId)>, MirrorError> {
+        let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+            "SELECT sequence, id FROM images WHERE sequence < ? ORDER BY sequence DESC LIMIT ?",
+        )
+        .bind(signed(sequence))
+        .bind(limit)
+        .fetch_all(&self.reader)
+        .await?;
+        rows.into_iter()
+            .map(|(sequence, id)| Ok((unsigned(sequence), image_id(&id)?)))
+            .collect()
+    }
+
+    /// Takes pictures out of the timeline and remembers to delete them from the gallery.
+    pub(crate) async fn queue_deletions(&self, ids: &[ImageId]) -> Result<(), MirrorError> {
+        let mut transaction = self.writer.begin_with(DURABLY).await?;
+        let mut removed = Vec::new();
+        for id in ids {
+            sqlx::query("INSERT OR IGNORE INTO deletions (id) VALUES (?)")
+                .bind(blob(*id))
+                .execute(&mut *transaction)
+                .await?;
+            removed.extend(sequence_of(&mut transaction, *id).await?);
+        }
+        change_columns(&mut transaction, &[], &removed).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The deletions that wait for the server.
+    pub(crate) async fn deletions(&self) -> Result<Vec<ImageId>, MirrorError> {
+        let rows: Vec<Vec<u8>> = sqlx::query_scalar("SELECT id FROM deletions")
+            .fetch_all(&self.reader)
+            .await?;
+        rows.iter().map(|id| image_id(id)).collect()
+    }
+
+    /// The server has deleted it. Answers whether there was an original of it on this computer.
+    pub(crate) async fn deleted(&self, id: ImageId) -> Result<bool, MirrorError> {
+        let mut transaction = self.writer.begin_with(PASSING).await?;
+        let gone = forget(&mut transaction, id).await?;
+        change_columns(&mut transaction, &[], gone.sequence.as_slice()).await?;
+        transaction.commit().await?;
+        Ok(gone.had_original)
+    }
+
+    /// The server has refused to delete it: it is back where it was. Answers its name, where it is known.
+    pub(crate) async fn refused(&self, id: ImageId) -> Result<Option<FileName>, MirrorError> {
+        let mut transaction = self.writer.begin_with(PASSING).await?;
+        sqlx::query("DELETE FROM deletions WHERE id = ?")
+            .bind(blob(id))
+            .execute(&mut *transaction)
+            .await?;
+        let row = sqlx::query(concat!(known!(), " WHERE images.id = ?"))
+            .bind(blob(id))
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let known = row.map(|row| self.known(&row)).transpose()?;
+        let entry = known.as_ref().and_then(|known| entry(&known.image));
+        change_columns(&mut transaction, entry.as_slice(), &[]).await?;
+        transaction.commit().await?;
+        Ok(known.map(|known| known.image.file_name))
+    }
+
+    /// Asks for originals, or no longer. Answers those whose files are not needed any more.
+    pub(crate) async fn keep(
+        &self,
+        ids: &[ImageId],
+        keep: bool,
+    ) -> Result<Vec<ImageId>, MirrorError> {
+        let mut transaction = self.writer.begin_with(DURABLY).await?;
+        for id in ids {
+            let statement = if keep {
+                "INSERT INTO originals (id, asked) SELECT id, 1 FROM images WHERE id = ?
+                 ON CONFLICT (id) DO UPDATE SET asked = 1"
+            } else {
+                "UPDATE originals SET asked = 0 WHERE id = ?"
+            };
+            sqlx::query(statement)
+                .bind(blob(*id))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        let forgotten = forget_unasked(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(forgotten)
+    }
+
+    /// Asks for all originals, or no longer for all. Answers as [`keep`](Self::keep).
+    pub(crate) async fn keep_all(&self, keep: bool) -> Result<Vec<ImageId>, MirrorError> {
+        let mut transaction = self.writer.begin_with(DURABLY).await?;
+        sqlx::query("UPDATE state SET keep_all = ?")
+            .bind(keep)
+            .execute(&mut *transaction)
+            .await?;
+        let forgotten = forget_unasked(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(forgotten)
+    }
+
+    /// Originals that are asked for and not here, newest first, before a place in the feed.
+    pub(crate) async fn missing_originals(
+        &self,
+        before: u64,
+        limit: u32,
+    ) -> Result<Vec<Image>, MirrorError> {
+        // Where not all are asked for, by those that are: a few among a million.
+        let all = concat!(
+            known!(),
+            " WHERE images.sequence < ? AND coalesce(originals.here, 0) = 0
+              ORDER BY images.sequence DESC LIMIT ?"
+        );
+        let some = concat!(
+            known!(),
+            " WHERE images.id IN (SELECT id FROM originals WHERE asked = 1 AND here = 0)
+                AND images.sequence < ? ORDER BY images.sequence DESC LIMIT ?"
+        );
+        let keep_all: bool = sqlx::query_scalar("SELECT keep_all FROM state")
+            .fetch_one(&self.reader)
+            .await?;
+        let rows = sqlx::query(if keep_all { all } else { some })
+            .bind(signed(before))
+            .bind(limit)
+            .fetch_all(&self.reader)
+            .await?;
+        rows.iter().map(|row| Ok(self.known(row)?.image)).collect()
+    }
+
+    /// An original is on the disk, or is not any more.
+    pub(crate) async fn set_here(
+        &self,
+        id: ImageId,
+        size: u64,
+        here: bool,
+    ) -> Result<(), MirrorError> {
+        sqlx::query(
+            "INSERT INTO originals (id, asked, here, size) SELECT id, 0, ?2, ?3 FROM images WHERE id = ?1
+             ON CONFLICT (id) DO UPDATE SET here = ?2, size = ?3",
+        )
+        .bind(blob(id))
+        .bind(here)
+        .bind(signed(size))
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+
+    /// Originals, counted.
+    pub(crate) async fn kept(&self) -> Result<Kept, MirrorError> {
+        let (asked, here, bytes): (i64, i64, i64) = sqlx::query_as(
+            "SELECT CASE WHEN state.keep_all THEN state.known
+                         ELSE (SELECT count(*) FROM originals WHERE asked = 1) END,
+                    (SELECT count(*) FROM originals WHERE here = 1),
+                    (SELECT coalesce(sum(size), 0) FROM originals WHERE here = 1)
+             FROM state",
+        )
+        .fetch_one(&self.reader)
+        .await?;
+        Ok(Kept {
+            asked: unsigned(asked),
+            here: unsigned(here),
+            bytes: unsigned(bytes),
+        })
+    }
+
+    /// Forgets originals of pictures that are not in the gallery, after a feed that began anew. Answers which.
+    pub(crate) async fn forget_strays(&self) -> Result<Vec<ImageId>, MirrorError> {
+        let rows: Vec<Vec<u8>> = sqlx::query_scalar(
+            "DELETE FROM originals WHERE id NOT IN (SELECT id FROM images) RETURNING id",
+        )
+        .fetch_all(&self.writer)
+        .await?;
+        rows.iter().map(|id| image_id(id)).collect()
+    }
+
+    fn known(&self, row: &SqliteRow) -> Result<Known, MirrorError> {
+        let id = image_id(row.try_get("id")?)?;
+        let time = |milliseconds| {
+            Timestamp::from_millisecond(milliseconds).map_err(|_| MirrorError::Invalid("time"))
+        };
+        let small = |name| {
+            u32::try_from(row.try_get::<i64, _>(name)?).map_err(|_| MirrorError::Invalid(name))
+        };
+        let name: String = row.try_get("file_name")?;
+        let sum: [u8; 32] = row
+            .try_get::<&[u8], _>("sha256")?
+            .try_into()
+            .map_err(|_| MirrorError::Invalid("SHA-256"))?;
+        let url: Option<String> = row.try_get("url")?;
+        let display_url: Option<String> = row.try_get("display_url")?;
+        let image = Image {
+            id,
+            sequence: unsigned(row.try_get("sequence")?),
+            file_name: FileName::parse(&name).map_err(|_| MirrorError::Invalid("file name"))?,
+            width: small("width")?,
+            height: small("height")?,
+            content_type: row.try_get("content_type")?,
+            size: unsigned(row.try_get("size")?),
+            sha256: sum.into(),
+            thumbhash: row.try_get("thumbhash")?,
+            animated: row.try_get("animated")?,
+            taken_at: row
+                .try_get::<Option<i64>, _>("taken_at")?
+                .map(time)
+                .transpose()?,
+            created_at: time(row.try_get("created_at")?)?,
+            camera: row.try_get("camera")?,
+            owner: row.try_get("owner")?,
+            url: url.unwrap_or_else(|| content_url(&self.base, id)),
+            display_url: display_url.map(|url| match url.is_empty() {
+                true => display_url_of(&self.base, id),
+                false => url,
+            }),
+        };
+        Ok(Known {
+            image,
+            kept: row.try_get("kept")?,
+            original_here: row.try_get("original_here")?,
+        })
+    }
+}
+
+/// A transaction whose commit is on the disk when it ends.
+const DURABLY: &str = "PRAGMA synchronous = FULL; BEGIN IMMEDIATE";
+
+/// A transaction that a power cut may take back, but not the end of the program.
+const PASSING: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
+
+type Sql<'a> = Transaction<'a, Sqlite>;
+
+async fn assembled(chunks: Vec<Vec<u8>>, found: Option<Vec<u32>>) -> Result<Timeline, MirrorError> {
+    let assemble = move || {
+        let mut timeline = Timeline::default();
+        // Both newest first.
+        let mut found = found.map(|found| found.into_iter().rev().peekable());
+        for entry in chunks
+            .iter()
+            .flat_map(|chunk| columns::entries(chunk).rev())
+        {
+            if let Some(found) = &mut found {
+                while found
+                    .next_if(|sequence| *sequence > entry.sequence)
+                    .is_some()
+                {}
+                if found.next_if_eq(&entry.sequence).is_none() {
+                    continue;
+                }
+            }
+            timeline.push(entry);
+        }
+        timeline
+    };
+    tokio::task::spawn_blocking(assemble)
+        .await
+        .map_err(|error| MirrorError::Open(std::io::Error::other(error)))
+}
+
+async fn empty(transaction: &mut SqliteConnection) -> Result<(), MirrorError> {
+    sqlx::raw_sql(
+        "DELETE FROM images; DELETE FROM columns;
+         INSERT INTO words (words) VALUES ('delete-all');
+         UPDATE state SET feed = NULL, position = 0, known = 0, total = NULL, filled = 0",
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+struct Gone {
+    sequence: Option<u32>,
+    had_original: bool,
+}
+
+/// Takes a picture out of everything but the timeline, where `sequence` is to be taken out.
+async fn forget(transaction: &mut Sql<'_>, id: ImageId) -> Result<Gone, MirrorError> {
+    let sequence = sequence_of(transaction, id).await?;
+    if let Some(sequence) = sequence {
+        for statement in [
+            "DELETE FROM images WHERE sequence = ?",
+            "DELETE FROM words WHERE rowid = ?",
+        ] {
+            sqlx::query(statement)
+                .bind(sequence)
+                .execute(&mut **transaction)
+                .await?;
+        }
+    }
+    sqlx::query("DELETE FROM deletions WHERE id = ?")
+        .bind(blob(id))
+        .execute(&mut **transaction)
+        .await?;
+    let original = sqlx::query("DELETE FROM originals WHERE id = ? RETURNING here")
+        .bind(blob(id))
+        .fetch_optional(&mut **transaction)
+        .await?;
+    Ok(Gone {
+        sequence,
+        had_original: original.is_some(),
+    })
+}
+
+async fn sequence_of(transaction: &mut Sql<'_>, id: ImageId) -> Result<Option<u32>, MirrorError> {
+    Ok(
+        sqlx::query_scalar("SELECT sequence FROM images WHERE id = ?")
+            .bind(blob(id))
+            .fetch_optional(&mut **transaction)
+            .await?,
+    )
+}
+
+async fn forget_unasked(transaction: &mut Sql<'_>) -> Result<Vec<ImageId>, MirrorError> {
+    let rows: Vec<Vec<u8>> = sqlx::query_scalar(
+        "DELETE FROM originals WHERE asked = 0 AND NOT (SELECT keep_all FROM state) RETURNING id",
+    )
+    .fetch_all(&mut **transaction)
+    .await?;
+    rows.iter().map(|id| image_id(id)).collect()
+}
+
+async fn pending_deletions(transaction: &mut Sql<'_>) -> Result<HashSet<ImageId>, MirrorError> {
+    let rows: Vec<Vec<u8>> = sqlx::query_scalar("SELECT id FROM deletions")
+        .fetch_all(&mut **transaction)
+        .await?;
+    rows.iter().map(|id| image_id(id)).collect()
+}
+
+async fn insert_images(
+    transaction: &mut Sql<'_>,
+    images: &[&Image],
+    base: &Url,
+) -> Result<(), MirrorError> {
+    const ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    for images in images.chunks(ROWS) {
+        let statement = rows("INSERT OR REPLACE INTO images VALUES ", ROW, images.len());
+        let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(images.len() == ROWS);
+        for image in images {
+            let is_derived = image.url == content_url(base, image.id);
+            let display = image.display_url.as_ref().map(|url| {
+                match *url == display_url_of(base, image.id) {
+                    true => "",
+                    false => url.as_str(),
+                }
+            });
+            query = query
+                .bind(signed(image.sequence))
+                .bind(blob(image.id))
+                .bind(image.file_name.as_str())
+                .bind(image.width)
+                .bind(image.height)
+                .bind(image.content_type.as_str())
+                .bind(signed(image.size))
+                .bind(&image.sha256.as_bytes()[..])
+                .bind(image.thumbhash.as_str())
+                .bind(image.animated)
+                .bind(image.taken_at.map(Timestamp::as_millisecond))
+                .bind(image.created_at.as_millisecond())
+                .bind(image.camera.as_deref())
+                .bind(image.owner.as_str())
+                .bind((!is_derived).then_some(image.url.as_str()))
+                .bind(display);
+        }
+        query.execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+async fn insert_words(transaction: &mut Sql<'_>, images: &[&Image]) -> Result<(), MirrorError> {
+    for images in images.chunks(ROWS) {
+        let statement = rows(
+            "INSERT OR REPLACE INTO words (rowid, text) VALUES ",
+            "(?, ?)",
+            images.len(),
+        );
+        let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(images.len() == ROWS);
+        for image in images {
+            query = query
+                .bind(signed(image.sequence))
+                .bind(words::of_image(image));
+        }
+        query.execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+fn rows(insert: &str, row: &str, count: usize) -> String {
+    let mut statement = insert.to_owned();
+    for n in 0..count {
+        if n > 0 {
+            statement.push(',');
+        }
+        statement.push_str(row);
+    }
+    statement
+}
+
+/// Puts entries into the timeline and takes others out.
+async fn change_columns(
+    transaction: &mut Sql<'_>,
+    add: &[Entry],
+    remove: &[u32],
+) -> Result<(), MirrorError> {
+    let mut chunks: BTreeMap<i64, (Vec<Entry>, Vec<u32>)> = BTreeMap::new();
+    for entry in add {
+        let chunk = chunks.entry(columns::chunk_of(entry.sequence)).or_default();
+        chunk.0.push(*entry);
+    }
+    for sequence in remove {
+        let chunk = chunks.entry(columns::chunk_of(*sequence)).or_default();
+        chunk.1.push(*sequence);
+    }
+    let mut grown = 0;
+    for (chunk, (add, remove)) in &chunks {
+        let entries: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT entries FROM columns WHERE chunk = ?")
+                .bind(chunk)
+                .fetch_optional(&mut **transaction)
+                .await?;
+        let (entries, grew) = columns::changed(&entries.unwrap_or_default(), add, remove);
+        grown += grew;
+        sqlx::query("INSERT OR REPLACE INTO columns (chunk, entries) VALUES (?, ?)")
+            .bind(chunk)
+            .bind(entries)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    if grown != 0 {
+        sqlx::query("UPDATE state SET known = known + ?")
+            .bind(grown)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+fn entry(image: &Image) -> Option<Entry> {
+    let created = image.created_at.as_second();
+    Entry::new(image.sequence, created, image.width, image.height)
+}
+
+fn content_url(base: &Url, id: ImageId) -> String {
+    format!("{base}v1/images/{id}/content")
+}
+
+fn display_url_of(base: &Url, id: ImageId) -> String {
+    format!("{base}v1/images/{id}/thumb/{DISPLAY_SIZE}")
+}
+
+fn json(numbers: &[impl std::fmt::Display]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    format!("[{}]", numbers.join(","))
+}
+
+fn blob(id: ImageId) -> Vec<u8> {
+    id.as_uuid().as_bytes().to_vec()
+}
+
+fn image_id(bytes: &[u8]) -> Result<ImageId, MirrorError> {
+    Uuid::from_slice(bytes)
+        .map(ImageId::from)
+        .map_err(|_| MirrorError::Invalid("id"))
+}
+
+fn now() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// SQLite's integers have a sign; what is counted here stays far below where it would matter.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}

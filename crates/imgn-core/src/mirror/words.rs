@@ -1,0 +1,151 @@
+//! What a picture is found by, as words: runs of letters and digits, in lower case and without accents.
+//!
+//! Both sides of a search go through here, what is indexed and what is asked for, so that SQLite's own idea of a word
+//! does not matter. A day or a month, as 2026-11-26 or 2026-11, is one word, 20261126, which its year and month begin.
+
+use imgn_protocol::{Image, Timestamp};
+use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
+
+/// Words that are asked for at a time; more are left out of account.
+const MAX_WORDS: usize = 16;
+
+/// All words that a picture is found by: name, camera, owner, the days it was taken and published.
+pub(super) fn of_image(image: &Image) -> String {
+    let mut words = String::with_capacity(96);
+    push_words(image.file_name.as_str(), &mut words);
+    push_words(image.camera.as_deref().unwrap_or_default(), &mut words);
+    push_words(&image.owner, &mut words);
+    if let Some(taken) = image.taken_at {
+        push_day(taken, &mut words);
+    }
+    push_day(image.created_at, &mut words);
+    words
+}
+
+/// What FTS5 is asked for `search`: every word, each as a beginning. None where there is no word in it.
+pub(super) fn query(search: &str) -> Option<String> {
+    let mut words = String::new();
+    push_words(search, &mut words);
+    let query: Vec<String> = words
+        .split_ascii_whitespace()
+        .take(MAX_WORDS)
+        .map(|word| format!("\"{word}\"*"))
+        .collect();
+    (!query.is_empty()).then(|| query.join(" "))
+}
+
+/// The day in UTC.
+fn push_day(moment: Timestamp, words: &mut String) {
+    const MONTHS: [&str; 12] = [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ];
+    let day = moment.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let month = usize::try_from(day.month() - 1).unwrap_or_default();
+    let name = MONTHS.get(month).copied().unwrap_or_default();
+    words.push_str(&format!(
+        "{:04}{:02}{:02} {name} ",
+        day.year(),
+        day.month(),
+        day.day()
+    ));
+}
+
+fn push_words(text: &str, words: &mut String) {
+    let mut rest = text;
+    while let Some(start) = rest.find(char::is_alphanumeric) {
+        rest = &rest[start..];
+        if let Some((digits, after)) = day(rest) {
+            words.push_str(&digits);
+            words.push(' ');
+            rest = after;
+            continue;
+        }
+        let end = rest
+            .find(|c: char| !c.is_alphanumeric() && !is_combining_mark(c))
+            .unwrap_or(rest.len());
+        push_word(&rest[..end], words);
+        rest = &rest[end..];
+    }
+}
+
+fn push_word(word: &str, words: &mut String) {
+    if word.is_ascii() {
+        words.extend(word.chars().map(|c| c.to_ascii_lowercase()));
+    } else {
+        let plain = word.nfkd().filter(|c| !is_combining_mark(*c));
+        words.extend(
+            plain
+                .flat_map(char::to_lowercase)
+                .filter(|c| c.is_alphanumeric()),
+        );
+    }
+    words.push(' ');
+}
+
+/// A day or a month at the beginning, as one word, and what follows it.
+fn day(text: &str) -> Option<(String, &str)> {
+    let bytes = text.as_bytes();
+    let is_number = |from: usize, to: usize| {
+        let digits = bytes.get(from..to);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_digit))
+    };
+    let is_end = |at: usize| !text[at..].starts_with(|c: char| c.is_alphanumeric());
+    let hyphen = |at: usize| bytes.get(at) == Some(&b'-');
+    if !(is_number(0, 4) && hyphen(4) && is_number(5, 7)) {
+        return None;
+    }
+    let month = format!("{}{}", &text[..4], &text[5..7]);
+    if hyphen(7) && is_number(8, 10) && is_end(10) {
+        return Some((format!("{month}{}", &text[8..10]), &text[10..]));
+    }
+    is_end(7).then(|| (month, &text[7..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> String {
+        let mut words = String::new();
+        push_words(text, &mut words);
+        words.trim_end().to_owned()
+    }
+
+    #[test]
+    fn words_are_plain_and_days_are_one() {
+        for (text, found) in [
+            ("IMG_0001.JPG", "img 0001 jpg"),
+            ("Übersicht Cafe\u{301}.png", "ubersicht cafe png"),
+            ("Screenshot 2026-11-26 10.30", "screenshot 20261126 10 30"),
+            ("2026-11", "202611"),
+            ("2026-11-2", "202611 2"),
+            ("2026-1-2", "2026 1 2"),
+            ("12026-11-26x", "12026 11 26x"),
+            ("2026-11-26th", "202611 26th"),
+            ("上海 夜景", "上海 夜景"),
+            ("--- ' \"*", ""),
+            ("", ""),
+        ] {
+            assert_eq!(words(text), found, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_only_words() {
+        assert_eq!(query("Beach  2026-11").unwrap(), "\"beach\"* \"202611\"*");
+        assert_eq!(query("a\" OR b*").unwrap(), "\"a\"* \"or\"* \"b\"*");
+        assert_eq!(query("%%"), None);
+        assert_eq!(query(&"a ".repeat(40)).unwrap().len(), 16 * 5 - 1);
+    }
+}

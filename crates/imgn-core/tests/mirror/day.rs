@@ -1,0 +1,77 @@
+//! A day of use: pictures come and go while the gallery is followed and looked at.
+
+use imgn_protocol::ImageId;
+
+use crate::fake::{Gallery, eventually, open, serve, shown};
+
+/// A tenth of 200 MB, for pictures a tenth of the day's are looked at.
+const CACHE: u64 = 20 * 1024 * 1024;
+
+#[tokio::test]
+async fn after_a_day_of_use_the_mirror_is_the_servers_list_and_the_cache_within_its_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let gallery = Gallery::new();
+    let url = serve(&gallery).await;
+    let app = open(folder.path(), &url, false).await;
+    app.set_cache_limit(CACHE).await.unwrap();
+    app.quit().await;
+    let app = open(folder.path(), &url, true).await;
+
+    let mut ids: Vec<ImageId> = Vec::new();
+    for hour in 0..20_usize {
+        {
+            let mut gallery = gallery.lock().unwrap();
+            for n in 0..500 {
+                ids.push(gallery.add(&format!("hour {hour} picture {n}.jpg")));
+            }
+            // Others delete a few, old and new.
+            for n in 0..25 {
+                let id = ids.swap_remove((hour * 31 + n * 17) % ids.len());
+                assert!(gallery.remove(id));
+            }
+            // The line is gone for a while now and then.
+            gallery.away = hour % 5 == 4;
+        }
+        // And so does who uses it, also without the server.
+        let mine: Vec<ImageId> = (0..25)
+            .map(|n| ids.swap_remove((hour * 13 + n * 7) % ids.len()))
+            .collect();
+        let done = app.delete_images(mine).await.unwrap();
+        assert_eq!(done.deleted.len() + done.queued.len(), 25);
+        assert!(done.failed.is_empty());
+        let newest = app.timeline("").await.unwrap().sequences;
+        for picture in app.pictures(&newest[..newest.len().min(60)]).await.unwrap() {
+            // Offline it is not there yet.
+            let _ = app.thumb(picture.unwrap().image.id, 320).await;
+        }
+        assert!(app.cache_usage().await.unwrap().bytes <= CACHE);
+    }
+    gallery.lock().unwrap().away = false;
+
+    app.sync(false).await.unwrap();
+    eventually("nothing waits", async || {
+        let view = app.state().await.server.unwrap().mirror;
+        view.pending_deletions == 0
+    })
+    .await;
+    app.sync(false).await.unwrap();
+    let images = gallery.lock().unwrap().images();
+    assert_eq!(images.len(), 10_000 - 1_000);
+    assert_eq!(shown(&app).await, images);
+    let hour = app
+        .timeline("hour 7 picture")
+        .await
+        .unwrap()
+        .sequences
+        .len();
+    let expected = images
+        .iter()
+        .filter(|image| {
+            let name = image.file_name.as_str();
+            name.starts_with("hour 7 ") || (name.starts_with("hour") && name.contains(" picture 7"))
+        })
+        .count();
+    assert_eq!(hour, expected);
+    assert!(app.cache_usage().await.unwrap().bytes <= CACHE);
+    assert_eq!(app.state().await.server.unwrap().mirror.known, 9_000);
+}
