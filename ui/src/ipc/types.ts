@@ -4,14 +4,11 @@
 import type * as bindings from "./bindings";
 
 export type {
-  AppState,
   FileDrag,
   GalleryChange,
-  Image,
   ImagePage,
   ImageQuery,
   IntakeView,
-  ServerView,
   UploadPreferences,
   UploadState,
 } from "./bindings";
@@ -23,4 +20,101 @@ export interface ViewError {
   message: string;
 }
 
-export type UploadView = Omit<bindings.UploadView, "error"> & { error: ViewError | null };
+/** How a picture was exposed, as far as its camera wrote it down. */
+export interface Exposure {
+  seconds: number | null;
+  f_number: number | null;
+  iso: number | null;
+  focal_length_mm: number | null;
+}
+
+/** Where a picture was taken, in degrees; there only if its uploader kept it. */
+export interface Place {
+  latitude: number;
+  longitude: number;
+}
+
+/** A picture in the gallery. What an older server does not tell is missing. */
+export type Image = bindings.Image & {
+  lens?: string | null;
+  exposure?: Exposure | null;
+  location?: Place | null;
+};
+
+export type UploadView = Omit<bindings.UploadView, "error" | "image"> & {
+  error: ViewError | null;
+  image: Image | null;
+};
+
+/** How far what is shown is what the server has. */
+export interface MirrorView {
+  /** `filling`: the list is being fetched for the first time. */
+  phase: "filling" | "live" | "offline";
+  /** Pictures in the list so far. */
+  known: number;
+  /** How many there are to be; null when that is not known. */
+  total: number | null;
+  /** When it was last known to be what the server has, RFC 3339. */
+  checked_at: string | null;
+  /** Deletions that wait for the server. */
+  pending_deletions: number;
+}
+
+export type ServerView = bindings.ServerView & { mirror: MirrorView };
+
+export type AppState = Omit<bindings.AppState, "server"> & { server: ServerView | null };
+
+/** The order of all that the grid shows, newest first, as columns; picture i of each belongs together. */
+export interface Timeline {
+  /** What it answers, trimmed; "" is everything. */
+  readonly search: string;
+  /** Places in the gallery's feed: unique, strictly descending; each identifies its row. */
+  readonly sequences: Uint32Array;
+  /** Seconds since 1970 (UTC) when each was published. */
+  readonly created: Uint32Array;
+  /** Width over height as it is shown, times 2048, from 1 to 65535. */
+  readonly ratios: Uint16Array;
+}
+
+/** A picture of the timeline. */
+export interface Picture {
+  image: Image;
+  sequence: number;
+  /** Whether its original is asked to be on this computer. */
+  kept: boolean;
+  /** And whether it is. */
+  original_here: boolean;
+}
+
+export interface DeletionView {
+  /** Ids that are gone. */
+  deleted: string[];
+  /** Ids that will be as soon as the server can be reached. */
+  queued: string[];
+  failed: { id: string; error: ViewError }[];
+}
+
+/** A deletion that was queued, and that the server refused. */
+export interface DeletionFailure {
+  file_name: string;
+  error: ViewError;
+}
+
+export interface DownloadView {
+  /** Where it was saved; null when the dialog was closed, and where the browser decides. */
+  path: string | null;
+}
+
+/** What is kept on this computer. */
+export interface OfflineView {
+  /** Originals that are to be here. */
+  kept: number;
+  /** Those of them that are. */
+  here: number;
+  /** What they take. */
+  bytes: number;
+  /** Whether all originals are kept. */
+  all: boolean;
+  cache_bytes: number;
+  cache_limit_bytes: number;
+}
