@@ -64,13 +64,14 @@ export class GridCell {
     this.#name = element("span", "name truncate");
     this.#size = element("span", "size truncate");
     caption.append(this.#name, this.#size);
-    this.open.append(this.#canvas, this.#image, caption);
+    this.open.append(this.#canvas, this.#image);
     this.check = element("button", "check");
     this.check.type = "button";
     this.check.tabIndex = -1;
     this.check.role = "checkbox";
     this.check.append(tick());
-    this.root.append(this.open, this.check);
+    // Beside the button, whose name says all of this.
+    this.root.append(this.open, caption, this.check);
     this.#setSelected(false, true);
   }
 
@@ -162,7 +163,7 @@ export class GridCell {
     this.#name.textContent = "";
     this.#size.textContent = "";
     delete this.root.dataset.imageId;
-    this.#name_("");
+    this.#call("");
   }
 
   #describe(picture: Picture): void {
@@ -175,10 +176,10 @@ export class GridCell {
     this.#image.alt = image.file_name;
     this.#name.textContent = image.file_name;
     this.#size.textContent = size;
-    this.#name_(strings.cellLabel(image.file_name, size, image.animated));
+    this.#call(strings.cellLabel(image.file_name, size, image.animated));
     if (image.animated) {
       this.#badge = badge(image.content_type);
-      this.open.append(this.#badge);
+      this.root.append(this.#badge);
     }
   }
 
@@ -187,11 +188,11 @@ export class GridCell {
     this.#isSelected = isSelected;
     this.root.classList.toggle("selected", isSelected);
     this.check.ariaChecked = String(isSelected);
-    this.#name_(this.#label);
+    this.#call(this.#label);
   }
 
   /** Names both buttons. */
-  #name_(label: string): void {
+  #call(label: string): void {
     this.#label = label;
     const name = label === "" ? strings.loading : label;
     this.open.ariaLabel = this.#isSelected ? strings.cellSelected(name) : name;

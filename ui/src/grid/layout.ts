@@ -81,16 +81,19 @@ export function layOut(
   { width, rowHeight, gap, heading }: LayoutOptions,
 ): Layout {
   const full = Math.max(1, Math.floor(width));
-  const starts: number[] = [];
-  const tops: number[] = [];
-  const heights: number[] = [];
-  const fulls: number[] = [];
+  // About as many rows as there are when pictures are of the usual shapes.
+  const rowsMade = new RowColumns(sections.count + Math.ceil((ratios.length * 1.5 * rowHeight) / full));
   const sectionRows = new Int32Array(sections.count + 1);
   const sectionTops = new Float64Array(sections.count + 1);
+  // Sums are of the columns' own units, and heights are compared without a division: a row is no taller than wanted
+  // once the width that is left for pictures is at most `unit` for each unit of their sum.
+  const unit = rowHeight / RATIO_UNIT;
+  const most = MAX_RATIO * RATIO_UNIT;
+  const least = Math.ceil(MIN_RATIO * RATIO_UNIT);
   let top = 0;
 
   for (let section = 0; section < sections.count; section += 1) {
-    sectionRows[section] = starts.length;
+    sectionRows[section] = rowsMade.count;
     sectionTops[section] = top;
     top += heading;
     const last = sections.starts[section + 1]!;
@@ -98,41 +101,39 @@ export function layOut(
     while (first < last) {
       let end = first;
       let sum = 0;
+      let room = full + gap;
       // Takes pictures until the row is no taller than wanted, then decides whether the last is better left out.
       while (end < last) {
-        const ratio = gridRatio(ratios[end]!);
-        const without = end === first ? Number.POSITIVE_INFINITY : heightOf(sum, end - first, full, gap);
+        const column = ratios[end]!;
+        const ratio = column > most ? most : column < least ? least : column;
         sum += ratio;
+        room -= gap;
         end += 1;
-        const height = heightOf(sum, end - first, full, gap);
-        if (height > rowHeight) continue;
-        // Heights are compared as factors: half of it is as far off as twice.
-        const leaveOut =
-          without <= rowHeight * MAX_STRETCH && without / rowHeight < rowHeight / Math.max(1, height);
-        if (end - first > 1 && leaveOut) {
-          end -= 1;
-          sum -= ratio;
+        if (room > sum * unit) continue;
+        if (end - first > 1) {
+          // How many times as high as wanted. Compared as factors: half of it is as far off as twice.
+          const without = (room + gap) / ((sum - ratio) * unit);
+          if (without <= MAX_STRETCH && without * Math.max(1, room) < sum * unit) {
+            end -= 1;
+            sum -= ratio;
+            room += gap;
+          }
         }
         break;
       }
-      const filled = heightOf(sum, end - first, full, gap);
+      const filled = Math.max(1, room) / sum;
       // A last row that would have to be stretched keeps its height and ends early.
-      const isFull = end < last || filled <= rowHeight * MAX_LAST_STRETCH;
-      const height = Math.max(1, Math.round(isFull ? filled : rowHeight));
-      starts.push(first);
-      tops.push(top);
-      heights.push(height);
-      fulls.push(isFull ? 1 : 0);
+      const isFull = end < last || filled <= unit * MAX_LAST_STRETCH;
+      const height = Math.max(1, Math.round(isFull ? filled * RATIO_UNIT : rowHeight));
+      rowsMade.add(first, top, height, isFull);
       top += height + gap;
       first = end;
     }
   }
 
   const height = sections.count === 0 ? 0 : top - gap;
-  sectionRows[sections.count] = starts.length;
+  sectionRows[sections.count] = rowsMade.count;
   sectionTops[sections.count] = height;
-  const rows = starts.length;
-  starts.push(ratios.length);
   return {
     count: ratios.length,
     width: full,
@@ -140,20 +141,61 @@ export function layOut(
     gap,
     heading,
     sections,
-    rows,
-    rowStarts: Int32Array.from(starts),
-    rowTops: Float64Array.from(tops),
-    rowHeights: Uint16Array.from(heights),
-    rowFull: Uint8Array.from(fulls),
+    rows: rowsMade.count,
+    ...rowsMade.finish(ratios.length),
     sectionRows,
     sectionTops,
     ratios,
   };
 }
 
-/** The height at which `count` pictures whose ratios sum up to `sum` fill the width. */
-function heightOf(sum: number, count: number, width: number, gap: number): number {
-  return Math.max(1, width - gap * (count - 1)) / sum;
+/** The columns of rows, which grow when there are more than were thought of. */
+class RowColumns {
+  count = 0;
+  #starts: Int32Array;
+  #tops: Float64Array;
+  #heights: Uint16Array;
+  #full: Uint8Array;
+
+  constructor(room: number) {
+    const size = Math.min(2 ** 24, Math.max(16, room));
+    this.#starts = new Int32Array(size);
+    this.#tops = new Float64Array(size);
+    this.#heights = new Uint16Array(size);
+    this.#full = new Uint8Array(size);
+  }
+
+  add(start: number, top: number, height: number, isFull: boolean): void {
+    const row = this.count;
+    if (row + 1 >= this.#starts.length) this.#grow();
+    this.#starts[row] = start;
+    this.#tops[row] = top;
+    this.#heights[row] = height;
+    this.#full[row] = isFull ? 1 : 0;
+    this.count = row + 1;
+  }
+
+  finish(pictures: number): Pick<Layout, "rowStarts" | "rowTops" | "rowHeights" | "rowFull"> {
+    this.#starts[this.count] = pictures;
+    return {
+      rowStarts: this.#starts.slice(0, this.count + 1),
+      rowTops: this.#tops.slice(0, this.count),
+      rowHeights: this.#heights.slice(0, this.count),
+      rowFull: this.#full.slice(0, this.count),
+    };
+  }
+
+  #grow(): void {
+    const size = this.#starts.length * 2;
+    const grown = <T extends { set(from: T): void }>(from: T, to: T): T => {
+      to.set(from);
+      return to;
+    };
+    this.#starts = grown(this.#starts, new Int32Array(size));
+    this.#tops = grown(this.#tops, new Float64Array(size));
+    this.#heights = grown(this.#heights, new Uint16Array(size));
+    this.#full = grown(this.#full, new Uint8Array(size));
+  }
 }
 
 /** The row that picture `index` stands in. */

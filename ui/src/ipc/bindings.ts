@@ -5,160 +5,161 @@ import * as __TAURI_EVENT from "@tauri-apps/api/event";
 
 /** Commands */
 export const commands = {
-	appState: () => __TAURI_INVOKE<AppState>("app_state"),
-	startLocalGallery: () => __TAURI_INVOKE<AppState>("start_local_gallery"),
-	connect: (server: string, token: string | null) => __TAURI_INVOKE<AppState>("connect", { server, token }),
-	disconnect: () => __TAURI_INVOKE<AppState>("disconnect"),
-	pickFiles: () => __TAURI_INVOKE<IntakeView>("pick_files"),
-	pickFolders: () => __TAURI_INVOKE<IntakeView>("pick_folders"),
-	uploads: () => __TAURI_INVOKE<UploadView[]>("uploads"),
-	cancelUpload: (id: UploadId) => __TAURI_INVOKE<null>("cancel_upload", { id }),
-	retryUpload: (id: UploadId) => __TAURI_INVOKE<null>("retry_upload", { id }),
-	pauseUpload: (id: UploadId) => __TAURI_INVOKE<null>("pause_upload", { id }),
-	resumeUpload: (id: UploadId) => __TAURI_INVOKE<null>("resume_upload", { id }),
-	moveUploadToTop: (id: UploadId) => __TAURI_INVOKE<null>("move_upload_to_top", { id }),
-	pauseUploads: () => __TAURI_INVOKE<null>("pause_uploads"),
-	resumeUploads: () => __TAURI_INVOKE<null>("resume_uploads"),
-	cancelUploads: () => __TAURI_INVOKE<null>("cancel_uploads"),
-	retryUploads: () => __TAURI_INVOKE<null>("retry_uploads"),
-	uploadPreferences: () => __TAURI_INVOKE<UploadPreferences>("upload_preferences"),
-	setUploadPreferences: (preferences: UploadPreferences) => __TAURI_INVOKE<null>("set_upload_preferences", { preferences }),
-	clearFinishedUploads: () => __TAURI_INVOKE<null>("clear_finished_uploads"),
-	images: (query: ImageQuery) => __TAURI_INVOKE<ImagePage>("images", { query }),
-	deleteImage: (id: ImageId) => __TAURI_INVOKE<null>("delete_image", { id }),
-	copyLink: (text: string) => __TAURI_INVOKE<null>("copy_link", { text }),
+  appState: () => __TAURI_INVOKE<AppState>("app_state"),
+  startLocalGallery: () => __TAURI_INVOKE<AppState>("start_local_gallery"),
+  connect: (server: string, token: string | null) => __TAURI_INVOKE<AppState>("connect", { server, token }),
+  disconnect: () => __TAURI_INVOKE<AppState>("disconnect"),
+  pickFiles: () => __TAURI_INVOKE<IntakeView>("pick_files"),
+  pickFolders: () => __TAURI_INVOKE<IntakeView>("pick_folders"),
+  uploads: () => __TAURI_INVOKE<UploadView[]>("uploads"),
+  cancelUpload: (id: UploadId) => __TAURI_INVOKE<null>("cancel_upload", { id }),
+  retryUpload: (id: UploadId) => __TAURI_INVOKE<null>("retry_upload", { id }),
+  pauseUpload: (id: UploadId) => __TAURI_INVOKE<null>("pause_upload", { id }),
+  resumeUpload: (id: UploadId) => __TAURI_INVOKE<null>("resume_upload", { id }),
+  moveUploadToTop: (id: UploadId) => __TAURI_INVOKE<null>("move_upload_to_top", { id }),
+  pauseUploads: () => __TAURI_INVOKE<null>("pause_uploads"),
+  resumeUploads: () => __TAURI_INVOKE<null>("resume_uploads"),
+  cancelUploads: () => __TAURI_INVOKE<null>("cancel_uploads"),
+  retryUploads: () => __TAURI_INVOKE<null>("retry_uploads"),
+  uploadPreferences: () => __TAURI_INVOKE<UploadPreferences>("upload_preferences"),
+  setUploadPreferences: (preferences: UploadPreferences) =>
+    __TAURI_INVOKE<null>("set_upload_preferences", { preferences }),
+  clearFinishedUploads: () => __TAURI_INVOKE<null>("clear_finished_uploads"),
+  images: (query: ImageQuery) => __TAURI_INVOKE<ImagePage>("images", { query }),
+  deleteImage: (id: ImageId) => __TAURI_INVOKE<null>("delete_image", { id }),
+  copyLink: (text: string) => __TAURI_INVOKE<null>("copy_link", { text }),
 };
 
 /** Events */
 export const events = {
-	fileDrag: makeEvent<FileDrag, FileDrag>("file_drag"),
-	galleryChanged: makeEvent<GalleryChanged, GalleryChanged>("gallery_changed"),
-	stateChanged: makeEvent<StateChanged, StateChanged>("state_changed"),
-	takenIn: makeEvent<TakenIn, TakenIn>("taken_in"),
-	uploadsChanged: makeEvent<UploadsChanged, UploadsChanged>("uploads_changed"),
+  fileDrag: makeEvent<FileDrag, FileDrag>("file_drag"),
+  galleryChanged: makeEvent<GalleryChanged, GalleryChanged>("gallery_changed"),
+  stateChanged: makeEvent<StateChanged, StateChanged>("state_changed"),
+  takenIn: makeEvent<TakenIn, TakenIn>("taken_in"),
+  uploadsChanged: makeEvent<UploadsChanged, UploadsChanged>("uploads_changed"),
 };
 
 /* Types */
 /**  The app as a whole. */
 export type AppState = {
-	/**  The program's version. */
-	version: string,
-	/**  The gallery it is connected to; none at the first start. */
-	server: ServerView | null,
+  /**  The program's version. */
+  version: string;
+  /**  The gallery it is connected to; none at the first start. */
+  server: ServerView | null;
 };
 
 /**  What only the client knows to go wrong. */
-export type ClientCode = 
-/**  No gallery was chosen yet. */
-"not_connected" | 
-/**  The address is not one of a server. */
-"invalid_server" | 
-/**  A value that a person gave is not valid. */
-"invalid_input" | 
-/**  The keyring is locked. */
-"keyring_locked" | 
-/**  There is no keyring on this computer. */
-"keyring_missing" | 
-/**  The keyring did not answer in time. */
-"keyring_timeout" | 
-/**  The keyring answered with an error. */
-"keyring_failed" | 
-/**  The settings cannot be read or written. */
-"settings_failed" | 
-/**  A file of the client's own cannot be read or written. */
-"disk_failed" | 
-/**  There is no such upload. */
-"unknown_upload" | 
-/**  Another program took the upload back. */
-"cancelled" | 
-/**  The connection broke or stalled; trying again may help. */
-"connection_failed" | 
-/**  The gallery on this computer cannot be started. */
-"gallery_failed" | 
-/**  The clipboard does not take what is copied. */
-"clipboard_failed";
+export type ClientCode =
+  /**  No gallery was chosen yet. */
+  | "not_connected"
+  /**  The address is not one of a server. */
+  | "invalid_server"
+  /**  A value that a person gave is not valid. */
+  | "invalid_input"
+  /**  The keyring is locked. */
+  | "keyring_locked"
+  /**  There is no keyring on this computer. */
+  | "keyring_missing"
+  /**  The keyring did not answer in time. */
+  | "keyring_timeout"
+  /**  The keyring answered with an error. */
+  | "keyring_failed"
+  /**  The settings cannot be read or written. */
+  | "settings_failed"
+  /**  A file of the client's own cannot be read or written. */
+  | "disk_failed"
+  /**  There is no such upload. */
+  | "unknown_upload"
+  /**  Another program took the upload back. */
+  | "cancelled"
+  /**  The connection broke or stalled; trying again may help. */
+  | "connection_failed"
+  /**  The gallery on this computer cannot be started. */
+  | "gallery_failed"
+  /**  The clipboard does not take what is copied. */
+  | "clipboard_failed";
 
 /**  A code of the server, of the upload engine or of the client. */
-export type Code = 
-/**  Found by the server. */
-ErrorCode | 
-/**  Found by the upload engine. */
-UploadCode | 
-/**  Found by the client around it. */
-ClientCode;
+export type Code =
+  /**  Found by the server. */
+  | ErrorCode
+  /**  Found by the upload engine. */
+  | UploadCode
+  /**  Found by the client around it. */
+  | ClientCode;
 
 /**  What happens to dragged files. Movement within the window is not told: a drop counts anywhere in it. */
-export type DragPhase = 
-/**  They came over the window. */
-"enter" | 
-/**  They went away. */
-"leave" | 
-/**  They were dropped, and are being uploaded. */
-"drop";
+export type DragPhase =
+  /**  They came over the window. */
+  | "enter"
+  /**  They went away. */
+  | "leave"
+  /**  They were dropped, and are being uploaded. */
+  | "drop";
 
 /**
  *  Every way in which the server refuses. A code is never given a new meaning; a client that meets one it does
  *  not know treats it by its HTTP status.
  */
-export type ErrorCode = 
-/**  The request is not understood: malformed JSON, a value out of its range. */
-"invalid_request" | 
-/**  The file name is empty, too long, a path, or has control characters. */
-"invalid_file_name" | 
-/**  No token was given, or it is unknown or revoked. */
-"unauthorized" | 
-/**  The token is valid and does not allow this. */
-"forbidden" | 
-/**  There is nothing here, or nothing that the caller may know of. */
-"not_found" | 
-/**  The path exists and does not take this method. */
-"method_not_allowed" | 
-/**  The upload id is in use for another file. */
-"upload_conflict" | 
-/**  The upload has ended (published, rejected or aborted) and takes no more bytes. */
-"upload_closed" | 
-/**  The upload was completed before its bytes were in the store. */
-"not_uploaded" | 
-/**  The file, or the request's body, is larger than this server takes. */
-"too_large" | 
-/**  The request's body is not of the media type that this call takes. */
-"unsupported_media_type" | 
-/**  The stored bytes are not as many as were announced. */
-"size_mismatch" | 
-/**  The bytes do not have the SHA-256 that was announced. */
-"checksum_mismatch" | 
-/**  The bytes are no picture. */
-"not_a_picture" | 
-/**  A picture, but of a format that this gallery does not take. */
-"unsupported_format" | 
-/**  A picture whose bytes are damaged or cut off. */
-"corrupt_picture" | 
-/**  A picture with more pixels, frames or memory than this server decodes. */
-"too_many_pixels" | 
-/**  Decoding took longer than this server allows. */
-"decode_timeout" | 
-/**  Too many requests; `Retry-After` says when to come again. */
-"rate_limited" | 
-/**  A fault of the server; its log has the details. */
-"internal" | 
-/**  The store does not answer, or answers with a fault of its own; try again. */
-"store_unavailable" | 
-/**  The server is starting, stopping or busy; try again. */
-"unavailable" | 
-/**  The store has no space left. */
-"store_full";
+export type ErrorCode =
+  /**  The request is not understood: malformed JSON, a value out of its range. */
+  | "invalid_request"
+  /**  The file name is empty, too long, a path, or has control characters. */
+  | "invalid_file_name"
+  /**  No token was given, or it is unknown or revoked. */
+  | "unauthorized"
+  /**  The token is valid and does not allow this. */
+  | "forbidden"
+  /**  There is nothing here, or nothing that the caller may know of. */
+  | "not_found"
+  /**  The path exists and does not take this method. */
+  | "method_not_allowed"
+  /**  The upload id is in use for another file. */
+  | "upload_conflict"
+  /**  The upload has ended (published, rejected or aborted) and takes no more bytes. */
+  | "upload_closed"
+  /**  The upload was completed before its bytes were in the store. */
+  | "not_uploaded"
+  /**  The file, or the request's body, is larger than this server takes. */
+  | "too_large"
+  /**  The request's body is not of the media type that this call takes. */
+  | "unsupported_media_type"
+  /**  The stored bytes are not as many as were announced. */
+  | "size_mismatch"
+  /**  The bytes do not have the SHA-256 that was announced. */
+  | "checksum_mismatch"
+  /**  The bytes are no picture. */
+  | "not_a_picture"
+  /**  A picture, but of a format that this gallery does not take. */
+  | "unsupported_format"
+  /**  A picture whose bytes are damaged or cut off. */
+  | "corrupt_picture"
+  /**  A picture with more pixels, frames or memory than this server decodes. */
+  | "too_many_pixels"
+  /**  Decoding took longer than this server allows. */
+  | "decode_timeout"
+  /**  Too many requests; `Retry-After` says when to come again. */
+  | "rate_limited"
+  /**  A fault of the server; its log has the details. */
+  | "internal"
+  /**  The store does not answer, or answers with a fault of its own; try again. */
+  | "store_unavailable"
+  /**  The server is starting, stopping or busy; try again. */
+  | "unavailable"
+  /**  The store has no space left. */
+  | "store_full";
 
 /**  Files are dragged over the window. Their paths stay in Rust. */
 export type FileDrag = {
-	/**  What happens to them. */
-	phase: DragPhase,
-	/**  How many there are; 0 when they leave. */
-	count: number,
+  /**  What happens to them. */
+  phase: DragPhase;
+  /**  How many there are; 0 when they leave. */
+  count: number;
 };
 
 /**
  *  The name of a picture's file, for people to read. It names no place in any file system or bucket.
- * 
+ *
  *  It is not empty, has at most [`MAX_FILE_NAME_BYTES`], no path separator, is not `.` or `..`, and holds neither
  *  control characters nor the characters that reorder the text around them (bidirectional overrides and isolates).
  */
@@ -166,10 +167,10 @@ export type FileName = string;
 
 /**  How the gallery changed. */
 export type GalleryChange = {
-	/**  New pictures, newest first. */
-	added: Image[],
-	/**  Pictures that are gone. */
-	removed: ImageId[],
+  /**  New pictures, newest first. */
+  added: Image[];
+  /**  Pictures that are gone. */
+  removed: ImageId[];
 };
 
 /**  The gallery changed by something that this app did. */
@@ -177,36 +178,36 @@ export type GalleryChanged = GalleryChange;
 
 /**  A picture in the gallery. */
 export type Image = {
-	/**  Which picture. */
-	id: ImageId,
-	/**  The name its uploader gave it. */
-	file_name: FileName,
-	/**  Width in pixels as it is shown, that is after its orientation was applied. */
-	width: number,
-	/**  Height in pixels as it is shown. */
-	height: number,
-	/**  The media type that the server found in the bytes. */
-	content_type: string,
-	/**  Size of the original in bytes. */
-	size: number,
-	/**  SHA-256 of the original. */
-	sha256: Sha256,
-	/**  A blurred preview of a few bytes (<https://evanw.github.io/thumbhash/>), in Base64. */
-	thumbhash: string,
-	/**  Whether it moves. */
-	animated: boolean,
-	/**  When it was taken, where the picture says so. A picture that names no time zone is read as UTC. */
-	taken_at: string | null,
-	/**  When it was published. */
-	created_at: string,
-	/**  Maker and model of the camera, where the picture says so. */
-	camera: string | null,
-	/**  The name of the token that uploaded it. */
-	owner: string,
-	/**  Where the original is read: the address of a redirect that can be shared and does not expire. */
-	url: string,
-	/**  Where a JPEG of at most 2,560 pixels is read that shows it. None where browsers show the original. */
-	display_url: string | null,
+  /**  Which picture. */
+  id: ImageId;
+  /**  The name its uploader gave it. */
+  file_name: FileName;
+  /**  Width in pixels as it is shown, that is after its orientation was applied. */
+  width: number;
+  /**  Height in pixels as it is shown. */
+  height: number;
+  /**  The media type that the server found in the bytes. */
+  content_type: string;
+  /**  Size of the original in bytes. */
+  size: number;
+  /**  SHA-256 of the original. */
+  sha256: Sha256;
+  /**  A blurred preview of a few bytes (<https://evanw.github.io/thumbhash/>), in Base64. */
+  thumbhash: string;
+  /**  Whether it moves. */
+  animated: boolean;
+  /**  When it was taken, where the picture says so. A picture that names no time zone is read as UTC. */
+  taken_at: string | null;
+  /**  When it was published. */
+  created_at: string;
+  /**  Maker and model of the camera, where the picture says so. */
+  camera: string | null;
+  /**  The name of the token that uploaded it. */
+  owner: string;
+  /**  Where the original is read: the address of a redirect that can be shared and does not expire. */
+  url: string;
+  /**  Where a JPEG of at most 2,560 pixels is read that shows it. None where browsers show the original. */
+  display_url: string | null;
 };
 
 /**  One published picture. The server makes it when the upload opens, so that publishing can be repeated. */
@@ -214,44 +215,44 @@ export type ImageId = string;
 
 /**  A page of the gallery, newest first. */
 export type ImagePage = {
-	/**  The pictures. */
-	images: Image[],
-	/**  What to give as `cursor` for the next page; null on the last. */
-	next_cursor: string | null,
+  /**  The pictures. */
+  images: Image[];
+  /**  What to give as `cursor` for the next page; null on the last. */
+  next_cursor: string | null;
 };
 
 /**  Which pictures of the gallery. */
 export type ImageQuery = {
-	/**  Only those whose name has this in it. */
-	search: string | null,
-	/**  The page that follows the one that answered this cursor. */
-	cursor: string | null,
-	/**  At most so many. */
-	limit: number,
+  /**  Only those whose name has this in it. */
+  search: string | null;
+  /**  The page that follows the one that answered this cursor. */
+  cursor: string | null;
+  /**  At most so many. */
+  limit: number;
 };
 
 /**  What came of the files and folders that were named. */
 export type IntakeView = {
-	/**  Pictures that are on their way now. */
-	pictures: number,
-	/**  Files in folders that are no pictures, and were left alone. Hidden ones are not counted. */
-	other_files: number,
-	/**  Links to folders, which were not followed. */
-	linked_folders: number,
-	/**  Folders that could not be read: what happened, and to which, for people; their names, not their paths. */
-	unreadable: string[],
+  /**  Pictures that are on their way now. */
+  pictures: number;
+  /**  Files in folders that are no pictures, and were left alone. Hidden ones are not counted. */
+  other_files: number;
+  /**  Links to folders, which were not followed. */
+  linked_folders: number;
+  /**  Folders that could not be read: what happened, and to which, for people; their names, not their paths. */
+  unreadable: string[];
 };
 
 /**  The gallery that the app is connected to. */
 export type ServerView = {
-	/**  Its address. */
-	url: string,
-	/**  Whether it is the gallery on this computer, started by the app itself. */
-	local: boolean,
-	/**  Whether there is a token, so that pictures can be uploaded and deleted. */
-	signed_in: boolean,
-	/**  Whether it answered when it was last asked. */
-	reachable: boolean,
+  /**  Its address. */
+  url: string;
+  /**  Whether it is the gallery on this computer, started by the app itself. */
+  local: boolean;
+  /**  Whether there is a token, so that pictures can be uploaded and deleted. */
+  signed_in: boolean;
+  /**  Whether it answered when it was last asked. */
+  reachable: boolean;
 };
 
 /**  The SHA-256 of some bytes. */
@@ -264,92 +265,92 @@ export type StateChanged = AppState;
 export type TakenIn = IntakeView;
 
 /**  What the client itself finds wrong with an upload. What the server finds is an [`ErrorCode`]. */
-export type UploadCode = 
-/**  The server cannot be reached; the upload goes on by itself when it can. */
-"offline" | 
-/**  There is no such file (any more). */
-"file_missing" | 
-/**  The file is there and cannot be read. */
-"file_unreadable" | 
-/**  The file has no bytes. */
-"file_empty" | 
-/**  The file changed each time it was about to be sent. */
-"file_changed" | 
-/**  The path names a folder, a device or something else that is no regular file. */
-"not_a_file" | 
-/**  The store refused the bytes for good. */
-"store_refused" | 
-/**  The server refused with a status that imgn has no code for. */
-"server_refused" | 
-/**  The server answered with something that is not imgn's API. */
-"unexpected_answer" | 
-/**  A fault that passes did not pass, however often it was tried. */
-"gave_up" | 
-/**  The journal of uploads cannot be read or written. */
-"journal_failed";
+export type UploadCode =
+  /**  The server cannot be reached; the upload goes on by itself when it can. */
+  | "offline"
+  /**  There is no such file (any more). */
+  | "file_missing"
+  /**  The file is there and cannot be read. */
+  | "file_unreadable"
+  /**  The file has no bytes. */
+  | "file_empty"
+  /**  The file changed each time it was about to be sent. */
+  | "file_changed"
+  /**  The path names a folder, a device or something else that is no regular file. */
+  | "not_a_file"
+  /**  The store refused the bytes for good. */
+  | "store_refused"
+  /**  The server refused with a status that imgn has no code for. */
+  | "server_refused"
+  /**  The server answered with something that is not imgn's API. */
+  | "unexpected_answer"
+  /**  A fault that passes did not pass, however often it was tried. */
+  | "gave_up"
+  /**  The journal of uploads cannot be read or written. */
+  | "journal_failed";
 
 /**  One upload, from its opening to its end. The client makes it, so that opening can be repeated. */
 export type UploadId = string;
 
 /**  What somebody chose for all uploads. */
 export type UploadPreferences = {
-	/**  Whether the place where a picture was taken is sent with it. */
-	keep_location: boolean,
-	/**  Requests under way at the same time, from 1 to 64; none: what is worth having is found out. */
-	jobs: number | null,
-	/**  Bytes a second of all uploads together; none: as fast as the line. */
-	bytes_per_second: number | null,
+  /**  Whether the place where a picture was taken is sent with it. */
+  keep_location: boolean;
+  /**  Requests under way at the same time, from 1 to 64; none: what is worth having is found out. */
+  jobs: number | null;
+  /**  Bytes a second of all uploads together; none: as fast as the line. */
+  bytes_per_second: number | null;
 };
 
 /**  Where an upload stands, as it is shown. */
-export type UploadState = 
-/**  Waits for its turn. */
-"queued" | 
-/**  The file is read and summed. */
-"hashing" | 
-/**  Bytes are on their way. */
-"uploading" | 
-/**  The server looks at them. */
-"verifying" | 
-/**  The server cannot be reached, or the file is not there; goes on by itself. */
-"waiting" | 
-/**  Held back; goes on when told to. */
-"paused" | 
-/**  In the gallery. */
-"published" | 
-/**  Was in the gallery already. */
-"duplicate" | 
-/**  The gallery does not take it. */
-"rejected" | 
-/**  It did not work; can be tried again. */
-"failed" | 
-/**  Taken back. */
-"cancelled";
+export type UploadState =
+  /**  Waits for its turn. */
+  | "queued"
+  /**  The file is read and summed. */
+  | "hashing"
+  /**  Bytes are on their way. */
+  | "uploading"
+  /**  The server looks at them. */
+  | "verifying"
+  /**  The server cannot be reached, or the file is not there; goes on by itself. */
+  | "waiting"
+  /**  Held back; goes on when told to. */
+  | "paused"
+  /**  In the gallery. */
+  | "published"
+  /**  Was in the gallery already. */
+  | "duplicate"
+  /**  The gallery does not take it. */
+  | "rejected"
+  /**  It did not work; can be tried again. */
+  | "failed"
+  /**  Taken back. */
+  | "cancelled";
 
 /**  One upload. */
 export type UploadView = {
-	/**  Its id, the same for as long as the upload is known. */
-	id: string,
-	/**  What the file is called. */
-	file_name: string,
-	/**  Where it stands. */
-	state: UploadState,
-	/**  Size in bytes, once it is known. */
-	size: number | null,
-	/**  Bytes that have left for the store. */
-	sent_bytes: number,
-	/**  How fast bytes leave; only while they do. */
-	bytes_per_second: number | null,
-	/**  The picture, when it is in the gallery. */
-	image: Image | null,
-	/**  Why it waits, was rejected or failed. */
-	error: ViewError | null,
-	/**  Its place in the queue: lower ones go first, equal ones by id. */
-	position: number,
-	/**  Whether the file says where the picture was taken and what is sent does not. */
-	location_removed: boolean,
-	/**  Whether the file changed while it waited or was sent, so that the upload started anew with what it is now. */
-	started_anew: boolean,
+  /**  Its id, the same for as long as the upload is known. */
+  id: string;
+  /**  What the file is called. */
+  file_name: string;
+  /**  Where it stands. */
+  state: UploadState;
+  /**  Size in bytes, once it is known. */
+  size: number | null;
+  /**  Bytes that have left for the store. */
+  sent_bytes: number;
+  /**  How fast bytes leave; only while they do. */
+  bytes_per_second: number | null;
+  /**  The picture, when it is in the gallery. */
+  image: Image | null;
+  /**  Why it waits, was rejected or failed. */
+  error: ViewError | null;
+  /**  Its place in the queue: lower ones go first, equal ones by id. */
+  position: number;
+  /**  Whether the file says where the picture was taken and what is sent does not. */
+  location_removed: boolean;
+  /**  Whether the file changed while it waited or was sent, so that the upload started anew with what it is now. */
+  started_anew: boolean;
 };
 
 /**  These uploads changed. */
@@ -357,35 +358,45 @@ export type UploadsChanged = UploadView[];
 
 /**  What went wrong. */
 export type ViewError = {
-	/**  For programs: of a closed set. */
-	code: Code,
-	/**  For people: what happened, and what to do. */
-	message: string,
+  /**  For programs: of a closed set. */
+  code: Code;
+  /**  For people: what happened, and what to do. */
+  message: string;
 };
 
 /* Tauri Specta runtime */
 type EventEmit<T> = [T] extends [null] ? () => Promise<void> : (payload: T) => Promise<void>;
 
-type EventEmitTo<T> = [T] extends [null] ? (target: __TAURI_EVENT.EventTarget | string) => Promise<void> : (target: __TAURI_EVENT.EventTarget | string, payload: T) => Promise<void>;
+type EventEmitTo<T> = [T] extends [null]
+  ? (target: __TAURI_EVENT.EventTarget | string) => Promise<void>
+  : (target: __TAURI_EVENT.EventTarget | string, payload: T) => Promise<void>;
 
-function makeEvent<TListen, TEmit = TListen>(name: string, serialize?: (payload: TEmit) => unknown, deserialize?: (payload: any) => TListen) {
-    const mapEvent = (cb: __TAURI_EVENT.EventCallback<TListen>) => (event: __TAURI_EVENT.Event<any>) => cb({ ...event, payload: deserialize ? deserialize(event.payload) : event.payload });
-    const mapPayload = (payload: TEmit) => serialize ? serialize(payload) : payload;
+function makeEvent<TListen, TEmit = TListen>(
+  name: string,
+  serialize?: (payload: TEmit) => unknown,
+  deserialize?: (payload: any) => TListen,
+) {
+  const mapEvent = (cb: __TAURI_EVENT.EventCallback<TListen>) => (event: __TAURI_EVENT.Event<any>) =>
+    cb({ ...event, payload: deserialize ? deserialize(event.payload) : event.payload });
+  const mapPayload = (payload: TEmit) => (serialize ? serialize(payload) : payload);
 
-    const base = {
-        listen: (cb: __TAURI_EVENT.EventCallback<TListen>) => __TAURI_EVENT.listen(name, mapEvent(cb)),
-        once: (cb: __TAURI_EVENT.EventCallback<TListen>) => __TAURI_EVENT.once(name, mapEvent(cb)),
-        emit: ((payload: TEmit) => __TAURI_EVENT.emit(name, mapPayload(payload)) as unknown) as EventEmit<TEmit>,
-        emitTo: ((to: __TAURI_EVENT.EventTarget | string, payload: TEmit) => __TAURI_EVENT.emitTo(to, name, mapPayload(payload)) as unknown) as EventEmitTo<TEmit>
-    };
+  const base = {
+    listen: (cb: __TAURI_EVENT.EventCallback<TListen>) => __TAURI_EVENT.listen(name, mapEvent(cb)),
+    once: (cb: __TAURI_EVENT.EventCallback<TListen>) => __TAURI_EVENT.once(name, mapEvent(cb)),
+    emit: ((payload: TEmit) => __TAURI_EVENT.emit(name, mapPayload(payload)) as unknown) as EventEmit<TEmit>,
+    emitTo: ((to: __TAURI_EVENT.EventTarget | string, payload: TEmit) =>
+      __TAURI_EVENT.emitTo(to, name, mapPayload(payload)) as unknown) as EventEmitTo<TEmit>,
+  };
 
-    const fn = (target: import("@tauri-apps/api/webview").Webview | import("@tauri-apps/api/window").Window) => ({
-        listen: (cb: __TAURI_EVENT.EventCallback<TListen>) => target.listen(name, mapEvent(cb)),
-        once: (cb: __TAURI_EVENT.EventCallback<TListen>) => target.once(name, mapEvent(cb)),
-        emit: ((payload: TEmit) => target.emit(name, mapPayload(payload)) as unknown) as EventEmit<TEmit>,
-        emitTo: ((to: __TAURI_EVENT.EventTarget | string, payload: TEmit) => target.emitTo(to, name, mapPayload(payload)) as unknown) as EventEmitTo<TEmit>
-    });
+  const fn = (
+    target: import("@tauri-apps/api/webview").Webview | import("@tauri-apps/api/window").Window,
+  ) => ({
+    listen: (cb: __TAURI_EVENT.EventCallback<TListen>) => target.listen(name, mapEvent(cb)),
+    once: (cb: __TAURI_EVENT.EventCallback<TListen>) => target.once(name, mapEvent(cb)),
+    emit: ((payload: TEmit) => target.emit(name, mapPayload(payload)) as unknown) as EventEmit<TEmit>,
+    emitTo: ((to: __TAURI_EVENT.EventTarget | string, payload: TEmit) =>
+      target.emitTo(to, name, mapPayload(payload)) as unknown) as EventEmitTo<TEmit>,
+  });
 
-    return Object.assign(fn, base);
+  return Object.assign(fn, base);
 }
-

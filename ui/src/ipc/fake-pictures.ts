@@ -91,8 +91,8 @@ export function madeUpCamera(index: number): string | null {
 /** Seconds between a picture and the next older one: series of a few minutes, evenings without any, long weeks off. */
 export function madeUpPause(index: number): number {
   const number = hash(index, 4);
-  if (number % 97 === 0) return 86_400 * (1 + ((number >>> 8) % 21));
-  if (number % 11 === 0) return 3600 * (2 + ((number >>> 8) % 9));
+  if (number % 997 === 0) return 86_400 * (1 + ((number >>> 8) % 21));
+  if (number % 41 === 0) return 3600 * (4 + ((number >>> 8) % 20));
   return 5 + ((number >>> 8) % 600);
 }
 
