@@ -21,7 +21,7 @@ export class FakeGallery {
       this.#created[index] = time;
       this.#ratios[index] = madeUpRatio(index);
       // A hundred thousand pictures reach over some years, and so do a million.
-      time -= madeUpPause(index) * (count > 200_000 ? 0.15 : count > 20_000 ? 1 : 8);
+      time -= madeUpPause(index) * (count > 200_000 ? 0.15 : count > 5000 ? 1 : 8);
     }
   }
 

@@ -34,7 +34,7 @@ it("names no side", () => {
   for (const [path, source] of sources) {
     const style = styleOf(path, source);
     if (style !== "") styled += 1;
-    const sides = style.match(PHYSICAL) ?? [];
+    const sides: string[] = style.match(PHYSICAL) ?? [];
     // Four values around a box hide a side too: the second and the fourth must be the same.
     for (const [, values] of style.matchAll(/(?:margin|padding|inset):\s*([^;]+);/g)) {
       const parts = values!.trim().match(/(?:[^\s(]|\([^)]*\))+/g) ?? [];

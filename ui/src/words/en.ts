@@ -159,7 +159,7 @@ export const english = ({ plural, number }: Grammar) => ({
   rateUnlimited: "Not limited",
   rateAtMost: (rate: string) => `At most ${rate}`,
   cancelUpload: (name: string) => `Cancel the upload of ${name}`,
-  retryUpload: (name: string) => `Try again to upload ${name}`,
+  retryUpload: (name: string) => `Retry the upload of ${name}`,
   openUpload: (name: string) => `Show ${name}`,
   cancel: "Cancel",
   retry: "Retry",

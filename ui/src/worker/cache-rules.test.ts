@@ -8,7 +8,6 @@ const asked = (path: string, more: Partial<Asked> = {}): Asked => ({
   url: new URL(path, origin),
   origin,
   navigates: false,
-  authorized: false,
   ...more,
 });
 
@@ -33,7 +32,6 @@ it.each([
   asked("/v1/uploads/0190"),
   asked("/openapi.json"),
   asked("/v1/images/0190", { method: "DELETE" }),
-  asked("/v1/timeline", { authorized: true }),
   asked("https://store.example/assets/x.js"),
   asked("/openapi.json", { navigates: true }),
 ])("$method $url is the network's", (request) => {

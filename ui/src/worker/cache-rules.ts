@@ -1,6 +1,6 @@
 //! What the service worker does with a request. Pure; the worker itself is `sw.ts`.
 //!
-//! Invariant: nothing that needs a token, and nothing but reading, ever comes from a cache.
+//! Invariant: only what everybody may read ever comes from a cache, and never the answer to a change.
 
 /** How a request is answered. */
 export type Rule =
@@ -19,11 +19,10 @@ export interface Asked {
   /** Of the page. */
   readonly origin: string;
   readonly navigates: boolean;
-  readonly authorized: boolean;
 }
 
-export function ruleFor({ method, url, origin, navigates, authorized }: Asked): Rule {
-  if (method !== "GET" || url.origin !== origin || authorized) return "network";
+export function ruleFor({ method, url, origin, navigates }: Asked): Rule {
+  if (method !== "GET" || url.origin !== origin) return "network";
   const { pathname } = url;
   if (navigates) return pathname === "/" || /^\/i\/[^/]+$/.test(pathname) ? "page" : "network";
   if (pathname.startsWith("/assets/") || /^\/v1\/images\/[^/]+\/thumb\/\d+$/.test(pathname)) return "forever";

@@ -44,7 +44,6 @@ worker.addEventListener("fetch", (event) => {
     url,
     origin: worker.location.origin,
     navigates: request.mode === "navigate",
-    authorized: request.headers.has("authorization"),
   });
   if (rule === "network") return;
   const kind = cacheFor(url);
