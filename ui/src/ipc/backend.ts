@@ -5,12 +5,15 @@
 
 import type {
   AppState,
+  DeletionFailure,
+  DeletionView,
+  DownloadView,
   FileDrag,
-  GalleryChange,
   Image,
-  ImagePage,
-  ImageQuery,
   IntakeView,
+  OfflineView,
+  Picture,
+  Timeline,
   UploadPreferences,
   UploadView,
   ViewError,
@@ -27,7 +30,10 @@ export interface BackendEvents {
   stateChanged(state: AppState): void;
   /** Only the uploads that changed. */
   uploadsChanged(uploads: UploadView[]): void;
-  galleryChanged(change: GalleryChange): void;
+  /** The timeline is not what it was; told at most twice a second. */
+  timelineChanged(): void;
+  /** A queued deletion was refused; the picture is back in the timeline. */
+  deletionFailed(failure: DeletionFailure): void;
   fileDrag(drag: FileDrag): void;
   /** What came of files and folders that were dropped on the app's window. */
   takenIn(intake: IntakeView): void;
@@ -63,12 +69,31 @@ export interface UploadSettings {
   set(preferences: UploadPreferences): Promise<void>;
 }
 
+/** Originals on this computer. */
+export interface OfflineFiles {
+  keep(ids: string[], keep: boolean): Promise<void>;
+  keepAll(keep: boolean): Promise<void>;
+  state(): Promise<OfflineView>;
+  setCacheLimit(bytes: number): Promise<void>;
+}
+
+/** The most pictures that are asked for at once. */
+export const MAX_PICTURES = 500;
+
 export interface Backend {
   readonly intake: Intake;
   readonly session: Session;
   state(): Promise<AppState>;
-  images(query: ImageQuery): Promise<ImagePage>;
-  deleteImage(id: string): Promise<void>;
+  timeline(search: string): Promise<Timeline>;
+  /** Those from `start` to before `end`, in the order asked; null: it is gone meanwhile. At most `MAX_PICTURES`. */
+  pictures(timeline: Timeline, start: number, end: number): Promise<(Picture | null)[]>;
+  /** One by its id; null when the gallery has none. */
+  picture(id: string): Promise<Picture | null>;
+  /** Offline it is queued and carried out later; in either case they are gone from the timeline at once. */
+  deleteImages(ids: string[]): Promise<DeletionView>;
+  /** None on the web page, which keeps what was seen and nothing else. */
+  readonly offline: OfflineFiles | null;
+  download(image: Image): Promise<DownloadView>;
   uploads(): Promise<UploadView[]>;
   cancelUpload(id: string): Promise<void>;
   retryUpload(id: string): Promise<void>;

@@ -1,4 +1,7 @@
 //! Landscapes that nobody photographed: the same number is always the same picture.
+//!
+//! Invariant: a picture is made when somebody asks for it, and its columns cost no more than a few numbers, so that a
+//! million of them are there at once.
 
 import { rgbaToThumbHash } from "thumbhash";
 
@@ -59,47 +62,81 @@ function sceneOf(index: number): Scene {
 const css = ([h, s, l]: [number, number, number], shift = 0) =>
   `hsl(${Math.round(h)} ${Math.round(s)}% ${Math.round(Math.min(96, Math.max(3, l + shift)))}%)`;
 
-export function madeUpImage(index: number): Image {
-  const next = numbers(index + 77);
-  const [width, height] = SHAPES[Math.floor(next() ** 1.4 * SHAPES.length)]!;
-  const place = PLACES[Math.floor(next() * PLACES.length)]!;
-  const name = `${place} ${TIMES[Math.floor(next() * TIMES.length)]!}`.trim();
-  const published = Date.UTC(2026, 4, 4, 12, 30) - index * 5_400_000;
-  const dated = next() < 0.7;
+/** Whole numbers that look like chance: cheap enough for a million at once. */
+function hash(index: number, salt: number): number {
+  let mixed = Math.imul(index + 1, 2654435761) ^ Math.imul(salt + 1, 40503);
+  mixed = Math.imul(mixed ^ (mixed >>> 15), 2246822519);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 3266489917);
+  return (mixed ^ (mixed >>> 16)) >>> 0;
+}
+
+const shapeOf = (index: number) => SHAPES[Math.floor((hash(index, 1) / 2 ** 32) ** 1.4 * SHAPES.length)]!;
+
+/** Width over height, as the timeline has it. */
+export function madeUpRatio(index: number): number {
+  const [width, height] = shapeOf(index);
+  return Math.min(65_535, Math.max(1, Math.round((width / height) * 2048)));
+}
+
+export function madeUpName(index: number): string {
+  const number = hash(index, 2);
+  if (number % 5 < 2) return `IMG_${4000 + index}.jpg`;
+  return `${`${PLACES[number % PLACES.length]!} ${TIMES[(number >>> 8) % TIMES.length]!}`.trim()}.jpg`;
+}
+
+export function madeUpCamera(index: number): string | null {
+  return CAMERAS[hash(index, 3) % CAMERAS.length]!;
+}
+
+/** Seconds between a picture and the next older one: series of a few minutes, evenings without any, long weeks off. */
+export function madeUpPause(index: number): number {
+  const number = hash(index, 4);
+  if (number % 997 === 0) return 86_400 * (1 + ((number >>> 8) % 21));
+  if (number % 41 === 0) return 3600 * (4 + ((number >>> 8) % 20));
+  return 5 + ((number >>> 8) % 600);
+}
+
+/** Which made-up picture an id belongs to. */
+export const indexOfId = (id: string): number => Number.parseInt(id.slice(-12), 16);
+
+const idOf = (index: number) => `0190f1d0-0000-7000-8000-${index.toString(16).padStart(12, "0")}`;
+
+export function madeUpImage(index: number, published = Date.UTC(2026, 4, 4, 12, 30) / 1000): Image {
+  const [width, height] = shapeOf(index);
+  const number = hash(index, 5);
+  const camera = madeUpCamera(index);
   const moves = index % 17 === 5;
+  const taken = camera === null ? null : published - (number % 400) * 3600;
   return {
-    id: `0190f1d0-0000-7000-8000-${index.toString(16).padStart(12, "0")}`,
-    file_name: next() < 0.4 ? `IMG_${4000 + index}.jpg` : `${name}.jpg`,
+    id: idOf(index),
+    file_name: madeUpName(index),
     width,
     height,
     content_type: moves ? "image/gif" : "image/jpeg",
-    size: Math.round(width * height * (0.2 + next() * 0.4)),
-    sha256: index.toString(16).padStart(64, "0"),
+    size: Math.round(width * height * (0.2 + (number % 400) / 1000)),
+    sha256: (number * 2 ** 20).toString(16).padStart(64, "0c4a9"),
     thumbhash: thumbhashOf(index, width / height),
     animated: moves,
-    taken_at: dated ? new Date(published - 86_400_000 * next() * 400).toISOString() : null,
-    created_at: new Date(published).toISOString(),
-    camera: dated ? CAMERAS[Math.floor(next() * CAMERAS.length)]! : null,
+    taken_at: taken === null ? null : new Date(taken * 1000).toISOString(),
+    created_at: new Date(published * 1000).toISOString(),
+    camera,
+    lens: camera === null ? null : "24-70mm F2.8",
+    exposure:
+      camera === null
+        ? null
+        : { seconds: 1 / (60 + (number % 400)), f_number: 2.8, iso: 200, focal_length_mm: 35 },
+    location: number % 4 === 0 ? { latitude: 54.3 + (number % 100) / 50, longitude: 10.1 } : null,
     owner: "design",
-    url: `https://gallery.example.org/v1/images/${index}/content`,
+    url: `https://gallery.example.org/v1/images/${idOf(index)}/content`,
     display_url: null,
   };
 }
 
-const DRAWN = new Map<string, string>();
-
 export function madeUpPicture(image: Image, size: PictureSize): string {
-  const key = `${image.sha256} ${size}`;
-  const drawn = DRAWN.get(key) ?? drawPicture(image, size);
-  DRAWN.set(key, drawn);
-  return drawn;
-}
-
-function drawPicture(image: Image, size: PictureSize): string {
   const scale = size === "original" ? 1 : Math.min(1, size / Math.max(image.width, image.height));
   const width = Math.round(image.width * scale);
   const height = Math.round(image.height * scale);
-  return `data:image/svg+xml,${encodeURIComponent(draw(Number.parseInt(image.sha256.slice(-8), 16), width, height))}`;
+  return `data:image/svg+xml,${encodeURIComponent(draw(indexOfId(image.id), width, height))}`;
 }
 
 function draw(index: number, width: number, height: number): string {
@@ -130,6 +167,8 @@ function draw(index: number, width: number, height: number): string {
 }
 
 const HASHES = new Map<string, string>();
+/** Of what scrolled by, so that a million pictures do not fill the memory. */
+const MOST_HASHES = 2000;
 
 function thumbhashOf(index: number, ratio: number): string {
   const key = `${index} ${ratio}`;
@@ -146,9 +185,10 @@ function thumbhashOf(index: number, ratio: number): string {
     const [r, g, b] = toRgb(colour);
     for (let x = 0; x < width; x += 1) rgba.set([r, g, b, 255], (y * width + x) * 4);
   }
-  const hash = btoa(String.fromCharCode(...rgbaToThumbHash(width, height, rgba)));
-  HASHES.set(key, hash);
-  return hash;
+  const made = btoa(String.fromCharCode(...rgbaToThumbHash(width, height, rgba)));
+  if (HASHES.size >= MOST_HASHES) HASHES.clear();
+  HASHES.set(key, made);
+  return made;
 }
 
 type Hsl = [number, number, number];

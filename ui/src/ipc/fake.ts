@@ -1,10 +1,20 @@
 //! A made-up gallery for design work in a plain browser (`npm run design`). The address chooses the scene:
-//! `?scene=first-start|empty|error|offline|local|web|slow`, `?count=20`, `?uploads=10000`.
+//! `?scene=first-start|empty|error|offline|filling|local|web|slow`, `?pictures=1000000`, `?uploads=10000`, and `?live=3` for
+//! a new picture every three seconds. `fake` in the console brings about what only the app can.
 
 import type { Backend, BackendEvents } from "./backend";
 import { BackendError } from "./backend";
+import { FakeGallery } from "./fake-gallery";
 import { madeUpImage, madeUpPicture } from "./fake-pictures";
-import type { AppState, Image, IntakeView, UploadPreferences, UploadState, UploadView } from "./types";
+import type {
+  AppState,
+  IntakeView,
+  MirrorView,
+  Picture,
+  UploadPreferences,
+  UploadState,
+  UploadView,
+} from "./types";
 import { uuidV7 } from "./uuid";
 
 const ENDED: readonly UploadState[] = ["published", "duplicate", "rejected", "failed", "cancelled"];
@@ -56,12 +66,22 @@ const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(reso
 export function fakeBackend(address: string): Backend {
   const options = new URLSearchParams(address);
   const scene = options.get("scene") ?? "gallery";
-  const count = scene === "empty" ? 0 : Number(options.get("count") ?? 2000);
-  let images: Image[] = Array.from({ length: count }, (_, index) => madeUpImage(index));
+  const count = scene === "empty" ? 0 : Number(options.get("pictures") ?? 100_000);
+  const gallery = new FakeGallery(count);
+  const kept = new Set<string>();
+  let keepsAll = false;
+  let cacheLimit = 2_000_000_000;
   let uploads: UploadView[] = [];
   let failing = scene === "error";
   let events: BackendEvents | null = null;
   let preferences: UploadPreferences = { keep_location: false, jobs: null, bytes_per_second: null };
+  let mirror: MirrorView = {
+    phase: scene === "offline" || scene === "filling" ? scene : "live",
+    known: scene === "filling" ? 0 : count,
+    total: count,
+    checked_at: new Date(Date.now() - (scene === "offline" ? 7_500_000 : 0)).toISOString(),
+    pending_deletions: 0,
+  };
   let state: AppState = {
     version: "0.1.0",
     server:
@@ -72,6 +92,7 @@ export function fakeBackend(address: string): Backend {
             local: scene === "local",
             signed_in: scene !== "web",
             reachable: scene !== "offline",
+            mirror,
           },
   };
 
@@ -113,10 +134,9 @@ export function fakeBackend(address: string): Backend {
       update(id, { state: "rejected", error: { code: "corrupt_picture", message } });
       return;
     }
-    const image = { ...madeUpImage(10_000 + fate), id: uuidV7(), created_at: new Date().toISOString() };
+    const { image } = gallery.publish();
     update(id, { state: "published", image });
-    images = [image, ...images];
-    events?.galleryChanged({ added: [image], removed: [] });
+    events?.timelineChanged();
   };
 
   /** Of many at once, as the app tells them. */
@@ -189,7 +209,13 @@ export function fakeBackend(address: string): Backend {
           kind: "desktop",
           async startLocalGallery() {
             await pause(600);
-            const server = { url: "http://127.0.0.1:41234", local: true, signed_in: true, reachable: true };
+            const server = {
+              url: "http://127.0.0.1:41234",
+              local: true,
+              signed_in: true,
+              reachable: true,
+              mirror,
+            };
             return enter({ ...state, server });
           },
           async connect(url, token) {
@@ -202,11 +228,39 @@ export function fakeBackend(address: string): Backend {
             }
             return enter({
               ...state,
-              server: { url, local: false, signed_in: token !== null, reachable: true },
+              server: { url, local: false, signed_in: token !== null, reachable: true, mirror },
             });
           },
           disconnect: () => Promise.resolve(enter({ ...state, server: null })),
         };
+
+  const withFiles = (sequence: number): Picture | null => {
+    const image = gallery.image(sequence);
+    if (image === null) return null;
+    const isKept = keepsAll || kept.has(image.id);
+    return { image, sequence, kept: isKept, original_here: isKept };
+  };
+
+  const fill = (change: Partial<MirrorView>) => {
+    mirror = { ...mirror, ...change };
+    if (state.server !== null) enter({ ...state, server: { ...state.server, mirror } });
+  };
+  if (scene === "filling") {
+    const timer = setInterval(() => {
+      fill({ known: Math.min(count, mirror.known + Math.ceil(count / 40)) });
+      if (mirror.known === count) {
+        clearInterval(timer);
+        fill({ phase: "live", checked_at: new Date().toISOString() });
+      }
+      events?.timelineChanged();
+    }, 2000);
+  }
+  const arrive = (some = 1) => {
+    for (let arrived = 0; arrived < some; arrived += 1) gallery.publish();
+    events?.timelineChanged();
+  };
+  const every = Number(options.get("live") ?? 0);
+  if (every > 0) setInterval(arrive, every * 1000);
 
   return {
     intake:
@@ -219,8 +273,8 @@ export function fakeBackend(address: string): Backend {
           },
     session,
     state: () => Promise.resolve(state),
-    async images({ search, cursor, limit }) {
-      await pause(scene === "slow" ? 60_000 : 60);
+    async timeline(search) {
+      await pause(scene === "slow" ? 60_000 : 30);
       if (failing) {
         failing = false;
         throw new BackendError(
@@ -228,17 +282,59 @@ export function fakeBackend(address: string): Backend {
           "gallery.example.org does not answer. Check your connection and try again.",
         );
       }
-      const found = images.filter((image) =>
-        image.file_name.toLowerCase().includes((search ?? "").toLowerCase()),
-      );
-      const start = cursor === null ? 0 : Number(cursor);
-      const end = start + limit;
-      return { images: found.slice(start, end), next_cursor: end < found.length ? String(end) : null };
+      const answer = gallery.timeline(search);
+      if (mirror.phase !== "filling") return answer;
+      const end = Math.min(mirror.known, answer.sequences.length);
+      const { sequences, created, ratios } = answer;
+      return {
+        search,
+        sequences: sequences.slice(0, end),
+        created: created.slice(0, end),
+        ratios: ratios.slice(0, end),
+      };
     },
-    async deleteImage(id) {
+    async pictures(timeline, start, end) {
+      await pause(20);
+      return [...timeline.sequences.subarray(start, end)].map(withFiles);
+    },
+    async picture(id) {
+      await pause(20);
+      const sequence = gallery.sequenceOf(id);
+      return sequence === null ? null : withFiles(sequence);
+    },
+    async deleteImages(ids) {
       await pause(200);
-      images = images.filter((image) => image.id !== id);
+      for (const id of ids) gallery.delete(id);
+      if (state.server?.reachable === false) {
+        fill({ pending_deletions: mirror.pending_deletions + ids.length });
+        return { deleted: [], queued: ids, failed: [] };
+      }
+      return { deleted: ids, queued: [], failed: [] };
     },
+    offline:
+      scene === "web"
+        ? null
+        : {
+            async keep(ids, keep) {
+              await pause(60);
+              for (const id of ids)
+                if (keep) kept.add(id);
+                else kept.delete(id);
+            },
+            keepAll: (keep) => Promise.resolve(void (keepsAll = keep)),
+            state: () =>
+              Promise.resolve({
+                kept: keepsAll ? gallery.count : kept.size,
+                here: kept.size,
+                bytes: kept.size * 4_000_000,
+                all: keepsAll,
+                cache_bytes: 734_000_000,
+                cache_limit_bytes: cacheLimit,
+              }),
+            setCacheLimit: (bytes) => Promise.resolve(void (cacheLimit = bytes)),
+          },
+    download: (image) =>
+      Promise.resolve({ path: scene === "web" ? null : `/home/design/Pictures/${image.file_name}` }),
     uploads: () => Promise.resolve(uploads),
     cancelUpload: (id) => Promise.resolve(void update(id, { state: "cancelled" })),
     async retryUpload(id) {
@@ -274,7 +370,7 @@ export function fakeBackend(address: string): Backend {
     listen(listener) {
       events = listener;
       // For the console: what only the app can bring about.
-      Object.assign(window, { fake: listener });
+      Object.assign(window, { fake: { ...listener, arrive, fill } });
       return Promise.resolve(() => (events = null));
     },
   };

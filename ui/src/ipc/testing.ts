@@ -1,6 +1,6 @@
 //! Pictures and uploads for tests.
 
-import type { Image, UploadView } from "./types";
+import type { Image, Picture, Timeline, UploadView } from "./types";
 
 export function anImage(id: string, more: Partial<Image> = {}): Image {
   return {
@@ -37,5 +37,19 @@ export function anUpload(id: string, more: Partial<UploadView> = {}): UploadView
     location_removed: false,
     started_anew: false,
     ...more,
+  };
+}
+
+export function aPicture(sequence: number, more: Partial<Picture> = {}): Picture {
+  return { image: anImage(`p${sequence}`), sequence, kept: false, original_here: false, ...more };
+}
+
+/** A timeline of these pictures, newest first, ten minutes apart. */
+export function aTimeline(sequences: readonly number[], search = ""): Timeline {
+  return {
+    search,
+    sequences: Uint32Array.from(sequences),
+    created: Uint32Array.from(sequences, (sequence) => 1_700_000_000 + sequence * 600),
+    ratios: new Uint16Array(sequences.length).fill(3072),
   };
 }

@@ -33,6 +33,16 @@ it("dates are in the user's language, and what is none is shown as it is", () =>
   expect(english.dateTime("once")).toBe("once");
 });
 
+it("a moment of today is told by its time alone, and a day of this year without the year", () => {
+  const now = new Date("2026-05-04T20:00:00Z");
+  expect(english.moment("2026-05-04T12:30:00Z", now)).toBe("12:30");
+  expect(english.moment("2026-05-03T12:30:00Z", now)).toBe("3 May 2026, 12:30");
+  expect(english.moment("once", now)).toBe("once");
+  expect(german.day(new Date("2026-05-01T12:00:00Z"), now)).toBe("Freitag, 1. Mai");
+  expect(english.day(new Date("2024-12-31T12:00:00Z"), now)).toBe("Tue, 31 December 2024");
+  expect(german.month(new Date("2024-12-31T12:00:00Z"))).toBe("Dezember 2024");
+});
+
 it("time left is told in steps", () => {
   expect(english.duration(0.2)).toBe("5 secs");
   expect(english.duration(41)).toBe("45 secs");

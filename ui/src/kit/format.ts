@@ -1,11 +1,21 @@
 //! Numbers, sizes, rates and dates in the user's language.
 
+import { locale } from "../locale";
+
 export interface Formats {
   bytes(count: number): string;
   rate(bytesPerSecond: number): string;
   percent(fraction: number): string;
+  number(value: number, digits?: number): string;
   /** A date with its time. */
   dateTime(rfc3339: string): string;
+  /** A date with its time, or the time alone where that is today. */
+  moment(rfc3339: string, now: Date): string;
+  /** A day with its weekday, and with its year unless that is `now`'s. */
+  day(date: Date, now: Date): string;
+  /** A day in few letters. */
+  shortDay(date: Date): string;
+  month(date: Date): string;
   dimensions(width: number, height: number): string;
   /** A length of time in its largest unit, rounded so that it does not flicker. */
   duration(seconds: number): string;
@@ -13,16 +23,31 @@ export interface Formats {
 
 const STEPS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as const;
 
-/** The formats of `locale`, or of the user's own. */
-export function formatsOf(locale?: string, timeZone?: string): Formats {
-  const percent = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 0 });
-  const dateTime = new Intl.DateTimeFormat(locale, {
-    dateStyle: "medium",
-    timeStyle: "short",
-    ...(timeZone === undefined ? {} : { timeZone }),
+/** The formats of a language, in a time zone or in the user's own. */
+export function formatsOf(tag: string, timeZone?: string): Formats {
+  const percent = new Intl.NumberFormat(tag, { style: "percent", maximumFractionDigits: 0 });
+  const zone = timeZone === undefined ? {} : { timeZone };
+  const dateTime = new Intl.DateTimeFormat(tag, { dateStyle: "medium", timeStyle: "short", ...zone });
+  const time = new Intl.DateTimeFormat(tag, { timeStyle: "short", ...zone });
+  const date = new Intl.DateTimeFormat(tag, { year: "numeric", month: "numeric", day: "numeric", ...zone });
+  const dayOfYear = new Intl.DateTimeFormat(tag, {
+    weekday: "long",
+    day: "numeric",
+    month: "long",
+    ...zone,
   });
+  const dayOfAnyYear = new Intl.DateTimeFormat(tag, {
+    weekday: "short",
+    day: "numeric",
+    month: "long",
+    year: "numeric",
+    ...zone,
+  });
+  const shortDay = new Intl.DateTimeFormat(tag, { dateStyle: "medium", ...zone });
+  const year = new Intl.DateTimeFormat(tag, { year: "numeric", ...zone });
+  const month = new Intl.DateTimeFormat(tag, { month: "long", year: "numeric", ...zone });
   const inUnit = (value: number, unit: string, digits: number) =>
-    new Intl.NumberFormat(locale, {
+    new Intl.NumberFormat(tag, {
       style: "unit",
       unit,
       unitDisplay: "short",
@@ -51,10 +76,20 @@ export function formatsOf(locale?: string, timeZone?: string): Formats {
       const { value, step } = scaled(bytesPerSecond);
       return inUnit(value, `${step}-per-second`, digitsOf(value, step));
     },
+    number: (value, digits = 0) =>
+      new Intl.NumberFormat(tag, { maximumFractionDigits: digits }).format(value),
+    moment(rfc3339, now) {
+      const told = new Date(rfc3339);
+      if (Number.isNaN(told.getTime())) return rfc3339;
+      return date.format(told) === date.format(now) ? time.format(told) : dateTime.format(told);
+    },
+    day: (told, now) => (year.format(told) === year.format(now) ? dayOfYear : dayOfAnyYear).format(told),
+    shortDay: (told) => shortDay.format(told),
+    month: (told) => month.format(told),
     percent: (fraction) => percent.format(Math.max(0, fraction)),
     dateTime(rfc3339) {
-      const date = new Date(rfc3339);
-      return Number.isNaN(date.getTime()) ? rfc3339 : dateTime.format(date);
+      const told = new Date(rfc3339);
+      return Number.isNaN(told.getTime()) ? rfc3339 : dateTime.format(told);
     },
     dimensions: (width, height) => `${width} × ${height}`,
     duration(seconds) {
@@ -65,7 +100,7 @@ export function formatsOf(locale?: string, timeZone?: string): Formats {
   };
 }
 
-export const formats = formatsOf();
+export const formats = formatsOf(locale.tag);
 
 /** What people call a picture that moves: a GIF, if it is one, and an animated PNG by its own name. */
 export function motionName(contentType: string): string {

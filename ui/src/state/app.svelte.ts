@@ -1,13 +1,29 @@
 //! The whole of what is on the screen, beside what single screens keep to themselves.
 
-import { asBackendError, type Backend } from "../ipc/backend";
-import type { AppState, FileDrag, IntakeView, ServerView, ViewError } from "../ipc/types";
+import { asBackendError, sentence, type Backend } from "../ipc/backend";
+import type {
+  AppState,
+  DeletionFailure,
+  FileDrag,
+  IntakeView,
+  Picture,
+  ServerView,
+  ViewError,
+} from "../ipc/types";
 import { strings } from "../strings";
+import { DEFAULT_DENSITY, DENSITIES } from "./density";
+import { Deletion } from "./deletion";
 import { Gallery } from "./gallery.svelte";
+import { NOTHING } from "./selection";
+import { indexOf } from "./timeline";
 import { hasEnded, hasFailed, takenInText } from "./upload-list";
 import { Uploads } from "./uploads.svelte";
 
 const CAPTIONS_KEY = "imgn.captions";
+const DENSITY_KEY = "imgn.density";
+
+/** After so many pictures in a row a download of a selection ends: each may be a dialog, or a tab's own question. */
+const MOST_DOWNLOADS = 50;
 
 export class AppModel {
   readonly backend: Backend;
@@ -20,14 +36,31 @@ export class AppModel {
   /** Files that hover over the window; null when none do. */
   drag = $state.raw<{ count: number } | null>(null);
   panelOpen = $state(false);
-  viewing = $state<string | null>(null);
+  /** What the viewer shows; it need not be in the grid. */
+  viewing = $state.raw<Picture | null>(null);
+  /** The viewed picture's place in the grid; -1 when it has none. */
+  readonly viewedIndex = $derived.by(() =>
+    this.viewing === null ? -1 : indexOf(this.gallery.timeline, this.viewing.sequence),
+  );
   captions = $state(localStorage.getItem(CAPTIONS_KEY) === "shown");
+  /** How large the grid's pictures are, as an index of `DENSITIES`. */
+  density = $state(storedDensity());
+  /** What is deleted unless somebody undoes it. */
+  undoable = $state.raw<readonly Picture[] | null>(null);
+  /** Whether the pictures that hover over the window are this window's own. */
+  draggingOut = false;
   /** What was done last, in words; the number tells two equal ones apart. */
   notice = $state.raw<{ number: number; text: string; failed: boolean } | null>(null);
   /** Files that wait for a token; null when no token is asked for. */
   unsigned = $state.raw<readonly File[] | null>(null);
 
   #notices = 0;
+  readonly #deletion = new Deletion<Picture>({
+    hide: (pictures) => this.gallery.hide(pictures.map(({ sequence }) => sequence)),
+    show: (pictures) => this.gallery.unhide(pictures.map(({ sequence }) => sequence)),
+    carryOut: (pictures) => this.#deleteForGood(pictures),
+    pending: (pictures) => (this.undoable = pictures),
+  });
 
   constructor(backend: Backend) {
     this.backend = backend;
@@ -55,7 +88,8 @@ export class AppModel {
         const telling = changed.some((upload) => !hasEnded(upload) || hasFailed(upload));
         if (this.uploads.list.length > before && telling && innerWidth >= 640) this.panelOpen = true;
       },
-      galleryChanged: (change) => this.gallery.apply(change),
+      timelineChanged: () => void this.gallery.refresh(),
+      deletionFailed: (failure) => this.#tellRefused(failure),
       fileDrag: (drag) => this.hover(drag),
       takenIn: (intake) => this.#tellTaken(intake),
     });
@@ -63,7 +97,10 @@ export class AppModel {
       () => void this.load(),
       (thrown: unknown) => this.#failed(thrown),
     );
+    const leave = () => void this.#deletion.flush();
+    addEventListener("pagehide", leave);
     return () => {
+      removeEventListener("pagehide", leave);
       listening.then(
         (stop) => stop(),
         () => undefined,
@@ -87,6 +124,7 @@ export class AppModel {
   }
 
   hover({ phase, count }: FileDrag): void {
+    if (this.draggingOut) return;
     if (phase === "leave" || phase === "drop") this.drag = null;
     else if (phase === "enter" || this.drag === null) this.drag = { count };
     else if (count > 0 && count !== this.drag.count) this.drag = { count };
@@ -142,6 +180,125 @@ export class AppModel {
     this.notice = { number: this.#notices, text, failed };
   }
 
+  /** Shows a picture that may not be in the grid: one of a link, or of an upload. */
+  async view(id: string): Promise<void> {
+    await this.attempt(
+      this.backend.picture(id).then((picture) => {
+        if (picture === null) this.tell(strings.pictureGone, true);
+        else this.viewing = picture;
+      }),
+    );
+  }
+
+  /** Shows the picture next to the viewed one. */
+  async move(by: -1 | 1): Promise<void> {
+    const { timeline, rows } = this.gallery;
+    const from = this.viewing;
+    if (from === null || this.viewedIndex < 0) return;
+    const index = this.viewedIndex + by;
+    if (index < 0 || index >= timeline.sequences.length) return;
+    await this.attempt(
+      rows.at(timeline, index).then((picture) => {
+        if (picture !== null && this.viewing === from) this.viewing = picture;
+      }),
+    );
+  }
+
+  async copyLinks(pictures: readonly Picture[]): Promise<void> {
+    const links = pictures.map(({ image }) => image.url);
+    if (await this.attempt(this.backend.copyLink(links.join("\n"))))
+      this.tell(strings.linksCopied(links.length));
+  }
+
+  /** Saves them one after the other, until a dialog is closed without saving. */
+  async download(pictures: readonly Picture[]): Promise<void> {
+    const asks = this.backend.offline !== null;
+    if (pictures.length > MOST_DOWNLOADS) {
+      this.tell(strings.tooManyDownloads(MOST_DOWNLOADS), true);
+      return;
+    }
+    await this.attempt(
+      (async () => {
+        for (const { image } of pictures) {
+          const { path } = await this.backend.download(image);
+          if (asks && path === null) return;
+          if (path !== null) this.tell(strings.savedTo(path));
+        }
+      })(),
+    );
+  }
+
+  /** Keeps the originals on this computer, or no longer. */
+  async keep(pictures: readonly Picture[], keep: boolean): Promise<void> {
+    const { offline } = this.backend;
+    if (offline === null) return;
+    const ids = pictures.map(({ image }) => image.id);
+    if (!(await this.attempt(offline.keep(ids, keep)))) return;
+    for (const picture of pictures) {
+      const now = { ...picture, kept: keep, original_here: keep && picture.original_here };
+      this.gallery.rows.replace(now);
+      if (this.viewing?.sequence === now.sequence) this.viewing = now;
+    }
+    this.tell(keep ? strings.keptOffline(ids.length) : strings.notKeptOffline(ids.length));
+  }
+
+  /** Deletes them unless it is undone; the viewer goes on to what stands next. */
+  async delete(pictures: readonly Picture[]): Promise<void> {
+    const viewed = this.viewing;
+    if (viewed !== null && pictures.some(({ sequence }) => sequence === viewed.sequence)) {
+      const { timeline, rows } = this.gallery;
+      const index = this.viewedIndex;
+      const beside = timeline.sequences.length > index + 1 ? index + 1 : index - 1;
+      const next = index < 0 || beside < 0 ? null : await rows.at(timeline, beside).catch(() => null);
+      if (this.viewing === viewed) this.viewing = next;
+    }
+    this.#deletion.start(pictures);
+  }
+
+  undoDeletion(): void {
+    this.#deletion.undo();
+  }
+
+  deleteNow(): void {
+    void this.#deletion.flush();
+  }
+
+  /** Does something with all selected pictures, which takes a moment when they are many. */
+  async withSelected(act: (pictures: Picture[]) => Promise<void>): Promise<void> {
+    await this.attempt(this.gallery.selected().then(act));
+  }
+
+  clearSelection(): void {
+    this.gallery.selection = NOTHING;
+  }
+
+  zoomGrid(by: number): void {
+    this.density = Math.min(DENSITIES.length - 1, Math.max(0, this.density + by));
+    localStorage.setItem(DENSITY_KEY, String(this.density));
+  }
+
+  async #deleteForGood(pictures: readonly Picture[]): Promise<void> {
+    const names = new Map(pictures.map(({ image }) => [image.id, image.file_name]));
+    const sequences = pictures.map(({ sequence }) => sequence);
+    try {
+      const { failed } = await this.backend.deleteImages([...names.keys()]);
+      const [first] = failed;
+      if (first !== undefined) {
+        const name = names.get(first.id) ?? "";
+        this.tell(strings.deletionFailed(name, failed.length, sentence(first.error.message)), true);
+      }
+      // The list without them first, or they would come back for a moment.
+      await this.gallery.refreshNow();
+    } catch (thrown) {
+      this.tell(asBackendError(thrown, strings.errors.unexpected).message, true);
+    }
+    this.gallery.unhide(sequences);
+  }
+
+  #tellRefused({ file_name, error }: DeletionFailure): void {
+    this.tell(strings.deletionFailed(file_name, 1, sentence(error.message)), true);
+  }
+
   showCaptions(shown: boolean): void {
     this.captions = shown;
     localStorage.setItem(CAPTIONS_KEY, shown ? "shown" : "hidden");
@@ -162,9 +319,18 @@ export class AppModel {
     }
     const another = before?.url !== now.url;
     const back = before?.reachable === false && now.reachable && this.gallery.phase === "failed";
-    if (another) this.viewing = null;
+    if (another && before !== null) {
+      this.viewing = null;
+      // It was about the other gallery.
+      this.#deletion.undo();
+    }
     if (another || back) void this.gallery.reload();
   }
+}
+
+function storedDensity(): number {
+  const stored = Number(localStorage.getItem(DENSITY_KEY) ?? DEFAULT_DENSITY);
+  return Number.isInteger(stored) && stored >= 0 && stored < DENSITIES.length ? stored : DEFAULT_DENSITY;
 }
 
 /** The server's name for people. */

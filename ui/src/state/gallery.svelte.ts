@@ -1,123 +1,135 @@
-//! The pictures that the grid shows: pages as one scrolls, arrivals as they come, a search over all.
+//! The pictures that the grid shows: the timeline of all or of a search, the rows in sight, and what is selected.
 //!
-//! Invariant: an answer to a question that is no longer asked (another search, another server) changes nothing.
+//! Invariants: an answer to a question that is no longer asked (another search, another server) changes nothing; while
+//! a newer timeline is on its way the one that is there stays.
 
 import { asBackendError, type Backend } from "../ipc/backend";
-import type { GalleryChange, Image, ViewError } from "../ipc/types";
+import type { Picture, Timeline, ViewError } from "../ipc/types";
 import { strings } from "../strings";
-import { appendPage, matches, prependArrivals, withoutIds } from "./pages";
-
-const PAGE = 200;
+import { NONE, rangesOf, withoutRanges, withRange, type Ranges } from "./ranges";
+import { Rows } from "./rows";
+import { NOTHING, selectedCount, type Selection } from "./selection";
+import { EMPTY, placeOf, stretchesIn, without } from "./timeline";
 
 export type GalleryPhase = "loading" | "ready" | "failed";
 
 export class Gallery {
-  images = $state.raw<readonly Image[]>([]);
+  /** What is shown. */
+  timeline = $state.raw<Timeline>(EMPTY);
   phase = $state<GalleryPhase>("loading");
   /** Why there is nothing to show. */
   error = $state<ViewError | null>(null);
-  /** Whether the next page did not come. */
-  moreFailed = $state(false);
-  /** Whether all pages are here. */
-  complete = $state(false);
+  /** What is asked for; `timeline.search` is what is shown. */
   search = $state("");
-  /** Arrivals that are held back so that nothing moves under somebody's eyes. */
-  held = $state.raw<readonly Image[]>([]);
-
-  /** Whether arrivals are to be held back: somebody has scrolled away from the newest. */
-  holding = false;
+  selection = $state.raw<Selection>(NOTHING);
+  /** The newest picture that somebody has had before their eyes. */
+  seen = $state(0);
+  readonly rows: Rows;
+  readonly selectedCount = $derived(selectedCount(this.selection, this.timeline));
+  /** How many pictures came in front of what was seen. */
+  readonly arrivals = $derived(this.seen === 0 ? 0 : placeOf(this.timeline, this.seen));
 
   readonly #backend: Backend;
-  #cursor: string | null = null;
+  /** As it was answered, with what is hidden. */
+  #whole: Timeline = EMPTY;
+  #hidden: Ranges = NONE;
   #question = 0;
-  #loading = false;
-  /** What changed while the first page was on its way, which may or may not know of it. */
-  #meanwhile: GalleryChange[] = [];
+  #asking = false;
+  #askAgain = false;
 
   constructor(backend: Backend) {
     this.#backend = backend;
+    this.rows = new Rows((timeline, start, end) => backend.pictures(timeline, start, end));
   }
 
-  /** Asks anew from the first page on. */
+  /** Asks anew, with nothing to show until the answer comes: another gallery, or another try. */
   async reload(): Promise<void> {
-    this.#question += 1;
-    this.#loading = false;
-    this.#cursor = null;
-    this.held = [];
-    this.moreFailed = false;
+    this.rows.clear();
+    this.selection = NOTHING;
+    this.#hidden = NONE;
+    this.seen = 0;
     this.error = null;
-    this.complete = false;
     this.phase = "loading";
-    this.#meanwhile = [];
-    await this.#load();
+    await this.#ask();
   }
 
   async searchFor(search: string): Promise<void> {
     if (search.trim() === this.search.trim()) return;
     this.search = search;
-    await this.reload();
+    this.selection = NOTHING;
+    this.seen = 0;
+    if (this.phase === "failed") this.phase = "loading";
+    await this.#ask();
   }
 
-  /** Asks for the next page, unless it is asked for already or there is none. */
-  async loadMore(): Promise<void> {
-    if (this.phase !== "ready" || this.complete || this.moreFailed) return;
-    await this.#load();
+  /** Something changed. Many changes while an answer is on its way lead to one more question. */
+  async refresh(): Promise<void> {
+    if (this.#asking) this.#askAgain = true;
+    else await this.#ask();
   }
 
-  async retryMore(): Promise<void> {
-    this.moreFailed = false;
-    await this.loadMore();
+  /** Resolves with what is true now on the screen. */
+  async refreshNow(): Promise<void> {
+    await this.#ask();
   }
 
-  apply(change: GalleryChange): void {
-    if (this.phase === "loading") this.#meanwhile.push(change);
-    if (this.phase !== "ready") return;
-    const { added, removed } = change;
-    const wanted = added.filter((image) => matches(image, this.search));
-    if (this.holding) {
-      const known = new Set(this.images.map((image) => image.id));
-      this.held = prependArrivals(
-        this.held,
-        wanted.filter((image) => !known.has(image.id)),
-      );
-    } else this.images = prependArrivals(this.images, wanted);
-    this.images = withoutIds(this.images, removed);
-    this.held = withoutIds(this.held, removed);
+  /** The pictures that are selected, newest first. */
+  async selected(): Promise<Picture[]> {
+    const { timeline } = this;
+    const pictures: Picture[] = [];
+    for (const { start, end } of stretchesIn(timeline, this.selection.ranges)) {
+      for (const picture of await this.rows.all(timeline, start, end)) {
+        if (picture !== null) pictures.push(picture);
+      }
+    }
+    return pictures;
   }
 
-  /** Puts the arrivals that were held back in their place. */
-  showHeld(): void {
-    this.images = prependArrivals(this.images, this.held);
-    this.held = [];
+  hide(sequences: readonly number[]): void {
+    const gone = rangesOf(sequences);
+    this.#hidden = gone.reduce((hidden, { low, high }) => withRange(hidden, low, high), this.#hidden);
+    this.selection = { ...this.selection, ranges: withoutRanges(this.selection.ranges, gone) };
+    this.#show();
   }
 
-  async remove(image: Image): Promise<void> {
-    await this.#backend.deleteImage(image.id);
-    this.apply({ added: [], removed: [image.id] });
+  unhide(sequences: readonly number[]): void {
+    this.#hidden = withoutRanges(this.#hidden, rangesOf(sequences));
+    this.#show();
   }
 
-  async #load(): Promise<void> {
-    if (this.#loading) return;
+  /** Somebody has the newest pictures before their eyes. */
+  look(): void {
+    this.seen = this.timeline.sequences[0] ?? 0;
+  }
+
+  #show(): void {
+    this.timeline = without(this.#whole, this.#hidden);
+  }
+
+  async #ask(): Promise<void> {
+    this.#question += 1;
     const question = this.#question;
-    const first = this.#cursor === null;
-    this.#loading = true;
+    this.#asking = true;
+    this.#askAgain = false;
     try {
-      const search = this.search.trim() === "" ? null : this.search.trim();
-      const page = await this.#backend.images({ search, cursor: this.#cursor, limit: PAGE });
+      const timeline = await this.#backend.timeline(this.search.trim());
       if (question !== this.#question) return;
-      this.images = appendPage(first ? [] : this.images, page.images);
-      this.#cursor = page.next_cursor ?? null;
-      this.complete = this.#cursor === null;
+      this.#whole = timeline;
+      this.error = null;
       this.phase = "ready";
-      for (const change of this.#meanwhile.splice(0)) this.apply(change);
+      this.#show();
+      this.rows.refreshKept();
     } catch (thrown) {
       if (question !== this.#question) return;
-      if (first) {
-        this.error = asBackendError(thrown, strings.errors.unexpected).view();
-        this.phase = "failed";
-      } else this.moreFailed = true;
+      // What is there stays there, unless it answers another question.
+      if (this.phase === "ready" && this.#whole.search === this.search.trim()) return;
+      this.error = asBackendError(thrown, strings.errors.unexpected).view();
+      this.phase = "failed";
     } finally {
-      if (question === this.#question) this.#loading = false;
+      if (question === this.#question) {
+        this.#asking = false;
+        if (this.#askAgain) void this.#ask();
+      }
     }
   }
 }

@@ -1,18 +1,127 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import type { Backend } from "../ipc/backend";
-import type { ImagePage } from "../ipc/types";
+import { BackendError } from "../ipc/backend";
+import { aPicture, aTimeline } from "../ipc/testing";
+import type { Timeline } from "../ipc/types";
 import { Gallery } from "./gallery.svelte";
-import { anImage } from "../ipc/testing";
+import { toggle } from "./selection";
 
-it("what changes while the first page is on its way is neither lost nor brought back", async () => {
-  let answer: (page: ImagePage) => void = () => undefined;
-  const page = new Promise<ImagePage>((resolve) => (answer = resolve));
-  const gallery = new Gallery({ images: () => page } as unknown as Backend);
-  const loaded = gallery.reload();
-  gallery.apply({ added: [anImage("late")], removed: [] });
-  gallery.apply({ added: [], removed: ["gone"] });
-  answer({ images: [anImage("known"), anImage("gone")], next_cursor: null });
-  await loaded;
-  expect(gallery.images.map((image) => image.id)).toEqual(["late", "known"]);
+/** Answers when it is told to. */
+class Answers {
+  readonly asked: string[] = [];
+  readonly #waiting: { resolve: (timeline: Timeline) => void; reject: (error: Error) => void }[] = [];
+  readonly gallery: Gallery;
+
+  constructor() {
+    this.gallery = new Gallery({
+      timeline: (search: string) => {
+        this.asked.push(search);
+        return new Promise<Timeline>((resolve, reject) => this.#waiting.push({ resolve, reject }));
+      },
+      pictures: (timeline: Timeline, start: number, end: number) =>
+        Promise.resolve([...timeline.sequences.subarray(start, end)].map((sequence) => aPicture(sequence))),
+    } as unknown as Backend);
+  }
+
+  async answer(...sequences: number[]): Promise<void> {
+    this.#waiting.shift()?.resolve(aTimeline(sequences, this.asked.at(-1)));
+    await settled();
+  }
+
+  async fail(): Promise<void> {
+    this.#waiting.shift()?.reject(new BackendError("offline", "no network"));
+    await settled();
+  }
+
+  get shown(): number[] {
+    return [...this.gallery.timeline.sequences];
+  }
+}
+
+const settled = async () => {
+  for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
+};
+
+describe("the timeline", () => {
+  it("is asked for once more, however often it changes while an answer is on its way", async () => {
+    const it_ = new Answers();
+    void it_.gallery.reload();
+    for (let change = 0; change < 5; change += 1) void it_.gallery.refresh();
+    expect(it_.asked).toHaveLength(1);
+    await it_.answer(3, 2, 1);
+    expect(it_.asked).toHaveLength(2);
+    expect(it_.shown).toEqual([3, 2, 1]);
+    await it_.answer(4, 3, 2, 1);
+    expect(it_.shown).toEqual([4, 3, 2, 1]);
+    expect(it_.asked).toHaveLength(2);
+  });
+
+  it("stays on the screen when asking anew fails, and tells why when there is none", async () => {
+    const it_ = new Answers();
+    void it_.gallery.reload();
+    await it_.fail();
+    expect(it_.gallery.phase).toBe("failed");
+    expect(it_.gallery.error?.message).toBe("no network");
+    void it_.gallery.reload();
+    await it_.answer(2, 1);
+    void it_.gallery.refresh();
+    await it_.fail();
+    expect(it_.gallery.phase).toBe("ready");
+    expect(it_.shown).toEqual([2, 1]);
+  });
+
+  it("of a search comes in place of that of another, however late that is answered", async () => {
+    const it_ = new Answers();
+    void it_.gallery.reload();
+    await it_.answer(3, 2, 1);
+    it_.gallery.selection = toggle(it_.gallery.selection, 2);
+    void it_.gallery.searchFor("lak");
+    // Until there is an answer, what is there stays.
+    expect(it_.shown).toEqual([3, 2, 1]);
+    void it_.gallery.searchFor("lake ");
+    await it_.answer(3);
+    expect(it_.shown).toEqual([3, 2, 1]);
+    await it_.answer(1);
+    expect(it_.shown).toEqual([1]);
+    expect(it_.asked).toEqual(["", "lak", "lake"]);
+    expect(it_.gallery.selectedCount).toBe(0);
+  });
+});
+
+describe("what is hidden", () => {
+  it("is not shown by a newer answer, is not selected, and comes back when it is undone", async () => {
+    const it_ = new Answers();
+    void it_.gallery.reload();
+    await it_.answer(4, 3, 2, 1);
+    it_.gallery.selection = toggle(toggle(it_.gallery.selection, 3), 1);
+    it_.gallery.hide([3, 2]);
+    expect(it_.shown).toEqual([4, 1]);
+    expect(it_.gallery.selectedCount).toBe(1);
+    void it_.gallery.refresh();
+    await it_.answer(5, 4, 3, 2, 1);
+    expect(it_.shown).toEqual([5, 4, 1]);
+    it_.gallery.unhide([3]);
+    expect(it_.shown).toEqual([5, 4, 3, 1]);
+  });
+});
+
+it("arrivals are counted from what somebody has seen", async () => {
+  const it_ = new Answers();
+  void it_.gallery.reload();
+  await it_.answer(4, 3);
+  it_.gallery.look();
+  void it_.gallery.refresh();
+  await it_.answer(6, 5, 4, 3);
+  expect(it_.gallery.arrivals).toBe(2);
+  it_.gallery.look();
+  expect(it_.gallery.arrivals).toBe(0);
+});
+
+it("what is selected is fetched, newest first", async () => {
+  const it_ = new Answers();
+  void it_.gallery.reload();
+  await it_.answer(9, 8, 7, 6);
+  for (const sequence of [6, 9, 8]) it_.gallery.selection = toggle(it_.gallery.selection, sequence);
+  expect((await it_.gallery.selected()).map(({ sequence }) => sequence)).toEqual([9, 8, 6]);
 });

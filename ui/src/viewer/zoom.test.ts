@@ -1,6 +1,17 @@
 import { describe, expect, it } from "vitest";
 
-import { enlargement, fit, FITTED, maxZoom, needsMoreThan, pan, settle, zoomAt, type View } from "./zoom";
+import {
+  actualSize,
+  enlargement,
+  fit,
+  FITTED,
+  maxZoom,
+  needsMoreThan,
+  pan,
+  settle,
+  zoomAt,
+  type View,
+} from "./zoom";
 
 const stage = { width: 1000, height: 600 };
 const photo = { width: 4000, height: 3000 };
@@ -36,6 +47,14 @@ describe("zooming", () => {
     expect(enlargement(far, photo, stage)).toBeCloseTo(4);
     expect(zoomAt(pan(far, 300, 300, photo, stage), 0.0001, 50, 50, photo, stage)).toEqual(FITTED);
   });
+});
+
+it("goes to a pixel for a pixel from wherever it is, and no small picture grows by that", () => {
+  for (const zoom of [1, 2, 9]) {
+    const view = actualSize(zoomAt(FITTED, zoom, 10, 10, photo, stage), photo, stage);
+    expect(enlargement(view, photo, stage)).toBeCloseTo(1);
+  }
+  expect(actualSize(FITTED, icon, stage)).toEqual(FITTED);
 });
 
 describe("moving", () => {

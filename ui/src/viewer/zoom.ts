@@ -38,6 +38,11 @@ export function zoomAt(view: View, factor: number, x: number, y: number, picture
   return settle({ zoom, x: x - (x - view.x) * ratio, y: y - (y - view.y) * ratio }, picture, stage);
 }
 
+/** A pixel of the picture on a CSS pixel, around the stage's middle; a picture that is not larger stays fitted. */
+export function actualSize(view: View, picture: Size, stage: Size): View {
+  return zoomAt(view, 1 / enlargement(view, picture, stage), 0, 0, picture, stage);
+}
+
 export function pan(view: View, dx: number, dy: number, picture: Size, stage: Size): View {
   return settle({ zoom: view.zoom, x: view.x + dx, y: view.y + dy }, picture, stage);
 }

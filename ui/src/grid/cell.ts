@@ -1,0 +1,253 @@
+//! One picture of the grid, as elements. They outlive the picture that they show: the grid gives them another one.
+//!
+//! By hand and not as a component: this is what scrolling does a hundred times a frame, and each style and attribute is
+//! touched only when it is another one. Invariant: an element never shows the thumbnail of a picture that is not its own.
+
+import { formats, motionName } from "../kit/format";
+import type { Image, Picture } from "../ipc/types";
+import { strings } from "../strings";
+import { paintThumbhash } from "./thumbhash";
+
+/** Pauses before a thumbnail that did not come is asked for again, in milliseconds. */
+const RETRIES = [1500, 6000, 20_000];
+
+/** Captions stand one part under the other in cells that are narrower. */
+const NARROW = 200;
+
+/** How much of a picture is shown while it goes by: its place alone, its colours, or all of it. */
+export type Detail = "place" | "colours" | "picture";
+
+export type PictureUrl = (image: Image, size: 320) => string;
+
+export class GridCell {
+  readonly root: HTMLElement;
+  readonly open: HTMLButtonElement;
+  readonly check: HTMLButtonElement;
+  sequence = -1;
+  index = -1;
+  picture: Picture | null = null;
+
+  readonly #canvas: HTMLCanvasElement;
+  readonly #name: HTMLElement;
+  readonly #size: HTMLElement;
+  readonly #pictureUrl: PictureUrl;
+  #image: HTMLImageElement;
+  #badge: HTMLElement | null = null;
+  #x = Number.NaN;
+  #y = Number.NaN;
+  #width = -1;
+  #height = -1;
+  #isNarrow = false;
+  #count = -1;
+  #isSelected = false;
+  #isCurrent = false;
+  #hasColours = false;
+  #label = "";
+  #source = "";
+  #failures = 0;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(pictureUrl: PictureUrl) {
+    this.#pictureUrl = pictureUrl;
+    this.root = element("div", "cell");
+    this.root.role = "listitem";
+    this.open = element("button", "open");
+    this.open.type = "button";
+    this.open.tabIndex = -1;
+    this.open.draggable = true;
+    this.#canvas = element("canvas", "");
+    this.#canvas.ariaHidden = "true";
+    this.#canvas.width = this.#canvas.height = 1;
+    this.#image = this.#newImage();
+    const caption = element("span", "caption");
+    caption.ariaHidden = "true";
+    this.#name = element("span", "name truncate");
+    this.#size = element("span", "size truncate");
+    caption.append(this.#name, this.#size);
+    this.open.append(this.#canvas, this.#image);
+    this.check = element("button", "check");
+    this.check.type = "button";
+    this.check.tabIndex = -1;
+    this.check.role = "checkbox";
+    this.check.append(tick());
+    // Beside the button, whose name says all of this.
+    this.root.append(this.open, caption, this.check);
+    this.#setSelected(false, true);
+  }
+
+  /** Where it stands, in whole CSS pixels. */
+  place(x: number, y: number, width: number, height: number): void {
+    const { style } = this.root;
+    if (x !== this.#x || y !== this.#y) {
+      this.#x = x;
+      this.#y = y;
+      style.transform = `translate(${x}px, ${y}px)`;
+    }
+    if (width !== this.#width) {
+      this.#width = width;
+      style.width = `${width}px`;
+      if (width < NARROW !== this.#isNarrow) {
+        this.#isNarrow = !this.#isNarrow;
+        this.root.classList.toggle("narrow", this.#isNarrow);
+      }
+    }
+    if (height !== this.#height) {
+      this.#height = height;
+      style.height = `${height}px`;
+    }
+  }
+
+  /** Which picture it is; undefined when that is not known yet. */
+  show(
+    sequence: number,
+    index: number,
+    count: number,
+    picture: Picture | null | undefined,
+    detail: Detail,
+  ): void {
+    if (sequence !== this.sequence) this.#begin(sequence);
+    if (index !== this.index) {
+      this.index = index;
+      this.root.ariaPosInSet = String(index + 1);
+    }
+    if (count !== this.#count) {
+      this.#count = count;
+      this.root.ariaSetSize = String(count);
+    }
+    // What is asked for anew stays as it is until the answer.
+    if (picture && picture !== this.picture) this.#describe(picture);
+    if (this.picture === null || detail === "place") return;
+    if (!this.#hasColours) {
+      this.#hasColours = true;
+      paintThumbhash(this.#canvas, this.picture.image.thumbhash);
+    }
+    if (detail === "picture" && this.#source === "") {
+      this.#source = this.#pictureUrl(this.picture.image, 320);
+      this.#image.src = this.#source;
+    }
+  }
+
+  mark(isSelected: boolean, isCurrent: boolean): void {
+    this.#setSelected(isSelected, false);
+    if (isCurrent === this.#isCurrent) return;
+    this.#isCurrent = isCurrent;
+    this.open.tabIndex = isCurrent ? 0 : -1;
+  }
+
+  /** Lets go of the picture and of its pixels. */
+  clear(): void {
+    this.#begin(-1);
+    this.index = -1;
+    this.mark(false, false);
+  }
+
+  #begin(sequence: number): void {
+    this.sequence = sequence;
+    this.#failures = 0;
+    clearTimeout(this.#retry);
+    if (this.#source !== "") {
+      this.#source = "";
+      this.#image.removeAttribute("src");
+      this.#image.classList.remove("shown");
+    }
+    if (this.#hasColours) {
+      this.#hasColours = false;
+      // Setting the size clears it.
+      this.#canvas.width = 1;
+    }
+    if (this.picture === null) return;
+    this.picture = null;
+    this.#badge?.remove();
+    this.#badge = null;
+    this.#image.alt = "";
+    this.#name.textContent = "";
+    this.#size.textContent = "";
+    delete this.root.dataset.imageId;
+    this.#call("");
+  }
+
+  #describe(picture: Picture): void {
+    const isFirst = this.picture === null;
+    this.picture = picture;
+    if (!isFirst) return;
+    const { image } = picture;
+    const size = formats.dimensions(image.width, image.height);
+    this.root.dataset.imageId = image.id;
+    this.#image.alt = image.file_name;
+    this.#name.textContent = image.file_name;
+    this.#size.textContent = size;
+    this.#call(strings.cellLabel(image.file_name, size, image.animated));
+    if (image.animated) {
+      this.#badge = badge(image.content_type);
+      this.root.append(this.#badge);
+    }
+  }
+
+  #setSelected(isSelected: boolean, anyway: boolean): void {
+    if (isSelected === this.#isSelected && !anyway) return;
+    this.#isSelected = isSelected;
+    this.root.classList.toggle("selected", isSelected);
+    this.check.ariaChecked = String(isSelected);
+    this.#call(this.#label);
+  }
+
+  /** Names both buttons. */
+  #call(label: string): void {
+    this.#label = label;
+    const name = label === "" ? strings.loading : label;
+    this.open.ariaLabel = this.#isSelected ? strings.cellSelected(name) : name;
+    this.check.ariaLabel = strings.select(this.picture?.image.file_name ?? name);
+  }
+
+  #newImage(): HTMLImageElement {
+    const image = element("img", "");
+    image.draggable = false;
+    image.decoding = "async";
+    image.alt = "";
+    image.onload = () => image.classList.add("shown");
+    image.onerror = () => this.#failed();
+    return image;
+  }
+
+  #failed(): void {
+    const pause = RETRIES[this.#failures];
+    if (pause === undefined || this.#source === "") return;
+    this.#failures += 1;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => {
+      // An image element of its own for each attempt: the failed one would not ask again.
+      const again = this.#newImage();
+      again.alt = this.#image.alt;
+      again.src = this.#source;
+      this.#image.replaceWith(again);
+      this.#image = again;
+    }, pause);
+  }
+}
+
+function element<K extends keyof HTMLElementTagNameMap>(name: K, classes: string): HTMLElementTagNameMap[K] {
+  const made = document.createElement(name);
+  made.className = classes;
+  return made;
+}
+
+/** As `MotionBadge` draws it. */
+function badge(contentType: string): HTMLElement {
+  const made = element("span", "badge");
+  made.dataset.testid = "motion-badge";
+  made.role = "img";
+  made.ariaLabel = strings.animated;
+  made.title = strings.animated;
+  made.textContent = motionName(contentType);
+  return made;
+}
+
+function tick(): SVGElement {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", "m6.500 12.500 3.700 3.700L17.500 8.500");
+  svg.append(path);
+  return svg;
+}

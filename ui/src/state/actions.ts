@@ -1,0 +1,107 @@
+//! What can be done with pictures, as a list: for the menu, and for the bar of a selection.
+//!
+//! Invariant: what is not allowed or not there as things stand is not in the list.
+
+import type { Picture } from "../ipc/types";
+import { strings } from "../strings";
+import type { AppModel } from "./app.svelte";
+import { isSelected, toggle } from "./selection";
+
+/** The names of drawings in `kit/Icon.svelte`. */
+export type ActionIcon = "picture" | "link" | "download" | "keep" | "unkeep" | "check" | "trash";
+
+export interface Action {
+  readonly id: string;
+  readonly icon: ActionIcon;
+  readonly text: string;
+  readonly danger?: boolean;
+  readonly act: () => void;
+}
+
+export class PictureActions {
+  readonly #model: AppModel;
+
+  constructor(model: AppModel) {
+    this.#model = model;
+  }
+
+  /** With one picture, or with the selection that it is in. */
+  menuFor(picture: Picture): { label: string; items: Action[] } {
+    const { gallery } = this.#model;
+    if (isSelected(gallery.selection, picture.sequence) && gallery.selectedCount > 1) {
+      const count = gallery.selectedCount;
+      return { label: strings.menuOf(count), items: this.ofMany(count) };
+    }
+    return { label: strings.menuOf(1), items: this.#ofOne(picture) };
+  }
+
+  /** With all that are selected. */
+  ofMany(count: number): Action[] {
+    const model = this.#model;
+    return this.#common(count, null, (act) => void model.withSelected(act));
+  }
+
+  #ofOne(picture: Picture): Action[] {
+    const model = this.#model;
+    const { gallery } = model;
+    const selected = isSelected(gallery.selection, picture.sequence);
+    return [
+      { id: "open", icon: "picture", text: strings.open, act: () => (model.viewing = picture) },
+      {
+        id: "select",
+        icon: "check",
+        text: selected ? strings.deselectOne : strings.selectOne,
+        act: () => (gallery.selection = toggle(gallery.selection, picture.sequence)),
+      },
+      ...this.#common(1, picture, (act) => void act([picture])),
+    ];
+  }
+
+  #common(
+    count: number,
+    one: Picture | null,
+    withThem: (act: (pictures: Picture[]) => Promise<void>) => void,
+  ): Action[] {
+    const model = this.#model;
+    const actions: Action[] = [
+      {
+        id: "copy",
+        icon: "link",
+        text: strings.copyLinks(count),
+        act: () => withThem((pictures) => model.copyLinks(pictures)),
+      },
+      {
+        id: "download",
+        icon: "download",
+        text: strings.downloadMany(count),
+        act: () => withThem((pictures) => model.download(pictures)),
+      },
+    ];
+    if (model.backend.offline !== null && one?.kept !== true) {
+      actions.push({
+        id: "keep",
+        icon: "keep",
+        text: strings.keepOffline,
+        act: () => withThem((pictures) => model.keep(pictures, true)),
+      });
+    }
+    if (one?.kept === true) {
+      actions.push({
+        id: "unkeep",
+        icon: "unkeep",
+        text: strings.dropOffline,
+        act: () => withThem((pictures) => model.keep(pictures, false)),
+      });
+    }
+    if (model.mayWrite) {
+      actions.push({
+        id: "delete",
+        icon: "trash",
+        text: strings.deleteMany(count),
+        danger: true,
+        act: () => withThem((pictures) => model.delete(pictures)),
+      });
+    }
+    return actions;
+  }
+}

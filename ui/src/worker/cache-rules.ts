@@ -1,0 +1,53 @@
+//! What the service worker does with a request. Pure; the worker itself is `sw.ts`.
+//!
+//! Invariant: only what everybody may read ever comes from a cache, and never the answer to a change.
+
+/** How a request is answered. */
+export type Rule =
+  /** As if there were no worker. */
+  | "network"
+  /** The page itself, for every address that is one of its own. */
+  | "page"
+  /** From the cache, if it is there: what has this address never changes. */
+  | "forever"
+  /** From the network; from the cache when that does not answer. */
+  | "newest";
+
+export interface Asked {
+  readonly method: string;
+  readonly url: URL;
+  /** Of the page. */
+  readonly origin: string;
+  readonly navigates: boolean;
+}
+
+export function ruleFor({ method, url, origin, navigates }: Asked): Rule {
+  if (method !== "GET" || url.origin !== origin) return "network";
+  const { pathname } = url;
+  if (navigates) return pathname === "/" || /^\/i\/[^/]+$/.test(pathname) ? "page" : "network";
+  if (pathname.startsWith("/assets/") || /^\/v1\/images\/[^/]+\/thumb\/\d+$/.test(pathname)) return "forever";
+  if (pathname === "/v1/timeline" || /^\/v1\/images(\/[^/]+)?$/.test(pathname)) return "newest";
+  if (/^\/(icon[\w-]*\.(svg|png)|manifest\.webmanifest)$/.test(pathname)) return "newest";
+  return "network";
+}
+
+/** The caches, and how many answers each of them holds at most. */
+export const CACHES = {
+  /** The page, of one build. */
+  shell: { name: "imgn-shell", most: 200 },
+  /** Thumbnails of 320 pixels, about 20 kB each. */
+  thumbnails: { name: "imgn-thumbnails-1", most: 6000 },
+  /** Previews of 1280 pixels and more, about 200 kB each. */
+  previews: { name: "imgn-previews-1", most: 400 },
+  /** The timeline and rows, of which many may be asked for on the way through a gallery. */
+  lists: { name: "imgn-lists-1", most: 600 },
+} as const;
+
+export type CacheKind = keyof typeof CACHES;
+
+/** Where the answer to a request is kept. */
+export function cacheFor({ pathname }: URL): CacheKind {
+  if (pathname.endsWith("/thumb/320")) return "thumbnails";
+  if (/\/thumb\/\d+$/.test(pathname)) return "previews";
+  return pathname.startsWith("/v1/") ? "lists" : "shell";
+}

@@ -1,0 +1,117 @@
+//! The web page's service worker: what somebody has seen can be looked at with no network.
+//!
+//! Built as a file of its own, which imports nothing at run time. Not here: any upload or deletion, any original, and the
+//! desktop app, which keeps its own cache. Invariant: each cache has a bound, and loses its oldest answers first.
+
+import { cacheFor, CACHES, ruleFor, type CacheKind } from "./cache-rules";
+
+/** The little that is needed of a worker's own types, which do not go together with a page's. */
+interface LastingEvent extends Event {
+  waitUntil(doing: Promise<unknown>): void;
+}
+interface RequestEvent extends LastingEvent {
+  readonly request: Request;
+  respondWith(answer: Promise<Response>): void;
+}
+interface Worker {
+  readonly location: Location;
+  readonly clients: { claim(): Promise<void> };
+  skipWaiting(): Promise<void>;
+  addEventListener(type: "install" | "activate", act: (event: LastingEvent) => void): void;
+  addEventListener(type: "fetch", act: (event: RequestEvent) => void): void;
+}
+const worker = self as unknown as Worker;
+
+/** All files of this build; the build writes them in here, and with them a new version of this file. */
+const SHELL: readonly string[] = JSON.parse("%SHELL%") as string[];
+
+/** After so many answers a cache is looked through for what is too much. */
+const TRIM_EVERY = 100;
+
+worker.addEventListener("install", (event) => {
+  event.waitUntil(takeShell().then(() => worker.skipWaiting()));
+});
+
+worker.addEventListener("activate", (event) => {
+  event.waitUntil(forgetOthers().then(() => worker.clients.claim()));
+});
+
+worker.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const url = new URL(request.url);
+  const rule = ruleFor({
+    method: request.method,
+    url,
+    origin: worker.location.origin,
+    navigates: request.mode === "navigate",
+  });
+  if (rule === "network") return;
+  const kind = cacheFor(url);
+  if (rule === "forever") event.respondWith(fromCacheFirst(event, kind));
+  else event.respondWith(fromNetworkFirst(event, rule === "page" ? "shell" : kind, rule === "page"));
+});
+
+async function takeShell(): Promise<void> {
+  const cache = await caches.open(CACHES.shell.name);
+  const known = new Set((await cache.keys()).map(({ url }) => new URL(url).pathname));
+  await cache.add("/");
+  // What does not come now comes when it is used.
+  await Promise.allSettled(SHELL.filter((path) => !known.has(path)).map((path) => cache.add(path)));
+}
+
+/** Drops the caches of other versions, and the files of other builds. */
+async function forgetOthers(): Promise<void> {
+  const ours = new Set<string>(Object.values(CACHES).map(({ name }) => name));
+  for (const name of await caches.keys()) {
+    if (name.startsWith("imgn-") && !ours.has(name)) await caches.delete(name);
+  }
+  const shell = await caches.open(CACHES.shell.name);
+  const wanted = new Set(SHELL);
+  for (const request of await shell.keys()) {
+    const { pathname } = new URL(request.url);
+    if (pathname.startsWith("/assets/") && !wanted.has(pathname)) await shell.delete(request);
+  }
+}
+
+async function fromCacheFirst(event: RequestEvent, kind: CacheKind): Promise<Response> {
+  const cache = await caches.open(CACHES[kind].name);
+  const known = await cache.match(event.request);
+  if (known !== undefined) return known;
+  const answer = await fetch(event.request);
+  if (answer.ok) event.waitUntil(keep(kind, event.request, answer.clone()));
+  return answer;
+}
+
+async function fromNetworkFirst(event: RequestEvent, kind: CacheKind, isPage: boolean): Promise<Response> {
+  try {
+    const answer = await fetch(event.request);
+    // Of the addresses that are all the same page, one is enough.
+    const isKept = answer.ok && (!isPage || new URL(event.request.url).pathname === "/");
+    if (isKept) event.waitUntil(keep(kind, isPage ? "/" : event.request, answer.clone()));
+    return answer;
+  } catch (thrown) {
+    const cache = await caches.open(CACHES[kind].name);
+    const known = await cache.match(isPage ? "/" : event.request);
+    if (known !== undefined) return known;
+    throw thrown;
+  }
+}
+
+const kept: Partial<Record<CacheKind, number>> = {};
+
+async function keep(kind: CacheKind, request: Request | string, answer: Response): Promise<void> {
+  const { name, most } = CACHES[kind];
+  const cache = await caches.open(name);
+  try {
+    await cache.put(request, answer);
+  } catch {
+    // The disk is full, or the browser allows no more: what is here stays, and the page works without the rest.
+    return;
+  }
+  kept[kind] = (kept[kind] ?? TRIM_EVERY) + 1;
+  if (kept[kind] < TRIM_EVERY) return;
+  kept[kind] = 0;
+  // In the order in which they came.
+  const keys = await cache.keys();
+  for (const old of keys.slice(0, Math.max(0, keys.length - most))) await cache.delete(old);
+}
