@@ -108,12 +108,11 @@ pub(crate) fn thumb(
                     let Some((file, name)) = files.get(number).zip(names.get(number)) else {
                         return;
                     };
-                    let written =
-                        read(file, &mut bytes).and_then(|()| {
-                            let mut written = make(&bytes, directory, name, edge)?;
-                            written.details = with_details.then(|| Told::of(&bytes)).flatten();
-                            Ok(written)
-                        });
+                    let written = read(file, &mut bytes).and_then(|()| {
+                        let mut written = make(&bytes, directory, name, edge)?;
+                        written.details = with_details.then(|| Told::of(&bytes)).flatten();
+                        Ok(written)
+                    });
                     if sender.send((number, written)).is_err() {
                         return;
                     }

@@ -74,7 +74,7 @@ pub enum MirrorPhase {
 }
 
 /// A picture of the gallery's list on this computer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct Picture {
     /// The picture.

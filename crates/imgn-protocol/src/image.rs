@@ -5,8 +5,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::{FileName, ImageId, Sha256};
 
+/// How a picture was exposed, as far as its camera says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Exposure {
+    /// Exposure time in seconds.
+    pub seconds: Option<f64>,
+    /// Focal length divided by aperture.
+    pub f_number: Option<f64>,
+    /// Sensitivity, ISO 12232.
+    pub iso: Option<u32>,
+    /// Focal length in millimetres, as on the lens.
+    pub focal_length_mm: Option<f64>,
+}
+
+/// A place on Earth, WGS 84.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Location {
+    /// Degrees; north is positive.
+    pub latitude: f64,
+    /// Degrees; east is positive.
+    pub longitude: f64,
+}
+
 /// A picture in the gallery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Image {
@@ -41,6 +67,16 @@ pub struct Image {
     pub created_at: Timestamp,
     /// Maker and model of the camera, where the picture says so.
     pub camera: Option<String>,
+    /// The lens, likewise.
+    #[serde(default)]
+    pub lens: Option<String>,
+    /// How it was exposed, likewise.
+    #[serde(default)]
+    pub exposure: Option<Exposure>,
+    /// Where it was taken, if the file that was uploaded still says so: imgn's own clients take that out unless they are
+    /// told not to.
+    #[serde(default)]
+    pub location: Option<Location>,
     /// The name of the token that uploaded it.
     pub owner: String,
     /// Where the original is read: the address of a redirect that can be shared and does not expire.
@@ -50,7 +86,7 @@ pub struct Image {
 }
 
 /// A page of the gallery, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ImagePage {
@@ -61,7 +97,7 @@ pub struct ImagePage {
 }
 
 /// One entry of the change feed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", try_from = "Entry")]
 pub enum Change {
@@ -127,7 +163,7 @@ impl Change {
 }
 
 /// A page of the change feed, oldest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChangePage {
     /// The entries.

@@ -19,7 +19,7 @@ mod upload;
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumHasher, InvalidChecksum};
 pub use error::{ErrorCode, Problem};
 pub use id::{ImageId, UploadId};
-pub use image::{Change, ChangePage, Image, ImagePage};
+pub use image::{Change, ChangePage, Exposure, Image, ImagePage, Location};
 pub use jiff::Timestamp;
 pub use name::{FileName, InvalidFileName, MAX_FILE_NAME_BYTES};
 pub use secret::{PresignedUrl, Token};

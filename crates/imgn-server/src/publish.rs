@@ -16,7 +16,8 @@ use std::{
 };
 
 use imgn_protocol::{
-    DISPLAY_SIZE, ErrorCode, FileName, Rejection, Sha256Hasher, THUMBNAIL_SIZES, UploadId,
+    DISPLAY_SIZE, ErrorCode, Exposure, FileName, Location, Rejection, Sha256Hasher,
+    THUMBNAIL_SIZES, UploadId,
 };
 use imgn_thumbs::{ACCEPTED, Header, Limits, PictureError, SNIFF_BYTES, decode_cost};
 use tokio::{
@@ -344,6 +345,12 @@ impl Inner {
                 animated: picture.header.animated,
                 taken_at: picture.metadata.taken_at,
                 camera: picture.metadata.camera,
+                lens: picture.metadata.lens,
+                exposure: exposure(picture.metadata.exposure),
+                location: picture.metadata.location.map(|place| Location {
+                    latitude: place.latitude,
+                    longitude: place.longitude,
+                }),
             };
             let thumbnails = wanted
                 .iter()
@@ -441,6 +448,17 @@ fn code(error: &PictureError) -> ErrorCode {
         PictureError::Timeout { .. } => ErrorCode::DecodeTimeout,
         _ => ErrorCode::Internal,
     }
+}
+
+/// None where nothing is said at all.
+fn exposure(said: imgn_thumbs::Exposure) -> Option<Exposure> {
+    let told = Exposure {
+        seconds: said.seconds,
+        f_number: said.f_number,
+        iso: said.iso,
+        focal_length_mm: said.focal_length,
+    };
+    (told != Exposure::default()).then_some(told)
 }
 
 #[cfg(test)]

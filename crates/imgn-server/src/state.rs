@@ -67,6 +67,9 @@ impl App {
             taken_at: row.taken_at,
             created_at: row.created_at,
             camera: row.camera,
+            lens: row.lens,
+            exposure: row.exposure,
+            location: row.location,
             owner: row.owner,
         }
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 const MAX_EVENT: usize = 1024 * 1024;
 
 /// What the server told.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Told {
     /// Which feed it is: the first event.
     Feed(String),

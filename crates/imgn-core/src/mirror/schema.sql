@@ -27,6 +27,9 @@ CREATE TABLE images (
     taken_at      INTEGER,                  -- milliseconds since 1970, as all times
     created_at    INTEGER NOT NULL,
     camera        TEXT,
+    lens          TEXT,
+    exposure      TEXT,                     -- as in the API, in JSON; so is the next
+    location      TEXT,
     owner         TEXT NOT NULL,
     url           TEXT,                     -- NULL where it follows from the gallery's address and the id
     display_url   TEXT                      -- NULL: none; empty: follows likewise

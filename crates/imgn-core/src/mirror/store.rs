@@ -10,6 +10,7 @@ use std::{
 };
 
 use imgn_protocol::{Change, ChangePage, DISPLAY_SIZE, FileName, Image, ImageId, Timestamp};
+use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
     AssertSqlSafe, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction,
     sqlite::{
@@ -92,7 +93,7 @@ pub(crate) struct Kept {
 }
 
 /// A picture as the mirror knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Known {
     pub(crate) image: Image,
     pub(crate) kept: bool,
@@ -565,6 +566,9 @@ impl Store {
                 .transpose()?,
             created_at: time(row.try_get("created_at")?)?,
             camera: row.try_get("camera")?,
+            lens: row.try_get("lens")?,
+            exposure: told(row, "exposure")?,
+            location: told(row, "location")?,
             owner: row.try_get("owner")?,
             url: url.unwrap_or_else(|| content_url(&self.base, id)),
             display_url: display_url.map(|url| match url.is_empty() {
@@ -689,7 +693,7 @@ async fn insert_images(
     images: &[&Image],
     base: &Url,
 ) -> Result<(), MirrorError> {
-    const ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    const ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     for images in images.chunks(ROWS) {
         let statement = rows("INSERT OR REPLACE INTO images VALUES ", ROW, images.len());
         let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(images.len() == ROWS);
@@ -715,6 +719,9 @@ async fn insert_images(
                 .bind(image.taken_at.map(Timestamp::as_millisecond))
                 .bind(image.created_at.as_millisecond())
                 .bind(image.camera.as_deref())
+                .bind(image.lens.as_deref())
+                .bind(image.exposure.as_ref().map(written).transpose()?)
+                .bind(image.location.as_ref().map(written).transpose()?)
                 .bind(image.owner.as_str())
                 .bind((!is_derived).then_some(image.url.as_str()))
                 .bind(display);
@@ -722,6 +729,19 @@ async fn insert_images(
         query.execute(&mut **transaction).await?;
     }
     Ok(())
+}
+
+fn written(value: &impl Serialize) -> Result<String, MirrorError> {
+    serde_json::to_string(value).map_err(|_| MirrorError::Invalid("exposure"))
+}
+
+fn told<T: DeserializeOwned>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<Option<T>, MirrorError> {
+    let text: Option<&str> = row.try_get(column)?;
+    let told = text.map(serde_json::from_str).transpose();
+    told.map_err(|_| MirrorError::Invalid(column))
 }
 
 async fn insert_words(transaction: &mut Sql<'_>, images: &[&Image]) -> Result<(), MirrorError> {

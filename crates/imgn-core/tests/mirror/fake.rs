@@ -16,7 +16,8 @@ use axum::{
 };
 use imgn_core::{App, Event, Home, Options};
 use imgn_protocol::{
-    Change, ChangePage, ErrorCode, FileName, Image, ImageId, Problem, Sha256, Timestamp, Token,
+    Change, ChangePage, ErrorCode, Exposure, FileName, Image, ImageId, Location, Problem, Sha256,
+    Timestamp, Token,
 };
 use serde::Deserialize;
 use tokio::{net::TcpListener, sync::broadcast};
@@ -69,6 +70,16 @@ impl Gallery {
             taken_at: Some(Timestamp::from_second(seconds - 86_400 * 40).unwrap()),
             created_at: Timestamp::from_second(seconds).unwrap(),
             camera: (sequence % 2 == 0).then(|| "Canon EOS R6".to_owned()),
+            lens: (sequence % 3 == 0).then(|| "RF 50mm".to_owned()),
+            exposure: (sequence % 3 == 0).then_some(Exposure {
+                seconds: Some(0.004),
+                iso: Some(640),
+                ..Exposure::default()
+            }),
+            location: (sequence % 5 == 0).then_some(Location {
+                latitude: -33.85,
+                longitude: 151.2,
+            }),
             owner: "ada".to_owned(),
             url: format!("{}v1/images/{id}/content", self.url),
             display_url: None,

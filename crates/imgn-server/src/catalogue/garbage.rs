@@ -190,6 +190,9 @@ mod tests {
             animated: false,
             taken_at: None,
             camera: None,
+            lens: None,
+            exposure: None,
+            location: None,
         };
         for ended in [false, true] {
             forget().await;

@@ -1,7 +1,8 @@
 //! What is public, and in which order it became so.
 
-use imgn_protocol::{FileName, ImageId, Sha256, Timestamp};
+use imgn_protocol::{Exposure, FileName, ImageId, Location, Sha256, Timestamp};
 use imgn_thumbs::Format;
+use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::{
@@ -23,6 +24,9 @@ pub(crate) struct Picture {
     pub(crate) animated: bool,
     pub(crate) taken_at: Option<Timestamp>,
     pub(crate) camera: Option<String>,
+    pub(crate) lens: Option<String>,
+    pub(crate) exposure: Option<Exposure>,
+    pub(crate) location: Option<Location>,
 }
 
 /// A published picture.
@@ -42,6 +46,9 @@ pub(crate) struct ImageRow {
     pub(crate) taken_at: Option<Timestamp>,
     pub(crate) created_at: Timestamp,
     pub(crate) camera: Option<String>,
+    pub(crate) lens: Option<String>,
+    pub(crate) exposure: Option<Exposure>,
+    pub(crate) location: Option<Location>,
 }
 
 impl ImageRow {
@@ -147,6 +154,9 @@ struct Row {
     taken_at: Option<i64>,
     created_at: i64,
     camera: Option<String>,
+    lens: Option<String>,
+    exposure: Option<String>,
+    location: Option<String>,
 }
 
 impl TryFrom<Row> for ImageRow {
@@ -169,6 +179,9 @@ impl TryFrom<Row> for ImageRow {
             taken_at: row.taken_at.map(timestamp).transpose()?,
             created_at: timestamp(row.created_at)?,
             camera: row.camera,
+            lens: row.lens,
+            exposure: row.exposure.map(|text| told(&text)).transpose()?,
+            location: row.location.map(|text| told(&text)).transpose()?,
         })
     }
 }
@@ -377,8 +390,8 @@ pub(super) async fn insert_image(
     sqlx::query(
         "INSERT INTO images
              (id, sequence, owner, file_name, width, height, content_type, size, sha256, thumbhash, animated,
-              taken_at, created_at, camera, search)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+              taken_at, created_at, camera, lens, exposure, location, search)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
              ? || char(10) || (SELECT lower(name) FROM tokens WHERE id = ?))",
     )
     .bind(upload.image.to_string())
@@ -395,11 +408,22 @@ pub(super) async fn insert_image(
     .bind(picture.taken_at.map(Timestamp::as_millisecond))
     .bind(created.as_millisecond())
     .bind(&picture.camera)
+    .bind(&picture.lens)
+    .bind(picture.exposure.as_ref().map(json).transpose()?)
+    .bind(picture.location.as_ref().map(json).transpose()?)
     .bind(search)
     .bind(upload.owner)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+fn json(value: &impl Serialize) -> Result<String, CatalogueError> {
+    serde_json::to_string(value).map_err(|_| CatalogueError::Invalid { what: "exposure" })
+}
+
+fn told<T: DeserializeOwned>(text: &str) -> Result<T, CatalogueError> {
+    serde_json::from_str(text).map_err(|_| CatalogueError::Invalid { what: "exposure" })
 }
 
 /// What a search looks through, but for the owner's name; see the migration `0004_feed.sql`.

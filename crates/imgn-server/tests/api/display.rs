@@ -5,7 +5,7 @@ use imgn_testkit::pictures::{
     self, CORNERS, HEIF_SIZE, Heif, HeifCoding, JXL_SIZE, Tiff, TiffCompression, heif_turns,
 };
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Caller, Gallery, eventually};
 
@@ -145,6 +145,32 @@ async fn an_original_that_browsers_cannot_show_has_something_in_its_place() {
         let answer = gallery.ada.get(&format!("{path}/thumb/2560")).await;
         assert_eq!(answer.code(), "not_found", "{name}");
         assert!(gallery.stored_bytes() <= empty, "{name}: all of it is gone");
+    }
+}
+
+#[tokio::test]
+async fn what_a_picture_says_of_its_making_is_told() {
+    let gallery = Gallery::start().await;
+    let file = pictures::described_jpeg(90, 60);
+    let image = gallery.ada.upload("trip.jpg", &file).await["image"].clone();
+    assert_eq!(image["camera"], "NIKON D850");
+    assert_eq!(image["lens"], "NIKKOR Z 24-70mm f/2.8 S");
+    let exposure =
+        json!({ "seconds": 0.004, "f_number": 2.8, "iso": 640, "focal_length_mm": 50.0 });
+    assert_eq!(image["exposure"], exposure);
+    assert_eq!(
+        image["location"],
+        json!({ "latitude": 48.1372, "longitude": 11.5756 })
+    );
+    let again = gallery.anonymous().get(&path_of(&image)).await.json;
+    assert_eq!(again, image, "told alike everywhere");
+
+    let plain = gallery
+        .ada
+        .upload("plain.jpg", &pictures::jpeg(90, 60))
+        .await;
+    for field in ["camera", "lens", "exposure", "location"] {
+        assert_eq!(plain["image"][field], Value::Null, "{field}");
     }
 }
 

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::io::Cursor;
 
+use exif::experimental::Writer;
+use exif::{Field, In, Rational, Tag, Value};
 use image::codecs::png::PngEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::metadata::Orientation;
@@ -329,6 +331,41 @@ pub fn exif_block(orientation: u16) -> Vec<u8> {
         [MAKE, MODEL, TAKEN, ZONE].concat(),
     ]
     .concat()
+}
+
+/// A JPEG that tells camera, lens, exposure, and a place: 48.1372 N, 11.5756 E.
+#[must_use]
+pub fn described_jpeg(width: u32, height: u32) -> Vec<u8> {
+    let text = |text: &str| Value::Ascii(vec![text.into()]);
+    let fractions = |parts: &[(u32, u32)]| {
+        let parts = parts.iter().map(|&(num, denom)| Rational { num, denom });
+        Value::Rational(parts.collect())
+    };
+    let fields = [
+        (Tag::Make, text("NIKON CORPORATION")),
+        (Tag::Model, text("NIKON D850")),
+        (Tag::LensModel, text("NIKKOR Z 24-70mm f/2.8 S")),
+        (Tag::ExposureTime, fractions(&[(1, 250)])),
+        (Tag::FNumber, fractions(&[(28, 10)])),
+        (Tag::PhotographicSensitivity, Value::Short(vec![640])),
+        (Tag::FocalLength, fractions(&[(50, 1)])),
+        (Tag::GPSLatitudeRef, text("N")),
+        (Tag::GPSLatitude, fractions(&[(481_372, 10_000)])),
+        (Tag::GPSLongitudeRef, text("E")),
+        (Tag::GPSLongitude, fractions(&[(115_756, 10_000)])),
+    ]
+    .map(|(tag, value)| Field {
+        tag,
+        ifd_num: In::PRIMARY,
+        value,
+    });
+    let mut writer = Writer::new();
+    for field in &fields {
+        writer.push_field(field);
+    }
+    let mut block = Cursor::new(Vec::new());
+    writer.write(&mut block, true).unwrap();
+    with_app1(&jpeg(width, height), block.get_ref())
 }
 
 pub(super) fn png_of_chunks(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
