@@ -3,6 +3,7 @@
 //! Invariant: every figure is of release builds, and comes with the command that makes it again.
 
 mod ended;
+mod gallery;
 mod queue;
 mod resume;
 mod start;
@@ -27,7 +28,7 @@ pub(crate) struct Arguments {
     /// Of `upload`: the rows whose name holds this text, such as "SeaweedFS, loopback" or "1000 x".
     #[arg(long, value_name = "ROW")]
     only: Option<String>,
-    /// Of `upload` and `thumbs`: few or small files and one round, to see that it works; no figures.
+    /// Of `gallery`, `upload` and `thumbs`: few or small files and one round, to see that it works; no figures.
     #[arg(long)]
     quick: bool,
     /// Of `upload` and `thumbs`: how often each program has its turn.
@@ -39,6 +40,8 @@ pub(crate) struct Arguments {
 enum Bench {
     /// How soon there is something to see, what the programs take at rest, and their sizes.
     Start,
+    /// What a large gallery costs who looks at it: filling and searching the list, starting and scrolling the window.
+    Gallery,
     /// What 10,000 files in the queue cost.
     Queue,
     /// What `kill -9` in the middle of an upload costs.
@@ -69,6 +72,10 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     if !arguments.no_build {
         match arguments.name {
             Bench::Thumbs => thumbs::build(project)?,
+            Bench::Gallery => {
+                build_release(project)?;
+                gallery::build(project)?;
+            }
             Bench::Upload => {
                 build_release(project)?;
                 build_helpers(project)?;
@@ -78,6 +85,10 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     }
     match arguments.name {
         Bench::Start => report(project, "start", &start::measure(project)?),
+        Bench::Gallery => {
+            let figures = gallery::measure(project, arguments.quick)?;
+            report(project, "gallery", &figures)
+        }
         Bench::Queue => report(project, "queue", &queue::measure(project)?),
         Bench::Resume => report(project, "resume", &resume::measure(project)?),
         Bench::Upload => {

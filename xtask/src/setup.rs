@@ -56,7 +56,12 @@ const PILLOW_HEIF: &str = "pillow-heif==1.8.1";
 const NUMPY: &str = "numpy==2.4.6";
 
 /// What the benches need besides: a screen, and the same web view without imgn.
-const BENCH: &[&str] = &["gir1.2-webkit2-4.1", "python3-gi", "xvfb"];
+const BENCH: &[&str] = &[
+    "gir1.2-webkit2-4.1",
+    "python3-gi",
+    "webkit2gtk-driver",
+    "xvfb",
+];
 
 /// What the bench of thumbnails needs besides: a peer, and photographs.
 const THUMBNAILS: &[&str] = &[

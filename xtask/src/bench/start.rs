@@ -29,6 +29,9 @@ const RUNS: usize = 7;
 /// How long a program is left alone before its memory is read.
 const REST: Duration = Duration::from_secs(5);
 
+/// So many pixels of the marker are no accident.
+const MARKED: usize = 400;
+
 /// How long a start may take before the bench gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -225,8 +228,22 @@ impl Screen {
 
     /// Starts a program on this screen and waits until the marker is on it.
     fn painted(&self, mut command: Command) -> Result<(Duration, Ended)> {
+        self.started(&mut command, MARKED)
+    }
+
+    /// Starts a program on this screen, and waits until something of it is painted.
+    pub(super) fn shown(&self, command: &mut Command) -> Result<Ended> {
+        Ok(self.started(command, MARKED)?.1)
+    }
+
+    /// How long a program takes to paint so many pixels of the marker. It ends.
+    pub(super) fn filled(&self, command: &mut Command, pixels: usize) -> Result<Duration> {
+        Ok(self.started(command, pixels)?.0)
+    }
+
+    fn started(&self, command: &mut Command, pixels: usize) -> Result<(Duration, Ended)> {
         let start = Instant::now();
-        while self.has_marker()? {
+        while self.markers()? > MARKED {
             ensure!(
                 start.elapsed() < PATIENCE,
                 "the last program's window stays"
@@ -244,7 +261,7 @@ impl Screen {
             .with_context(|| format!("{command:?}"))?;
         let mut child = Ended(child);
         loop {
-            if self.has_marker()? {
+            if self.markers()? > pixels {
                 return Ok((start.elapsed(), child));
             }
             if let Some(status) = child.0.try_wait()? {
@@ -255,14 +272,14 @@ impl Screen {
         }
     }
 
-    fn has_marker(&self) -> Result<bool> {
+    /// Pixels of the marker's colour.
+    pub(super) fn markers(&self) -> Result<usize> {
         // Four bytes a pixel, blue first; what JPEG makes of pure magenta is not quite pure.
         let pixels = fs::read(&self.pixels)?;
         let magenta = pixels
             .chunks_exact(4)
-            .filter(|p| p[0] > 225 && p[1] < 40 && p[2] > 225)
-            .count();
-        Ok(magenta > 400)
+            .filter(|p| p[0] > 225 && p[1] < 40 && p[2] > 225);
+        Ok(magenta.count())
     }
 }
 
