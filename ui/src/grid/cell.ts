@@ -149,6 +149,7 @@ export class GridCell {
       this.#source = "";
       this.#image.removeAttribute("src");
       this.#image.classList.remove("shown");
+      this.root.classList.remove("painted");
     }
     if (this.#hasColours) {
       this.#hasColours = false;
@@ -204,7 +205,11 @@ export class GridCell {
     image.draggable = false;
     image.decoding = "async";
     image.alt = "";
-    image.onload = () => image.classList.add("shown");
+    image.onload = () => {
+      image.classList.add("shown");
+      // What is under it need not be painted any more.
+      this.root.classList.add("painted");
+    };
     image.onerror = () => this.#failed();
     return image;
   }
