@@ -27,6 +27,10 @@ export class GridCell {
   index = -1;
   picture: Picture | null = null;
 
+  /** Whether it is within the window, as of the last drawing. */
+  inSight = false;
+
+  readonly #loaded: (cell: GridCell) => void;
   readonly #canvas: HTMLCanvasElement;
   readonly #name: HTMLElement;
   readonly #size: HTMLElement;
@@ -47,8 +51,10 @@ export class GridCell {
   #failures = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(pictureUrl: PictureUrl) {
+  /** `loaded` is called when the thumbnail is there; it is seen once `reveal` is called. */
+  constructor(pictureUrl: PictureUrl, loaded: (cell: GridCell) => void) {
     this.#pictureUrl = pictureUrl;
+    this.#loaded = loaded;
     this.root = element("div", "cell");
     this.root.role = "listitem";
     this.open = element("button", "open");
@@ -117,7 +123,8 @@ export class GridCell {
     // What is asked for anew stays as it is until the answer.
     if (picture && picture !== this.picture) this.#describe(picture);
     if (this.picture === null || detail === "place") return;
-    if (!this.#hasColours) {
+    // Beyond the window the thumbnail is likely there before anybody sees its colours.
+    if (!this.#hasColours && this.inSight && !this.root.classList.contains("painted")) {
       this.#hasColours = true;
       paintThumbhash(this.#canvas, this.picture.image.thumbhash);
     }
@@ -125,6 +132,15 @@ export class GridCell {
       this.#source = this.#pictureUrl(this.picture.image, 320);
       this.#image.src = this.#source;
     }
+  }
+
+  /** Shows the thumbnail, if there is one. Nothing fades while pictures go by: each that does is a layer of its own. */
+  reveal(fades: boolean): void {
+    if (this.#source === "" || !this.#image.complete || this.#image.naturalWidth === 0) return;
+    this.#image.classList.add("shown");
+    // What is under it need not be painted any more.
+    this.root.classList.add("painted");
+    if (fades) this.root.classList.add("fades");
   }
 
   mark(isSelected: boolean, isCurrent: boolean): void {
@@ -149,6 +165,7 @@ export class GridCell {
       this.#source = "";
       this.#image.removeAttribute("src");
       this.#image.classList.remove("shown");
+      this.root.classList.remove("painted", "fades");
     }
     if (this.#hasColours) {
       this.#hasColours = false;
@@ -204,7 +221,7 @@ export class GridCell {
     image.draggable = false;
     image.decoding = "async";
     image.alt = "";
-    image.onload = () => image.classList.add("shown");
+    image.onload = () => this.#loaded(this);
     image.onerror = () => this.#failed();
     return image;
   }

@@ -7,7 +7,7 @@
 //! Invariant: within a row pictures stand in order, a gap apart, on whole pixels, and every row but the last of its day
 //! ends exactly at the width.
 
-import type { Sections } from "./days";
+import { sectionsOf, type Sections } from "./days";
 
 export interface LayoutOptions {
   /** Of the grid, in CSS pixels. */
@@ -336,3 +336,11 @@ function lastAtMost(values: ArrayLike<number>, length: number, value: number): n
   }
   return low;
 }
+
+/** Of no pictures. */
+export const NO_LAYOUT: Layout = layOut(new Uint16Array(), sectionsOf(new Uint32Array()), {
+  width: 1,
+  rowHeight: 1,
+  gap: 0,
+  heading: 0,
+});

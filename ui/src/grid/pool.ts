@@ -20,6 +20,9 @@ export interface Scene {
   readonly offset: number;
   /** The picture that the Tab key leads to; it exists even out of sight, so that the focus is never lost. -1: none. */
   readonly current: number;
+  /** The window, in the layout's heights. */
+  readonly top: number;
+  readonly bottom: number;
   /** Whether lines begin at the right. */
   readonly mirrored: boolean;
   readonly detail: Detail;
@@ -28,6 +31,9 @@ export interface Scene {
 }
 
 export class CellPool {
+  /** While pictures go by, thumbnails that nobody sees yet are shown together and not one by one: each showing costs. */
+  isMoving = false;
+
   readonly #host: HTMLElement;
   readonly #pictureUrl: PictureUrl;
   readonly #live = new Map<number, GridCell>();
@@ -36,6 +42,8 @@ export class CellPool {
   /** Used again at each drawing. */
   readonly #places: number[] = [];
   readonly #freed: GridCell[] = [];
+  /** Cells whose thumbnails came and wait to be shown. */
+  readonly #waiting: GridCell[] = [];
 
   constructor(host: HTMLElement, pictureUrl: PictureUrl) {
     this.#host = host;
@@ -87,6 +95,13 @@ export class CellPool {
       if (this.#spare.length < MOST_SPARE) this.#spare.push(cell);
     }
     this.#freed.length = 0;
+    this.revealAll();
+  }
+
+  /** Shows what waits to be. */
+  revealAll(): void {
+    for (const cell of this.#waiting) cell.reveal(false);
+    this.#waiting.length = 0;
   }
 
   /** A picture between two that are in sight may be gone. */
@@ -115,6 +130,9 @@ export class CellPool {
       const cell = this.#live.get(sequence) ?? this.#take(sequence);
       const left = places[at * 2]!;
       const width = places[at * 2 + 1]!;
+      const { top, bottom } = scene;
+      const rowTop = layout.rowTops[row]!;
+      cell.inSight = rowTop < bottom && rowTop + height > top;
       cell.place(mirrored ? layout.width - left - width : left, y, width, height);
       cell.show(sequence, index, layout.count, scene.picture(sequence), detail);
       cell.mark(scene.isSelected(sequence), index === current);
@@ -127,7 +145,10 @@ export class CellPool {
     if (cell === undefined) {
       cell = this.#spare.pop();
       if (cell === undefined) {
-        cell = new GridCell(this.#pictureUrl);
+        cell = new GridCell(this.#pictureUrl, (loaded) => {
+          if (this.isMoving && !loaded.inSight) this.#waiting.push(loaded);
+          else loaded.reveal(!this.isMoving);
+        });
         this.#ofElement.set(cell.root, cell);
         cell.root.dataset.testid = "cell";
       }

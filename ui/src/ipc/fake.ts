@@ -1,11 +1,12 @@
 //! A made-up gallery for design work in a plain browser (`npm run design`). The address chooses the scene:
 //! `?scene=first-start|empty|error|offline|filling|local|web|slow`, `?pictures=1000000`, `?uploads=10000`, and `?live=3` for
-//! a new picture every three seconds. `fake` in the console brings about what only the app can.
+//! a new picture every three seconds. `?thumbs=/folder/` paints 0.jpg to 99.jpg of that folder instead of landscapes, which
+//! cost more than photographs do. `fake` in the console brings about what only the app can.
 
 import type { Backend, BackendEvents } from "./backend";
 import { BackendError } from "./backend";
 import { FakeGallery } from "./fake-gallery";
-import { madeUpImage, madeUpPicture } from "./fake-pictures";
+import { indexOfId, madeUpImage, madeUpPicture } from "./fake-pictures";
 import type {
   AppState,
   IntakeView,
@@ -68,6 +69,7 @@ export function fakeBackend(address: string): Backend {
   const scene = options.get("scene") ?? "gallery";
   const count = scene === "empty" ? 0 : Number(options.get("pictures") ?? 100_000);
   const gallery = new FakeGallery(count);
+  const thumbs = options.get("thumbs");
   const kept = new Set<string>();
   let keepsAll = false;
   let cacheLimit = 2_000_000_000;
@@ -366,7 +368,8 @@ export function fakeBackend(address: string): Backend {
       return Promise.resolve();
     },
     copyLink: () => Promise.resolve(),
-    pictureUrl: madeUpPicture,
+    pictureUrl: (image, size) =>
+      thumbs === null ? madeUpPicture(image, size) : `${thumbs}${indexOfId(image.id) % 100}.jpg`,
     listen(listener) {
       events = listener;
       // For the console: what only the app can bring about.

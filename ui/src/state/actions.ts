@@ -74,7 +74,7 @@ export class PictureActions {
         id: "download",
         icon: "download",
         text: strings.downloadMany(count),
-        act: () => withThem((pictures) => model.download(pictures)),
+        act: () => void (one === null ? model.downloadSelected() : model.download([one])),
       },
     ];
     if (model.backend.offline !== null && one?.kept !== true) {

@@ -22,7 +22,7 @@ import { Uploads } from "./uploads.svelte";
 const CAPTIONS_KEY = "imgn.captions";
 const DENSITY_KEY = "imgn.density";
 
-/** After so many pictures in a row a download of a selection ends: each may be a dialog, or a tab's own question. */
+/** So many pictures are downloaded at once at most: each may be a dialog, or a question of the browser's. */
 const MOST_DOWNLOADS = 50;
 
 export class AppModel {
@@ -213,10 +213,6 @@ export class AppModel {
   /** Saves them one after the other, until a dialog is closed without saving. */
   async download(pictures: readonly Picture[]): Promise<void> {
     const asks = this.backend.offline !== null;
-    if (pictures.length > MOST_DOWNLOADS) {
-      this.tell(strings.tooManyDownloads(MOST_DOWNLOADS), true);
-      return;
-    }
     await this.attempt(
       (async () => {
         for (const { image } of pictures) {
@@ -226,6 +222,14 @@ export class AppModel {
         }
       })(),
     );
+  }
+
+  async downloadSelected(): Promise<void> {
+    if (this.gallery.selectedCount > MOST_DOWNLOADS) {
+      this.tell(strings.tooManyDownloads(MOST_DOWNLOADS), true);
+      return;
+    }
+    await this.withSelected((pictures) => this.download(pictures));
   }
 
   /** Keeps the originals on this computer, or no longer. */
