@@ -22,8 +22,10 @@ pub(crate) struct Project {
 impl Project {
     /// Asks cargo.
     pub(crate) fn find() -> Result<Self> {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let metadata = metadata(here, &["--no-deps"])?;
+        // As `cargo run` says it now: with a target directory that clones share, the program may be another clone's build.
+        let here = std::env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let metadata = metadata(&here, &["--no-deps"])?;
         Ok(Self {
             root: metadata.workspace_root,
             target: metadata.target_directory,
