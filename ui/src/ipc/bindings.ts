@@ -174,6 +174,18 @@ export type ErrorCode =
 /**  The store has no space left. */
 "store_full";
 
+/**  How a picture was exposed, as far as its camera says. */
+export type Exposure = {
+	/**  Exposure time in seconds. */
+	seconds: number | null,
+	/**  Focal length divided by aperture. */
+	f_number: number | null,
+	/**  Sensitivity, ISO 12232. */
+	iso: number | null,
+	/**  Focal length in millimetres, as on the lens. */
+	focal_length_mm: number | null,
+};
+
 /**  A picture that was not deleted. */
 export type FailedDeletion = {
 	/**  Which. */
@@ -226,6 +238,15 @@ export type Image = {
 	created_at: string,
 	/**  Maker and model of the camera, where the picture says so. */
 	camera: string | null,
+	/**  The lens, likewise. */
+	lens?: string | null,
+	/**  How it was exposed, likewise. */
+	exposure?: Exposure | null,
+	/**
+	 *  Where it was taken, if the file that was uploaded still says so: imgn's own clients take that out unless they are
+	 *  told not to.
+	 */
+	location?: Location | null,
 	/**  The name of the token that uploaded it. */
 	owner: string,
 	/**  Where the original is read: the address of a redirect that can be shared and does not expire. */
@@ -247,6 +268,14 @@ export type IntakeView = {
 	linked_folders: number,
 	/**  Folders that could not be read: what happened, and to which, for people; their names, not their paths. */
 	unreadable: string[],
+};
+
+/**  A place on Earth, WGS 84. */
+export type Location = {
+	/**  Degrees; north is positive. */
+	latitude: number | null,
+	/**  Degrees; east is positive. */
+	longitude: number | null,
 };
 
 /**  How a gallery's list on this computer is kept. */

@@ -3,7 +3,7 @@
 
 import type * as bindings from "./bindings";
 
-export type { FileDrag, IntakeView, UploadPreferences, UploadState } from "./bindings";
+export type { Exposure, FileDrag, IntakeView, Location, UploadPreferences, UploadState } from "./bindings";
 
 /** The code is for programs, the message for people. */
 export interface ViewError {
@@ -12,26 +12,8 @@ export interface ViewError {
   message: string;
 }
 
-/** How a picture was exposed, as far as its camera wrote it down. */
-export interface Exposure {
-  seconds: number | null;
-  f_number: number | null;
-  iso: number | null;
-  focal_length_mm: number | null;
-}
-
-/** Where a picture was taken, in degrees; there only if its uploader kept it. */
-export interface Place {
-  latitude: number;
-  longitude: number;
-}
-
-/** A picture in the gallery. What an older server does not tell is missing. */
-export type Image = bindings.Image & {
-  lens?: string | null;
-  exposure?: Exposure | null;
-  location?: Place | null;
-};
+/** A picture in the gallery. */
+export type Image = bindings.Image;
 
 export type UploadView = Omit<bindings.UploadView, "error" | "image"> & {
   error: ViewError | null;

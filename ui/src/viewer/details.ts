@@ -1,6 +1,6 @@
 //! What is known of a picture, as names and values. What nobody knows is not in the list.
 
-import type { Exposure, Picture, Place } from "../ipc/types";
+import type { Exposure, Location, Picture } from "../ipc/types";
 import type { Formats } from "../kit/format";
 import type { Strings } from "../strings";
 
@@ -54,11 +54,11 @@ export function exposureText(exposure: Exposure, texts: Strings, formats: Format
 }
 
 /** Five digits are about a metre. */
-export const placeText = ({ latitude, longitude }: Place, formats: Formats): string =>
+export const placeText = ({ latitude, longitude }: Location, formats: Formats): string =>
   `${formats.number(latitude, 5)}; ${formats.number(longitude, 5)}`;
 
 /** A link to a map, for whoever it is given to; nothing here opens it. */
-export function mapLink({ latitude, longitude }: Place): string {
+export function mapLink({ latitude, longitude }: Location): string {
   const [lat, lon] = [latitude.toFixed(5), longitude.toFixed(5)];
   return `https://www.openstreetmap.org/?mlat=${lat}&mlon=${lon}#map=15/${lat}/${lon}`;
 }
