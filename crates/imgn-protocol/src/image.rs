@@ -26,8 +26,11 @@ pub struct Exposure {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Location {
     /// Degrees; north is positive.
+    // In TypeScript a number: what JSON has no word for, such as infinity, is no place.
+    #[cfg_attr(feature = "bindings", specta(type = i32))]
     pub latitude: f64,
     /// Degrees; east is positive.
+    #[cfg_attr(feature = "bindings", specta(type = i32))]
     pub longitude: f64,
 }
 

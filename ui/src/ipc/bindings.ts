@@ -273,9 +273,9 @@ export type IntakeView = {
 /**  A place on Earth, WGS 84. */
 export type Location = {
 	/**  Degrees; north is positive. */
-	latitude: number | null,
+	latitude: number,
 	/**  Degrees; east is positive. */
-	longitude: number | null,
+	longitude: number,
 };
 
 /**  How a gallery's list on this computer is kept. */
