@@ -2,6 +2,9 @@
 //!
 //! Invariant: only what everybody may read ever comes from a cache, and never the answer to a change.
 
+/** On an answer that the server did not give now: when it did, RFC 3339, where that is known. */
+export const OFFLINE_HEADER = "imgn-offline";
+
 /** How a request is answered. */
 export type Rule =
   /** As if there were no worker. */

@@ -3,7 +3,7 @@
 //! Built as a file of its own, which imports nothing at run time. Not here: any upload or deletion, any original, and the
 //! desktop app, which keeps its own cache. Invariant: each cache has a bound, and loses its oldest answers first.
 
-import { cacheFor, CACHES, ruleFor, type CacheKind } from "./cache-rules";
+import { cacheFor, CACHES, OFFLINE_HEADER, ruleFor, type CacheKind } from "./cache-rules";
 
 /** The little that is needed of a worker's own types, which do not go together with a page's. */
 interface LastingEvent extends Event {
@@ -92,9 +92,17 @@ async function fromNetworkFirst(event: RequestEvent, kind: CacheKind, isPage: bo
   } catch (thrown) {
     const cache = await caches.open(CACHES[kind].name);
     const known = await cache.match(isPage ? "/" : event.request);
-    if (known !== undefined) return known;
-    throw thrown;
+    if (known === undefined) throw thrown;
+    return isPage ? known : told(known);
   }
+}
+
+/** The answer, with the word that it is an old one and from when: the page must not take it for the server's. */
+function told(answer: Response): Response {
+  const headers = new Headers(answer.headers);
+  const date = new Date(headers.get("date") ?? "");
+  headers.set(OFFLINE_HEADER, Number.isNaN(date.getTime()) ? "" : date.toISOString());
+  return new Response(answer.body, { status: answer.status, statusText: answer.statusText, headers });
 }
 
 const kept: Partial<Record<CacheKind, number>> = {};
