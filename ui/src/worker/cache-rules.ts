@@ -42,8 +42,8 @@ export const CACHES = {
   thumbnails: { name: "imgn-thumbnails-1", most: 6000 },
   /** Previews of 1280 pixels and more, about 200 kB each. */
   previews: { name: "imgn-previews-1", most: 400 },
-  /** The timeline and rows, of which many may be asked for on the way through a gallery. */
-  lists: { name: "imgn-lists-1", most: 600 },
+  /** The timeline and rows, about a hundred in each answer. */
+  lists: { name: "imgn-lists-1", most: 250 },
 } as const;
 
 export type CacheKind = keyof typeof CACHES;

@@ -4,6 +4,7 @@
 //! desktop app, which keeps its own cache. Invariant: each cache has a bound, and loses its oldest answers first.
 
 import { cacheFor, CACHES, OFFLINE_HEADER, ruleFor, type CacheKind } from "./cache-rules";
+import { KeptRows, wantedBy } from "./kept-rows";
 
 /** The little that is needed of a worker's own types, which do not go together with a page's. */
 interface LastingEvent extends Event {
@@ -92,9 +93,35 @@ async function fromNetworkFirst(event: RequestEvent, kind: CacheKind, isPage: bo
   } catch (thrown) {
     const cache = await caches.open(CACHES[kind].name);
     const known = await cache.match(isPage ? "/" : event.request);
-    if (known === undefined) throw thrown;
-    return isPage ? known : told(known);
+    if (known !== undefined) return isPage ? known : told(known);
+    const rows = await fromKeptRows(new URL(event.request.url));
+    if (rows === null) throw thrown;
+    return told(rows);
   }
+}
+
+/** What is kept of the lists, read when it is first needed. */
+let keptRows: Promise<KeptRows> | null = null;
+
+async function fromKeptRows(url: URL): Promise<Response | null> {
+  const id = /^\/v1\/images\/([^/]+)$/.exec(url.pathname)?.[1];
+  const wanted = wantedBy(url);
+  if (id === undefined && wanted === null) return null;
+  keptRows ??= readLists();
+  const rows = await keptRows;
+  const found = wanted === null ? rows.one(decodeURIComponent(id!)) : rows.answer(wanted);
+  return found === undefined ? null : Response.json(found);
+}
+
+async function readLists(): Promise<KeptRows> {
+  const rows = new KeptRows();
+  const cache = await caches.open(CACHES.lists.name);
+  for (const request of await cache.keys()) {
+    if (!new URL(request.url).pathname.startsWith("/v1/images")) continue;
+    const answer = await cache.match(request);
+    rows.add(await answer?.json().catch(() => null));
+  }
+  return rows;
 }
 
 /** The answer, with the word that it is an old one and from when: the page must not take it for the server's. */
@@ -110,6 +137,7 @@ const kept: Partial<Record<CacheKind, number>> = {};
 async function keep(kind: CacheKind, request: Request | string, answer: Response): Promise<void> {
   const { name, most } = CACHES[kind];
   const cache = await caches.open(name);
+  if (kind === "lists") keptRows = null;
   try {
     await cache.put(request, answer);
   } catch {
