@@ -57,6 +57,7 @@ export class GridCell {
     this.#loaded = loaded;
     this.root = element("div", "cell");
     this.root.role = "listitem";
+    this.root.onanimationend = () => this.root.classList.remove("fades");
     this.open = element("button", "open");
     this.open.type = "button";
     this.open.tabIndex = -1;

@@ -115,7 +115,7 @@ it("all of a long stretch is asked for in parts that a server takes", async () =
     return Promise.resolve([...from.sequences.subarray(start, end)].map((sequence) => aPicture(sequence)));
   });
   expect(await rows.all(timeline, 100, 1300)).toHaveLength(1200);
-  expect(parts).toEqual([500, 500, 200]);
+  expect(parts).toEqual([250, 250, 250, 250, 200]);
   expect(await rows.at(timeline, 10_000)).toBeNull();
 });
 

@@ -9,6 +9,8 @@ import type { Picture, Timeline } from "../ipc/types";
 const AT_ONCE = 2;
 /** Pictures in one question: a few screens of them. */
 const PAGE = 120;
+/** Pictures in one question for many. A server counts those between them that are hidden here, too. */
+const STRETCH = MAX_PICTURES / 2;
 /** About 4 MB of them. */
 const LIMIT = 3000;
 /** How long nothing is asked after a question failed, in milliseconds. */
@@ -72,8 +74,8 @@ export class Rows {
   /** All of a stretch, however long, without keeping them. */
   async all(timeline: Timeline, start: number, end: number): Promise<(Picture | null)[]> {
     const pictures: (Picture | null)[] = [];
-    for (let from = start; from < end; from += MAX_PICTURES) {
-      pictures.push(...(await this.#load(timeline, from, Math.min(end, from + MAX_PICTURES))));
+    for (let from = start; from < end; from += STRETCH) {
+      pictures.push(...(await this.#load(timeline, from, Math.min(end, from + STRETCH))));
     }
     return pictures;
   }

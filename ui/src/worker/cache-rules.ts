@@ -2,6 +2,9 @@
 //!
 //! Invariant: only what everybody may read ever comes from a cache, and never the answer to a change.
 
+/** On an answer that the server did not give now: when it did, RFC 3339, where that is known. */
+export const OFFLINE_HEADER = "imgn-offline";
+
 /** How a request is answered. */
 export type Rule =
   /** As if there were no worker. */
@@ -39,8 +42,8 @@ export const CACHES = {
   thumbnails: { name: "imgn-thumbnails-1", most: 6000 },
   /** Previews of 1280 pixels and more, about 200 kB each. */
   previews: { name: "imgn-previews-1", most: 400 },
-  /** The timeline and rows, of which many may be asked for on the way through a gallery. */
-  lists: { name: "imgn-lists-1", most: 600 },
+  /** The timeline and rows, about a hundred in each answer. */
+  lists: { name: "imgn-lists-1", most: 250 },
 } as const;
 
 export type CacheKind = keyof typeof CACHES;

@@ -3,7 +3,8 @@
 //! Built as a file of its own, which imports nothing at run time. Not here: any upload or deletion, any original, and the
 //! desktop app, which keeps its own cache. Invariant: each cache has a bound, and loses its oldest answers first.
 
-import { cacheFor, CACHES, ruleFor, type CacheKind } from "./cache-rules";
+import { cacheFor, CACHES, OFFLINE_HEADER, ruleFor, type CacheKind } from "./cache-rules";
+import { KeptRows, wantedBy } from "./kept-rows";
 
 /** The little that is needed of a worker's own types, which do not go together with a page's. */
 interface LastingEvent extends Event {
@@ -92,9 +93,43 @@ async function fromNetworkFirst(event: RequestEvent, kind: CacheKind, isPage: bo
   } catch (thrown) {
     const cache = await caches.open(CACHES[kind].name);
     const known = await cache.match(isPage ? "/" : event.request);
-    if (known !== undefined) return known;
-    throw thrown;
+    if (known !== undefined) return isPage ? known : told(known);
+    const rows = await fromKeptRows(new URL(event.request.url));
+    if (rows === null) throw thrown;
+    return told(rows);
   }
+}
+
+/** What is kept of the lists, read when it is first needed. */
+let keptRows: Promise<KeptRows> | null = null;
+
+async function fromKeptRows(url: URL): Promise<Response | null> {
+  const id = /^\/v1\/images\/([^/]+)$/.exec(url.pathname)?.[1];
+  const wanted = wantedBy(url);
+  if (id === undefined && wanted === null) return null;
+  keptRows ??= readLists();
+  const rows = await keptRows;
+  const found = wanted === null ? rows.one(decodeURIComponent(id!)) : rows.answer(wanted);
+  return found === undefined ? null : Response.json(found);
+}
+
+async function readLists(): Promise<KeptRows> {
+  const rows = new KeptRows();
+  const cache = await caches.open(CACHES.lists.name);
+  for (const request of await cache.keys()) {
+    if (!new URL(request.url).pathname.startsWith("/v1/images")) continue;
+    const answer = await cache.match(request);
+    rows.add(await answer?.json().catch(() => null));
+  }
+  return rows;
+}
+
+/** The answer, with the word that it is an old one and from when: the page must not take it for the server's. */
+function told(answer: Response): Response {
+  const headers = new Headers(answer.headers);
+  const date = new Date(headers.get("date") ?? "");
+  headers.set(OFFLINE_HEADER, Number.isNaN(date.getTime()) ? "" : date.toISOString());
+  return new Response(answer.body, { status: answer.status, statusText: answer.statusText, headers });
 }
 
 const kept: Partial<Record<CacheKind, number>> = {};
@@ -102,6 +137,7 @@ const kept: Partial<Record<CacheKind, number>> = {};
 async function keep(kind: CacheKind, request: Request | string, answer: Response): Promise<void> {
   const { name, most } = CACHES[kind];
   const cache = await caches.open(name);
+  if (kind === "lists") keptRows = null;
   try {
     await cache.put(request, answer);
   } catch {
