@@ -10,7 +10,7 @@ use std::{
 };
 
 use imgn_protocol::{Change, ChangePage, DISPLAY_SIZE, FileName, Image, ImageId, Timestamp};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use sqlx::{
     AssertSqlSafe, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction,
     sqlite::{
@@ -28,10 +28,7 @@ use super::{
 };
 
 /// The version of `schema.sql`. A file of another one is made anew.
-const VERSION: i64 = 1;
-
-/// Rows that are inserted by one statement.
-const ROWS: usize = 250;
+const VERSION: i64 = 2;
 
 /// How long one program waits for another's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -44,6 +41,13 @@ macro_rules! known {
          FROM images JOIN state LEFT JOIN originals ON originals.id = images.id"
     };
 }
+
+// After the macro, which it uses.
+mod insert;
+mod originals;
+
+use insert::{insert_images, insert_words};
+pub(crate) use originals::Kept;
 
 /// The mirror cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -82,14 +86,6 @@ pub(crate) struct Status {
     pub(crate) checked_at: Option<Timestamp>,
     pub(crate) keep_all: bool,
     pub(crate) pending: u64,
-}
-
-/// Kept originals, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Kept {
-    pub(crate) asked: u64,
-    pub(crate) here: u64,
-    pub(crate) bytes: u64,
 }
 
 /// A picture as the mirror knows it.
@@ -423,117 +419,6 @@ impl Store {
         Ok(known.map(|known| known.image.file_name))
     }
 
-    /// Asks for originals, or no longer. Answers those whose files are not needed any more.
-    pub(crate) async fn keep(
-        &self,
-        ids: &[ImageId],
-        keep: bool,
-    ) -> Result<Vec<ImageId>, MirrorError> {
-        let mut transaction = self.writer.begin_with(DURABLY).await?;
-        for id in ids {
-            let statement = if keep {
-                "INSERT INTO originals (id, asked) SELECT id, 1 FROM images WHERE id = ?
-                 ON CONFLICT (id) DO UPDATE SET asked = 1"
-            } else {
-                "UPDATE originals SET asked = 0 WHERE id = ?"
-            };
-            sqlx::query(statement)
-                .bind(blob(*id))
-                .execute(&mut *transaction)
-                .await?;
-        }
-        let forgotten = forget_unasked(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(forgotten)
-    }
-
-    /// Asks for all originals, or no longer for all. Answers as [`keep`](Self::keep).
-    pub(crate) async fn keep_all(&self, keep: bool) -> Result<Vec<ImageId>, MirrorError> {
-        let mut transaction = self.writer.begin_with(DURABLY).await?;
-        sqlx::query("UPDATE state SET keep_all = ?")
-            .bind(keep)
-            .execute(&mut *transaction)
-            .await?;
-        let forgotten = forget_unasked(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(forgotten)
-    }
-
-    /// Originals that are asked for and not here, newest first, before a place in the feed.
-    pub(crate) async fn missing_originals(
-        &self,
-        before: u64,
-        limit: u32,
-    ) -> Result<Vec<Image>, MirrorError> {
-        // Where not all are asked for, by those that are: a few among a million.
-        let all = concat!(
-            known!(),
-            " WHERE images.sequence < ? AND coalesce(originals.here, 0) = 0
-              ORDER BY images.sequence DESC LIMIT ?"
-        );
-        let some = concat!(
-            known!(),
-            " WHERE images.id IN (SELECT id FROM originals WHERE asked = 1 AND here = 0)
-                AND images.sequence < ? ORDER BY images.sequence DESC LIMIT ?"
-        );
-        let keep_all: bool = sqlx::query_scalar("SELECT keep_all FROM state")
-            .fetch_one(&self.reader)
-            .await?;
-        let rows = sqlx::query(if keep_all { all } else { some })
-            .bind(signed(before))
-            .bind(limit)
-            .fetch_all(&self.reader)
-            .await?;
-        rows.iter().map(|row| Ok(self.known(row)?.image)).collect()
-    }
-
-    /// An original is on the disk, or is not any more.
-    pub(crate) async fn set_here(
-        &self,
-        id: ImageId,
-        size: u64,
-        here: bool,
-    ) -> Result<(), MirrorError> {
-        sqlx::query(
-            "INSERT INTO originals (id, asked, here, size) SELECT id, 0, ?2, ?3 FROM images WHERE id = ?1
-             ON CONFLICT (id) DO UPDATE SET here = ?2, size = ?3",
-        )
-        .bind(blob(id))
-        .bind(here)
-        .bind(signed(size))
-        .execute(&self.writer)
-        .await?;
-        Ok(())
-    }
-
-    /// Originals, counted.
-    pub(crate) async fn kept(&self) -> Result<Kept, MirrorError> {
-        let (asked, here, bytes): (i64, i64, i64) = sqlx::query_as(
-            "SELECT CASE WHEN state.keep_all THEN state.known
-                         ELSE (SELECT count(*) FROM originals WHERE asked = 1) END,
-                    (SELECT count(*) FROM originals WHERE here = 1),
-                    (SELECT coalesce(sum(size), 0) FROM originals WHERE here = 1)
-             FROM state",
-        )
-        .fetch_one(&self.reader)
-        .await?;
-        Ok(Kept {
-            asked: unsigned(asked),
-            here: unsigned(here),
-            bytes: unsigned(bytes),
-        })
-    }
-
-    /// Forgets originals of pictures that are not in the gallery, after a feed that began anew. Answers which.
-    pub(crate) async fn forget_strays(&self) -> Result<Vec<ImageId>, MirrorError> {
-        let rows: Vec<Vec<u8>> = sqlx::query_scalar(
-            "DELETE FROM originals WHERE id NOT IN (SELECT id FROM images) RETURNING id",
-        )
-        .fetch_all(&self.writer)
-        .await?;
-        rows.iter().map(|id| image_id(id)).collect()
-    }
-
     fn known(&self, row: &SqliteRow) -> Result<Known, MirrorError> {
         let id = image_id(row.try_get("id")?)?;
         let time = |milliseconds| {
@@ -672,67 +557,11 @@ async fn sequence_of(transaction: &mut Sql<'_>, id: ImageId) -> Result<Option<u3
     )
 }
 
-async fn forget_unasked(transaction: &mut Sql<'_>) -> Result<Vec<ImageId>, MirrorError> {
-    let rows: Vec<Vec<u8>> = sqlx::query_scalar(
-        "DELETE FROM originals WHERE asked = 0 AND NOT (SELECT keep_all FROM state) RETURNING id",
-    )
-    .fetch_all(&mut **transaction)
-    .await?;
-    rows.iter().map(|id| image_id(id)).collect()
-}
-
 async fn pending_deletions(transaction: &mut Sql<'_>) -> Result<HashSet<ImageId>, MirrorError> {
     let rows: Vec<Vec<u8>> = sqlx::query_scalar("SELECT id FROM deletions")
         .fetch_all(&mut **transaction)
         .await?;
     rows.iter().map(|id| image_id(id)).collect()
-}
-
-async fn insert_images(
-    transaction: &mut Sql<'_>,
-    images: &[&Image],
-    base: &Url,
-) -> Result<(), MirrorError> {
-    const ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    for images in images.chunks(ROWS) {
-        let statement = rows("INSERT OR REPLACE INTO images VALUES ", ROW, images.len());
-        let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(images.len() == ROWS);
-        for image in images {
-            let is_derived = image.url == content_url(base, image.id);
-            let display = image.display_url.as_ref().map(|url| {
-                match *url == display_url_of(base, image.id) {
-                    true => "",
-                    false => url.as_str(),
-                }
-            });
-            query = query
-                .bind(signed(image.sequence))
-                .bind(blob(image.id))
-                .bind(image.file_name.as_str())
-                .bind(image.width)
-                .bind(image.height)
-                .bind(image.content_type.as_str())
-                .bind(signed(image.size))
-                .bind(&image.sha256.as_bytes()[..])
-                .bind(image.thumbhash.as_str())
-                .bind(image.animated)
-                .bind(image.taken_at.map(Timestamp::as_millisecond))
-                .bind(image.created_at.as_millisecond())
-                .bind(image.camera.as_deref())
-                .bind(image.lens.as_deref())
-                .bind(image.exposure.as_ref().map(written).transpose()?)
-                .bind(image.location.as_ref().map(written).transpose()?)
-                .bind(image.owner.as_str())
-                .bind((!is_derived).then_some(image.url.as_str()))
-                .bind(display);
-        }
-        query.execute(&mut **transaction).await?;
-    }
-    Ok(())
-}
-
-fn written(value: &impl Serialize) -> Result<String, MirrorError> {
-    serde_json::to_string(value).map_err(|_| MirrorError::Invalid("exposure"))
 }
 
 fn told<T: DeserializeOwned>(
@@ -742,35 +571,6 @@ fn told<T: DeserializeOwned>(
     let text: Option<&str> = row.try_get(column)?;
     let told = text.map(serde_json::from_str).transpose();
     told.map_err(|_| MirrorError::Invalid(column))
-}
-
-async fn insert_words(transaction: &mut Sql<'_>, images: &[&Image]) -> Result<(), MirrorError> {
-    for images in images.chunks(ROWS) {
-        let statement = rows(
-            "INSERT OR REPLACE INTO words (rowid, text) VALUES ",
-            "(?, ?)",
-            images.len(),
-        );
-        let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(images.len() == ROWS);
-        for image in images {
-            query = query
-                .bind(signed(image.sequence))
-                .bind(words::of_image(image));
-        }
-        query.execute(&mut **transaction).await?;
-    }
-    Ok(())
-}
-
-fn rows(insert: &str, row: &str, count: usize) -> String {
-    let mut statement = insert.to_owned();
-    for n in 0..count {
-        if n > 0 {
-            statement.push(',');
-        }
-        statement.push_str(row);
-    }
-    statement
 }
 
 /// Puts entries into the timeline and takes others out.

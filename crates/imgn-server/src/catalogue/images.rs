@@ -3,7 +3,7 @@
 use imgn_protocol::{Exposure, FileName, ImageId, Location, Sha256, Timestamp};
 use imgn_thumbs::Format;
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{FromRow as _, QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     Catalogue, CatalogueError, Upload, from_column, garbage::discard, parse, sha256, timestamp,
@@ -283,41 +283,28 @@ impl Catalogue {
         since: u64,
         limit: u32,
     ) -> Result<(Vec<ChangeRow>, bool), CatalogueError> {
-        // One snapshot for the entries and their pictures, so that no addition is without its picture.
-        let mut snapshot = self.reader.begin().await?;
-        let entries: Vec<(i64, String, String)> = sqlx::query_as(
-            "SELECT sequence, kind, image_id FROM changes WHERE sequence > ? ORDER BY sequence LIMIT ?",
+        // One statement for the entries and their pictures, so that no addition is without its picture; and only what is
+        // told, for a client that mirrors a large gallery asks for all of it.
+        let rows = sqlx::query(
+            "SELECT changes.sequence AS sequence, CASE kind WHEN 'deleted' THEN image_id END AS gone,
+                    images.id AS id, file_name, width, height, content_type, size, images.sha256, thumbhash, animated, taken_at,
+                    images.created_at, camera, lens, exposure, location, tokens.name AS owner_name
+             FROM changes LEFT JOIN images ON images.sequence = changes.sequence
+                          LEFT JOIN tokens ON tokens.id = images.owner
+             WHERE changes.sequence > ? ORDER BY changes.sequence LIMIT ?",
         )
         .bind(to_column(since))
         .bind(i64::from(limit) + 1)
-        .fetch_all(&mut *snapshot)
+        .fetch_all(&self.reader)
         .await?;
-        let last = entries.last().map_or(0, |(sequence, ..)| *sequence);
-        let images: Vec<Row> = sqlx::query_as(
-            "SELECT images.*, tokens.name AS owner_name
-             FROM images JOIN tokens ON tokens.id = images.owner
-             WHERE images.sequence > ? AND images.sequence <= ? ORDER BY images.sequence",
-        )
-        .bind(to_column(since))
-        .bind(last)
-        .fetch_all(&mut *snapshot)
-        .await?;
-        snapshot.commit().await?;
-
-        let mut images = images.into_iter();
-        page(entries, limit, |(sequence, kind, id)| {
-            if kind == "deleted" {
+        page(rows, limit, |row: SqliteRow| {
+            if let Some(gone) = row.try_get::<Option<&str>, _>("gone")? {
                 return Ok(ChangeRow::Deleted {
-                    sequence: from_column(sequence, "sequence")?,
-                    id: parse(&id, "image id")?,
+                    sequence: from_column(row.try_get("sequence")?, "sequence")?,
+                    id: parse(gone, "image id")?,
                 });
             }
-            let row = images.next().filter(|row| row.sequence == sequence).ok_or(
-                CatalogueError::Invalid {
-                    what: "change without its picture",
-                },
-            )?;
-            Ok(ChangeRow::Added(Box::new(row.try_into()?)))
+            Ok(ChangeRow::Added(Box::new(Row::from_row(&row)?.try_into()?)))
         })
     }
 
