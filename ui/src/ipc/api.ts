@@ -1,6 +1,7 @@
 //! The server's HTTP API, version 1, as typed calls. It knows no screen and keeps nothing but the token it is given.
 
 import { strings } from "../strings";
+import { OFFLINE_HEADER } from "../worker/cache-rules";
 import { BackendError } from "./backend";
 import { readTimeline } from "./timeline";
 import type { Image, Timeline, ViewError } from "./types";
@@ -48,12 +49,15 @@ export interface UploadApi {
   abort(id: string): Promise<void>;
 }
 
+/** Told with each answer: whether it is the server's own and of now, or since when it is kept, where that is known. */
+export type OnReachable = (reachable: boolean, keptSince: string | null) => void;
+
 export class HttpApi implements UploadApi {
   token: string | null = null;
   readonly #fetch: typeof fetch;
-  readonly #onReachable: (reachable: boolean) => void;
+  readonly #onReachable: OnReachable;
 
-  constructor(fetcher: typeof fetch, onReachable: (reachable: boolean) => void = () => undefined) {
+  constructor(fetcher: typeof fetch, onReachable: OnReachable = () => undefined) {
     this.#fetch = fetcher;
     this.#onReachable = onReachable;
   }
@@ -90,8 +94,9 @@ export class HttpApi implements UploadApi {
     }
   }
 
+  /** Also goes through when the page is left at once. */
   deleteImage(id: string): Promise<void> {
-    return this.#call("DELETE", `/v1/images/${encodeURIComponent(id)}`);
+    return this.#call("DELETE", `/v1/images/${encodeURIComponent(id)}`, { keepalive: true });
   }
 
   open(id: string, request: OpenRequest, signal: AbortSignal): Promise<UploadAnswer> {
@@ -127,7 +132,11 @@ export class HttpApi implements UploadApi {
   }
 
   /** An answer that is a success. */
-  async #send(method: string, path: string, { body, signal, cache }: RequestOptions): Promise<Response> {
+  async #send(
+    method: string,
+    path: string,
+    { body, signal, cache, keepalive }: RequestOptions,
+  ): Promise<Response> {
     const headers: Record<string, string> = { accept: "*/*" };
     if (this.token !== null && !/^\/v1\/(images|timeline)\?/.test(path))
       headers.authorization = `Bearer ${this.token}`;
@@ -141,13 +150,16 @@ export class HttpApi implements UploadApi {
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         ...(signal ? { signal } : {}),
         ...(cache ? { cache } : {}),
+        ...(keepalive ? { keepalive } : {}),
       });
     } catch (thrown) {
       signal?.throwIfAborted();
-      this.#onReachable(false);
+      this.#onReachable(false, null);
       throw new BackendError("offline", strings.errors.offline, { cause: thrown });
     }
-    this.#onReachable(true);
+    // The service worker has kept it: the server did not answer.
+    const kept = response.headers.get(OFFLINE_HEADER);
+    this.#onReachable(kept === null, kept === "" ? null : kept);
     if (!response.ok) throw await problemOf(response);
     return response;
   }
@@ -157,6 +169,7 @@ interface RequestOptions {
   body?: unknown;
   signal?: AbortSignal;
   cache?: RequestCache;
+  keepalive?: boolean;
 }
 
 interface ProblemLike {

@@ -22,10 +22,11 @@ export function httpBackend(): Backend {
   let checkedAt: string | null = null;
   let listeners: BackendEvents | null = null;
 
-  const api = new HttpApi(window.fetch.bind(window), (now) => {
-    if (now === reachable) return;
+  const api = new HttpApi(window.fetch.bind(window), (now, keptSince) => {
+    const before = `${reachable} ${checkedAt}`;
     reachable = now;
-    listeners?.stateChanged(state());
+    if (keptSince !== null) checkedAt = keptSince;
+    if (`${reachable} ${checkedAt}` !== before) listeners?.stateChanged(state());
   });
   api.token = sessionStorage.getItem(TOKEN_KEY);
 
@@ -113,7 +114,7 @@ export function httpBackend(): Backend {
     async timeline(search) {
       const timeline = await api.timeline(search);
       if (timeline.search === "") known = timeline.sequences.length;
-      checkedAt = new Date().toISOString();
+      if (reachable) checkedAt = new Date().toISOString();
       return timeline;
     },
     async pictures({ search, sequences }, start, end) {
@@ -126,16 +127,18 @@ export function httpBackend(): Backend {
     picture: async (id) => asPicture(await api.image(id)),
     async deleteImages(ids) {
       const done: DeletionView = { deleted: [], queued: [], failed: [] };
-      for (const id of ids) {
-        try {
-          await api.deleteImage(id);
+      // All at once: when the page is being left, what is not asked for now is never asked for.
+      const answers = await Promise.allSettled(ids.map((id) => api.deleteImage(id)));
+      for (const [index, answer] of answers.entries()) {
+        const id = ids[index]!;
+        if (answer.status === "fulfilled") {
           done.deleted.push(id);
-        } catch (thrown) {
-          const error = asBackendError(thrown, strings.errors.unexpected);
-          if (error.code === "not_found") done.deleted.push(id);
-          // The codes of the page's own are not among the app's.
-          else done.failed.push({ id, error: error.view() as DeletionView["failed"][number]["error"] });
+          continue;
         }
+        const error = asBackendError(answer.reason, strings.errors.unexpected);
+        if (error.code === "not_found") done.deleted.push(id);
+        // The codes of the page's own are not among the app's.
+        else done.failed.push({ id, error: error.view() as DeletionView["failed"][number]["error"] });
       }
       feed.look();
       return done;

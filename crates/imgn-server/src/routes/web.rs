@@ -1,4 +1,5 @@
-//! The gallery as a web page: the built `ui/`, embedded in the program.
+//! The gallery as a web page: the built `ui/`, embedded in the program. `/i/{id}` is the page opened on one picture, and
+//! tells those who show previews of links what that is.
 
 use axum::{
     Router,
@@ -10,6 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use imgn_protocol::{Image, THUMBNAIL_SIZES};
 use rust_embed::RustEmbed;
 
 use crate::{error::ApiError, state::App};
@@ -29,12 +31,45 @@ pub(super) fn router() -> Router<App> {
     Router::new()
         .route("/", get(index))
         .route("/index.html", get(index))
+        .route("/i/{id}", get(picture_page))
         .route("/assets/{*path}", get(asset))
-        .route("/icon.svg", get(icon))
+        .route("/icon.svg", get(async || of_a_day("icon.svg")))
+        .route("/icon-192.png", get(async || of_a_day("icon-192.png")))
+        .route("/icon-512.png", get(async || of_a_day("icon-512.png")))
+        .route(
+            "/icon-maskable-512.png",
+            get(async || of_a_day("icon-maskable-512.png")),
+        )
+        .route(
+            "/manifest.webmanifest",
+            get(async || of_a_day("manifest.webmanifest")),
+        )
+        .route("/sw.js", get(service_worker))
 }
 
 async fn index(State(app): State<App>) -> Result<Response, ApiError> {
-    let policy = policy(&app);
+    page(&app, StatusCode::OK, None)
+}
+
+/// The page, which opens the picture itself. A picture that there is not is told as such by the page, and by the status.
+async fn picture_page(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let image = match id.parse() {
+        Ok(id) => app.catalogue.image(id).await?.map(|row| app.image(row)),
+        Err(_) => None,
+    };
+    let status = if image.is_some() {
+        StatusCode::OK
+    } else {
+        StatusCode::NOT_FOUND
+    };
+    page(&app, status, image.as_ref())
+}
+
+fn page(app: &App, status: StatusCode, image: Option<&Image>) -> Result<Response, ApiError> {
+    let policy = policy(app);
     let policy = HeaderValue::from_str(&policy).map_err(ApiError::internal)?;
     let headers = [
         (CONTENT_SECURITY_POLICY, policy),
@@ -44,10 +79,57 @@ async fn index(State(app): State<App>) -> Result<Response, ApiError> {
             HeaderValue::from_static("text/html; charset=utf-8"),
         ),
     ];
-    Ok(match Ui::get("index.html") {
-        Some(page) => (headers, page.data).into_response(),
-        None => (StatusCode::SERVICE_UNAVAILABLE, headers, NOT_BUILT).into_response(),
-    })
+    let Some(page) = Ui::get("index.html") else {
+        return Ok((StatusCode::SERVICE_UNAVAILABLE, headers, NOT_BUILT).into_response());
+    };
+    let Some(image) = image else {
+        return Ok((status, headers, page.data).into_response());
+    };
+    let page = String::from_utf8_lossy(&page.data);
+    let told = format!("{}</head>", preview_of(app, image));
+    let page = page.replacen("</head>", &told, 1);
+    Ok((status, headers, page).into_response())
+}
+
+/// What others show of a link to a picture (<https://ogp.me>).
+fn preview_of(app: &App, image: &Image) -> String {
+    let address = |path: String| {
+        let url = app.public_url.join(&path);
+        url.map(|url| url.to_string()).unwrap_or_default()
+    };
+    let size = THUMBNAIL_SIZES[THUMBNAIL_SIZES.len() - 1];
+    let tags = [
+        ("og:type", "website".to_owned()),
+        ("og:title", image.file_name.as_str().to_owned()),
+        ("og:url", address(format!("i/{}", image.id))),
+        (
+            "og:image",
+            address(format!("v1/images/{}/thumb/{size}", image.id)),
+        ),
+        ("og:image:type", "image/jpeg".to_owned()),
+        ("og:image:alt", image.file_name.as_str().to_owned()),
+        ("twitter:card", "summary_large_image".to_owned()),
+    ];
+    let tags = tags.iter().map(|(property, content)| {
+        let content = escaped(content);
+        format!("<meta property=\"{property}\" content=\"{content}\" />\n")
+    });
+    tags.collect()
+}
+
+/// As the value of an attribute in double quotes.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
 }
 
 /// A file whose name has a hash of its content in it.
@@ -56,11 +138,19 @@ async fn asset(Path(path): Path<String>) -> Result<Response, ApiError> {
     file(&format!("assets/{path}"), forever)
 }
 
-async fn icon() -> Result<Response, ApiError> {
-    file(
-        "icon.svg",
-        HeaderValue::from_static("public, max-age=86400"),
-    )
+fn of_a_day(path: &str) -> Result<Response, ApiError> {
+    file(path, HeaderValue::from_static("public, max-age=86400"))
+}
+
+/// What answers the page when the server does not. It may fetch what the page may, and nothing else.
+async fn service_worker(State(app): State<App>) -> Result<Response, ApiError> {
+    let mut response = file("sw.js", HeaderValue::from_static("no-cache"))?;
+    let policy = format!("default-src 'none'; connect-src 'self' {}", elsewhere(&app));
+    let policy = HeaderValue::from_str(&policy).map_err(ApiError::internal)?;
+    response
+        .headers_mut()
+        .insert(CONTENT_SECURITY_POLICY, policy);
+    Ok(response)
 }
 
 fn file(path: &str, cache: HeaderValue) -> Result<Response, ApiError> {
@@ -84,16 +174,21 @@ fn file(path: &str, cache: HeaderValue) -> Result<Response, ApiError> {
 
 /// What the page may load: itself, the API, and pictures from the store.
 fn policy(app: &App) -> String {
-    let api = app.public_url.origin().ascii_serialization();
-    let elsewhere = match &app.store_origin {
-        store if *store == api => api,
-        store => format!("{api} {store}"),
-    };
+    let elsewhere = elsewhere(app);
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; worker-src 'self'; \
          img-src 'self' blob: data: {elsewhere}; connect-src 'self' {elsewhere}; \
          manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
+}
+
+/// Where the page reads and writes besides its own address.
+fn elsewhere(app: &App) -> String {
+    let api = app.public_url.origin().ascii_serialization();
+    match &app.store_origin {
+        store if *store == api => api,
+        store => format!("{api} {store}"),
+    }
 }
 
 fn media_type(path: &str) -> &'static str {
@@ -105,6 +200,7 @@ fn media_type(path: &str) -> &'static str {
         Some("webp") => "image/webp",
         Some("woff2") => "font/woff2",
         Some("json" | "map") => "application/json",
+        Some("webmanifest") => "application/manifest+json",
         Some("wasm") => "application/wasm",
         _ => "application/octet-stream",
     }

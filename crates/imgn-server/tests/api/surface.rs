@@ -36,6 +36,65 @@ async fn nothing_is_answered_with_an_error_that_is_no_problem_document() {
 }
 
 #[tokio::test]
+async fn a_link_to_a_picture_is_a_page_that_tells_what_it_shows() {
+    let gallery = Gallery::start().await;
+    let file = pictures::jpeg(90, 60);
+    let name = "a \"quoted\" <b> & c.jpg";
+    let image = gallery.ada.upload(name, &file).await["image"].clone();
+    let id = image["id"].as_str().unwrap();
+    let page = gallery
+        .anonymous()
+        .request(Method::GET, &format!("/i/{id}"))
+        .send()
+        .await
+        .unwrap();
+    assert!(page.headers().contains_key("content-security-policy"));
+    let is_built = page.status() != StatusCode::SERVICE_UNAVAILABLE;
+    let html = page.text().await.unwrap();
+    for path in ["no-id", "0192f0c1-2345-7000-8000-000000000000"] {
+        let page = gallery
+            .anonymous()
+            .request(Method::GET, &format!("/i/{path}"));
+        let page = page.send().await.unwrap();
+        let expected = if is_built { 404 } else { 503 };
+        assert_eq!(page.status(), expected, "{path}");
+        assert!(!page.text().await.unwrap().contains("og:"), "{path}");
+    }
+    // A server that was built without its page says so here as everywhere.
+    if is_built {
+        let title = "content=\"a &quot;quoted&quot; &lt;b&gt; &amp; c.jpg\"";
+        assert!(html.contains(title), "{html}");
+        let thumb = format!("{}/v1/images/{id}/thumb/1280", gallery.ada.url);
+        assert!(html.contains(&thumb), "{html}");
+        assert!(
+            gallery
+                .ada
+                .get(&format!("/v1/images/{id}/thumb/1280"))
+                .await
+                .status
+                .is_success()
+        );
+        let worker = reply(gallery.anonymous().request(Method::GET, "/sw.js")).await;
+        let policy = worker.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("connect-src 'self'"), "{policy}");
+        for path in [
+            "/manifest.webmanifest",
+            "/icon-192.png",
+            "/icon-512.png",
+            "/icon-maskable-512.png",
+        ] {
+            let file = gallery
+                .anonymous()
+                .request(Method::GET, path)
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(file.status(), StatusCode::OK, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn pages_of_other_origins_may_read_and_write() {
     let gallery = Gallery::start().await;
     let preflight = gallery
