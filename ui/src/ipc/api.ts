@@ -1,7 +1,6 @@
 //! The server's HTTP API, version 1, as typed calls. It knows no screen and keeps nothing but the token it is given.
 
 import { strings } from "../strings";
-import { OFFLINE_HEADER } from "../worker/cache-rules";
 import { BackendError } from "./backend";
 import { readTimeline } from "./timeline";
 import type { Image, Timeline, ViewError } from "./types";
@@ -48,6 +47,9 @@ export interface UploadApi {
   complete(id: string, parts: CompletedPart[], signal: AbortSignal): Promise<UploadAnswer>;
   abort(id: string): Promise<void>;
 }
+
+/** On what the service worker answers in the server's place. The worker's own word, which it cannot share: it is one file. */
+export const OFFLINE_HEADER = "imgn-offline";
 
 /** Told with each answer: whether it is the server's own and of now, or since when it is kept, where that is known. */
 export type OnReachable = (reachable: boolean, keptSince: string | null) => void;

@@ -1,7 +1,8 @@
 import { describe, expect, it, vi } from "vitest";
 
+import { OFFLINE_HEADER as WORKER_HEADER } from "../worker/cache-rules";
 import { anImage } from "./testing";
-import { HttpApi, type SignedRequest, type UploadAnswer } from "./api";
+import { HttpApi, OFFLINE_HEADER, type SignedRequest, type UploadAnswer } from "./api";
 import { BackendError } from "./backend";
 import { cleanFileName } from "./file-name";
 import { LiveFeed } from "./live-feed";
@@ -419,4 +420,16 @@ it("ids sort by time and are of version 7", () => {
   const early = uuidV7(1_700_000_000_000);
   expect(early).toMatch(/^018bcfe5-6800-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   expect(uuidV7(1_700_000_000_001) > early).toBe(true);
+});
+
+it("knows an answer of the service worker by the header that it sets", async () => {
+  expect(OFFLINE_HEADER).toBe(WORKER_HEADER);
+  const told: [boolean, string | null][] = [];
+  const answer = () =>
+    Promise.resolve(
+      new Response(new Uint8Array(4), { headers: { [WORKER_HEADER]: "2026-11-26T10:00:00Z" } }),
+    );
+  const api = new HttpApi(answer as typeof fetch, (...now) => told.push(now));
+  expect((await api.timeline("")).sequences).toHaveLength(0);
+  expect(told).toEqual([[false, "2026-11-26T10:00:00Z"]]);
 });
