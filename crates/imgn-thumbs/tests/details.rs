@@ -1,5 +1,7 @@
 //! What a picture says of itself, learned from a small part of its file.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 use std::io::{Cursor, Read, Seek, SeekFrom};
 
 use exif::experimental::Writer;
