@@ -19,6 +19,8 @@ use crate::{
 
 /// No link is longer, in bytes: browsers and servers refuse far shorter ones.
 const LINK_BYTES: usize = 16 * 1024;
+/// Of all links that are copied together.
+const LINKS_BYTES: usize = 1 << 20;
 
 type Answer<T> = Result<T, ViewError>;
 
@@ -255,7 +257,7 @@ pub(crate) async fn download(
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn copy_link(app: AppHandle, text: String) -> Answer<()> {
-    if !is_link(&text) {
+    if !is_link(&text) && !are_addresses(&text) {
         let message = "This is not a link to a picture, and was not copied.";
         return Err(CommandError::new(ClientCode::InvalidInput, message).into());
     }
@@ -270,9 +272,38 @@ fn is_link(text: &str) -> bool {
     !text.is_empty() && text.len() <= LINK_BYTES && !text.chars().any(char::is_control)
 }
 
+/// Whether a text is one address a line. Whatever else is in a line, such as a blank, could be a command to a terminal.
+fn are_addresses(text: &str) -> bool {
+    let is_address = |line: &str| {
+        let rest = line
+            .strip_prefix("https://")
+            .or_else(|| line.strip_prefix("http://"));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+            && is_link(line)
+    };
+    text.len() <= LINKS_BYTES && !text.is_empty() && text.split('\n').all(is_address)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_links_are_addresses_and_nothing_else() {
+        let two = "https://a.example/1\nhttp://b.example/2";
+        assert!(are_addresses(two));
+        for more in [
+            "\n",
+            "\nrm -rf ~",
+            "\nhttps://a b",
+            "\r\nhttps://a",
+            "\nhttps://",
+        ] {
+            assert!(!are_addresses(&format!("{two}{more}")), "{more:?}");
+        }
+        let many = vec!["https://a.example/1"; LINKS_BYTES].join("\n");
+        assert!(!are_addresses(&many));
+    }
 
     #[test]
     fn only_one_line_of_some_length_is_copied() {

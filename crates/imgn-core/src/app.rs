@@ -107,7 +107,14 @@ impl App {
         let settings_file = home.settings();
         let settings = blocking(move || Settings::load(&settings_file)).await?;
         let most = settings.cache.max_bytes;
-        let thumbs = Cache::open(home.cache(), &home.cache_index(), most).await?;
+        let thumbs = match Cache::open(home.cache(), &home.cache_index(), most).await {
+            Ok(thumbs) => thumbs,
+            // A full disk costs the cache and nothing else.
+            Err(error) => {
+                tracing::warn!("nothing is cached: {error}");
+                Cache::none(home.cache()).await?
+            }
+        };
         let app = Self(Arc::new(Inner {
             home,
             options,

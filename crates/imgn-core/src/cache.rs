@@ -104,8 +104,46 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Opens the cache with its files in `folder`, which belongs to it alone, and brings it within `max_bytes`.
+    /// Opens the cache with its files in `folder`, which belongs to it alone, and brings it within `max_bytes`. One that
+    /// is damaged is made anew.
     pub(crate) async fn open(
+        folder: PathBuf,
+        index: &Path,
+        max_bytes: u64,
+    ) -> Result<Self, CacheError> {
+        match Self::open_as_it_is(folder.clone(), index, max_bytes).await {
+            Err(CacheError::Index(error)) if is_damaged(&error) => {
+                tracing::warn!("the cache's index is damaged and is made anew");
+                remove_database(index)
+                    .await
+                    .map_err(|source| CacheError::Io {
+                        path: index.to_owned(),
+                        source,
+                    })?;
+                Self::open_as_it_is(folder, index, max_bytes).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// A cache that keeps nothing, for when there is no place for one.
+    pub(crate) async fn none(folder: PathBuf) -> Result<Self, CacheError> {
+        let index = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect("sqlite::memory:")
+            .await?;
+        sqlx::raw_sql(SCHEMA).execute(&index).await?;
+        Ok(Self {
+            folder,
+            index,
+            max_bytes: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            written_since_sum: AtomicU64::new(0),
+            touched: Mutex::default(),
+        })
+    }
+
+    async fn open_as_it_is(
         folder: PathBuf,
         index: &Path,
         max_bytes: u64,

@@ -137,9 +137,10 @@ impl Mirror {
 
     /// Deletes pictures from the gallery: at once where the server answers, else when it does again.
     pub(crate) async fn delete(&self, ids: Vec<ImageId>) -> Result<DeletionView, CommandError> {
-        let deleting = self.deleting.lock().await;
+        // Written down before anything is waited for: whoever quits now has not asked in vain.
         self.store.queue_deletions(&ids).await?;
         self.told_changed().await;
+        let deleting = self.deleting.lock().await;
         let mut view = DeletionView::default();
         let mut ids = ids.into_iter();
         for id in ids.by_ref() {
@@ -196,7 +197,12 @@ impl Mirror {
 
     async fn carry_out(&self, id: ImageId) -> Result<Carried, CommandError> {
         match self.server.delete(id).await {
-            Ok(()) | Err(Failure::Server { status: 404, .. }) => {
+            // Only the gallery itself can say that there is no such picture: a gateway's 404 is none of its words.
+            Ok(())
+            | Err(Failure::Server {
+                code: Some(ErrorCode::NotFound),
+                ..
+            }) => {
                 if self.store.deleted(id).await? {
                     self.originals.remove(&[id]).await;
                 }
@@ -274,7 +280,11 @@ fn may_pass(failure: &Failure) -> bool {
         | Failure::Stalled { .. }
         | Failure::Slept => true,
         Failure::Server { status, code, .. } => {
-            *status >= 500 || *status == 429 || *code == Some(ErrorCode::Unavailable)
+            // Without a token, as while the keyring is locked, nobody is refused for good; a refusal without the gallery's
+            // own code is somebody else's, such as a gateway's.
+            *status >= 500
+                || matches!(*status, 401 | 429)
+                || matches!(code, None | Some(ErrorCode::Unavailable))
         }
         Failure::Store { .. } | Failure::Garbled { .. } => false,
     }

@@ -33,8 +33,18 @@ const WINDOW: &str = include_str!("window.py");
 const MANY: usize = 1_000_000;
 const SHOWN: usize = 100_000;
 
-/// What is searched for in the list: a word of a seventh of all names, two words, a day, a month, a camera.
-const SEARCHES: [&str; 5] = ["beach", "beach 12345", "2024-03-01", "november", "canon"];
+/// What is searched for in the list: a word of a seventh of all names, two words, a day, a month, a camera, a year, and
+/// single letters, which are dearest.
+const SEARCHES: [&str; 8] = [
+    "beach",
+    "beach 12345",
+    "2024-03-01",
+    "november",
+    "canon",
+    "2024",
+    "i",
+    "1",
+];
 
 /// Starts of the window whose median is told.
 const STARTS: usize = 5;

@@ -12,12 +12,12 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use imgn_protocol::{ImageId, THUMBNAIL_SIZES};
+use imgn_protocol::{ErrorCode, ImageId, THUMBNAIL_SIZES};
 use imgn_upload::Engine;
 use tokio::sync::Semaphore;
 
 use super::{THUMB_SLOTS, gallery::thumb_key};
-use crate::{CommandError, cache::Cache, http::Server, mirror::Mirror};
+use crate::{CommandError, MirrorPhase, cache::Cache, http::Server, mirror::Mirror};
 
 /// The grid's.
 const SIZE: u32 = THUMBNAIL_SIZES[0];
@@ -49,7 +49,11 @@ impl Ahead {
         // All from this place on were looked at.
         let mut looked_at = 0;
         loop {
-            view.mark_unchanged();
+            // The first fill brings the oldest first, which are wanted last.
+            if view.borrow_and_update().phase == MirrorPhase::Filling {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
             match self.pass(looked_at).await {
                 Ok(Some(newest)) => looked_at = newest,
                 Ok(None) => {}
@@ -64,13 +68,11 @@ impl Ahead {
     /// From the newest down to `looked_at`, or until as much was fetched as fits. Answers the newest, unless the server
     /// went away.
     async fn pass(&self, looked_at: u64) -> Result<Option<u64>, CommandError> {
-        // The first time up to what is there already; later on what is new takes the place of what is old.
+        // The newest that fit: what is there already counts as one of usual size, and what is older has to give way.
         let limit = self.cache.max_bytes();
-        let used = match looked_at {
-            0 => self.cache.approximate_bytes(),
-            _ => 0,
-        };
-        let budget = AtomicU64::new((limit - limit / 8).saturating_sub(used));
+        let budget = AtomicU64::new(limit - limit / 8);
+        let usage = self.cache.usage().await?;
+        let usual = usage.bytes / usage.entries.max(1);
         let (mut before, mut newest) = (u64::MAX, looked_at);
         loop {
             let batch = self.mirror.before(before, BATCH).await?;
@@ -87,6 +89,9 @@ impl Ahead {
             let is_last = ids.len() < batch.len();
             let keys = ids.iter().map(|id| thumb_key(*id, SIZE)).collect();
             let missing = self.cache.missing(keys).await?;
+            let here = (ids.len().saturating_sub(missing.len())) as u64;
+            let left = budget.load(Ordering::Relaxed);
+            budget.store(left.saturating_sub(here * usual), Ordering::Relaxed);
             let missing = ids
                 .into_iter()
                 .filter(|id| missing.contains(&thumb_key(*id, SIZE)));
@@ -115,12 +120,11 @@ impl Ahead {
         if budget.load(Ordering::Relaxed) == 0 {
             return Fetched::Full;
         }
-        let Ok(bytes) = self.server.thumb(id, SIZE).await else {
+        let bytes = match self.server.thumb(id, SIZE).await {
+            Ok(bytes) => bytes,
             // One that there is not any more keeps none of the others.
-            return match *self.server.reachable().borrow() {
-                true => Fetched::GoOn,
-                false => Fetched::Away,
-            };
+            Err(error) if error.code == ErrorCode::NotFound.into() => return Fetched::GoOn,
+            Err(_) => return Fetched::Away,
         };
         let size = bytes.len() as u64;
         match self.cache.put(&thumb_key(id, SIZE), bytes).await {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use imgn_protocol::{DISPLAY_SIZE, Image, ImageId, ImagePage, Sha256Hasher, THUMBNAIL_SIZES};
+use imgn_thumbs::{Limits, thumbnail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{App, Connection};
@@ -59,7 +60,14 @@ impl App {
         if let Some(bytes) = self.0.thumbs.get(&key).await {
             return Ok(bytes);
         }
-        let bytes = connection.server.thumb(id, size).await?;
+        let bytes = match connection.server.thumb(id, size).await {
+            Ok(bytes) => bytes,
+            // Of an original that is kept on this computer it can be made.
+            Err(error) => match thumb_of_kept(&connection, id, size).await? {
+                Some(bytes) => bytes,
+                None => return Err(error),
+            },
+        };
         // A cache that cannot be written costs time, not the picture.
         if let Err(error) = self.0.thumbs.put(&key, bytes.clone()).await {
             tracing::warn!("{error}");
@@ -207,6 +215,32 @@ const READ: usize = 256 * 1024;
 /// What a thumbnail is cached under.
 pub(super) fn thumb_key(id: ImageId, size: u32) -> String {
     format!("{id}-{size}")
+}
+
+/// Made of a kept original; none where there is no such.
+async fn thumb_of_kept(
+    connection: &Connection,
+    id: ImageId,
+    size: u32,
+) -> Result<Option<Vec<u8>>, CommandError> {
+    let Some(mirror) = connection.mirror_if_any().await else {
+        return Ok(None);
+    };
+    let Some(known) = mirror.picture(id).await? else {
+        return Ok(None);
+    };
+    if known.image.size > ORIGINAL_BYTES {
+        return Ok(None);
+    }
+    let Some(file) = mirror.kept_original(&known.image).await? else {
+        return Ok(None);
+    };
+    let made = tokio::task::spawn_blocking(move || {
+        let bytes = std::fs::read(file).ok()?;
+        thumbnail(&bytes, &Limits::default(), size).ok()
+    });
+    let made = made.await.ok().flatten();
+    Ok(made.map(|rendition| rendition.jpeg))
 }
 
 /// The file of a kept original.

@@ -139,7 +139,7 @@ impl Mirror {
             since = self.store.status().await?.position;
             page = self.server.changes(since, PAGE).await?;
         }
-        if !status.filled {
+        if !status.filled || restarts > 0 {
             let strays = self.store.forget_strays().await?;
             self.originals.remove(&strays).await;
         }

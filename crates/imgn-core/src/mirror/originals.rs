@@ -144,10 +144,6 @@ impl Mirror {
 
     /// Fetches what is asked for and not here, newest first. Answers how many could not be fetched.
     pub(crate) async fn fetch_originals(&self) -> Result<u64, CommandError> {
-        let kept = self.store.kept().await?;
-        if kept.here >= kept.asked {
-            return Ok(0);
-        }
         let (mut before, mut missing) = (u64::MAX, 0);
         loop {
             let images = self.store.missing_originals(before, BATCH).await?;

@@ -41,7 +41,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const MAX_LISTENERS: usize = 1024;
 
 /// The most timelines of searches that are made or sent at a time; of a million pictures each takes 10 MB.
-const MAX_TIMELINES: usize = 16;
+const MAX_TIMELINES: usize = 8;
 
 /// Entries of the feed that are read for a listener at a time.
 const BATCH: u32 = 100;

@@ -276,12 +276,16 @@ pub(crate) async fn changes(
     let (rows, more) = app.catalogue.changes(since, limit).await?;
     let changes: Vec<_> = rows.into_iter().map(|row| app.change(row)).collect();
     let next_since = changes.last().map_or(since, Change::sequence);
+    // Not by what was asked for: a client that is further than the feed learns so by this.
+    let last = changes
+        .last()
+        .map_or(feed.last, |change| feed.last.max(change.sequence()));
     let page = ChangePage {
         changes,
         next_since,
         more,
         feed: feed.id,
-        last: feed.last.max(next_since),
+        last,
         total,
     };
     let cache = [(CACHE_CONTROL, HeaderValue::from_static("no-cache"))];

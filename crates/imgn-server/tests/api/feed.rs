@@ -190,3 +190,19 @@ async fn listeners_are_as_many_as_half_of_the_connections() {
     );
     assert!(first.status().is_success() && second.status().is_success());
 }
+
+#[tokio::test]
+async fn whoever_is_further_than_the_feed_learns_so() {
+    let gallery = Gallery::start().await;
+    let caller = gallery.anonymous();
+    publish(&gallery.ada, "a.jpg", 100, 50).await;
+    let here = caller.get("/v1/changes?since=0").await.json;
+    let last = here["last"].as_u64().unwrap();
+    // As after a catalogue was restored that is older than what a client has seen of it.
+    let ahead = caller
+        .get(&format!("/v1/changes?since={}", last + 40))
+        .await
+        .json;
+    assert_eq!(ahead["changes"], Value::Array(vec![]));
+    assert_eq!(ahead["last"], last, "{ahead}");
+}
