@@ -3,7 +3,7 @@
 //! Invariants: an answer to a question that is no longer asked (another search, another server) changes nothing; while
 //! a newer timeline is on its way the one that is there stays.
 
-import { asBackendError, type Backend } from "../ipc/backend";
+import { asBackendError, MAX_PICTURES, type Backend } from "../ipc/backend";
 import type { Picture, Timeline, ViewError } from "../ipc/types";
 import { strings } from "../strings";
 import { NONE, rangesOf, withoutRanges, withRange, type Ranges } from "./ranges";
@@ -73,16 +73,24 @@ export class Gallery {
     await this.#ask();
   }
 
-  /** The pictures that are selected, newest first. */
-  async selected(): Promise<Picture[]> {
+  /** The pictures that are selected, newest first, at most `MAX_PICTURES` at a time: a selection may be of a million. */
+  async *selected(): AsyncGenerator<Picture[], void, void> {
     const { timeline } = this;
-    const pictures: Picture[] = [];
+    let stretch: Picture[] = [];
     for (const { start, end } of stretchesIn(timeline, this.selection.ranges)) {
-      for (const picture of await this.rows.all(timeline, start, end)) {
-        if (picture !== null) pictures.push(picture);
+      let from = start;
+      while (from < end) {
+        const to = Math.min(end, from + MAX_PICTURES - stretch.length);
+        for (const picture of await this.rows.all(timeline, from, to)) {
+          if (picture !== null) stretch.push(picture);
+        }
+        from = to;
+        if (stretch.length < MAX_PICTURES) continue;
+        yield stretch;
+        stretch = [];
       }
     }
-    return pictures;
+    if (stretch.length > 0) yield stretch;
   }
 
   hide(sequences: readonly number[]): void {

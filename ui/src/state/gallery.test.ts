@@ -5,7 +5,7 @@ import { BackendError } from "../ipc/backend";
 import { aPicture, aTimeline } from "../ipc/testing";
 import type { Timeline } from "../ipc/types";
 import { Gallery } from "./gallery.svelte";
-import { toggle } from "./selection";
+import { NOTHING, selectStretch, toggle } from "./selection";
 
 /** Answers when it is told to. */
 class Answers {
@@ -118,10 +118,22 @@ it("arrivals are counted from what somebody has seen", async () => {
   expect(it_.gallery.arrivals).toBe(0);
 });
 
-it("what is selected is fetched, newest first", async () => {
+it("what is selected is fetched, newest first, in stretches of 500", async () => {
   const it_ = new Answers();
   void it_.gallery.reload();
-  await it_.answer(9, 8, 7, 6);
-  for (const sequence of [6, 9, 8]) it_.gallery.selection = toggle(it_.gallery.selection, sequence);
-  expect((await it_.gallery.selected()).map(({ sequence }) => sequence)).toEqual([9, 8, 6]);
+  await it_.answer(...Array.from({ length: 2000 }, (_, index) => 2000 - index));
+  const { gallery } = it_;
+  const told = async () => {
+    const stretches: number[][] = [];
+    for await (const stretch of gallery.selected()) stretches.push(stretch.map(({ sequence }) => sequence));
+    return stretches;
+  };
+  expect(await told()).toEqual([]);
+  for (const sequence of [6, 9, 8]) gallery.selection = toggle(gallery.selection, sequence);
+  expect(await told()).toEqual([[9, 8, 6]]);
+  gallery.selection = selectStretch(NOTHING, gallery.timeline, 0, 2000);
+  gallery.selection = toggle(gallery.selection, 1990);
+  const stretches = await told();
+  expect(stretches.map(({ length }) => length)).toEqual([500, 500, 500, 499]);
+  expect(stretches.flat()).toEqual([...gallery.timeline.sequences].filter((sequence) => sequence !== 1990));
 });
