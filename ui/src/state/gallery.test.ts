@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import type { Backend } from "../ipc/backend";
 import { BackendError } from "../ipc/backend";
@@ -86,6 +86,47 @@ describe("the timeline", () => {
     expect(it_.shown).toEqual([1]);
     expect(it_.asked).toEqual(["", "lak", "lake"]);
     expect(it_.gallery.selectedCount).toBe(0);
+  });
+});
+
+describe("the same timeline once more", () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] }));
+  afterEach(() => void vi.useRealTimers());
+
+  it("changes nothing on the screen, and one of the same length does", async () => {
+    const it_ = new Answers();
+    void it_.gallery.reload();
+    await it_.answer(3, 2, 1);
+    it_.gallery.hide([2]);
+    const shown = it_.gallery.timeline;
+    void it_.gallery.refresh();
+    await it_.answer(3, 2, 1);
+    expect(it_.gallery.timeline).toBe(shown);
+    void it_.gallery.refresh();
+    await it_.answer(4, 2, 1);
+    expect(it_.shown).toEqual([4, 1]);
+    // Another gallery may have the same numbers.
+    void it_.gallery.reload();
+    await it_.answer(4, 2, 1);
+    expect(it_.gallery.phase).toBe("ready");
+    expect(it_.shown).toEqual([4, 2, 1]);
+  });
+
+  it("asks about originals that are on their way at most once in five seconds", async () => {
+    const it_ = new Answers();
+    const asked = vi.spyOn(it_.gallery.rows, "refreshKept");
+    void it_.gallery.reload();
+    await it_.answer(3, 2, 1);
+    expect(asked).toHaveBeenCalledTimes(1);
+    for (let change = 0; change < 20; change += 1) {
+      void it_.gallery.refresh();
+      await it_.answer(3, 2, 1);
+      vi.advanceTimersByTime(500);
+    }
+    // The last word is not lost.
+    expect(asked).toHaveBeenCalledTimes(3);
+    vi.advanceTimersByTime(60_000);
+    expect(asked.mock.calls.length).toBeLessThanOrEqual(4);
   });
 });
 
