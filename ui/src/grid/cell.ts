@@ -6,10 +6,8 @@
 import { formats, motionName } from "../kit/format";
 import type { Image, Picture } from "../ipc/types";
 import { strings } from "../strings";
+import { Retry } from "./retry";
 import { paintThumbhash } from "./thumbhash";
-
-/** Pauses before a thumbnail that did not come is asked for again, in milliseconds. */
-const RETRIES = [1500, 6000, 20_000];
 
 /** Captions stand one part under the other in cells that are narrower. */
 const NARROW = 200;
@@ -48,8 +46,7 @@ export class GridCell {
   #hasColours = false;
   #label = "";
   #source = "";
-  #failures = 0;
-  #retry: ReturnType<typeof setTimeout> | undefined;
+  readonly #retry = new Retry(() => this.#ask());
 
   /** `loaded` is called when the thumbnail is there; it is seen once `reveal` is called. */
   constructor(pictureUrl: PictureUrl, loaded: (cell: GridCell) => void) {
@@ -151,6 +148,11 @@ export class GridCell {
     this.open.tabIndex = isCurrent ? 0 : -1;
   }
 
+  /** Asks again for a thumbnail that did not come. */
+  askAgain(): void {
+    this.#retry.again();
+  }
+
   /** Lets go of the picture and of its pixels. */
   clear(): void {
     this.#begin(-1);
@@ -160,8 +162,7 @@ export class GridCell {
 
   #begin(sequence: number): void {
     this.sequence = sequence;
-    this.#failures = 0;
-    clearTimeout(this.#retry);
+    this.#retry.end();
     if (this.#source !== "") {
       this.#source = "";
       this.#image.removeAttribute("src");
@@ -222,24 +223,25 @@ export class GridCell {
     image.draggable = false;
     image.decoding = "async";
     image.alt = "";
-    image.onload = () => this.#loaded(this);
-    image.onerror = () => this.#failed();
+    // One that another took the place of has no say.
+    image.onload = () => {
+      if (image !== this.#image) return;
+      this.#retry.end();
+      this.#loaded(this);
+    };
+    image.onerror = () => {
+      if (image === this.#image && this.#source !== "") this.#retry.failed();
+    };
     return image;
   }
 
-  #failed(): void {
-    const pause = RETRIES[this.#failures];
-    if (pause === undefined || this.#source === "") return;
-    this.#failures += 1;
-    clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => {
-      // An image element of its own for each attempt: the failed one would not ask again.
-      const again = this.#newImage();
-      again.alt = this.#image.alt;
-      again.src = this.#source;
-      this.#image.replaceWith(again);
-      this.#image = again;
-    }, pause);
+  /** By an image element of its own for each attempt: the failed one would not ask again. */
+  #ask(): void {
+    const again = this.#newImage();
+    again.alt = this.#image.alt;
+    again.src = this.#source;
+    this.#image.replaceWith(again);
+    this.#image = again;
   }
 }
 

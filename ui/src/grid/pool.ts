@@ -98,6 +98,11 @@ export class CellPool {
     this.revealAll();
   }
 
+  /** The server can be reached again: thumbnails that did not come are asked for. */
+  askAgain(): void {
+    for (const cell of this.#live.values()) cell.askAgain();
+  }
+
   /** Shows what waits to be. */
   revealAll(): void {
     for (const cell of this.#waiting) cell.reveal(false);

@@ -161,7 +161,9 @@ export class HttpApi implements UploadApi {
     }
     // The service worker has kept it: the server did not answer.
     const kept = response.headers.get(OFFLINE_HEADER);
-    this.#onReachable(kept === null, kept === "" ? null : kept);
+    // And a gateway that answers in its place has not reached it either.
+    const isServer = kept === null && !isUnavailable(response.status);
+    this.#onReachable(isServer, kept === "" ? null : kept);
     if (!response.ok) throw await problemOf(response);
     return response;
   }
@@ -189,13 +191,15 @@ async function problemOf(response: Response): Promise<BackendError> {
   return new BackendError(code, (detail as string | undefined) ?? messageOfStatus(response));
 }
 
+const isUnavailable = (status: number): boolean => status === 502 || status === 503 || status === 504;
+
 function codeOfStatus(status: number): string {
   if (status === 401) return "unauthorized";
   if (status === 403) return "forbidden";
   if (status === 404) return "not_found";
   if (status === 413) return "too_large";
   if (status === 429) return "rate_limited";
-  if (status === 502 || status === 503 || status === 504) return "unavailable";
+  if (isUnavailable(status)) return "unavailable";
   return "bad_answer";
 }
 

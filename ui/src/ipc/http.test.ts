@@ -59,6 +59,16 @@ describe("calls", () => {
     await expect(api.deleteImage("x")).rejects.toMatchObject({ code: "not_found" });
     expect(told).toEqual([false, true]);
   });
+
+  it.each([502, 503, 504])("that a gateway answers with %i have not reached the server", async (status) => {
+    const told: [boolean, string | null][] = [];
+    const api = new HttpApi(
+      () => Promise.resolve(new Response("<html>", { status })),
+      (...now) => told.push(now),
+    );
+    await expect(api.timeline("")).rejects.toMatchObject({ code: "unavailable" });
+    expect(told).toEqual([[false, null]]);
+  });
 });
 
 /** A server and a store in memory, with the faults that a test asks for. */

@@ -10,11 +10,15 @@ import { copyText } from "./clipboard";
 import { hashBesideThePage } from "./hashing";
 import { LiveFeed } from "./live-feed";
 import { putByXhr } from "./put";
+import { hurryWhenLeaving, Turns } from "./turns";
 import type { AppState, DeletionView, Image, Picture, UploadView } from "./types";
 import { uuidV7 } from "./uuid";
 import { WebUploads } from "./web-uploads";
 
 const TOKEN_KEY = "imgn.token";
+
+/** So many deletions are under way; a browser refuses to carry too many beyond the page's end. */
+const DELETIONS = 6;
 
 export function httpBackend(): Backend {
   let reachable = true;
@@ -49,6 +53,8 @@ export function httpBackend(): Backend {
   /** Whether this server lets everybody upload; asked when it first matters. */
   let anonymous = false;
 
+  const deletions = new Turns(DELETIONS);
+  hurryWhenLeaving(deletions);
   const feed = new LiveFeed(() => listeners?.timelineChanged());
   const uploads = new WebUploads(
     { api, put: putByXhr, hash: hashBesideThePage, pause, now: () => performance.now() },
@@ -127,8 +133,7 @@ export function httpBackend(): Backend {
     picture: async (id) => asPicture(await api.image(id)),
     async deleteImages(ids) {
       const done: DeletionView = { deleted: [], queued: [], failed: [] };
-      // All at once: when the page is being left, what is not asked for now is never asked for.
-      const answers = await Promise.allSettled(ids.map((id) => api.deleteImage(id)));
+      const answers = await Promise.allSettled(ids.map((id) => deletions.take(() => api.deleteImage(id))));
       for (const [index, answer] of answers.entries()) {
         const id = ids[index]!;
         if (answer.status === "fulfilled") {

@@ -37,8 +37,7 @@ export class PictureActions {
 
   /** With all that are selected. */
   ofMany(count: number): Action[] {
-    const model = this.#model;
-    return this.#common(count, null, (act) => void model.withSelected(act));
+    return this.#common(count, null);
   }
 
   #ofOne(picture: Picture): Action[] {
@@ -53,22 +52,19 @@ export class PictureActions {
         text: selected ? strings.deselectOne : strings.selectOne,
         act: () => (gallery.selection = toggle(gallery.selection, picture.sequence)),
       },
-      ...this.#common(1, picture, (act) => void act([picture])),
+      ...this.#common(1, picture),
     ];
   }
 
-  #common(
-    count: number,
-    one: Picture | null,
-    withThem: (act: (pictures: Picture[]) => Promise<void>) => void,
-  ): Action[] {
+  /** With one picture, or with all that are selected. */
+  #common(count: number, one: Picture | null): Action[] {
     const model = this.#model;
     const actions: Action[] = [
       {
         id: "copy",
         icon: "link",
         text: strings.copyLinks(count),
-        act: () => withThem((pictures) => model.copyLinks(pictures)),
+        act: () => void (one === null ? model.copySelectedLinks() : model.copyLinks([one])),
       },
       {
         id: "download",
@@ -82,7 +78,7 @@ export class PictureActions {
         id: "keep",
         icon: "keep",
         text: strings.keepOffline,
-        act: () => withThem((pictures) => model.keep(pictures, true)),
+        act: () => void (one === null ? model.keepSelected() : model.keep([one], true)),
       });
     }
     if (one?.kept === true) {
@@ -90,7 +86,7 @@ export class PictureActions {
         id: "unkeep",
         icon: "unkeep",
         text: strings.dropOffline,
-        act: () => withThem((pictures) => model.keep(pictures, false)),
+        act: () => void model.keep([one], false),
       });
     }
     if (model.mayWrite) {
@@ -99,7 +95,7 @@ export class PictureActions {
         icon: "trash",
         text: strings.deleteMany(count),
         danger: true,
-        act: () => withThem((pictures) => model.delete(pictures)),
+        act: () => void (one === null ? model.deleteSelected() : model.delete([one])),
       });
     }
     return actions;

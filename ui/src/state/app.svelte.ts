@@ -1,6 +1,6 @@
 //! The whole of what is on the screen, beside what single screens keep to themselves.
 
-import { asBackendError, sentence, type Backend } from "../ipc/backend";
+import { asBackendError, MAX_PICTURES, sentence, type Backend } from "../ipc/backend";
 import type {
   AppState,
   DeletionFailure,
@@ -10,6 +10,7 @@ import type {
   ServerView,
   ViewError,
 } from "../ipc/types";
+import { hurryWhenLeaving, Turns } from "../ipc/turns";
 import { strings } from "../strings";
 import { DEFAULT_DENSITY, DENSITIES } from "./density";
 import { Deletion } from "./deletion";
@@ -24,6 +25,13 @@ const DENSITY_KEY = "imgn.density";
 
 /** So many pictures are downloaded at once at most: each may be a dialog, or a question of the browser's. */
 const MOST_DOWNLOADS = 50;
+
+/** What is still to be known of a picture that is deleted: that many wait for it costs little. */
+export interface Doomed {
+  readonly id: string;
+  readonly sequence: number;
+  readonly file_name: string;
+}
 
 export class AppModel {
   readonly backend: Backend;
@@ -46,7 +54,7 @@ export class AppModel {
   /** How large the grid's pictures are, as an index of `DENSITIES`. */
   density = $state(storedDensity());
   /** What is deleted unless somebody undoes it. */
-  undoable = $state.raw<readonly Picture[] | null>(null);
+  undoable = $state.raw<readonly Doomed[] | null>(null);
   /** Whether the pictures that hover over the window are this window's own. */
   draggingOut = false;
   /** What was done last, in words; the number tells two equal ones apart. */
@@ -55,7 +63,9 @@ export class AppModel {
   unsigned = $state.raw<readonly File[] | null>(null);
 
   #notices = 0;
-  readonly #deletion = new Deletion<Picture>({
+  /** Of stretches that are deleted, one after the other. */
+  readonly #stretches = new Turns(1);
+  readonly #deletion = new Deletion<Doomed>({
     hide: (pictures) => this.gallery.hide(pictures.map(({ sequence }) => sequence)),
     show: (pictures) => this.gallery.unhide(pictures.map(({ sequence }) => sequence)),
     carryOut: (pictures) => this.#deleteForGood(pictures),
@@ -98,8 +108,10 @@ export class AppModel {
       (thrown: unknown) => this.#failed(thrown),
     );
     const leave = () => void this.#deletion.flush();
+    const calm = hurryWhenLeaving(this.#stretches);
     addEventListener("pagehide", leave);
     return () => {
+      calm();
       removeEventListener("pagehide", leave);
       listening.then(
         (stop) => stop(),
@@ -210,6 +222,11 @@ export class AppModel {
       this.tell(strings.linksCopied(links.length));
   }
 
+  async copySelectedLinks(): Promise<void> {
+    if (this.gallery.selectedCount > MAX_PICTURES) this.tell(strings.tooManyLinks(MAX_PICTURES), true);
+    else await this.#withSelected((pictures) => this.copyLinks(pictures));
+  }
+
   /** Saves them one after the other, until a dialog is closed without saving. */
   async download(pictures: readonly Picture[]): Promise<void> {
     const asks = this.backend.offline !== null;
@@ -229,21 +246,37 @@ export class AppModel {
       this.tell(strings.tooManyDownloads(MOST_DOWNLOADS), true);
       return;
     }
-    await this.withSelected((pictures) => this.download(pictures));
+    await this.#withSelected((pictures) => this.download(pictures));
   }
 
   /** Keeps the originals on this computer, or no longer. */
   async keep(pictures: readonly Picture[], keep: boolean): Promise<void> {
-    const { offline } = this.backend;
-    if (offline === null) return;
-    const ids = pictures.map(({ image }) => image.id);
-    if (!(await this.attempt(offline.keep(ids, keep)))) return;
+    if (await this.attempt(this.#keep(pictures, keep))) this.#tellKept(pictures.length, keep);
+  }
+
+  async keepSelected(): Promise<void> {
+    let count = 0;
+    const isDone = await this.#withSelected(async (pictures) => {
+      await this.#keep(pictures, true);
+      count += pictures.length;
+    });
+    if (isDone) this.#tellKept(count, true);
+  }
+
+  async #keep(pictures: readonly Picture[], keep: boolean): Promise<void> {
+    await this.backend.offline?.keep(
+      pictures.map(({ image }) => image.id),
+      keep,
+    );
     for (const picture of pictures) {
       const now = { ...picture, kept: keep, original_here: keep && picture.original_here };
       this.gallery.rows.replace(now);
       if (this.viewing?.sequence === now.sequence) this.viewing = now;
     }
-    this.tell(keep ? strings.keptOffline(ids.length) : strings.notKeptOffline(ids.length));
+  }
+
+  #tellKept(count: number, keep: boolean): void {
+    this.tell(keep ? strings.keptOffline(count) : strings.notKeptOffline(count));
   }
 
   /** Deletes them unless it is undone; the viewer goes on to what stands next. */
@@ -256,7 +289,14 @@ export class AppModel {
       const next = index < 0 || beside < 0 ? null : await rows.at(timeline, beside).catch(() => null);
       if (this.viewing === viewed) this.viewing = next;
     }
-    this.#deletion.start(pictures);
+    this.#deletion.start(pictures.map(asDoomed));
+  }
+
+  /** The same with all that are selected. */
+  async deleteSelected(): Promise<void> {
+    const doomed: Doomed[] = [];
+    const isDone = await this.#withSelected(async (pictures) => void doomed.push(...pictures.map(asDoomed)));
+    if (isDone) this.#deletion.start(doomed);
   }
 
   undoDeletion(): void {
@@ -265,11 +305,6 @@ export class AppModel {
 
   deleteNow(): void {
     void this.#deletion.flush();
-  }
-
-  /** Does something with all selected pictures, which takes a moment when they are many. */
-  async withSelected(act: (pictures: Picture[]) => Promise<void>): Promise<void> {
-    await this.attempt(this.gallery.selected().then(act));
   }
 
   clearSelection(): void {
@@ -281,22 +316,50 @@ export class AppModel {
     localStorage.setItem(DENSITY_KEY, String(this.density));
   }
 
-  async #deleteForGood(pictures: readonly Picture[]): Promise<void> {
-    const names = new Map(pictures.map(({ image }) => [image.id, image.file_name]));
-    const sequences = pictures.map(({ sequence }) => sequence);
+  /**
+   * Does something with all selected pictures, one stretch of them after the other, and tells when it fails. Whether it
+   * came to its end: it does not when another gallery is shown meanwhile.
+   */
+  async #withSelected(act: (stretch: Picture[]) => Promise<void>): Promise<boolean> {
+    const url = this.server?.url;
+    const doing = async () => {
+      for await (const stretch of this.gallery.selected()) {
+        if (this.server?.url !== url) return;
+        await act(stretch);
+      }
+    };
+    return (await this.attempt(doing())) && this.server?.url === url;
+  }
+
+  async #deleteForGood(doomed: readonly Doomed[]): Promise<void> {
+    const failures: { name: string; message: string }[] = [];
+    await Promise.all(
+      stretchesOf(doomed).map((stretch) =>
+        this.#stretches.take(() => this.#deleteStretch(stretch, failures)),
+      ),
+    );
+    const [first] = failures;
+    if (first !== undefined)
+      this.tell(strings.deletionFailed(first.name, failures.length, sentence(first.message)), true);
+    // The list without them first, or they would come back for a moment.
+    await this.gallery.refreshNow();
+    this.gallery.unhide(doomed.map(({ sequence }) => sequence));
+  }
+
+  /** Never rejects: what could not be deleted is added to `failures`. */
+  async #deleteStretch(
+    stretch: readonly Doomed[],
+    failures: { name: string; message: string }[],
+  ): Promise<void> {
+    const names = new Map(stretch.map(({ id, file_name }) => [id, file_name]));
     try {
       const { failed } = await this.backend.deleteImages([...names.keys()]);
-      const [first] = failed;
-      if (first !== undefined) {
-        const name = names.get(first.id) ?? "";
-        this.tell(strings.deletionFailed(name, failed.length, sentence(first.error.message)), true);
-      }
-      // The list without them first, or they would come back for a moment.
-      await this.gallery.refreshNow();
+      for (const { id, error } of failed)
+        failures.push({ name: names.get(id) ?? "", message: error.message });
     } catch (thrown) {
-      this.tell(asBackendError(thrown, strings.errors.unexpected).message, true);
+      const { message } = asBackendError(thrown, strings.errors.unexpected);
+      for (const name of names.values()) failures.push({ name, message });
     }
-    this.gallery.unhide(sequences);
   }
 
   #tellRefused({ file_name, error }: DeletionFailure): void {
@@ -330,6 +393,18 @@ export class AppModel {
     }
     if (another || back) void this.gallery.reload();
   }
+}
+
+const asDoomed = ({ image, sequence }: Picture): Doomed => ({
+  id: image.id,
+  sequence,
+  file_name: image.file_name,
+});
+
+function stretchesOf<T>(all: readonly T[]): T[][] {
+  return Array.from({ length: Math.ceil(all.length / MAX_PICTURES) }, (_, at) =>
+    all.slice(at * MAX_PICTURES, (at + 1) * MAX_PICTURES),
+  );
 }
 
 function storedDensity(): number {

@@ -1,15 +1,18 @@
 //! The pictures that the grid shows: the timeline of all or of a search, the rows in sight, and what is selected.
 //!
 //! Invariants: an answer to a question that is no longer asked (another search, another server) changes nothing; while
-//! a newer timeline is on its way the one that is there stays.
+//! a newer timeline is on its way the one that is there stays, also for the same one.
 
-import { asBackendError, type Backend } from "../ipc/backend";
+import { asBackendError, MAX_PICTURES, type Backend } from "../ipc/backend";
 import type { Picture, Timeline, ViewError } from "../ipc/types";
 import { strings } from "../strings";
 import { NONE, rangesOf, withoutRanges, withRange, type Ranges } from "./ranges";
 import { Rows } from "./rows";
 import { NOTHING, selectedCount, type Selection } from "./selection";
-import { EMPTY, placeOf, stretchesIn, without } from "./timeline";
+import { EMPTY, isSame, placeOf, stretchesIn, without } from "./timeline";
+
+/** Where nothing else changed, originals that are on their way are asked about at most once in so many milliseconds. */
+const KEPT_EVERY = 5000;
 
 export type GalleryPhase = "loading" | "ready" | "failed";
 
@@ -36,6 +39,8 @@ export class Gallery {
   #question = 0;
   #asking = false;
   #askAgain = false;
+  #keptAt = 0;
+  #keptSoon: ReturnType<typeof setTimeout> | undefined;
 
   constructor(backend: Backend) {
     this.#backend = backend;
@@ -73,16 +78,24 @@ export class Gallery {
     await this.#ask();
   }
 
-  /** The pictures that are selected, newest first. */
-  async selected(): Promise<Picture[]> {
+  /** The pictures that are selected, newest first, at most `MAX_PICTURES` at a time: a selection may be of a million. */
+  async *selected(): AsyncGenerator<Picture[], void, void> {
     const { timeline } = this;
-    const pictures: Picture[] = [];
+    let stretch: Picture[] = [];
     for (const { start, end } of stretchesIn(timeline, this.selection.ranges)) {
-      for (const picture of await this.rows.all(timeline, start, end)) {
-        if (picture !== null) pictures.push(picture);
+      let from = start;
+      while (from < end) {
+        const to = Math.min(end, from + MAX_PICTURES - stretch.length);
+        for (const picture of await this.rows.all(timeline, from, to)) {
+          if (picture !== null) stretch.push(picture);
+        }
+        from = to;
+        if (stretch.length < MAX_PICTURES) continue;
+        yield stretch;
+        stretch = [];
       }
     }
-    return pictures;
+    if (stretch.length > 0) yield stretch;
   }
 
   hide(sequences: readonly number[]): void {
@@ -102,6 +115,17 @@ export class Gallery {
     this.seen = this.timeline.sequences[0] ?? 0;
   }
 
+  readonly #refreshKept = (): void => {
+    clearTimeout(this.#keptSoon);
+    this.#keptSoon = undefined;
+    this.#keptAt = Date.now();
+    this.rows.refreshKept();
+  };
+
+  #refreshKeptSoon(): void {
+    this.#keptSoon ??= setTimeout(this.#refreshKept, Math.max(0, this.#keptAt + KEPT_EVERY - Date.now()));
+  }
+
   #show(): void {
     this.timeline = without(this.#whole, this.#hidden);
   }
@@ -114,11 +138,16 @@ export class Gallery {
     try {
       const timeline = await this.#backend.timeline(this.search.trim());
       if (question !== this.#question) return;
+      // The same once more is no other layout.
+      if (this.phase === "ready" && isSame(timeline, this.#whole)) {
+        this.#refreshKeptSoon();
+        return;
+      }
       this.#whole = timeline;
       this.error = null;
       this.phase = "ready";
       this.#show();
-      this.rows.refreshKept();
+      this.#refreshKept();
     } catch (thrown) {
       if (question !== this.#question) return;
       // What is there stays there, unless it answers another question.

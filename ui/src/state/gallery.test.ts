@@ -1,11 +1,11 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import type { Backend } from "../ipc/backend";
 import { BackendError } from "../ipc/backend";
 import { aPicture, aTimeline } from "../ipc/testing";
 import type { Timeline } from "../ipc/types";
 import { Gallery } from "./gallery.svelte";
-import { toggle } from "./selection";
+import { NOTHING, selectStretch, toggle } from "./selection";
 
 /** Answers when it is told to. */
 class Answers {
@@ -89,6 +89,47 @@ describe("the timeline", () => {
   });
 });
 
+describe("the same timeline once more", () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] }));
+  afterEach(() => void vi.useRealTimers());
+
+  it("changes nothing on the screen, and one of the same length does", async () => {
+    const it_ = new Answers();
+    void it_.gallery.reload();
+    await it_.answer(3, 2, 1);
+    it_.gallery.hide([2]);
+    const shown = it_.gallery.timeline;
+    void it_.gallery.refresh();
+    await it_.answer(3, 2, 1);
+    expect(it_.gallery.timeline).toBe(shown);
+    void it_.gallery.refresh();
+    await it_.answer(4, 2, 1);
+    expect(it_.shown).toEqual([4, 1]);
+    // Another gallery may have the same numbers.
+    void it_.gallery.reload();
+    await it_.answer(4, 2, 1);
+    expect(it_.gallery.phase).toBe("ready");
+    expect(it_.shown).toEqual([4, 2, 1]);
+  });
+
+  it("asks about originals that are on their way at most once in five seconds", async () => {
+    const it_ = new Answers();
+    const asked = vi.spyOn(it_.gallery.rows, "refreshKept");
+    void it_.gallery.reload();
+    await it_.answer(3, 2, 1);
+    expect(asked).toHaveBeenCalledTimes(1);
+    for (let change = 0; change < 20; change += 1) {
+      void it_.gallery.refresh();
+      await it_.answer(3, 2, 1);
+      vi.advanceTimersByTime(500);
+    }
+    // The last word is not lost.
+    expect(asked).toHaveBeenCalledTimes(3);
+    vi.advanceTimersByTime(60_000);
+    expect(asked.mock.calls.length).toBeLessThanOrEqual(4);
+  });
+});
+
 describe("what is hidden", () => {
   it("is not shown by a newer answer, is not selected, and comes back when it is undone", async () => {
     const it_ = new Answers();
@@ -118,10 +159,22 @@ it("arrivals are counted from what somebody has seen", async () => {
   expect(it_.gallery.arrivals).toBe(0);
 });
 
-it("what is selected is fetched, newest first", async () => {
+it("what is selected is fetched, newest first, in stretches of 500", async () => {
   const it_ = new Answers();
   void it_.gallery.reload();
-  await it_.answer(9, 8, 7, 6);
-  for (const sequence of [6, 9, 8]) it_.gallery.selection = toggle(it_.gallery.selection, sequence);
-  expect((await it_.gallery.selected()).map(({ sequence }) => sequence)).toEqual([9, 8, 6]);
+  await it_.answer(...Array.from({ length: 2000 }, (_, index) => 2000 - index));
+  const { gallery } = it_;
+  const told = async () => {
+    const stretches: number[][] = [];
+    for await (const stretch of gallery.selected()) stretches.push(stretch.map(({ sequence }) => sequence));
+    return stretches;
+  };
+  expect(await told()).toEqual([]);
+  for (const sequence of [6, 9, 8]) gallery.selection = toggle(gallery.selection, sequence);
+  expect(await told()).toEqual([[9, 8, 6]]);
+  gallery.selection = selectStretch(NOTHING, gallery.timeline, 0, 2000);
+  gallery.selection = toggle(gallery.selection, 1990);
+  const stretches = await told();
+  expect(stretches.map(({ length }) => length)).toEqual([500, 500, 500, 499]);
+  expect(stretches.flat()).toEqual([...gallery.timeline.sequences].filter((sequence) => sequence !== 1990));
 });

@@ -1,6 +1,15 @@
 import { expect, it } from "vitest";
 
-import { hasNumber, NONE, rangesOf, withoutRange, withoutRanges, withRange, type Ranges } from "./ranges";
+import {
+  clipped,
+  hasNumber,
+  NONE,
+  rangesOf,
+  withoutRange,
+  withoutRanges,
+  withRange,
+  type Ranges,
+} from "./ranges";
 
 const told = (ranges: Ranges) => ranges.map(({ low, high }) => `${low}-${high}`).join(" ");
 
@@ -41,4 +50,14 @@ it("does as a set of numbers does, whatever is put in and taken out", () => {
     }
   }
   expect(rangesOf([...set].reverse())).toEqual(ranges);
+});
+
+it("ranges are cut to where one looks", () => {
+  const ranges = rangesOf([1, 2, 3, 7, 8, 9, 20, 30, 31]);
+  expect(told(clipped(ranges, 2, 8))).toBe("2-3 7-8");
+  expect(told(clipped(ranges, 8, 8))).toBe("8-8");
+  expect(told(clipped(ranges, 4, 6))).toBe("");
+  expect(told(clipped(ranges, 0, 99))).toBe(told(ranges));
+  expect(told(clipped(ranges, 31, 99))).toBe("31-31");
+  expect(clipped(NONE, 0, 99)).toEqual([]);
 });

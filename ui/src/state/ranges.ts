@@ -46,6 +46,23 @@ export function hasNumber(ranges: Ranges, value: number): boolean {
   return false;
 }
 
+/** What `ranges` have from `low` to `high`. */
+export function clipped(ranges: Ranges, low: number, high: number): Ranges {
+  let first = 0;
+  let end = ranges.length;
+  while (first < end) {
+    const middle = (first + end) >> 1;
+    if (ranges[middle]!.high < low) first = middle + 1;
+    else end = middle;
+  }
+  const found: Range[] = [];
+  for (let at = first; at < ranges.length && ranges[at]!.low <= high; at += 1) {
+    const range = ranges[at]!;
+    found.push({ low: Math.max(low, range.low), high: Math.min(high, range.high) });
+  }
+  return found;
+}
+
 /** Of all numbers that `ranges` and `others` have, those of the first that the second have not. */
 export function withoutRanges(ranges: Ranges, others: Ranges): Ranges {
   return others.reduce((left, { low, high }) => withoutRange(left, low, high), ranges);

@@ -55,3 +55,14 @@ it("a day is selected, told how far, and deselected", () => {
   expect(chosen(deselectStretch(day, timeline, 2, 5))).toEqual([80]);
   expect(selectedCount(deselectStretch(day, timeline, 2, 5), timeline)).toBe(1);
 });
+
+it("a day of a million is counted by its ranges, which may reach beyond it", () => {
+  const many = aTimeline(Array.from({ length: 1_000_000 }, (_, index) => 1_000_000 - index));
+  const all = selectStretch(NOTHING, many, 0, 1_000_000);
+  const some = deselectStretch(all, many, 400_000, 400_010);
+  // One by one, this would take minutes.
+  for (let step = 0; step < 1000; step += 1) expect(selectedIn(some, many, 1000, 900_000)).toBe(898_990);
+  expect(selectedIn(some, many, 400_000, 400_010)).toBe(0);
+  expect(selectedIn(some, many, 399_999, 400_011)).toBe(2);
+  expect(selectedIn(some, many, 5, 5)).toBe(0);
+});

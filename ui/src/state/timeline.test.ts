@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 
 import { aTimeline } from "../ipc/testing";
 import { rangesOf } from "./ranges";
-import { countIn, indexOf, nearestIndex, placeOf, stretchesIn, without } from "./timeline";
+import { countIn, indexOf, isSame, nearestIndex, placeOf, stretchesIn, without } from "./timeline";
 
 const timeline = aTimeline([90, 80, 70, 60, 50, 40]);
 
@@ -37,4 +37,11 @@ it("what is left without some is in order, with its own columns", () => {
   expect(left.ratios).toHaveLength(3);
   expect(without(timeline, rangesOf([1, 2]))).toBe(timeline);
   expect(without(timeline, [{ low: 0, high: 100 }]).sequences).toHaveLength(0);
+});
+
+it("two are the same when they answer the same with the same pictures", () => {
+  expect(isSame(timeline, aTimeline([90, 80, 70, 60, 50, 40]))).toBe(true);
+  expect(isSame(timeline, aTimeline([90, 80, 70, 60, 50, 30]))).toBe(false);
+  expect(isSame(timeline, aTimeline([90, 80, 70, 60, 50]))).toBe(false);
+  expect(isSame(timeline, aTimeline([90, 80, 70, 60, 50, 40], "lake"))).toBe(false);
 });

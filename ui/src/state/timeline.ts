@@ -12,6 +12,12 @@ export const EMPTY: Timeline = {
   ratios: new Uint16Array(),
 };
 
+/** Whether both have the same pictures: what has a sequence number never becomes another picture. */
+export function isSame(one: Timeline, other: Timeline): boolean {
+  if (one.search !== other.search || one.sequences.length !== other.sequences.length) return false;
+  return one.sequences.every((sequence, index) => sequence === other.sequences[index]);
+}
+
 /** How many pictures come before the place that `sequence` has, or would have. */
 export function placeOf({ sequences }: Timeline, sequence: number): number {
   let low = 0;

@@ -65,6 +65,12 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   dropOffline: "Nicht offline behalten",
   deleteMany: (count) => plural(count, "Löschen", "# löschen"),
   linksCopied: (count) => plural(count, "Link kopiert", "# Links kopiert"),
+  tooManyLinks: (most) =>
+    plural(
+      most,
+      "Auf einmal lässt sich höchstens # Link kopieren. Wählen Sie weniger Bilder aus.",
+      "Auf einmal lassen sich höchstens # Links kopieren. Wählen Sie weniger Bilder aus.",
+    ),
   savedTo: (path) => `Gespeichert unter ${path}`,
   tooManyDownloads: (most) =>
     plural(

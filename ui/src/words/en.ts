@@ -68,6 +68,12 @@ export const english = ({ plural, number }: Grammar) => ({
   dropOffline: "Do not keep offline",
   deleteMany: (count: number) => plural(count, "Delete", "Delete #"),
   linksCopied: (count: number) => plural(count, "Link copied", "# links copied"),
+  tooManyLinks: (most: number) =>
+    plural(
+      most,
+      "At most # link is copied at once. Select fewer pictures.",
+      "At most # links are copied at once. Select fewer pictures.",
+    ),
   savedTo: (path: string) => `Saved to ${path}`,
   tooManyDownloads: (most: number) =>
     plural(most, "At most # picture is downloaded at once.", "At most # pictures are downloaded at once."),

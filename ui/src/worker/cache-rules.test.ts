@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { cacheFor, ruleFor, type Asked } from "./cache-rules";
+import { cacheFor, ruleFor, timelinesTooMany, type Asked } from "./cache-rules";
 
 const origin = "https://gallery.example";
 const asked = (path: string, more: Partial<Asked> = {}): Asked => ({
@@ -42,4 +42,14 @@ it("every address of the page is the page", () => {
   expect(ruleFor(asked("/", { navigates: true }))).toBe("page");
   expect(ruleFor(asked("/i/0190?lang=de", { navigates: true }))).toBe("page");
   expect(ruleFor(asked("/i/0190/x", { navigates: true }))).toBe("network");
+});
+
+it("four timelines are kept, the newest and that of everything", () => {
+  const at = (path: string) => `${origin}${path}`;
+  const everything = at("/v1/timeline?");
+  const searches = ["a", "b", "c", "d", "e"].map((search) => at(`/v1/timeline?q=${search}`));
+  const rows = at("/v1/images?sequences=1-100&q=&limit=500");
+  expect(timelinesTooMany([everything, rows, ...searches])).toEqual(searches.slice(0, 2));
+  expect(timelinesTooMany([...searches, rows])).toEqual(searches.slice(0, 1));
+  expect(timelinesTooMany([everything, ...searches.slice(0, 3), rows])).toEqual([]);
 });

@@ -54,3 +54,14 @@ export function cacheFor({ pathname }: URL): CacheKind {
   if (/\/thumb\/\d+$/.test(pathname)) return "previews";
   return pathname.startsWith("/v1/") ? "lists" : "shell";
 }
+
+/** How many timelines are kept, each of which may be 10 MB. */
+const MOST_TIMELINES = 4;
+
+/** Of addresses in the order in which they were kept, those of timelines that are too many: searches go before the whole. */
+export function timelinesTooMany(addresses: readonly string[]): string[] {
+  const timelines = addresses.filter((address) => new URL(address).pathname === "/v1/timeline");
+  const searches = timelines.filter((address) => new URL(address).searchParams.has("q"));
+  const room = Math.max(0, MOST_TIMELINES - (timelines.length - searches.length));
+  return searches.slice(0, Math.max(0, searches.length - room));
+}

@@ -3,8 +3,9 @@
 //! Built as a file of its own, which imports nothing at run time. Not here: any upload or deletion, any original, and the
 //! desktop app, which keeps its own cache. Invariant: each cache has a bound, and loses its oldest answers first.
 
-import { cacheFor, CACHES, OFFLINE_HEADER, ruleFor, type CacheKind } from "./cache-rules";
+import { cacheFor, CACHES, OFFLINE_HEADER, ruleFor, timelinesTooMany, type CacheKind } from "./cache-rules";
 import { KeptRows, wantedBy } from "./kept-rows";
+import { networkFirst } from "./network-first";
 
 /** The little that is needed of a worker's own types, which do not go together with a page's. */
 interface LastingEvent extends Event {
@@ -83,33 +84,43 @@ async function fromCacheFirst(event: RequestEvent, kind: CacheKind): Promise<Res
   return answer;
 }
 
-async function fromNetworkFirst(event: RequestEvent, kind: CacheKind, isPage: boolean): Promise<Response> {
-  try {
-    const answer = await fetch(event.request);
+function fromNetworkFirst(event: RequestEvent, kind: CacheKind, isPage: boolean): Promise<Response> {
+  const { request } = event;
+  const url = new URL(request.url);
+  const asking = fetch(request);
+  // However late it comes: then it is there for the next time.
+  const keeping = asking.then((answer) => {
     // Of the addresses that are all the same page, one is enough.
-    const isKept = answer.ok && (!isPage || new URL(event.request.url).pathname === "/");
-    if (isKept) event.waitUntil(keep(kind, isPage ? "/" : event.request, answer.clone()));
-    return answer;
-  } catch (thrown) {
-    const cache = await caches.open(CACHES[kind].name);
-    const known = await cache.match(isPage ? "/" : event.request);
-    if (known !== undefined) return isPage ? known : told(known);
-    const rows = await fromKeptRows(new URL(event.request.url));
-    if (rows === null) throw thrown;
-    return told(rows);
-  }
+    if (!answer.ok || (isPage && url.pathname !== "/")) return;
+    return keep(kind, isPage ? "/" : request, answer.clone());
+  });
+  event.waitUntil(keeping.catch(() => undefined));
+  return networkFirst({
+    ask: () => asking,
+    async kept(evenEmpty) {
+      const cache = await caches.open(CACHES[kind].name);
+      const known = await cache.match(isPage ? "/" : request);
+      if (known !== undefined) return isPage ? known : told(known);
+      const rows = await fromKeptRows(url, evenEmpty);
+      return rows === null ? null : told(rows);
+    },
+  });
 }
 
 /** What is kept of the lists, read when it is first needed. */
 let keptRows: Promise<KeptRows> | null = null;
 
-async function fromKeptRows(url: URL): Promise<Response | null> {
+async function fromKeptRows(url: URL, evenEmpty: boolean): Promise<Response | null> {
   const id = /^\/v1\/images\/([^/]+)$/.exec(url.pathname)?.[1];
   const wanted = wantedBy(url);
   if (id === undefined && wanted === null) return null;
   keptRows ??= readLists();
   const rows = await keptRows;
-  const found = wanted === null ? rows.one(decodeURIComponent(id!)) : rows.answer(wanted);
+  if (wanted !== null) {
+    const answer = rows.answer(wanted);
+    return answer.images.length > 0 || evenEmpty ? Response.json(answer) : null;
+  }
+  const found = rows.one(decodeURIComponent(id!));
   return found === undefined ? null : Response.json(found);
 }
 
@@ -143,6 +154,11 @@ async function keep(kind: CacheKind, request: Request | string, answer: Response
   } catch {
     // The disk is full, or the browser allows no more: what is here stays, and the page works without the rest.
     return;
+  }
+  if (kind === "lists") {
+    const keys = await cache.keys();
+    const tooMany = new Set(timelinesTooMany(keys.map(({ url }) => url)));
+    for (const old of keys) if (tooMany.has(old.url)) await cache.delete(old);
   }
   kept[kind] = (kept[kind] ?? TRIM_EVERY) + 1;
   if (kept[kind] < TRIM_EVERY) return;

@@ -1,0 +1,146 @@
+import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
+
+import type { Backend } from "../ipc/backend";
+import { BackendError } from "../ipc/backend";
+import { aPicture, aTimeline } from "../ipc/testing";
+import type { AppState, Image, Timeline } from "../ipc/types";
+import { strings } from "../strings";
+import { NOTHING, selectStretch, toggle } from "./selection";
+
+vi.stubGlobal("localStorage", { getItem: () => null, setItem: () => undefined });
+const { AppModel } = await import("./app.svelte");
+afterAll(() => void vi.unstubAllGlobals());
+
+const settled = async () => {
+  for (let turn = 0; turn < 200; turn += 1) await Promise.resolve();
+};
+
+const aState = (url: string): AppState => ({
+  version: "1",
+  server: {
+    url,
+    local: false,
+    signed_in: true,
+    reachable: true,
+    mirror: { phase: "live", known: 0, total: null, checked_at: null, pending_deletions: 0 },
+  },
+});
+
+/** A gallery of so many pictures, and what is done with them. */
+class World {
+  readonly copied: string[] = [];
+  readonly deleted: string[][] = [];
+  readonly keptHere: string[][] = [];
+  readonly downloaded: Image[] = [];
+  refused: string | null = null;
+  /** What holds the next rows back. */
+  hold: Promise<void> | null = null;
+  readonly model: InstanceType<typeof AppModel>;
+
+  constructor(count: number) {
+    const sequences = Array.from({ length: count }, (_, index) => count - index);
+    const backend = {
+      timeline: () => {
+        const gone = new Set(this.deleted.flat());
+        return Promise.resolve(aTimeline(sequences.filter((sequence) => !gone.has(`p${sequence}`))));
+      },
+      pictures: async (timeline: Timeline, start: number, end: number) => {
+        await this.hold;
+        return [...timeline.sequences.subarray(start, end)].map((sequence) => aPicture(sequence));
+      },
+      deleteImages: (ids: string[]) => {
+        if (this.refused !== null && ids.includes(this.refused))
+          return Promise.reject(new BackendError("unauthorized", "No token."));
+        this.deleted.push(ids);
+        return Promise.resolve({ deleted: ids, queued: [], failed: [] });
+      },
+      offline: { keep: (ids: string[]) => Promise.resolve(void this.keptHere.push(ids)) },
+      download: (image: Image) => {
+        this.downloaded.push(image);
+        return Promise.resolve({ path: "/x" });
+      },
+      copyLink: (text: string) => Promise.resolve(void this.copied.push(text)),
+    };
+    this.model = new AppModel(backend as unknown as Backend);
+    this.model.entered(aState("https://one.example"));
+  }
+
+  async selectAll(): Promise<void> {
+    await settled();
+    const { gallery } = this.model;
+    gallery.selection = selectStretch(NOTHING, gallery.timeline, 0, gallery.timeline.sequences.length);
+  }
+}
+
+beforeEach(() => void vi.useRealTimers());
+
+describe("of very many selected pictures", () => {
+  it("no links are copied and none is downloaded, and it says so", async () => {
+    const world = new World(501);
+    await world.selectAll();
+    const { model } = world;
+    await model.copySelectedLinks();
+    expect(model.notice).toMatchObject({ text: strings.tooManyLinks(500), failed: true });
+    await model.downloadSelected();
+    expect(model.notice).toMatchObject({ text: strings.tooManyDownloads(50), failed: true });
+    expect(world.copied).toEqual([]);
+    expect(world.downloaded).toEqual([]);
+
+    model.gallery.selection = toggle(model.gallery.selection, 7);
+    await model.copySelectedLinks();
+    expect(world.copied[0]!.split("\n")).toHaveLength(500);
+    expect(model.notice).toMatchObject({ text: strings.linksCopied(500), failed: false });
+  });
+
+  it("all are kept, a stretch after the other, and it is told once", async () => {
+    const world = new World(1200);
+    await world.selectAll();
+    await world.model.keepSelected();
+    expect(world.keptHere.map(({ length }) => length)).toEqual([500, 500, 200]);
+    expect(new Set(world.keptHere.flat()).size).toBe(1200);
+    expect(world.model.notice).toMatchObject({ number: 1, text: strings.keptOffline(1200) });
+  });
+
+  it("all are hidden at once and deleted in stretches", async () => {
+    const world = new World(1200);
+    await world.selectAll();
+    const { model } = world;
+    await model.deleteSelected();
+    expect(model.undoable).toHaveLength(1200);
+    expect(model.gallery.timeline.sequences).toHaveLength(0);
+    expect(world.deleted).toEqual([]);
+    model.deleteNow();
+    await settled();
+    expect(world.deleted.map(({ length }) => length)).toEqual([500, 500, 200]);
+    expect(model.gallery.timeline.sequences).toHaveLength(0);
+    expect(model.notice).toBeNull();
+  });
+
+  it("those of a stretch that is refused come back, the others do not", async () => {
+    const world = new World(1200);
+    world.refused = "p1";
+    await world.selectAll();
+    const { model } = world;
+    await model.deleteSelected();
+    model.deleteNow();
+    await settled();
+    expect(model.gallery.timeline.sequences).toHaveLength(200);
+    expect(model.notice).toMatchObject({
+      text: strings.deletionFailed("p200.jpg", 200, "No token."),
+      failed: true,
+    });
+  });
+
+  it("none is deleted when another gallery is shown before all are known", async () => {
+    const world = new World(1200);
+    await world.selectAll();
+    const { model } = world;
+    let go: () => void = () => undefined;
+    world.hold = new Promise((resolve) => (go = resolve));
+    const deleting = model.deleteSelected();
+    model.entered(aState("https://other.example"));
+    go();
+    await deleting;
+    expect(model.undoable).toBeNull();
+  });
+});
