@@ -96,6 +96,11 @@ export class HttpApi implements UploadApi {
     }
   }
 
+  /** Asks for nothing but an answer. */
+  async health(): Promise<void> {
+    await this.#send("GET", "/healthz", { cache: "no-store" });
+  }
+
   /** Also goes through when the page is left at once. */
   deleteImage(id: string): Promise<void> {
     return this.#call("DELETE", `/v1/images/${encodeURIComponent(id)}`, { keepalive: true });

@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { OFFLINE_HEADER as WORKER_HEADER } from "../worker/cache-rules";
 import { anImage } from "./testing";
@@ -361,53 +361,115 @@ it("three files are in work at once, and all of them end", async () => {
 
 describe("live changes", () => {
   class Source extends EventTarget {
-    static readonly all: Source[] = [];
     readyState = 1;
     closed = false;
-    constructor() {
-      super();
-      Source.all.push(this);
-    }
     close() {
       this.closed = true;
     }
+    hear(type: string) {
+      this.dispatchEvent(new Event(type));
+    }
   }
 
-  it("are told soon, not each, and no more after the end", async () => {
+  let sources: Source[];
+  let page: EventTarget & { visibilityState: string };
+  let told: number;
+  let lost: number;
+  let feed: LiveFeed;
+
+  beforeEach(() => {
     vi.useFakeTimers();
     vi.stubGlobal("EventSource", { CLOSED: 2 });
-    vi.stubGlobal("document", new EventTarget());
+    page = Object.assign(new EventTarget(), { visibilityState: "visible" });
+    vi.stubGlobal("document", page);
     vi.stubGlobal("window", new EventTarget());
-    let told = 0;
-    const feed = new LiveFeed(
+    sources = [];
+    told = lost = 0;
+    feed = new LiveFeed(
       () => (told += 1),
-      () => new Source() as unknown as EventSource,
+      () => (lost += 1),
+      () => {
+        sources.push(new Source());
+        return sources.at(-1) as unknown as EventSource;
+      },
     );
     feed.start();
-    const source = Source.all.at(-1)!;
-    for (let n = 0; n < 100; n += 1) source.dispatchEvent(new Event("change"));
+  });
+  afterEach(() => {
+    feed.stop();
+    vi.unstubAllGlobals();
+    vi.useRealTimers();
+  });
+
+  const turn = (state: "hidden" | "visible") => {
+    page.visibilityState = state;
+    page.dispatchEvent(new Event("visibilitychange"));
+  };
+
+  it("are told soon, not each, and no more after the end", async () => {
+    const [source] = sources;
+    for (let n = 0; n < 100; n += 1) source!.hear("change");
     await vi.advanceTimersByTimeAsync(0);
     expect(told).toBe(1);
-    source.dispatchEvent(new Event("change"));
+    source!.hear("change");
     await vi.advanceTimersByTimeAsync(499);
     expect(told).toBe(1);
     await vi.advanceTimersByTimeAsync(1);
     expect(told).toBe(2);
-
-    // Refused for good: asked again later.
-    source.readyState = 2;
-    source.dispatchEvent(new Event("error"));
-    await vi.advanceTimersByTimeAsync(10_000);
-    expect(Source.all).toHaveLength(2);
     feed.stop();
-    expect(Source.all[1]!.closed).toBe(true);
-    const before = told;
-    Source.all[1]!.dispatchEvent(new Event("change"));
+    expect(source!.closed).toBe(true);
+    source!.hear("change");
     feed.stop();
     await vi.advanceTimersByTimeAsync(20_000);
-    expect(told).toBe(before);
-    vi.unstubAllGlobals();
-    vi.useRealTimers();
+    expect(told).toBe(2);
+  });
+
+  it("are not told of while the line is broken, but once it is whole", async () => {
+    const [source] = sources;
+    source!.readyState = 0;
+    for (let attempt = 0; attempt < 20; attempt += 1) {
+      source!.hear("error");
+      await vi.advanceTimersByTimeAsync(3000);
+    }
+    expect([told, lost]).toEqual([0, 1]);
+    source!.hear("feed");
+    await vi.advanceTimersByTimeAsync(500);
+    expect([told, lost]).toEqual([1, 1]);
+    source!.hear("error");
+    expect(lost).toBe(2);
+    expect(sources).toHaveLength(1);
+  });
+
+  it("are asked for again later where the server refused for good", async () => {
+    for (let attempt = 1; attempt < 4; attempt += 1) {
+      sources.at(-1)!.readyState = 2;
+      sources.at(-1)!.hear("error");
+      await vi.advanceTimersByTimeAsync(9999);
+      expect(sources).toHaveLength(attempt);
+      await vi.advanceTimersByTimeAsync(1);
+      expect(sources).toHaveLength(attempt + 1);
+    }
+    // Each time it is worth a look whether the server is well.
+    expect([told, lost]).toEqual([0, 3]);
+  });
+
+  it("are heard of only while the page is seen, and looked for when it is again", async () => {
+    turn("hidden");
+    expect(sources[0]!.closed).toBe(true);
+    sources[0]!.hear("change");
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([sources.length, told]).toEqual([1, 0]);
+    turn("visible");
+    await vi.advanceTimersByTimeAsync(500);
+    expect([sources.length, told]).toEqual([2, 1]);
+    expect(sources[1]!.closed).toBe(false);
+
+    // Hidden while it waits to connect again.
+    sources[1]!.readyState = 2;
+    sources[1]!.hear("error");
+    turn("hidden");
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(sources).toHaveLength(2);
   });
 });
 

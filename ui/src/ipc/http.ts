@@ -55,7 +55,11 @@ export function httpBackend(): Backend {
 
   const deletions = new Turns(DELETIONS);
   hurryWhenLeaving(deletions);
-  const feed = new LiveFeed(() => listeners?.timelineChanged());
+  const feed: LiveFeed = new LiveFeed(
+    () => listeners?.timelineChanged(),
+    // A server that is away is told of by the asking; one that is well is looked at, since it will not tell.
+    () => void api.health().then(feed.look, () => undefined),
+  );
   const uploads = new WebUploads(
     { api, put: putByXhr, hash: hashBesideThePage, pause, now: () => performance.now() },
     {

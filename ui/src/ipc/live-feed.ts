@@ -1,6 +1,7 @@
 //! Hears from the server when something came or went, and says so: at most twice a second, however much it was.
 //!
 //! Not here: what came or went. Whoever is told asks for the timeline, which costs a few bytes where it is the same.
+//! Invariant: a connection is open only while the page is seen, and a broken one says nothing until it is whole again.
 
 /** At most one word in so many milliseconds. */
 const EVERY = 500;
@@ -10,14 +11,25 @@ const AGAIN = 10_000;
 
 export class LiveFeed {
   readonly #changed: () => void;
+  readonly #lost: () => void;
   readonly #connect: () => EventSource;
   #source: EventSource | null = null;
+  #isBroken = false;
   #again: ReturnType<typeof setTimeout> | undefined;
   #soon: ReturnType<typeof setTimeout> | undefined;
   #lastTold = 0;
 
-  constructor(changed: () => void, connect: () => EventSource = () => new EventSource("/v1/events")) {
+  /**
+   * `lost` is called once when the line breaks and not for each attempt to mend it, and each time that the server refuses:
+   * it may be well and have no place for one more listener.
+   */
+  constructor(
+    changed: () => void,
+    lost: () => void,
+    connect: () => EventSource = () => new EventSource("/v1/events"),
+  ) {
     this.#changed = changed;
+    this.#lost = lost;
     this.#connect = connect;
   }
 
@@ -25,17 +37,15 @@ export class LiveFeed {
     this.stop();
     document.addEventListener("visibilitychange", this.#onVisible);
     window.addEventListener("online", this.look);
-    this.#open();
+    if (document.visibilityState !== "hidden") this.#open();
   }
 
   stop(): void {
     document.removeEventListener("visibilitychange", this.#onVisible);
     window.removeEventListener("online", this.look);
-    clearTimeout(this.#again);
+    this.#close();
     clearTimeout(this.#soon);
     this.#soon = undefined;
-    this.#source?.close();
-    this.#source = null;
   }
 
   /** There may be something new. */
@@ -50,19 +60,39 @@ export class LiveFeed {
   };
 
   readonly #onVisible = (): void => {
-    if (document.visibilityState === "visible") this.look();
+    this.#close();
+    if (document.visibilityState === "hidden") return;
+    this.#open();
+    // A connection of its own does not tell what happened before it.
+    this.look();
   };
+
+  #close(): void {
+    clearTimeout(this.#again);
+    this.#source?.close();
+    this.#source = null;
+    this.#isBroken = false;
+  }
 
   #open(): void {
     const source = this.#connect();
     this.#source = source;
-    source.addEventListener("change", this.look);
-    // It connects again by itself where the line broke, and tells what happened meanwhile only if it had heard something
-    // before. Where the server refused, it does not.
-    source.addEventListener("feed", this.look);
-    source.addEventListener("error", () => {
+    const whole = () => {
+      if (this.#source !== source) return;
+      this.#isBroken = false;
       this.look();
-      if (source.readyState !== EventSource.CLOSED || this.#source !== source) return;
+    };
+    source.addEventListener("change", whole);
+    // The first word of each connection. What happened while there was none is told only to who had heard of something
+    // before.
+    source.addEventListener("feed", whole);
+    source.addEventListener("error", () => {
+      if (this.#source !== source) return;
+      // It connects again by itself where the line broke; where the server refused, it does not.
+      const isRefused = source.readyState === EventSource.CLOSED;
+      if (isRefused || !this.#isBroken) this.#lost();
+      this.#isBroken = true;
+      if (!isRefused) return;
       clearTimeout(this.#again);
       this.#again = setTimeout(() => this.#open(), AGAIN);
     });
