@@ -28,6 +28,8 @@ struct Shared {
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    // The client wants one, though it speaks to this computer only. It fails where there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let usage = "thumbnailed DATA_DIR PICTURES";
     let (data, folder) = (

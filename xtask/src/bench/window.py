@@ -42,7 +42,7 @@ const seen = () => {
     const at = cell.getBoundingClientRect();
     return at.bottom > box.top && at.top < box.bottom && at.width > 0;
   });
-  return cells.length > 4 && cells.every((cell) => {
+  return cells.length > 0 && cells.every((cell) => {
     const image = cell.querySelector('img');
     return image !== null && image.complete && image.naturalWidth > 0 && image.classList.contains('shown');
   });
