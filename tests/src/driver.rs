@@ -101,12 +101,18 @@ pub(crate) async fn chromium(profile: &std::path::Path) -> Result<(Driver, Clien
 /// The element with this test id, as soon as it is there.
 pub(crate) async fn element(client: &Client, test_id: &str) -> Result<Element> {
     let selector = format!("[data-testid='{test_id}']");
-    client
+    let found = client
         .wait()
         .at_most(PATIENCE)
         .for_element(Locator::Css(&selector))
-        .await
-        .with_context(|| format!("no {test_id} on the page"))
+        .await;
+    match found {
+        Ok(element) => Ok(element),
+        Err(error) => {
+            let shown = script(client, "return document.body.innerText", Vec::new()).await;
+            Err(error).with_context(|| format!("no {test_id} on the page, which shows {shown:?}"))
+        }
+    }
 }
 
 /// Runs a script that answers with JSON.

@@ -6,7 +6,15 @@ mod gallery;
 mod offline;
 mod uploading;
 
-use std::{num::NonZeroU64, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU64,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use imgn_protocol::Token;
 use imgn_upload::{Engine, EngineConfig, Journal, Remote};
@@ -56,6 +64,8 @@ struct Inner {
     options: Options,
     settings: Mutex<Settings>,
     connection: RwLock<Option<Arc<Connection>>>,
+    /// Of the next state that is told, see [`AppState::revision`].
+    revision: AtomicU32,
     events: broadcast::Sender<Event>,
     thumbs: Arc<Cache>,
     /// Requests for thumbnails at the same time: enough for a screen to fill quickly, few enough that what is scrolled
@@ -120,6 +130,7 @@ impl App {
             options,
             settings: Mutex::new(settings.clone()),
             connection: RwLock::new(None),
+            revision: AtomicU32::new(1),
             events: broadcast::Sender::new(256),
             thumbs: Arc::new(thumbs),
             thumb_slots: Arc::new(Semaphore::new(THUMB_SLOTS)),
@@ -146,9 +157,12 @@ impl App {
 
     /// The app as a whole.
     pub async fn state(&self) -> AppState {
+        // Before anything is looked at: what changes from here on is told with a higher one.
+        let revision = self.0.revision.fetch_add(1, Ordering::SeqCst);
         let connection = self.0.connection.read().await.clone();
         AppState {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision,
             server: connection.map(|connection| connection.view()),
         }
     }
@@ -358,6 +372,8 @@ impl App {
             followed = Some(Arc::clone(mirror.get(&server).await?));
         }
         let kicked = followed.clone();
+        // Held until the gallery is there: what the tasks tell of the app's state is told after that.
+        let mut slot = inner.connection.write().await;
         let mut tasks = vec![
             spawn(uploads::tell(
                 Arc::clone(&engine),
@@ -387,7 +403,7 @@ impl App {
             following: std::sync::Mutex::new(following),
             _tasks: tasks,
         };
-        *inner.connection.write().await = Some(Arc::new(connection));
+        *slot = Some(Arc::new(connection));
         Ok(())
     }
 

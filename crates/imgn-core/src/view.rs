@@ -11,6 +11,9 @@ use crate::{Code, Intake, Unreadable};
 pub struct AppState {
     /// The program's version.
     pub version: String,
+    /// Higher in what was looked at later: answers and events overtake each other on their way to the page, and of two
+    /// states the one with the higher revision is true.
+    pub revision: u32,
     /// The gallery it is connected to; none at the first start.
     pub server: Option<ServerView>,
 }

@@ -130,10 +130,16 @@ impl Window {
 
     /// The elements with this test id that are there now.
     pub(crate) async fn all(&self, test_id: &str) -> Result<Vec<Element>> {
-        Ok(self
-            .page
-            .find_all(Locator::Css(&format!("[data-testid='{test_id}']")))
-            .await?)
+        let selector = format!("[data-testid='{test_id}']");
+        eventually(&format!("{test_id} stands still"), PATIENCE, async || {
+            match self.page.find_all(Locator::Css(&selector)).await {
+                Ok(elements) => Ok(Some(elements)),
+                // One went away between being found and being named.
+                Err(error) if error.is_stale_element_reference() => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
     }
 
     /// The picture with this file name, as soon as it is painted in full.

@@ -50,6 +50,11 @@ export const events = {
 export type AppState = {
 	/**  The program's version. */
 	version: string,
+	/**
+	 *  Higher in what was looked at later: answers and events overtake each other on their way to the page, and of two
+	 *  states the one with the higher revision is true.
+	 */
+	revision: number,
 	/**  The gallery it is connected to; none at the first start. */
 	server: ServerView | null,
 };

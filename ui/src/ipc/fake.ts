@@ -86,6 +86,7 @@ export function fakeBackend(address: string): Backend {
   };
   let state: AppState = {
     version: "0.1.0",
+    revision: 0,
     server:
       scene === "first-start"
         ? null

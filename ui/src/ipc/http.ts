@@ -36,6 +36,8 @@ export function httpBackend(): Backend {
 
   const state = (): AppState => ({
     version,
+    // It is told at once, as it is: none is overtaken.
+    revision: 0,
     server: {
       url: location.origin,
       local: false,

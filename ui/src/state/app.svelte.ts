@@ -376,6 +376,8 @@ export class AppModel {
   }
 
   #enter(state: AppState): void {
+    // An answer may come after the news of what is no longer so.
+    if (this.app !== null && state.revision < this.app.revision) return;
     const before = this.server;
     this.app = state;
     this.error = null;

@@ -15,8 +15,9 @@ const settled = async () => {
   for (let turn = 0; turn < 200; turn += 1) await Promise.resolve();
 };
 
-const aState = (url: string): AppState => ({
+const aState = (url: string, revision = 0): AppState => ({
   version: "1",
+  revision,
   server: {
     url,
     local: false,
@@ -143,4 +144,17 @@ describe("of very many selected pictures", () => {
     await deleting;
     expect(model.undoable).toBeNull();
   });
+});
+
+it("a state that was overtaken on its way changes nothing", () => {
+  const { model } = new World(0);
+  const now = aState("https://one.example", 3);
+  model.entered(now);
+  const before = aState("https://one.example", 2);
+  before.server!.mirror!.phase = "filling";
+  model.entered(before);
+  expect(model.app).toBe(now);
+  const after = aState("https://one.example", 4);
+  model.entered(after);
+  expect(model.app).toBe(after);
 });
