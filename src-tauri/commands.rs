@@ -317,3 +317,11 @@ mod tests {
         }
     }
 }
+
+/// The page has said all that it had to say before the program ends.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn left(shell: State<'_, Shell>) -> Answer<()> {
+    shell.left.notify_one();
+    Ok(())
+}

@@ -60,6 +60,7 @@ pub(crate) fn builder() -> Builder<Wry> {
             commands::set_cache_limit,
             commands::download,
             commands::copy_link,
+            commands::left,
         ])
         .events(collect_events![
             view::StateChanged,
@@ -68,6 +69,7 @@ pub(crate) fn builder() -> Builder<Wry> {
             view::DeletionFailed,
             view::FileDrag,
             view::TakenIn,
+            view::Leaving,
         ])
 }
 

@@ -14,6 +14,7 @@ mod quit;
 mod shell;
 mod thumb_scheme;
 mod view;
+mod web_view;
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
@@ -32,6 +33,7 @@ use crate::{gallery::LocalGallery, launch::Arguments, quit::Quit, shell::Shell};
 )]
 #[must_use]
 pub fn main() -> ExitCode {
+    web_view::prepare();
     imgn_server::give_back_what_is_large();
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("IMGN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
@@ -72,6 +74,9 @@ fn run(arguments: Arguments) -> Result<()> {
             ipc.mount_events(app);
             shell::start(app.handle(), arguments);
             quit::on_signal(app.handle());
+            for window in app.webview_windows().values() {
+                web_view::keep_little(window)?;
+            }
             Ok(())
         })
         .build(tauri::generate_context!())

@@ -37,7 +37,7 @@ impl Quit {
         api.prevent_exit();
         let (app, shell) = (app.clone(), shell());
         tauri::async_runtime::spawn(async move {
-            if tokio::time::timeout(LIMIT, shell.stop()).await.is_err() {
+            if tokio::time::timeout(LIMIT, shell.stop(&app)).await.is_err() {
                 tracing::warn!("not everything stopped in time");
             }
             app.exit(0);

@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing here blocks the thread of the window.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use imgn_core::{
     App, AppState, ClientCode, CommandError, Event, Folders, ImageQuery, IntakeView, ViewError,
@@ -10,13 +10,14 @@ use imgn_core::{
 use tauri::{AppHandle, DragDropEvent, Manager as _, Window, WindowEvent};
 use tauri_plugin_dialog::{DialogExt as _, MessageDialogKind};
 use tauri_specta::Event as _;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, broadcast::error::RecvError};
 
 use crate::{
     gallery::LocalGallery,
     launch::Arguments,
     view::{
-        DeletionFailed, DragPhase, FileDrag, StateChanged, TakenIn, TimelineChanged, UploadsChanged,
+        DeletionFailed, DragPhase, FileDrag, Leaving, StateChanged, TakenIn, TimelineChanged,
+        UploadsChanged,
     },
 };
 
@@ -32,12 +33,21 @@ pub(crate) struct Shell {
     /// What every command is about.
     pub(crate) core: App,
     gallery: LocalGallery,
+    /// The page has nothing more to say.
+    pub(crate) left: Arc<Notify>,
 }
+
+/// How long the end waits for what the page still has to say: a deletion whose time for undoing is not over.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Shell {
     /// Puts them together; starts nothing.
     pub(crate) fn new(core: App, gallery: LocalGallery) -> Self {
-        Self { core, gallery }
+        Self {
+            core,
+            gallery,
+            left: Arc::default(),
+        }
     }
 
     /// Starts the gallery on this computer and connects to it.
@@ -56,8 +66,13 @@ impl Shell {
         Ok(taken.into())
     }
 
-    /// Stops uploads, then the gallery; keeps everything. The caller bounds the time.
-    pub(crate) async fn stop(&self) {
+    /// Hears the page out, then stops uploads, then the gallery; keeps everything. The caller bounds the time.
+    pub(crate) async fn stop(&self, app: &AppHandle) {
+        if !app.webview_windows().is_empty() {
+            sent(Leaving.emit(app));
+            // A page that hangs is not waited for.
+            let _ = tokio::time::timeout(FAREWELL, self.left.notified()).await;
+        }
         self.core.quit().await;
         self.gallery.stop().await;
     }

@@ -25,6 +25,11 @@ pub(crate) struct TimelineChanged;
 #[tauri_specta(event_name = "deletion_failed")]
 pub(crate) struct DeletionFailed(pub(crate) RefusedDeletion);
 
+/// The program ends. Whoever has something that is still to be said to it says it now, then calls `left`.
+#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
+#[tauri_specta(event_name = "leaving")]
+pub(crate) struct Leaving;
+
 /// Where an original was written.
 #[derive(Debug, Clone, Serialize, Deserialize, Type)]
 pub(crate) struct DownloadView {

@@ -150,6 +150,33 @@ async fn the_gallery_is_back_after_a_restart_without_asking() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_deleted_is_gone_although_the_program_was_ended_before_the_time_for_undoing()
+-> Result<()> {
+    let screen = Screen::start()?;
+    let picture = pictures::jpeg(400, 300);
+    let files = [
+        file(&screen, "one.jpg", &picture)?,
+        file(&screen, "two.jpg", &pictures::jpeg(300, 400))?,
+    ];
+    let window = Window::open(screen, &["--local-gallery"]).await?;
+    element(&window.page, "empty-gallery").await?;
+    window.drop_files(&files).await?;
+    window.painted("one.jpg").await?;
+    window.painted("two.jpg").await?;
+    // The focus is on a button of the bar: the keys mean the pictures all the same.
+    window.show_panel(true).await?;
+    window.keys("ctrl+a")?;
+    element(&window.page, "selection-bar").await?;
+    window.keys("Delete")?;
+    element(&window.page, "undo").await?;
+    let screen = window.terminate().await?;
+
+    let window = Window::open(screen, &[]).await?;
+    element(&window.page, "empty-gallery").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_can_do_nothing_but_what_it_is_for() -> Result<()> {
     let window = Window::open(Screen::start()?, &["--local-gallery"]).await?;
     element(&window.page, "empty-gallery").await?;

@@ -72,15 +72,25 @@ impl Window {
         let process = self.process()?;
         // By itself, or it goes to the window and past the window manager.
         self.screen.xdotool(&["key", "alt+F4"])?;
-        eventually("the app has ended", PATIENCE, async || {
-            let state = std::fs::read_to_string(format!("/proc/{process}/stat"));
-            // A zombie has ended; the driver may not have asked how yet.
-            Ok(state
-                .map_or(true, |state| state.contains(") Z "))
-                .then_some(()))
-        })
-        .await?;
+        ended(process).await?;
         Ok(self.screen)
+    }
+
+    /// Ends the app as a session that is left does, by `SIGTERM`, and answers the session.
+    pub(crate) async fn terminate(self) -> Result<Screen> {
+        let process = self.process()?;
+        let told = std::process::Command::new("kill")
+            .args(["-TERM", &process.to_string()])
+            .status()?;
+        ensure!(told.success(), "no process {process}");
+        ended(process).await?;
+        Ok(self.screen)
+    }
+
+    /// Presses keys in the window, named as `xdotool` names them.
+    pub(crate) fn keys(&self, keys: &str) -> Result<()> {
+        self.process()?;
+        self.screen.xdotool(&["key", keys]).map(drop)
     }
 
     /// The app's process, whose window comes to the front.
@@ -296,6 +306,17 @@ impl Window {
             field("Y")? + field("HEIGHT")? / 2,
         ))
     }
+}
+
+async fn ended(process: u32) -> Result<()> {
+    eventually("the app has ended", PATIENCE, async || {
+        let state = std::fs::read_to_string(format!("/proc/{process}/stat"));
+        // A zombie has ended; the driver may not have asked how yet.
+        Ok(state
+            .map_or(true, |state| state.contains(") Z "))
+            .then_some(()))
+    })
+    .await
 }
 
 /// The real pointer. It moves as a hand does, in steps: toolkits take no notice of a jump.

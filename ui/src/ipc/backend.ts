@@ -37,6 +37,8 @@ export interface BackendEvents {
   fileDrag(drag: FileDrag): void;
   /** What came of files and folders that were dropped on the app's window. */
   takenIn(intake: IntakeView): void;
+  /** The program ends as soon as this resolves, or a second later: what must not be lost is said now. */
+  leaving(): Promise<void>;
 }
 
 /** How files come in. */

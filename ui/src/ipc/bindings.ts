@@ -33,12 +33,15 @@ export const commands = {
 	setCacheLimit: (bytes: number) => __TAURI_INVOKE<null>("set_cache_limit", { bytes }),
 	download: (id: ImageId) => __TAURI_INVOKE<DownloadView>("download", { id }),
 	copyLink: (text: string) => __TAURI_INVOKE<null>("copy_link", { text }),
+	/**  The page has said all that it had to say before the program ends. */
+	left: () => __TAURI_INVOKE<null>("left"),
 };
 
 /** Events */
 export const events = {
 	deletionFailed: makeEvent<DeletionFailed, DeletionFailed>("deletion_failed"),
 	fileDrag: makeEvent<FileDrag, FileDrag>("file_drag"),
+	leaving: makeEvent<Leaving, Leaving>("leaving"),
 	stateChanged: makeEvent<StateChanged, StateChanged>("state_changed"),
 	takenIn: makeEvent<TakenIn, TakenIn>("taken_in"),
 	timelineChanged: makeEvent<TimelineChanged, TimelineChanged>("timeline_changed"),
@@ -274,6 +277,9 @@ export type IntakeView = {
 	/**  Folders that could not be read: what happened, and to which, for people; their names, not their paths. */
 	unreadable: string[],
 };
+
+/**  The program ends. Whoever has something that is still to be said to it says it now, then calls `left`. */
+export type Leaving = null;
 
 /**  A place on Earth, WGS 84. */
 export type Location = {

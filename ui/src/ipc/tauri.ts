@@ -80,6 +80,7 @@ async function listenToApp(told: BackendEvents): Promise<() => void> {
     events.deletionFailed.listen(({ payload }) => told.deletionFailed(payload)),
     events.takenIn.listen(({ payload }) => told.takenIn(payload)),
     events.fileDrag.listen(({ payload }) => told.fileDrag(payload)),
+    events.leaving.listen(() => void told.leaving().finally(() => commands.left())),
   ];
   const stops = await answer(Promise.all(subscriptions));
   return () => {

@@ -102,6 +102,7 @@ export class AppModel {
       deletionFailed: (failure) => this.#tellRefused(failure),
       fileDrag: (drag) => this.hover(drag),
       takenIn: (intake) => this.#tellTaken(intake),
+      leaving: () => this.#deletion.flush(),
     });
     listening.then(
       () => void this.load(),

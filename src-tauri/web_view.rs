@@ -1,0 +1,97 @@
+//! The system's web view, set up for one window with many pictures.
+//!
+//! Not here: what it shows. Invariant: what somebody set in the environment stands; elsewhere than on Linux nothing is
+//! done, for those systems' web views do it by themselves.
+
+/// Prepares what the web view's processes start with. The first thing that `main` calls.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "the environment has no safe face")]
+pub(crate) fn prepare() {
+    // Thousands of pictures come and go, and what was theirs goes back to the system: otherwise the C library keeps it
+    // in each of its arenas, after 100,000 pictures 120 MB in all. The web view's own allocator is another one.
+    let mut variables = vec![
+        ("MALLOC_ARENA_MAX", "1"),
+        ("MALLOC_MMAP_THRESHOLD_", "65536"),
+        ("MALLOC_TRIM_THRESHOLD_", "131072"),
+    ];
+    // Layers that a processor has to put together cost it more than painting them again, and 100 MB.
+    if !has_graphics_processor() {
+        variables.push(("WEBKIT_DISABLE_COMPOSITING_MODE", "1"));
+    }
+    for (name, value) in variables {
+        if std::env::var_os(name).is_none() {
+            // SAFETY: nobody else reads or writes the environment meanwhile, for this is the only thread: `main` calls
+            // it before anything that could start one.
+            unsafe { std::env::set_var(name, value) };
+        }
+    }
+}
+
+/// Whether there is a graphics processor that this user may draw with.
+#[cfg(target_os = "linux")]
+fn has_graphics_processor() -> bool {
+    use std::{fs, path::Path};
+
+    let is_usable = |path: &Path| {
+        fs::File::options()
+            .read(true)
+            .write(true)
+            .open(path)
+            .is_ok()
+    };
+    let nodes = fs::read_dir("/dev/dri").into_iter().flatten().flatten();
+    let mut nodes =
+        nodes.filter(|node| node.file_name().as_encoded_bytes().starts_with(b"renderD"));
+    nodes.any(|node| is_usable(&node.path())) || is_usable(Path::new("/dev/nvidiactl"))
+}
+
+/// Lets the web view keep what is on the screen and not what was: thumbnails come from the cache on the disk as quickly.
+#[cfg(target_os = "linux")]
+pub(crate) fn keep_little(window: &tauri::WebviewWindow) -> tauri::Result<()> {
+    use webkit2gtk::{CacheModel, WebContextExt as _, WebViewExt as _};
+
+    window.with_webview(|view| {
+        if let Some(context) = view.inner().context() {
+            context.set_cache_model(CacheModel::DocumentViewer);
+        }
+    })?;
+    if is_driven() {
+        let window = window.clone();
+        tauri::async_runtime::spawn(async move { draw_for_the_driver(&window).await });
+    }
+    Ok(())
+}
+
+/// Whether the page may be driven by WebDriver, by the variable that Tauri looks at for that.
+#[cfg(target_os = "linux")]
+fn is_driven() -> bool {
+    std::env::var_os("TAURI_WEBVIEW_AUTOMATION").is_some_and(|value| value == "true")
+}
+
+/// A driver that is asked for a picture of the page waits for the next drawing, and without layers a page at rest is not
+/// drawn: for it alone one dot is, four times a second, as good as transparent.
+#[cfg(target_os = "linux")]
+async fn draw_for_the_driver(window: &tauri::WebviewWindow) {
+    const DRAW: &str = "{
+        let dot = document.getElementById('drawn');
+        if (dot === null && document.body !== null) {
+            dot = document.createElement('div');
+            dot.id = 'drawn';
+            dot.ariaHidden = 'true';
+            dot.style.cssText = 'position:fixed;inset:0 auto auto 0;width:1px;height:1px;pointer-events:none';
+            document.body.append(dot);
+        }
+        if (dot !== null) dot.style.background = `rgb(128 128 128 / ${dot.style.background.includes('0.004') ? 0 : 0.004})`;
+    }";
+    while window.eval(DRAW).is_ok() {
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn prepare() {}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn keep_little(_: &tauri::WebviewWindow) -> tauri::Result<()> {
+    Ok(())
+}
