@@ -48,6 +48,8 @@ impl Ahead {
         let mut view = self.mirror.view();
         // All from this place on were looked at.
         let mut looked_at = 0;
+        // The first screen comes first, and looking for what is missing of a large gallery takes a processor.
+        tokio::time::sleep(PAUSE).await;
         loop {
             // The first fill brings the oldest first, which are wanted last.
             if view.borrow_and_update().phase == MirrorPhase::Filling {
