@@ -83,15 +83,13 @@ pub(crate) async fn receive<S: Sink>(
     trailers: Option<TrailingHeaders>,
 ) -> Result<Incoming<S>, Error> {
     announced.validate()?;
-    if announced.length > BODY_MAX {
+    let length = announced.length;
+    if length.most() > BODY_MAX {
         return Err(Error::EntityTooLarge {
-            size: announced.length,
+            size: length.most(),
             maximum: BODY_MAX,
         });
     }
-    let incomplete = Error::IncompleteBody {
-        announced: announced.length,
-    };
     let mut progress = Progress::Nothing(open);
     let mut batch = Vec::new();
     let mut batch_bytes = 0;
@@ -99,8 +97,9 @@ pub(crate) async fn receive<S: Sink>(
     if let Some(mut body) = body {
         while let Some(chunk) = next(&mut body).await? {
             received += chunk.len() as u64;
-            if received > announced.length {
-                return Err(incomplete);
+            if received > length.most() {
+                // It says so, and what follows is not received.
+                length.check(received)?;
             }
             batch_bytes += chunk.len();
             batch.push(chunk);
@@ -117,9 +116,7 @@ pub(crate) async fn receive<S: Sink>(
             }
         }
     }
-    if received != announced.length {
-        return Err(incomplete);
-    }
+    length.check(received)?;
     if let Some(trailers) = trailers {
         add_trailers(&mut announced, &trailers)?;
     }

@@ -84,7 +84,7 @@ pub(crate) fn announce(
             .map(|name| Algorithm::parse(name.as_str()))
             .transpose()?,
         wanted: None,
-        length: length.ok_or(Error::MissingContentLength)?,
+        length: crate::digest::Length::Exactly(length.ok_or(Error::MissingContentLength)?),
     })
 }
 

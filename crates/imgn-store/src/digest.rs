@@ -154,8 +154,50 @@ pub(crate) struct Announced {
     pub(crate) algorithm: Option<Algorithm>,
     /// What the multipart upload wants of each of its parts, whatever else comes with them.
     pub(crate) wanted: Option<Algorithm>,
-    /// The length of the body in bytes.
-    pub(crate) length: u64,
+    /// How long the body is.
+    pub(crate) length: Length,
+}
+
+/// How long a body is to be, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Length {
+    /// So long.
+    Exactly(u64),
+    /// A form does not tell how long its file is; its policy tells how long that may be.
+    Within { least: u64, most: u64 },
+}
+
+impl Default for Length {
+    fn default() -> Self {
+        Self::Exactly(0)
+    }
+}
+
+impl Length {
+    /// The most bytes that may come.
+    pub(crate) fn most(self) -> u64 {
+        match self {
+            Self::Exactly(length) => length,
+            Self::Within { most, .. } => most,
+        }
+    }
+
+    /// Refuses a body that ended, or was left, after so many bytes.
+    pub(crate) fn check(self, size: u64) -> Result<(), Error> {
+        match self {
+            Self::Exactly(announced) if size != announced => {
+                Err(Error::IncompleteBody { announced })
+            }
+            Self::Within { most, .. } if size > most => Err(Error::EntityTooLarge {
+                size,
+                maximum: most,
+            }),
+            Self::Within { least, .. } if size < least => Err(Error::InvalidRequest {
+                message: format!("the file has {size} bytes; the policy wants at least {least}"),
+            }),
+            Self::Exactly(_) | Self::Within { .. } => Ok(()),
+        }
+    }
 }
 
 /// Whose entity tag it is.
@@ -208,11 +250,7 @@ impl Announced {
 
     /// Compares the announcement with what arrived.
     pub(crate) fn check(&self, summary: &Summary) -> Result<(), Error> {
-        if summary.size != self.length {
-            return Err(Error::IncompleteBody {
-                announced: self.length,
-            });
-        }
+        self.length.check(summary.size)?;
         if let Some(md5) = &self.md5
             && summary
                 .md5

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use s3s::{S3Error, S3ErrorCode};
 
 use crate::error::custom;
@@ -28,14 +28,6 @@ pub(crate) fn check(request: &Parts, max_presigned_ttl: Duration) -> Result<(), 
             S3ErrorCode::InvalidRequest,
             StatusCode::BAD_REQUEST,
             "only AWS4-HMAC-SHA256 is supported",
-        ));
-    }
-    if is_form(request) {
-        // The protocol crate would read the whole form into memory.
-        return Err(refuse(
-            S3ErrorCode::NotImplemented,
-            StatusCode::NOT_IMPLEMENTED,
-            "POST of a form is not implemented",
         ));
     }
     match (query.has("X-Amz-Signature"), authorization) {
@@ -96,20 +88,6 @@ fn check_signed(signed: Option<&str>, headers: &HeaderMap) -> Result<(), S3Error
         )),
         None => Ok(()),
     }
-}
-
-fn is_form(request: &Parts) -> bool {
-    request.method == Method::POST
-        && request
-            .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| {
-                value
-                    .trim_start()
-                    .to_ascii_lowercase()
-                    .starts_with("multipart/")
-            })
 }
 
 /// `SignedHeaders=a;b` in an `Authorization` header.

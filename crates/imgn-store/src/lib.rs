@@ -13,6 +13,7 @@
 //!
 //! ```text
 //! service   HTTP in and out, CORS          gate     is enough signed, and for how long?
+//! form      objects from browsers' forms
 //! s3        the operations                 convert  their field-by-field types
 //! object    publish, read, delete, list    multipart  the life of an upload
 //! upload    an upload's parts: file, log   extent   where bytes lie  adopt  uploads of an older store
@@ -40,6 +41,7 @@ mod convert;
 mod digest;
 mod error;
 mod extent;
+mod form;
 mod gate;
 mod index;
 mod key;
@@ -64,6 +66,7 @@ use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::S3ServiceBuilder;
 
 use crate::error::Error;
+use crate::form::Counter;
 use crate::layout::Layout;
 use crate::object::Bucket;
 use crate::s3::Endpoint;
@@ -211,6 +214,11 @@ impl Store {
 fn service(bucket: Arc<Bucket>, config: StoreConfig) -> StoreService {
     let mut limits = S3Config::default();
     limits.xml_max_body_size = XML_MAX_BYTES;
+    let forms = Counter::new(
+        Arc::clone(&bucket),
+        config.credentials.clone(),
+        config.max_presigned_ttl,
+    );
     let Credentials {
         access_key,
         secret_key,
@@ -218,7 +226,7 @@ fn service(bucket: Arc<Bucket>, config: StoreConfig) -> StoreService {
     let mut builder = S3ServiceBuilder::new(Endpoint::new(bucket));
     builder.set_auth(SimpleAuth::from_single(access_key, secret_key));
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits))));
-    StoreService::new(builder.build(), config.max_presigned_ttl)
+    StoreService::new(builder.build(), forms, config.max_presigned_ttl)
 }
 
 fn open_bucket(name: String, path: PathBuf) -> Result<Bucket, OpenError> {

@@ -20,6 +20,8 @@ use s3s::dto::{
 };
 use s3s::{S3, S3Request, S3Response, S3Result};
 
+pub(crate) use object::NewObject;
+
 use crate::error::Error;
 use crate::object::Bucket;
 

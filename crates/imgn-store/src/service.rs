@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber as _;
 
+use crate::form::{self, Counter};
 use crate::gate;
 
 /// How much of a refused body is read on, so that its sender gets to see the refusal instead of a reset.
@@ -31,7 +32,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// What other origins may read of an answer.
 const EXPOSED: &str = "accept-ranges, content-disposition, content-encoding, content-length, content-range, \
-    content-type, date, etag, last-modified, x-amz-checksum-crc32, x-amz-checksum-crc32c, \
+    content-type, date, etag, last-modified, location, x-amz-checksum-crc32, x-amz-checksum-crc32c, \
     x-amz-checksum-crc64nvme, x-amz-checksum-sha1, x-amz-checksum-sha256, x-amz-checksum-type, x-amz-request-id";
 
 /// The S3 endpoint of a [`crate::Store`], on paths `/BUCKET/KEY`.
@@ -40,6 +41,7 @@ const EXPOSED: &str = "accept-ranges, content-disposition, content-encoding, con
 #[derive(Clone)]
 pub struct StoreService {
     s3: S3Service,
+    forms: Counter,
     max_presigned_ttl: Duration,
 }
 
@@ -50,9 +52,10 @@ impl std::fmt::Debug for StoreService {
 }
 
 impl StoreService {
-    pub(crate) fn new(s3: S3Service, max_presigned_ttl: Duration) -> Self {
+    pub(crate) fn new(s3: S3Service, forms: Counter, max_presigned_ttl: Duration) -> Self {
         Self {
             s3,
+            forms,
             max_presigned_ttl,
         }
     }
@@ -82,9 +85,13 @@ impl StoreService {
         let (mut parts, body) = request.into_parts();
         forget_invalid_range(&mut parts.headers);
         let (body, leftover) = Lent::new(body);
-        let body = Body::http_body_unsync(body);
         let mut response = match gate::check(&parts, self.max_presigned_ttl) {
+            _ if form::is_form(&parts) => {
+                let taken = self.forms.take(&parts, body).await;
+                taken.unwrap_or_else(render)
+            }
             Ok(()) => {
+                let body = Body::http_body_unsync(body);
                 // The protocol crate logs whole requests, with the signatures in their URLs.
                 self.s3
                     .call(Request::from_parts(parts, body))
@@ -160,7 +167,7 @@ fn preflight<B>(request: &Request<B>) -> Option<Response<Body>> {
     answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     answer.insert(
         ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("GET, HEAD, PUT"),
+        HeaderValue::from_static("GET, HEAD, PUT, POST"),
     );
     if let Some(asked) = headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
         answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());

@@ -8,6 +8,7 @@
 
 mod bodies;
 mod completion;
+mod forms;
 mod listing;
 mod multipart;
 mod objects;
@@ -219,6 +220,7 @@ pub fn cases() -> Vec<Case> {
         objects::CASES,
         bodies::CASES,
         refusals::CASES,
+        forms::CASES,
         listing::CASES,
         multipart::CASES,
         completion::CASES,

@@ -65,7 +65,7 @@ impl Endpoint {
         let mut announced = announced!(input)?;
         let (upload, manifest) = blocking(move || bucket.upload(&key, &input.upload_id)).await?;
         announced.wanted = manifest.algorithm;
-        let length = announced.length;
+        let length = announced.length.most();
         let open = Box::new(move || upload.place(number, length));
         let incoming = receive(open, body, announced, Tagged::Part, trailing_headers).await?;
         let part = blocking(move || {

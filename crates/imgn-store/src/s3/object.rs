@@ -7,22 +7,72 @@ use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectInput,
     DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, GetObjectInput,
     GetObjectOutput, HeadObjectInput, HeadObjectOutput, MetadataDirective, PutObjectInput,
-    PutObjectOutput,
+    PutObjectOutput, StreamingBlob,
 };
-use s3s::{S3Request, S3Response, S3Result};
+use s3s::{S3Request, S3Response, S3Result, TrailingHeaders};
 
 use super::{Endpoint, PAGE_MAX, ok, size, strong};
 use crate::body::{receive, send};
 use crate::conditions::{ReadConditions, WriteConditions, now, timestamp};
 use crate::convert::{announced, checksum_type, stored_headers, unless_default, with_checksums};
-use crate::digest::{Coverage, Tagged};
+use crate::digest::{Announced, Coverage, Tagged};
 use crate::error::Error;
 use crate::key::ObjectKey;
-use crate::object::ObjectFooter;
+use crate::object::{Bucket, ObjectFooter, StoredHeaders};
 use crate::{blocking, convert};
 
 /// What S3 calls the type of an object that was stored without one.
 const UNKNOWN_TYPE: &str = "binary/octet-stream";
+
+/// An object that is about to be stored, by a PUT or by a form.
+pub(crate) struct NewObject {
+    pub(crate) key: ObjectKey,
+    pub(crate) announced: Announced,
+    pub(crate) headers: StoredHeaders,
+    pub(crate) conditions: WriteConditions,
+}
+
+impl NewObject {
+    /// Receives its bytes and makes it the key's object.
+    pub(crate) async fn store(
+        self,
+        bucket: Arc<Bucket>,
+        body: Option<StreamingBlob>,
+        trailers: Option<TrailingHeaders>,
+    ) -> Result<ObjectFooter, Error> {
+        let Self {
+            key,
+            announced,
+            headers,
+            conditions,
+        } = self;
+        if conditions.any() {
+            // What will be refused is not received first. It is checked again at the moment when it counts.
+            let (bucket, key, conditions) = (bucket.clone(), key.clone(), conditions.clone());
+            blocking(move || bucket.check(&key, &conditions)).await?;
+        }
+        let place = Arc::clone(&bucket);
+        let open = Box::new(move || place.writer());
+        let incoming = receive(open, body, announced, Tagged::Object, trailers).await?;
+        blocking(move || {
+            let (writer, summary) = incoming.finish()?;
+            let written_as = writer.name();
+            let sealed = writer.finish(ObjectFooter {
+                key,
+                modified: now(),
+                etag: summary.etag,
+                coverage: (!summary.checksums.is_empty()).then_some(Coverage::FullObject),
+                checksums: summary.checksums,
+                headers,
+                upload_id: None,
+                parts: None,
+                written_as,
+            })?;
+            bucket.publish(sealed, &conditions)
+        })
+        .await
+    }
+}
 
 impl Endpoint {
     pub(super) async fn put(
@@ -43,32 +93,13 @@ impl Endpoint {
             if_match: input.if_match,
             if_none_match: input.if_none_match,
         };
-        if conditions.any() {
-            // What will be refused is not received first. It is checked again at the moment when it counts.
-            let (bucket, key, conditions) = (bucket.clone(), key.clone(), conditions.clone());
-            blocking(move || bucket.check(&key, &conditions)).await?;
-        }
-        let place = Arc::clone(&bucket);
-        let open = Box::new(move || place.writer());
-        let tagged = Tagged::Object;
-        let incoming = receive(open, body, announced, tagged, trailing_headers).await?;
-        let footer = blocking(move || {
-            let (writer, summary) = incoming.finish()?;
-            let written_as = writer.name();
-            let sealed = writer.finish(ObjectFooter {
-                key,
-                modified: now(),
-                etag: summary.etag,
-                coverage: (!summary.checksums.is_empty()).then_some(Coverage::FullObject),
-                checksums: summary.checksums,
-                headers,
-                upload_id: None,
-                parts: None,
-                written_as,
-            })?;
-            bucket.publish(sealed, &conditions)
-        })
-        .await?;
+        let object = NewObject {
+            key,
+            announced,
+            headers,
+            conditions,
+        };
+        let footer = object.store(bucket, body, trailing_headers).await?;
         ok(with_checksums!(
             PutObjectOutput {
                 checksum_type: footer.coverage.map(checksum_type),

@@ -203,6 +203,63 @@ impl Request {
     }
 }
 
+/// The fields of a form that stores `key`, with the policy that allows it: what `more` adds, and a file of `sizes`. Signed
+/// at a moment, alive for so long after it.
+#[must_use]
+pub fn form(
+    target: &Target,
+    key: &str,
+    more: &[(&str, &str)],
+    sizes: std::ops::RangeInclusive<u64>,
+    at: SystemTime,
+    alive: Duration,
+) -> Vec<(String, String)> {
+    let (day, time) = stamp(at);
+    let credential = format!("{}/{day}/us-east-1/s3/aws4_request", target.access_key);
+    let mut fields = vec![
+        ("key", key),
+        ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
+        ("x-amz-credential", &credential),
+        ("x-amz-date", &time),
+    ];
+    fields.extend(more);
+    let mut conditions: Vec<_> = fields
+        .iter()
+        .map(|&(name, value)| serde_json::json!({ name: value }))
+        .collect();
+    conditions.push(serde_json::json!({ "bucket": target.bucket }));
+    conditions.push(serde_json::json!([
+        "content-length-range",
+        sizes.start(),
+        sizes.end()
+    ]));
+    let (day_of_end, time_of_end) = stamp(at + alive);
+    let (end_day, end) = (day_of_end, &time_of_end[9..15]);
+    let expiration = format!(
+        "{}-{}-{}T{}:{}:{}.000Z",
+        &end_day[..4],
+        &end_day[4..6],
+        &end_day[6..],
+        &end[..2],
+        &end[2..4],
+        &end[4..]
+    );
+    let policy = serde_json::json!({ "expiration": expiration, "conditions": conditions });
+    let policy = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, policy.to_string());
+    let key = hmac(format!("AWS4{}", target.secret_key).as_bytes(), &day);
+    let key = ["us-east-1", "s3", "aws4_request"]
+        .into_iter()
+        .fold(key, |key, word| hmac(&key, word));
+    let signature = hex::encode(hmac(&key, &policy));
+    let mut fields: Vec<(String, String)> = fields
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    fields.push(("policy".to_owned(), policy));
+    fields.push(("x-amz-signature".to_owned(), signature));
+    fields
+}
+
 /// RFC 2104 with SHA-256, whose block is 64 bytes.
 fn hmac(key: &[u8], text: &str) -> [u8; 32] {
     let mut block = [0; 64];
