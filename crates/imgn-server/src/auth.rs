@@ -100,6 +100,25 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
+/// Whoever may upload: the owner of the token that came with a request, or, where the gallery lets everybody upload,
+/// nobody in particular. What they upload without a token is theirs only as long as nobody else knows the upload's id.
+#[derive(Debug, Clone)]
+pub(crate) struct Uploader(pub(crate) Caller);
+
+impl FromRequestParts<App> for Uploader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        match app.anonymous {
+            Some(owner) if !parts.headers.contains_key(AUTHORIZATION) => Ok(Self(Caller {
+                owner,
+                role: Role::Uploader,
+            })),
+            _ => Caller::from_request_parts(parts, app).await.map(Self),
+        }
+    }
+}
+
 fn bearer(parts: &Parts) -> Option<Token> {
     let value = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;

@@ -17,6 +17,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `sqlite://PATH` as [`Database::Url`] takes it; without it, a file in the data directory.
     pub database: Option<String>,
+    /// Whether the catalogue is on a file system that several computers share, such as NFS.
+    pub shared_file_system: bool,
     /// Where the bytes of pictures are.
     pub storage: StorageConfig,
     /// How long a presigned URL may be used.
@@ -31,6 +33,11 @@ pub struct Config {
     pub limits: Limits,
     /// Connections that are open at a time. Those above wait until one ends.
     pub max_connections: usize,
+    /// Whether everybody may upload, without a token. Deleting a picture needs one in any case.
+    pub anonymous_uploads: bool,
+    /// The largest picture in bytes that the server itself takes from clients that cannot reach the store; without it,
+    /// none. It holds each in memory, so this should be small.
+    pub relay_max_size: Option<u64>,
     /// When the server does what nobody asked it for.
     pub timing: Timing,
 }
@@ -83,6 +90,8 @@ pub struct S3Config {
 pub struct Timing {
     /// How often the sweeper looks.
     pub sweep_every: Duration,
+    /// How soon, and how often at most, it is looked for what a client sends that will not say so.
+    pub look_after: Duration,
     /// How long after its last URL expired an upload is published whose client never called complete.
     pub adopt_after: Duration,
     /// The age at which an open upload is aborted.
@@ -98,6 +107,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             sweep_every: Duration::from_secs(60),
+            look_after: Duration::from_secs(1),
             adopt_after: Duration::from_secs(60),
             abort_after: Duration::from_secs(24 * 60 * 60),
             forget_after: Duration::from_secs(24 * 60 * 60),
@@ -131,12 +141,15 @@ impl Config {
             public_url: None,
             data_dir: data_dir.into(),
             database: None,
+            shared_file_system: false,
             storage: StorageConfig::Embedded,
             url_ttl: Self::DEFAULT_URL_TTL,
             max_size: Self::DEFAULT_MAX_SIZE,
             part_size: Self::DEFAULT_PART_SIZE,
             limits: Limits::default(),
             max_connections: Self::DEFAULT_MAX_CONNECTIONS,
+            anonymous_uploads: false,
+            relay_max_size: None,
             timing: Timing::default(),
         }
     }
@@ -153,7 +166,7 @@ impl Config {
     /// Refuses what no server could be started with.
     pub(crate) fn check(&self) -> Result<(), InvalidConfig> {
         if let Some(url) = &self.public_url {
-            check_origin("public URL", url)?;
+            check_origin("public URL", url, &self.storage)?;
         }
         if let Database::Url(url) = self.database()
             && !url.starts_with("sqlite:")
@@ -162,7 +175,7 @@ impl Config {
         }
         if let StorageConfig::S3(s3) = &self.storage {
             if let Some(url) = &s3.endpoint {
-                check_origin("S3 endpoint", url)?;
+                check_origin("S3 endpoint", url, &StorageConfig::Embedded)?;
             }
             if s3.bucket.is_empty() {
                 return Err(InvalidConfig::Bucket);
@@ -191,12 +204,18 @@ impl Config {
     }
 }
 
-/// A base address must be an origin: S3 signatures cover the path, so no path can be put before it.
-fn check_origin(what: &'static str, url: &Url) -> Result<(), InvalidConfig> {
+/// A base address must be an origin: S3 signatures cover the path, so no path can be put before it. Where the store is
+/// elsewhere, the server's own address may have one, such as the stage of an API gateway.
+fn check_origin(
+    what: &'static str,
+    url: &Url,
+    storage: &StorageConfig,
+) -> Result<(), InvalidConfig> {
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(InvalidConfig::Scheme { what });
     }
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+    let is_free = matches!(storage, StorageConfig::S3(_)) && url.path().ends_with('/');
+    if (url.path() != "/" && !is_free) || url.query().is_some() || url.fragment().is_some() {
         return Err(InvalidConfig::NotAnOrigin { what });
     }
     if !url.username().is_empty() || url.password().is_some() {
@@ -217,7 +236,8 @@ pub enum InvalidConfig {
     /// More than scheme, host and port.
     #[error(
         "the {what} must be scheme, host and port only, without a path or query (signatures cover the path); \
-         give the gallery a host name of its own"
+         give the gallery a host name of its own. Where the store is an S3 service, the public URL may have a path that \
+         ends in a slash"
     )]
     NotAnOrigin {
         /// Which setting.
@@ -232,6 +252,9 @@ pub enum InvalidConfig {
     /// A database that this server does not know.
     #[error("the database must be given as sqlite://PATH")]
     Database,
+    /// A server without a socket has nowhere to serve its store from.
+    #[error("a function keeps its pictures in a bucket (IMGN_STORAGE=s3, IMGN_S3_BUCKET)")]
+    EmbeddedFunction,
     /// No bucket.
     #[error("the S3 store needs a bucket (--s3-bucket)")]
     Bucket,
@@ -324,6 +347,30 @@ mod tests {
             check("https://a:b@x.example/"),
             Err(InvalidConfig::Credentials { what })
         );
+        let mut config = Config {
+            storage: StorageConfig::S3(S3Config {
+                endpoint: None,
+                bucket: "b".to_owned(),
+                region: "us-east-1".to_owned(),
+                path_style: false,
+                acl: None,
+            }),
+            ..Config::embedded("unused")
+        };
+        for (url, expected) in [
+            ("https://x.example/prod/", Ok(())),
+            (
+                "https://x.example/prod",
+                Err(InvalidConfig::NotAnOrigin { what }),
+            ),
+            (
+                "https://x.example/prod/?a",
+                Err(InvalidConfig::NotAnOrigin { what }),
+            ),
+        ] {
+            config.public_url = Some(Url::parse(url).unwrap());
+            assert_eq!(config.check(), expected, "{url}");
+        }
         assert_eq!(
             check("ftp://x.example/"),
             Err(InvalidConfig::Scheme { what })

@@ -20,18 +20,23 @@ const MOST_FAILURES: u32 = 3;
 pub(crate) async fn collect_image(catalogue: &Catalogue, storage: &Storage, image: ImageId) {
     let keys = keys::thumbnails(image).chain([keys::original(image)]);
     for key in keys {
-        let collected = match catalogue.garbage_at(&key).await {
-            Ok(Some(garbage)) => collect(catalogue, storage, &garbage).await.map(|_| ()),
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = collected {
-            tracing::warn!(
-                key,
-                cause = chain(&error),
-                "garbage is left for the sweeper"
-            );
-        }
+        collect_key(catalogue, storage, &key).await;
+    }
+}
+
+/// The same for one key.
+pub(crate) async fn collect_key(catalogue: &Catalogue, storage: &Storage, key: &str) {
+    let collected = match catalogue.garbage_at(key).await {
+        Ok(Some(garbage)) => collect(catalogue, storage, &garbage).await.map(|_| ()),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = collected {
+        tracing::warn!(
+            key,
+            cause = chain(&error),
+            "garbage is left for the sweeper"
+        );
     }
 }
 

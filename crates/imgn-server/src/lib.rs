@@ -11,14 +11,17 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `config` | what the server is started with |
+//! | `config`, `settings` | what the server is started with, and how flags and environment say so |
 //! | `server` | start, accept loop, shutdown |
+//! | `function` | the server without a socket, for surroundings that call it |
 //! | `activity` | whether clients are sending, which verification gives way to |
 //! | `connection` | a connection whose client has to read |
 //! | `memory` | what decoders leave behind goes back to the system |
 //! | `catalogue` | SQLite: tokens, uploads, images, the change feed, the garbage outbox |
 //! | `storage` | the S3 client, presigning, and the embedded store behind it |
 //! | `multipart` | uploads in parts: how they are divided, what the store has of them, completing |
+//! | `staging` | what other people's clients send: from an object that nobody announced to an upload |
+//! | `compat` | the protocols of other people's clients |
 //! | `publish` | verification on bounded workers, and the one transaction that publishes |
 //! | `garbage` | deletes what the outbox names |
 //! | `sweep` | what time and crashes leave undone |
@@ -27,16 +30,20 @@
 mod activity;
 mod auth;
 mod catalogue;
+mod compat;
 mod config;
 mod connection;
 mod error;
 mod extract;
+mod function;
 mod garbage;
 mod memory;
 mod multipart;
 mod publish;
 mod routes;
 mod server;
+pub mod settings;
+mod staging;
 mod state;
 mod storage;
 mod sweep;
@@ -44,6 +51,7 @@ mod sweep;
 pub use auth::Role;
 pub use catalogue::{Catalogue, CatalogueError, TokenError, TokenRow};
 pub use config::{Config, Database, InvalidConfig, S3Config, StorageConfig, Timing};
+pub use function::{Function, NotDone};
 pub use imgn_thumbs::Limits;
 pub use memory::give_back_what_is_large;
 pub use routes::openapi::document as openapi;

@@ -11,11 +11,13 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use imgn_server::{Config, Database, Limits, Role, S3Config, Server, StorageConfig};
+use clap::{Parser, Subcommand, ValueEnum};
+use imgn_server::{
+    Config, Database, Role, Server,
+    settings::{Place, Serve, log_filter},
+};
 use sqlx::sqlite::SqliteConnectOptions;
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
-use url::Url;
+use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// How long work that cannot be interrupted may go on after everything else has ended.
 const LAST_WAIT: Duration = Duration::from_secs(2);
@@ -33,24 +35,6 @@ struct Cli {
 
     #[command(subcommand)]
     command: Command,
-}
-
-/// Where the server keeps what it keeps.
-#[derive(Debug, Args)]
-struct Place {
-    /// The directory of everything that the server keeps.
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "IMGN_DATA_DIR",
-        default_value = "imgn-data"
-    )]
-    data_dir: PathBuf,
-
-    /// The catalogue, as sqlite://PATH; a file in the data directory if left out.
-    #[arg(long, global = true, value_name = "URL", env = "IMGN_DATABASE")]
-    database: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,178 +67,6 @@ enum TokenCommand {
         /// Whose.
         name: String,
     },
-}
-
-#[derive(Debug, Args)]
-struct Serve {
-    /// HOST:PORT to listen on; port 0 lets the system choose.
-    #[arg(long, env = "IMGN_LISTEN", default_value = "127.0.0.1:8787")]
-    listen: String,
-
-    /// What clients see: scheme, host and port. The address listened on if left out.
-    #[arg(long, value_name = "URL", env = "IMGN_PUBLIC_URL")]
-    public_url: Option<Url>,
-
-    /// Where the bytes of pictures are.
-    #[arg(long, env = "IMGN_STORAGE", default_value = "embedded")]
-    storage: StorageKind,
-
-    /// The S3 service's address; AWS if left out.
-    #[arg(long, value_name = "URL", env = "IMGN_S3_ENDPOINT")]
-    s3_endpoint: Option<Url>,
-
-    /// The bucket, which exists already.
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "IMGN_S3_BUCKET",
-        required_if_eq("storage", "s3")
-    )]
-    s3_bucket: Option<String>,
-
-    /// The region that requests are signed for.
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "IMGN_S3_REGION",
-        default_value = "us-east-1"
-    )]
-    s3_region: String,
-
-    /// Name the bucket in the path, not in the host name.
-    #[arg(long, env = "IMGN_S3_PATH_STYLE")]
-    s3_path_style: bool,
-
-    /// The canned access list that pictures and thumbnails are stored with, such as bucket-owner-full-control. Without
-    /// it the bucket's own rules hold; the bucket should be private.
-    #[arg(long, value_name = "ACL", env = "IMGN_S3_ACL")]
-    s3_acl: Option<String>,
-
-    /// How many seconds a presigned URL may be used.
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        env = "IMGN_URL_TTL",
-        default_value_t = Config::DEFAULT_URL_TTL.as_secs()
-    )]
-    url_ttl: u64,
-
-    /// The largest picture: bytes, or with K, M or G for powers of 1024. Files under verification take as much memory.
-    #[arg(
-        long,
-        value_name = "SIZE",
-        env = "IMGN_MAX_SIZE",
-        default_value = "48M",
-        value_parser = parse_size
-    )]
-    max_size: u64,
-
-    /// The size of the parts that large uploads are sent in, from 5M to 5G as S3 has it. A file of up to two parts is
-    /// sent by one PUT. Uploads that are open keep theirs; where a file would have more than 10,000 parts, they are larger.
-    #[arg(
-        long,
-        value_name = "SIZE",
-        env = "IMGN_PART_SIZE",
-        default_value = "8M",
-        value_parser = parse_part_size
-    )]
-    part_size: u64,
-
-    #[command(flatten)]
-    limits: PictureLimits,
-}
-
-/// What one picture may cost.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Limits on one picture")]
-struct PictureLimits {
-    /// The most pixels that one frame may have.
-    #[arg(
-        long,
-        value_name = "PIXELS",
-        env = "IMGN_MAX_PIXELS",
-        default_value_t = Limits::default().max_pixels
-    )]
-    max_pixels: u64,
-
-    /// The memory that decoding may need beside the file: bytes, or with K, M or G. Pictures that are verified at the
-    /// same time share it. The tighter limit for what must be held whole, as progressive JPEG.
-    #[arg(
-        long,
-        value_name = "SIZE",
-        env = "IMGN_MAX_DECODE_MEMORY",
-        default_value = "192M",
-        value_parser = parse_size
-    )]
-    max_decode_memory: u64,
-
-    /// How many seconds decoding may take.
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        env = "IMGN_MAX_DECODE_TIME",
-        default_value_t = Limits::default().max_duration.as_secs()
-    )]
-    max_decode_time: u64,
-
-    /// The most frames of an animation.
-    #[arg(
-        long,
-        value_name = "FRAMES",
-        env = "IMGN_MAX_FRAMES",
-        default_value_t = Limits::default().max_frames
-    )]
-    max_frames: u32,
-
-    /// The most pixels of all frames of an animation together.
-    #[arg(
-        long,
-        value_name = "PIXELS",
-        env = "IMGN_MAX_TOTAL_PIXELS",
-        default_value_t = Limits::default().max_total_pixels
-    )]
-    max_total_pixels: u64,
-
-    /// The most scans of a JPEG; a progressive one has about 10.
-    #[arg(
-        long,
-        value_name = "SCANS",
-        env = "IMGN_MAX_SCANS",
-        default_value_t = Limits::default().max_scans
-    )]
-    max_scans: u32,
-
-    /// The most bytes of EXIF data, and of a colour profile; more of either are not looked at. Bytes, or with K, M or G.
-    #[arg(
-        long,
-        value_name = "SIZE",
-        env = "IMGN_MAX_METADATA",
-        default_value = "4M",
-        value_parser = parse_size
-    )]
-    max_metadata: u64,
-}
-
-impl From<PictureLimits> for Limits {
-    fn from(limits: PictureLimits) -> Self {
-        Self {
-            max_pixels: limits.max_pixels,
-            max_decoded_bytes: limits.max_decode_memory,
-            max_duration: Duration::from_secs(limits.max_decode_time),
-            max_frames: limits.max_frames,
-            max_total_pixels: limits.max_total_pixels,
-            max_scans: limits.max_scans,
-            max_metadata_bytes: limits.max_metadata,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum StorageKind {
-    /// In the data directory.
-    Embedded,
-    /// In a bucket; credentials come from the environment as the AWS tools find them.
-    S3,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -349,6 +161,7 @@ async fn run_sweep(config: Config) -> anyhow::Result<()> {
 async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
     let config = Config {
         database: place.database,
+        shared_file_system: place.shared_file_system,
         ..Config::embedded(place.data_dir)
     };
     let file = catalogue_file(&config.database());
@@ -407,61 +220,6 @@ fn absolute(path: &Path) -> String {
     path.display().to_string()
 }
 
-impl Serve {
-    fn config(self, place: Place) -> Config {
-        let storage = match self.storage {
-            StorageKind::Embedded => StorageConfig::Embedded,
-            StorageKind::S3 => StorageConfig::S3(S3Config {
-                endpoint: self.s3_endpoint,
-                bucket: self.s3_bucket.unwrap_or_default(),
-                region: self.s3_region,
-                path_style: self.s3_path_style,
-                acl: self.s3_acl,
-            }),
-        };
-        Config {
-            listen: self.listen,
-            public_url: self.public_url,
-            database: place.database,
-            storage,
-            url_ttl: Duration::from_secs(self.url_ttl),
-            max_size: self.max_size,
-            part_size: self.part_size,
-            limits: self.limits.into(),
-            ..Config::embedded(place.data_dir)
-        }
-    }
-}
-
-fn parse_size(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit());
-    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let factor = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        _ => return Err("a size is a number of bytes, or one with K, M or G".to_owned()),
-    };
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(factor))
-        .ok_or_else(|| "a size is a number of bytes, or one with K, M or G".to_owned())
-}
-
-/// S3's bounds for every part but the last.
-fn parse_part_size(text: &str) -> Result<u64, String> {
-    parse_size(text).and_then(|size| {
-        if (Config::SMALLEST_PART_SIZE..=Config::LARGEST_PART_SIZE).contains(&size) {
-            Ok(size)
-        } else {
-            Err("the parts of an S3 upload have from 5M to 5G".to_owned())
-        }
-    })
-}
-
 fn say(line: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
@@ -469,27 +227,7 @@ fn say(line: &str) -> anyhow::Result<()> {
 }
 
 fn log_to_stderr(format: LogFormat) {
-    let mut filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,imgn_server=info,imgn_store=info"));
-    // Whatever RUST_LOG says: these print whole requests, with the signatures in them.
-    for silent in [
-        "aws_config=warn",
-        "aws_runtime=warn",
-        "aws_sdk_s3=warn",
-        "aws_sigv4=warn",
-        "aws_smithy_http_client=warn",
-        "aws_smithy_runtime=warn",
-        "aws_smithy_runtime_api=warn",
-        "hyper=info",
-        "hyper_util=info",
-        "s3s=warn",
-        "sqlx=warn",
-    ] {
-        if let Ok(directive) = silent.parse() {
-            filter = filter.add_directive(directive);
-        }
-    }
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(log_filter());
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     match format {
         LogFormat::Text => {
@@ -509,64 +247,5 @@ mod tests {
     #[test]
     fn the_flags_are_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn limits_on_pictures_are_settings_with_the_pipeline_s_own_as_defaults() {
-        let limits = |flags: &[&str]| {
-            let cli = Cli::try_parse_from([&["imgn-server", "serve"], flags].concat()).unwrap();
-            match cli.command {
-                Command::Serve(serve) => serve.config(cli.place).limits,
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(limits(&[]), Limits::default());
-        let flags = [
-            "--max-pixels=1",
-            "--max-decode-memory=2K",
-            "--max-decode-time=3",
-            "--max-frames=4",
-            "--max-total-pixels=5",
-            "--max-scans=6",
-            "--max-metadata=7K",
-        ];
-        let expected = Limits {
-            max_pixels: 1,
-            max_decoded_bytes: 2 << 10,
-            max_duration: Duration::from_secs(3),
-            max_frames: 4,
-            max_total_pixels: 5,
-            max_scans: 6,
-            max_metadata_bytes: 7 << 10,
-        };
-        assert_eq!(limits(&flags), expected);
-    }
-
-    #[test]
-    fn parts_have_the_sizes_that_s3_takes() {
-        assert_eq!(parse_part_size("5M"), Ok(5 << 20));
-        assert_eq!(parse_part_size("5G"), Ok(5 << 30));
-        for bad in ["5242879", "5368709121", "many"] {
-            assert!(parse_part_size(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn sizes_are_bytes_or_powers_of_1024() {
-        assert_eq!(parse_size("1"), Ok(1));
-        assert_eq!(parse_size("64M"), Ok(64 << 20));
-        assert_eq!(parse_size("48M"), Ok(Config::DEFAULT_MAX_SIZE));
-        assert_eq!(parse_size("2 GiB"), Ok(2 << 30));
-        for bad in [
-            "",
-            "M",
-            "-1",
-            "1.5M",
-            "1T",
-            "99999999999999999999",
-            "9999999999999G",
-        ] {
-            assert!(parse_size(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -32,6 +32,7 @@ use crate::{
     connection::ReadByClient,
     publish::Publisher,
     routes::{self, feed::Listeners},
+    staging::{self, Staging},
     state::{App, Inner},
     storage::{Embedded, EmbeddedError, Storage, StorageError},
     sweep::{self, Swept},
@@ -62,7 +63,7 @@ pub struct Server {
     address: SocketAddr,
     catalogue: Catalogue,
     stop: DropGuard,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
     publisher: Publisher,
     storage: Storage,
     lock: File,
@@ -146,13 +147,14 @@ impl Server {
             app.stopping.clone(),
         ));
         let sweeping = tokio::spawn(sweep::run(app.clone()));
+        let looking = tokio::spawn(staging::run(app.clone()));
         tracing::info!(%address, url = %app.public_url, "serving");
         Ok(Self {
             url: app.public_url.clone(),
             address,
             catalogue: app.catalogue.clone(),
             stop: app.stopping.clone().drop_guard(),
-            tasks: [serving, sweeping],
+            tasks: [serving, sweeping, looking],
             publisher: app.publisher.clone(),
             storage: app.storage.clone(),
             lock,
@@ -203,7 +205,7 @@ impl Server {
             path: config.data_dir.clone(),
             source,
         })?;
-        Ok(Catalogue::open(&config.database()).await?)
+        Ok(Catalogue::open_on(&config.database(), config.shared_file_system).await?)
     }
 
     /// One pass of the sweeper on a data directory that no server runs on; waits for verifications to end.
@@ -258,11 +260,11 @@ fn lock(data_dir: &Path) -> Result<File, StartError> {
     }
 }
 
-async fn assemble(
+pub(crate) async fn assemble(
     config: Config,
     address: SocketAddr,
 ) -> Result<(App, Option<Embedded>), StartError> {
-    let catalogue = Catalogue::open(&config.database()).await?;
+    let catalogue = Catalogue::open_on(&config.database(), config.shared_file_system).await?;
     let public_url = match &config.public_url {
         Some(url) => url.clone(),
         None => own_url(address)?,
@@ -285,8 +287,15 @@ async fn assemble(
         activity.clone(),
         stopping.clone(),
     );
+    let anonymous = match config.anonymous_uploads {
+        true => Some(catalogue.anonymous().await?),
+        false => None,
+    };
     let app = App::new(Inner {
-        listeners: Listeners::new(config.max_connections),
+        staging: Staging::default(),
+        whole_answers: false,
+        anonymous,
+        listeners: Arc::new(Listeners::new(config.max_connections)),
         config,
         public_url,
         store_origin,

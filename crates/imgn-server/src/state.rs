@@ -1,6 +1,6 @@
 //! What every request handler can reach.
 
-use std::{ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use imgn_protocol::{Change, DISPLAY_SIZE, Image, ImageId, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     publish::Publisher,
     routes::feed::Listeners,
+    staging::Staging,
     storage::Storage,
 };
 
@@ -21,6 +22,7 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct App(Arc<Inner>);
 
+#[derive(Clone)]
 pub(crate) struct Inner {
     pub(crate) config: Config,
     /// Where clients reach the server; ends in a slash.
@@ -31,9 +33,22 @@ pub(crate) struct Inner {
     pub(crate) storage: Storage,
     pub(crate) publisher: Publisher,
     pub(crate) activity: Activity,
-    pub(crate) listeners: Listeners,
+    pub(crate) listeners: Arc<Listeners>,
+    pub(crate) staging: Staging,
+    /// Whose it is what was uploaded without a token; `None` where a token is needed.
+    pub(crate) anonymous: Option<i64>,
+    /// Whether answers are collected before they are sent, so that none may go on without an end.
+    pub(crate) whole_answers: bool,
     /// Cancelled when the server is to end.
     pub(crate) stopping: CancellationToken,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("public_url", &self.public_url.as_str())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Deref for App {
@@ -47,6 +62,22 @@ impl Deref for App {
 impl App {
     pub(crate) fn new(inner: Inner) -> Self {
         Self(Arc::new(inner))
+    }
+
+    /// The same server, reached under this address.
+    pub(crate) fn at(&self, public_url: Url) -> Self {
+        Self::new(Inner {
+            public_url,
+            ..Inner::clone(self)
+        })
+    }
+
+    /// The same server, for a surrounding that collects each answer before it sends it.
+    pub(crate) fn with_whole_answers(&self) -> Self {
+        Self::new(Inner {
+            whole_answers: true,
+            ..Inner::clone(self)
+        })
     }
 
     /// A picture as the API tells it.
@@ -97,7 +128,7 @@ impl App {
         }
     }
 
-    fn content_url(&self, id: ImageId) -> String {
+    pub(crate) fn content_url(&self, id: ImageId) -> String {
         format!("{}v1/images/{id}/content", self.public_url)
     }
 

@@ -15,6 +15,7 @@ use crate::{
     catalogue::Upload,
     error::{ApiError, chain},
     garbage,
+    staging::{self, milliseconds},
     state::App,
     storage::{OpenMultipart, keys},
 };
@@ -94,6 +95,7 @@ pub(crate) async fn pass(app: &App) -> Swept {
         let looked = look(app, &upload).await;
         swept.verifying += u64::from(swept.done("look at an upload", looked));
     }
+    staging::pass(app, &mut swept).await;
     let abort_after = milliseconds(app.config.timing.abort_after);
     let old = app.catalogue.open_for(abort_after, BATCH).await;
     for upload in swept.of("list what is too old", old) {
@@ -106,6 +108,7 @@ pub(crate) async fn pass(app: &App) -> Swept {
             Err(error) => swept.failed("look at an old upload", &error),
         }
     }
+    staging::end_old(app, abort_after, &mut swept).await;
     let remember = milliseconds(REMEMBER_ENDED);
     let forgotten = app.catalogue.forget_ended(remember).await;
     swept.done("forget what ended long ago", forgotten.map(|_| true));
@@ -151,13 +154,17 @@ async fn abort_orphan(app: &App, multipart: &OpenMultipart) -> Result<bool, ApiE
 }
 
 impl Swept {
-    fn failed(&mut self, what: &str, error: &(dyn Error + 'static)) {
+    pub(crate) fn failed(&mut self, what: &str, error: &(dyn Error + 'static)) {
         tracing::warn!(cause = chain(error), "the sweeper could not {what}");
         self.failures += 1;
     }
 
     /// What was found; nothing where that failed.
-    fn of<T, E: Error + 'static>(&mut self, what: &str, found: Result<Vec<T>, E>) -> Vec<T> {
+    pub(crate) fn of<T, E: Error + 'static>(
+        &mut self,
+        what: &str,
+        found: Result<Vec<T>, E>,
+    ) -> Vec<T> {
         found.unwrap_or_else(|error| {
             self.failed(what, &error);
             Vec::new()
@@ -165,7 +172,7 @@ impl Swept {
     }
 
     /// Whether it was done; not where it failed.
-    fn done<E: Error + 'static>(&mut self, what: &str, done: Result<bool, E>) -> bool {
+    pub(crate) fn done<E: Error + 'static>(&mut self, what: &str, done: Result<bool, E>) -> bool {
         done.unwrap_or_else(|error| {
             self.failed(what, &error);
             false
@@ -199,8 +206,4 @@ async fn verify_if_there(app: &App, upload: &Upload) -> Result<bool, ApiError> {
     app.catalogue.begin_verifying(upload.id).await?;
     app.publisher.start(upload.id);
     Ok(true)
-}
-
-fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
 }

@@ -7,6 +7,7 @@
 mod garbage;
 mod images;
 mod multipart;
+mod staged;
 mod tokens;
 mod unfinished;
 mod uploads;
@@ -28,6 +29,7 @@ pub(crate) use images::{
     ChangeRow, Deletion, Feed, ImageRow, PageQuery, Picture, Search, Timeline,
 };
 pub(crate) use multipart::Plan;
+pub(crate) use staged::Staged;
 pub use tokens::{TokenError, TokenRow};
 pub(crate) use uploads::{Abort, Expiry, Outcome, Published, Upload, UploadState};
 
@@ -116,6 +118,16 @@ impl From<sqlx::Error> for CatalogueError {
 impl Catalogue {
     /// Opens the catalogue, which is made and brought to this version where needed.
     pub async fn open(database: &Database) -> Result<Self, CatalogueError> {
+        Self::open_on(database, false).await
+    }
+
+    /// The same on a file system that several computers may share. A write-ahead log keeps its index in memory, which
+    /// they do not share; so there is a rollback journal in its place, and readers and the writer wait for each other.
+    pub async fn open_on(database: &Database, is_shared: bool) -> Result<Self, CatalogueError> {
+        let journal = match is_shared {
+            true => SqliteJournalMode::Delete,
+            false => SqliteJournalMode::Wal,
+        };
         let failed = |source| CatalogueError::Open {
             database: database.to_string(),
             source,
@@ -128,7 +140,7 @@ impl Catalogue {
             .create_if_missing(true)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
-            .journal_mode(SqliteJournalMode::Wal)
+            .journal_mode(journal)
             // `begin` and `begin_passing` say for each transaction; what is outside of them passes.
             .synchronous(SqliteSynchronous::Full);
         let writer = SqlitePoolOptions::new()

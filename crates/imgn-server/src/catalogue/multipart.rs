@@ -141,7 +141,8 @@ impl Catalogue {
     /// Whether an upload that has not ended has this name in the store.
     pub(crate) async fn knows_multipart(&self, multipart: &str) -> Result<bool, CatalogueError> {
         Ok(sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM uploads WHERE multipart_id = ? AND state IN ('open', 'verifying'))",
+            "SELECT EXISTS (SELECT 1 FROM uploads WHERE multipart_id = ?1 AND state IN ('open', 'verifying'))
+                 OR EXISTS (SELECT 1 FROM staged WHERE multipart_id = ?1)",
         )
         .bind(multipart)
         .fetch_one(&self.reader)

@@ -8,6 +8,9 @@ use crate::auth::{self, Caller, Role};
 /// The longest name of a token, in characters.
 const MAX_NAME: usize = 64;
 
+/// The name under which stands what was uploaded without a token.
+pub(super) const ANONYMOUS: &str = "anonymous";
+
 /// A token as `token list` shows it; its text is not kept anywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRow {
@@ -39,6 +42,9 @@ pub enum TokenError {
         "a token's name is 1 to {MAX_NAME} characters, without control characters or white space at its ends"
     )]
     Name,
+    /// The name that stands for nobody.
+    #[error("the name {ANONYMOUS:?} stands for those who upload without a token; choose another")]
+    Anonymous,
     /// The system has no randomness.
     #[error("the system gives no random numbers")]
     Random(#[source] getrandom::Error),
@@ -63,6 +69,9 @@ impl Catalogue {
             && !name.chars().any(char::is_control);
         if !valid {
             return Err(TokenError::Name);
+        }
+        if name == ANONYMOUS {
+            return Err(TokenError::Anonymous);
         }
         let token = auth::mint().map_err(TokenError::Random)?;
         let mut transaction = self.begin().await?;

@@ -81,7 +81,7 @@ impl Catalogue {
 }
 
 /// The rows that can be read. One that cannot must not hide the others from the sweeper.
-fn valid<R, T>(rows: Vec<R>, read: impl Fn(R) -> Result<T, CatalogueError>) -> Vec<T> {
+pub(super) fn valid<R, T>(rows: Vec<R>, read: impl Fn(R) -> Result<T, CatalogueError>) -> Vec<T> {
     rows.into_iter()
         .filter_map(|row| {
             read(row)

@@ -171,10 +171,24 @@ impl Catalogue {
         plan: Option<Plan>,
         url_until: Option<Expiry>,
     ) -> Result<Outcome, CatalogueError> {
+        self.open_as(id, owner, ImageId::new(), request, plan, url_until)
+            .await
+    }
+
+    /// The same for a picture that has its id already, should the upload be new.
+    pub(super) async fn open_as(
+        &self,
+        id: UploadId,
+        owner: i64,
+        image: ImageId,
+        request: &OpenRequest,
+        plan: Option<Plan>,
+        url_until: Option<Expiry>,
+    ) -> Result<Outcome, CatalogueError> {
         let new = Upload {
             id,
             owner,
-            image: ImageId::new(),
+            image,
             announced: request.clone(),
             state: UploadState::Open,
             plan,
@@ -225,6 +239,18 @@ impl Catalogue {
             .fetch_all(&self.writer)
             .await?;
         Ok(!inserted.is_empty())
+    }
+
+    /// The upload that the picture will come from, or came from.
+    pub(crate) async fn upload_of_image(
+        &self,
+        image: ImageId,
+    ) -> Result<Option<Upload>, CatalogueError> {
+        let row: Option<Row> = sqlx::query_as("SELECT * FROM uploads WHERE image_id = ?")
+            .bind(image.to_string())
+            .fetch_optional(&self.reader)
+            .await?;
+        row.map(Upload::try_from).transpose()
     }
 
     /// The upload, when it is the caller's.
@@ -462,7 +488,7 @@ fn bind_upload<'q>(
 }
 
 /// Ends an upload that has not ended when its bytes are in the gallery already.
-async fn adopt_published(
+pub(super) async fn adopt_published(
     connection: &mut SqliteConnection,
     mut upload: Upload,
 ) -> Result<Upload, CatalogueError> {
@@ -499,7 +525,7 @@ async fn end_published(
     Ok(())
 }
 
-async fn set_state(
+pub(super) async fn set_state(
     connection: &mut SqliteConnection,
     id: UploadId,
     state: &'static str,

@@ -18,7 +18,7 @@ use axum::{
     },
 };
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use imgn_protocol::{Change, ErrorCode, Problem, Sha256};
 use serde::Deserialize;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
@@ -36,6 +36,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// How often the feed is looked at though nobody said that it changed: other processes may write to it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How soon a listener asks again where answers have to end.
+const ASK_AGAIN: Duration = Duration::from_secs(15);
 
 /// The most that listen at a time. Each holds a connection.
 const MAX_LISTENERS: usize = 1024;
@@ -108,6 +111,17 @@ pub(crate) async fn events(
     let hello = Event::default()
         .event("feed")
         .data(serde_json::json!({ "feed": feed.id, "last": feed.last }).to_string());
+    let headers = [
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        // A proxy that waits for the end would wait for ever.
+        (
+            HeaderName::from_static("x-accel-buffering"),
+            HeaderValue::from_static("no"),
+        ),
+    ];
+    if app.whole_answers {
+        return Ok((headers, Sse::new(one_look(&app, hello, since).await?)).into_response());
+    }
     let stopping = app.stopping.clone();
     let listener = Listener {
         app,
@@ -120,15 +134,20 @@ pub(crate) async fn events(
         .take_until(stopping.cancelled_owned());
     let events = stream::iter([Ok(hello)]).chain(entries);
     let events = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT));
-    let headers = [
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        // A proxy that waits for the end would wait for ever.
-        (
-            HeaderName::from_static("x-accel-buffering"),
-            HeaderValue::from_static("no"),
-        ),
-    ];
     Ok((headers, events).into_response())
+}
+
+/// What has happened so far, and when to ask again: for a server whose answers have to end.
+async fn one_look(
+    app: &App,
+    hello: Event,
+    since: u64,
+) -> Result<impl Stream<Item = Result<Event, Infallible>> + use<>, ApiError> {
+    let (entries, _) = app.catalogue.changes(since, BATCH).await?;
+    let entries = entries.into_iter().map(|entry| app.change(entry));
+    let mut events = vec![hello.retry(ASK_AGAIN)];
+    events.extend(entries.filter_map(|change| event(&change)));
+    Ok(stream::iter(events).map(Ok))
 }
 
 struct Listener {

@@ -14,10 +14,7 @@ use axum::{
     extract::{DefaultBodyLimit, Request, State},
     http::{
         HeaderName, HeaderValue, Method,
-        header::{
-            AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, REFERRER_POLICY,
-            RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
-        },
+        header::{ETAG, LOCATION, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -26,7 +23,7 @@ use imgn_protocol::ErrorCode;
 use imgn_store::StoreService;
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    cors::{Any as AnyOrigin, CorsLayer},
+    cors::{AllowHeaders, Any as AnyOrigin, CorsLayer},
     set_header::SetResponseHeaderLayer,
     timeout::RequestBodyTimeoutLayer,
 };
@@ -35,7 +32,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    activity::Activity, error::ApiError, extract::MAX_JSON_BODY, state::App, storage::BUCKET,
+    compat::{companion, pages},
+    error::ApiError,
+    extract::MAX_JSON_BODY,
+    staging,
+    state::App,
+    storage::BUCKET,
 };
 
 /// How long a client may be silent in the middle of a request's body.
@@ -46,7 +48,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Everything that the server answers; with the embedded store, that too.
 pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
     let (api, _) = api().split_for_parts();
-    let activity = app.activity.clone();
+    let same = app.clone();
     let mut router = api
         .route("/openapi.json", axum::routing::get(openapi::openapi_json))
         .merge(web::router())
@@ -65,7 +67,7 @@ pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
         .with_state(app);
     if let Some(store) = store {
         // The store gets each request as it was signed, path and all, and has its own CORS.
-        router = router.merge(store_router(store, activity));
+        router = router.merge(store_router(store, same));
     }
     router
         .layer(CatchPanicLayer::custom(panicked))
@@ -86,23 +88,45 @@ pub(crate) fn api() -> OpenApiRouter<App> {
         .routes(routes!(images::changes))
         .routes(routes!(feed::events))
         .routes(routes!(feed::timeline))
+        .routes(routes!(pages::upload))
+        .routes(routes!(pages::gallery))
+        .routes(routes!(companion::params))
+        .routes(routes!(companion::create))
+        .routes(routes!(companion::parts, companion::abort))
+        .routes(routes!(companion::sign_batch))
+        .routes(routes!(companion::complete))
+        .routes(routes!(companion::sign))
+        .routes(routes!(companion::sts))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
 }
 
-fn store_router(store: StoreService, activity: Activity) -> Router {
+fn store_router(store: StoreService, app: App) -> Router {
     Router::new()
         .route_service(&format!("/{BUCKET}"), store.clone())
         .route_service(&format!("/{BUCKET}/"), store.clone())
         .route_service(&format!("/{BUCKET}/{{*key}}"), store)
-        .layer(middleware::from_fn_with_state(activity, note_sending))
+        .layer(middleware::from_fn_with_state(app, note_sending))
 }
 
-/// What writes to the store from outside is a client that sends.
-async fn note_sending(State(activity): State<Activity>, request: Request, next: Next) -> Response {
-    let _sending =
-        matches!(*request.method(), Method::PUT | Method::POST).then(|| activity.begin());
-    next.run(request).await
+/// What writes to the store from outside is a client that sends. What it sent unannounced is looked at now.
+async fn note_sending(State(app): State<App>, request: Request, next: Next) -> Response {
+    if !matches!(*request.method(), Method::PUT | Method::POST) {
+        return next.run(request).await;
+    }
+    let path = request.uri().path().to_owned();
+    let response = {
+        let _sending = app.activity.begin();
+        next.run(request).await
+    };
+    if response.status().is_success() {
+        // A form is posted to the bucket; the answer says what it became.
+        let made = response.headers().get(LOCATION);
+        let made = made.and_then(|made| made.to_str().ok());
+        let key = made.unwrap_or(&path).strip_prefix(&format!("/{BUCKET}/"));
+        staging::arrived(&app, key.unwrap_or_default()).await;
+    }
+    response
 }
 
 /// Any page may read the gallery, and write to it with a token of its own: there are no cookies to abuse.
@@ -110,7 +134,8 @@ fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AnyOrigin)
         .allow_methods([Method::GET, Method::PUT, Method::POST, Method::DELETE])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH])
+        // Other people's clients send headers of their own; none of them means anything here.
+        .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([ETAG, LOCATION, RETRY_AFTER, REQUEST_ID])
         .max_age(Duration::from_secs(24 * 60 * 60))
 }

@@ -24,6 +24,7 @@ use utoipa::{
     tags(
         (name = "uploads", description = "From a file to a published picture"),
         (name = "images", description = "What is published"),
+        (name = "other clients", description = "What the pages of 2018 and Uppy's S3 plugin speak"),
         (name = "health", description = "For those who run the server"),
     ),
 )]

@@ -17,7 +17,7 @@ use imgn_thumbs::{ACCEPTED, Format};
 use serde::Deserialize;
 
 use crate::{
-    auth::Caller,
+    auth::{Caller, Uploader},
     catalogue::{Abort, Outcome, Upload, UploadState},
     error::ApiError,
     extract::{Id, Json, OptionalJson, Query},
@@ -68,7 +68,7 @@ pub(crate) struct OpenBody {
 )]
 pub(crate) async fn open(
     State(app): State<App>,
-    caller: Caller,
+    Uploader(caller): Uploader,
     Id(id): Id<UploadId>,
     Query(query): Query<OpenQuery>,
     Json(body): Json<OpenBody>,
@@ -131,7 +131,7 @@ pub(crate) async fn open(
 )]
 pub(crate) async fn get(
     State(app): State<App>,
-    caller: Caller,
+    Uploader(caller): Uploader,
     Id(id): Id<UploadId>,
 ) -> Result<axum::Json<UploadAnswer>, ApiError> {
     let upload = own_upload(&app, id, &caller).await?;
@@ -150,7 +150,7 @@ pub(crate) async fn get(
 )]
 pub(crate) async fn sign(
     State(app): State<App>,
-    caller: Caller,
+    Uploader(caller): Uploader,
     Id(id): Id<UploadId>,
     Json(body): Json<SignRequest>,
 ) -> Result<axum::Json<SignedRequest>, ApiError> {
@@ -195,7 +195,7 @@ pub(crate) async fn sign(
 )]
 pub(crate) async fn complete(
     State(app): State<App>,
-    caller: Caller,
+    Uploader(caller): Uploader,
     Id(id): Id<UploadId>,
     OptionalJson(body): OptionalJson<CompleteRequest>,
 ) -> Result<Response, ApiError> {
@@ -248,7 +248,7 @@ pub(crate) async fn complete(
 )]
 pub(crate) async fn abort(
     State(app): State<App>,
-    caller: Caller,
+    Uploader(caller): Uploader,
     Id(id): Id<UploadId>,
 ) -> Result<StatusCode, ApiError> {
     let upload = own_upload(&app, id, &caller).await?;
@@ -280,7 +280,7 @@ async fn is_there(app: &App, upload: &Upload) -> Result<bool, ApiError> {
 ///
 /// While others are verified, and for what was so large that it came in parts, it does not wait: whoever has more to
 /// send goes on with it.
-async fn verified(app: &App, upload: &Upload) -> Result<bool, ApiError> {
+pub(crate) async fn verified(app: &App, upload: &Upload) -> Result<bool, ApiError> {
     let mut progress = app.publisher.start(upload.id);
     let patience = if upload.plan.is_some() || app.publisher.has_others(upload.id) {
         Duration::ZERO
@@ -455,7 +455,7 @@ fn not_uploaded() -> ApiError {
 }
 
 /// The accepted type that was announced, if it is one.
-fn picture_type(announced: &str) -> Option<&'static str> {
+pub(crate) fn picture_type(announced: &str) -> Option<&'static str> {
     let announced = match essence(announced).as_str() {
         // Not registered, and widely sent.
         "image/jpg" | "image/pjpeg" => "image/jpeg".to_owned(),

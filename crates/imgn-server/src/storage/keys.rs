@@ -1,9 +1,12 @@
 //! The names of objects: an identifier and a suffix, nothing a client chose. Engines disagree about every other name.
 
-use imgn_protocol::{DISPLAY_SIZE, ImageId, THUMBNAIL_SIZES};
+use imgn_protocol::{DISPLAY_SIZE, ImageId, THUMBNAIL_SIZES, UploadId};
 
 /// What the keys of pictures as they were uploaded begin with.
 pub(crate) const ORIGINALS: &str = "originals/";
+
+/// What the keys of objects begin with whose bytes their sender may still change.
+pub(crate) const STAGED: &str = "staged/";
 
 /// What the keys of questions to the store begin with. Nothing is ever kept under them.
 pub(crate) const PROBES: &str = "probes/";
@@ -11,6 +14,27 @@ pub(crate) const PROBES: &str = "probes/";
 /// The picture as it was uploaded.
 pub(crate) fn original(image: ImageId) -> String {
     format!("{ORIGINALS}{image}")
+}
+
+/// What was sent by somebody who announced nothing.
+pub(crate) fn staged(upload: UploadId) -> String {
+    format!("{STAGED}{upload}")
+}
+
+/// Whose picture, or whose upload, an object is that a client has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Original(ImageId),
+    Staged(UploadId),
+}
+
+/// What a client has sent, by its key; `None` for a key that no client may send to.
+pub(crate) fn sent(key: &str) -> Option<Sent> {
+    if let Some(id) = key.strip_prefix(STAGED) {
+        return id.parse().ok().map(Sent::Staged);
+    }
+    let id = key.strip_prefix(ORIGINALS)?;
+    id.parse().ok().map(Sent::Original)
 }
 
 /// A key to ask the store with, new each time.

@@ -8,6 +8,7 @@ mod embedded;
 mod in_process;
 pub(crate) mod keys;
 mod multipart;
+mod unannounced;
 
 use std::{
     collections::BTreeMap,
@@ -96,6 +97,9 @@ pub(crate) struct Storage {
     /// The canned access list of what is stored; the bucket's own rules where there is none.
     acl: Option<ObjectCannedAcl>,
     url_ttl: Duration,
+    region: String,
+    /// What forms are signed with; the client keeps its own to itself.
+    credentials: Option<SharedCredentialsProvider>,
     /// What it was found to check of parts.
     abilities: Arc<OnceCell<Arc<Abilities>>>,
 }
@@ -104,14 +108,17 @@ pub(crate) struct Storage {
 pub(crate) struct Object {
     /// In bytes, as the store announces it.
     pub(crate) size: u64,
+    /// The store's tag of these bytes.
+    pub(crate) etag: Option<String>,
     body: ByteStream,
 }
 
 impl Storage {
     /// The embedded store, whose URLs are signed for `public_url`.
     pub(crate) fn embedded(embedded: &Embedded, public_url: &Url, url_ttl: Duration) -> Self {
+        const REGION: &str = "us-east-1";
         let config = config(in_process::http_client(embedded.service()))
-            .region(Region::from_static("us-east-1"))
+            .region(Region::from_static(REGION))
             .credentials_provider(embedded.credentials())
             .endpoint_url(public_url.as_str().trim_end_matches('/'))
             .force_path_style(true)
@@ -121,6 +128,8 @@ impl Storage {
             bucket: BUCKET.to_owned(),
             acl: None,
             url_ttl,
+            region: REGION.to_owned(),
+            credentials: Some(SharedCredentialsProvider::new(embedded.credentials())),
             abilities: Arc::default(),
         }
     }
@@ -139,11 +148,10 @@ impl Storage {
         let mut config = config(http_client)
             .region(region)
             .force_path_style(settings.path_style);
-        config.set_credentials_provider(
-            environment
-                .credentials_provider()
-                .map(SharedCredentialsProvider::new),
-        );
+        let credentials = environment
+            .credentials_provider()
+            .map(SharedCredentialsProvider::new);
+        config.set_credentials_provider(credentials.clone());
         if let Some(endpoint) = &settings.endpoint {
             config = config.endpoint_url(endpoint.as_str().trim_end_matches('/'));
         }
@@ -152,8 +160,15 @@ impl Storage {
             bucket: settings.bucket.clone(),
             acl: settings.acl.as_deref().map(ObjectCannedAcl::from),
             url_ttl,
+            region: settings.region.clone(),
+            credentials,
             abilities: Arc::default(),
         }
+    }
+
+    /// The bucket's name.
+    pub(crate) fn bucket(&self) -> &str {
+        &self.bucket
     }
 
     /// Signs the one request that sends a picture: exactly these bytes, to a key that has none yet.
@@ -246,8 +261,11 @@ impl Storage {
                     action: "tell how large an object is",
                     source: "it announced no length".into(),
                 })?;
-                let body = object.body;
-                Ok(Some(Object { size, body }))
+                Ok(Some(Object {
+                    size,
+                    etag: object.e_tag,
+                    body: object.body,
+                }))
             }
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(fault("read an object", error)),
@@ -432,6 +450,8 @@ mod tests {
                 bucket: "pictures".to_owned(),
                 acl: acl.map(ObjectCannedAcl::from),
                 url_ttl: Duration::from_secs(300),
+                region: "us-east-1".to_owned(),
+                credentials: None,
                 abilities: Arc::default(),
             };
             let signed = storage

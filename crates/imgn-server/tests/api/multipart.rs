@@ -22,7 +22,7 @@ use crate::harness::{Caller, Gallery, Reply, eventually};
 const PART: usize = 5 << 20;
 
 /// Two that start at once would find the same ports free.
-static ONE_ENGINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+pub(crate) static ONE_ENGINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A sound picture of three parts, the last of them small. JPEG decoders read no further than its end.
 fn large(seed: u8) -> Vec<u8> {

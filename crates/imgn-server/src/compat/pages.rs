@@ -1,0 +1,204 @@
+//! The pages of 2018: a form with the file goes to `/upload`, whose answer is the URL to PUT the file to, and `/gallery`
+//! lists everything.
+//!
+//! Their faults are not kept: the key is the server's, the URL is in no log, the list is all of the gallery, and the type
+//! is seen from the bytes. The form's file is read for its name and never kept.
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{
+        HeaderValue,
+        header::{CACHE_CONTROL, CONTENT_TYPE},
+    },
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use futures_util::stream;
+use imgn_protocol::{ErrorCode, FileName, Problem};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::fresh_text;
+use crate::{
+    auth::Uploader,
+    catalogue::{CatalogueError, PageQuery, Search},
+    error::{ApiError, chain},
+    staging,
+    state::App,
+};
+
+/// What a form may have beside the file, in bytes.
+const BESIDE_THE_FILE: u64 = 1024 * 1024;
+
+/// Pictures that are read from the catalogue at a time.
+const PAGE: u32 = 500;
+
+/// A picture, as the pages show it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Entry {
+    /// Where a browser can show it from.
+    src: String,
+    /// Width and height in pixels, as `1000x600`.
+    meta: String,
+}
+
+/// A form with a file.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body that is read as a stream")]
+pub(crate) struct UploadForm {
+    /// Read for its name only.
+    #[schema(format = Binary, content_media_type = "application/octet-stream")]
+    file: String,
+}
+
+/// The URL to PUT a file to, as text. It is published once it is there.
+///
+/// As the gallery's pages of 2018 asked for it. The form's file is read for its name only.
+#[utoipa::path(
+    post, path = "/upload", tag = "other clients", security(("token" = []), ()),
+    request_body(content = UploadForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 200, description = "A presigned URL for one PUT", body = String, content_type = "text/plain"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn upload(
+    State(app): State<App>,
+    Uploader(caller): Uploader,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let file_name = file_name(request, app.config.max_size).await?;
+    let staged = staging::expect(&app, &caller, file_name).await?;
+    let url = app.storage.sign_any_put(&staged.key()).await?;
+    Ok(fresh_text(url.expose().to_owned()))
+}
+
+/// All pictures, newest first.
+///
+/// As the gallery's pages of 2018 asked for them; others use `/v1/images`.
+#[utoipa::path(
+    get, path = "/gallery", tag = "other clients",
+    responses(
+        (status = 200, body = Vec<Entry>),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn gallery(State(app): State<App>) -> Result<Response, ApiError> {
+    // The first page before the status: what fails now is told.
+    let first = page(&app, None).await?;
+    let headers = [
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+    ];
+    let rest = Rest {
+        app,
+        read: Some(first),
+        is_first: true,
+    };
+    let body = Body::from_stream(stream::unfold(Some(rest), piece));
+    Ok((headers, body).into_response())
+}
+
+/// The gallery from a page on.
+struct Rest {
+    app: App,
+    /// The next page, where it was read already.
+    read: Option<Page>,
+    is_first: bool,
+}
+
+struct Page {
+    entries: Vec<Entry>,
+    /// Where the page after it begins; `None` for the last.
+    before: Option<u64>,
+}
+
+/// The next piece of the list's text. Where the catalogue fails in the middle, the list breaks off in the middle: a
+/// reader of JSON finds that out.
+async fn piece(rest: Option<Rest>) -> Option<(Result<Bytes, CatalogueError>, Option<Rest>)> {
+    let mut rest = rest?;
+    let page = rest.read.take()?;
+    let mut text = String::from(if rest.is_first { "[" } else { "" });
+    for entry in &page.entries {
+        if text.len() > 1 || !rest.is_first {
+            text.push(',');
+        }
+        text.push_str(&serde_json::to_string(entry).unwrap_or_default());
+    }
+    let Some(before) = page.before else {
+        text.push(']');
+        return Some((Ok(text.into()), None));
+    };
+    match self::page(&rest.app, Some(before)).await {
+        Ok(next) => {
+            rest.read = Some(next);
+            rest.is_first = false;
+            Some((Ok(text.into()), Some(rest)))
+        }
+        Err(error) => {
+            tracing::error!(cause = chain(&error), "the list of the gallery breaks off");
+            Some((Err(error), None))
+        }
+    }
+}
+
+async fn page(app: &App, before: Option<u64>) -> Result<Page, CatalogueError> {
+    let query = PageQuery {
+        before,
+        from: 0,
+        search: Search::default(),
+        limit: PAGE,
+    };
+    let (rows, more) = app.catalogue.images(&query).await?;
+    let before = rows.last().map(|row| row.sequence).filter(|_| more);
+    let entries = rows.into_iter().map(|row| {
+        let image = app.image(row);
+        Entry {
+            src: image.display_url.unwrap_or(image.url),
+            meta: format!("{}x{}", image.width, image.height),
+        }
+    });
+    Ok(Page {
+        entries: entries.collect(),
+        before,
+    })
+}
+
+/// The name of the first file in a form. The whole form is read, so that a client that sends it gets to see the answer,
+/// and nothing of it is kept.
+async fn file_name(request: Request, max_size: u64) -> Result<FileName, ApiError> {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    let boundary = content_type
+        .and_then(|value| multer::parse_boundary(value.to_str().ok()?).ok())
+        .ok_or_else(|| {
+            ApiError::new(
+                ErrorCode::UnsupportedMediaType,
+                "The body must be a form with the file, sent as `multipart/form-data`.",
+            )
+        })?;
+    let most = max_size.saturating_add(BESIDE_THE_FILE);
+    let limits = multer::SizeLimit::new().whole_stream(most);
+    let constraints = multer::Constraints::new().size_limit(limits);
+    let body = request.into_body().into_data_stream();
+    let mut form = multer::Multipart::with_constraints(body, boundary, constraints);
+    let refuse = |error: multer::Error| match error {
+        multer::Error::StreamSizeExceeded { .. } | multer::Error::FieldSizeExceeded { .. } => {
+            ApiError::new(
+                ErrorCode::TooLarge,
+                format!(
+                    "The form has more than {most} bytes; this gallery takes files of at most {max_size}."
+                ),
+            )
+        }
+        error => ApiError::invalid(format!("The form cannot be read: {error}.")),
+    };
+    let mut found = None;
+    while let Some(mut field) = form.next_field().await.map_err(refuse)? {
+        if found.is_none() {
+            found = field.file_name().map(FileName::clean);
+        }
+        while field.chunk().await.map_err(refuse)?.is_some() {}
+    }
+    found.ok_or_else(|| ApiError::invalid("The form has no file."))
+}

@@ -1,0 +1,378 @@
+//! What a server is started with, as flags and environment variables: for the program `imgn-server`, and for whatever
+//! else starts the same server from its environment.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+use imgn_thumbs::Limits;
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+use crate::config::{Config, S3Config, StorageConfig};
+
+/// What is logged: what `RUST_LOG` says, and in any case nothing with a secret in it.
+#[must_use]
+pub fn log_filter() -> EnvFilter {
+    let mut filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,imgn_server=info,imgn_store=info"));
+    // Whatever RUST_LOG says: these print whole requests, with the signatures in them.
+    for silent in [
+        "aws_config=warn",
+        "aws_runtime=warn",
+        "aws_sdk_s3=warn",
+        "aws_sigv4=warn",
+        "aws_smithy_http_client=warn",
+        "aws_smithy_runtime=warn",
+        "aws_smithy_runtime_api=warn",
+        "hyper=info",
+        "hyper_util=info",
+        "s3s=warn",
+        "sqlx=warn",
+    ] {
+        if let Ok(directive) = silent.parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
+    filter
+}
+
+/// Where the server keeps what it keeps.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// The directory of everything that the server keeps.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "IMGN_DATA_DIR",
+        default_value = "imgn-data"
+    )]
+    pub data_dir: PathBuf,
+
+    /// The catalogue, as sqlite://PATH; a file in the data directory if left out.
+    #[arg(long, global = true, value_name = "URL", env = "IMGN_DATABASE")]
+    pub database: Option<String>,
+
+    /// The catalogue is on a file system that several computers share, such as NFS or EFS: SQLite then does without its
+    /// write-ahead log, and is slower.
+    #[arg(long, global = true, env = "IMGN_SHARED_FILE_SYSTEM")]
+    pub shared_file_system: bool,
+}
+
+/// How a server serves.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// HOST:PORT to listen on; port 0 lets the system choose.
+    #[arg(long, env = "IMGN_LISTEN", default_value = "127.0.0.1:8787")]
+    listen: String,
+
+    /// What clients see: scheme, host and port. The address listened on if left out.
+    #[arg(long, value_name = "URL", env = "IMGN_PUBLIC_URL")]
+    public_url: Option<Url>,
+
+    /// Where the bytes of pictures are.
+    #[arg(long, env = "IMGN_STORAGE", default_value = "embedded")]
+    storage: StorageKind,
+
+    /// The S3 service's address; AWS if left out.
+    #[arg(long, value_name = "URL", env = "IMGN_S3_ENDPOINT")]
+    s3_endpoint: Option<Url>,
+
+    /// The bucket, which exists already.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "IMGN_S3_BUCKET",
+        required_if_eq("storage", "s3")
+    )]
+    s3_bucket: Option<String>,
+
+    /// The region that requests are signed for.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "IMGN_S3_REGION",
+        default_value = "us-east-1"
+    )]
+    s3_region: String,
+
+    /// Name the bucket in the path, not in the host name.
+    #[arg(long, env = "IMGN_S3_PATH_STYLE")]
+    s3_path_style: bool,
+
+    /// The canned access list that pictures and thumbnails are stored with, such as bucket-owner-full-control. Without
+    /// it the bucket's own rules hold; the bucket should be private.
+    #[arg(long, value_name = "ACL", env = "IMGN_S3_ACL")]
+    s3_acl: Option<String>,
+
+    /// How many seconds a presigned URL may be used.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "IMGN_URL_TTL",
+        default_value_t = Config::DEFAULT_URL_TTL.as_secs()
+    )]
+    url_ttl: u64,
+
+    /// The largest picture: bytes, or with K, M or G for powers of 1024. Files under verification take as much memory.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "IMGN_MAX_SIZE",
+        default_value = "48M",
+        value_parser = parse_size
+    )]
+    max_size: u64,
+
+    /// The size of the parts that large uploads are sent in, from 5M to 5G as S3 has it. A file of up to two parts is
+    /// sent by one PUT. Uploads that are open keep theirs; where a file would have more than 10,000 parts, they are larger.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "IMGN_PART_SIZE",
+        default_value = "8M",
+        value_parser = parse_part_size
+    )]
+    part_size: u64,
+
+    /// Let everybody upload, without a token. Deleting a picture needs one in any case.
+    #[arg(long, env = "IMGN_ANONYMOUS_UPLOADS")]
+    anonymous_uploads: bool,
+
+    /// Take pictures up to this size from clients that cannot reach the store, through the server itself
+    /// (`PUT /v1/uploads/{id}/content`): bytes, or with K, M or G. Each is held in memory. None are taken if left out.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "IMGN_RELAY_MAX_SIZE",
+        value_parser = parse_size
+    )]
+    relay_max_size: Option<u64>,
+
+    #[command(flatten)]
+    limits: PictureLimits,
+}
+
+/// What one picture may cost.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits on one picture")]
+struct PictureLimits {
+    /// The most pixels that one frame may have.
+    #[arg(
+        long,
+        value_name = "PIXELS",
+        env = "IMGN_MAX_PIXELS",
+        default_value_t = Limits::default().max_pixels
+    )]
+    max_pixels: u64,
+
+    /// The memory that decoding may need beside the file: bytes, or with K, M or G. Pictures that are verified at the
+    /// same time share it. The tighter limit for what must be held whole, as progressive JPEG.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "IMGN_MAX_DECODE_MEMORY",
+        default_value = "192M",
+        value_parser = parse_size
+    )]
+    max_decode_memory: u64,
+
+    /// How many seconds decoding may take.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "IMGN_MAX_DECODE_TIME",
+        default_value_t = Limits::default().max_duration.as_secs()
+    )]
+    max_decode_time: u64,
+
+    /// The most frames of an animation.
+    #[arg(
+        long,
+        value_name = "FRAMES",
+        env = "IMGN_MAX_FRAMES",
+        default_value_t = Limits::default().max_frames
+    )]
+    max_frames: u32,
+
+    /// The most pixels of all frames of an animation together.
+    #[arg(
+        long,
+        value_name = "PIXELS",
+        env = "IMGN_MAX_TOTAL_PIXELS",
+        default_value_t = Limits::default().max_total_pixels
+    )]
+    max_total_pixels: u64,
+
+    /// The most scans of a JPEG; a progressive one has about 10.
+    #[arg(
+        long,
+        value_name = "SCANS",
+        env = "IMGN_MAX_SCANS",
+        default_value_t = Limits::default().max_scans
+    )]
+    max_scans: u32,
+
+    /// The most bytes of EXIF data, and of a colour profile; more of either are not looked at. Bytes, or with K, M or G.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "IMGN_MAX_METADATA",
+        default_value = "4M",
+        value_parser = parse_size
+    )]
+    max_metadata: u64,
+}
+
+impl From<PictureLimits> for Limits {
+    fn from(limits: PictureLimits) -> Self {
+        Self {
+            max_pixels: limits.max_pixels,
+            max_decoded_bytes: limits.max_decode_memory,
+            max_duration: Duration::from_secs(limits.max_decode_time),
+            max_frames: limits.max_frames,
+            max_total_pixels: limits.max_total_pixels,
+            max_scans: limits.max_scans,
+            max_metadata_bytes: limits.max_metadata,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StorageKind {
+    /// In the data directory.
+    Embedded,
+    /// In a bucket; credentials come from the environment as the AWS tools find them.
+    S3,
+}
+
+impl Serve {
+    /// The configuration of a server that keeps what it keeps in `place`.
+    #[must_use]
+    pub fn config(self, place: Place) -> Config {
+        let storage = match self.storage {
+            StorageKind::Embedded => StorageConfig::Embedded,
+            StorageKind::S3 => StorageConfig::S3(S3Config {
+                endpoint: self.s3_endpoint,
+                bucket: self.s3_bucket.unwrap_or_default(),
+                region: self.s3_region,
+                path_style: self.s3_path_style,
+                acl: self.s3_acl,
+            }),
+        };
+        Config {
+            listen: self.listen,
+            public_url: self.public_url,
+            database: place.database,
+            shared_file_system: place.shared_file_system,
+            storage,
+            url_ttl: Duration::from_secs(self.url_ttl),
+            max_size: self.max_size,
+            part_size: self.part_size,
+            limits: self.limits.into(),
+            anonymous_uploads: self.anonymous_uploads,
+            relay_max_size: self.relay_max_size,
+            ..Config::embedded(place.data_dir)
+        }
+    }
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        _ => return Err("a size is a number of bytes, or one with K, M or G".to_owned()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+        .ok_or_else(|| "a size is a number of bytes, or one with K, M or G".to_owned())
+}
+
+/// S3's bounds for every part but the last.
+fn parse_part_size(text: &str) -> Result<u64, String> {
+    parse_size(text).and_then(|size| {
+        if (Config::SMALLEST_PART_SIZE..=Config::LARGEST_PART_SIZE).contains(&size) {
+            Ok(size)
+        } else {
+            Err("the parts of an S3 upload have from 5M to 5G".to_owned())
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Everything {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        serve: Serve,
+    }
+
+    #[test]
+    fn limits_on_pictures_are_settings_with_the_pipeline_s_own_as_defaults() {
+        let limits = |flags: &[&str]| {
+            let all = Everything::try_parse_from([&["imgn-server"], flags].concat()).unwrap();
+            all.serve.config(all.place).limits
+        };
+        assert_eq!(limits(&[]), Limits::default());
+        let flags = [
+            "--max-pixels=1",
+            "--max-decode-memory=2K",
+            "--max-decode-time=3",
+            "--max-frames=4",
+            "--max-total-pixels=5",
+            "--max-scans=6",
+            "--max-metadata=7K",
+        ];
+        let expected = Limits {
+            max_pixels: 1,
+            max_decoded_bytes: 2 << 10,
+            max_duration: Duration::from_secs(3),
+            max_frames: 4,
+            max_total_pixels: 5,
+            max_scans: 6,
+            max_metadata_bytes: 7 << 10,
+        };
+        assert_eq!(limits(&flags), expected);
+    }
+
+    #[test]
+    fn parts_have_the_sizes_that_s3_takes() {
+        assert_eq!(parse_part_size("5M"), Ok(5 << 20));
+        assert_eq!(parse_part_size("5G"), Ok(5 << 30));
+        for bad in ["5242879", "5368709121", "many"] {
+            assert!(parse_part_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_bytes_or_powers_of_1024() {
+        assert_eq!(parse_size("1"), Ok(1));
+        assert_eq!(parse_size("64M"), Ok(64 << 20));
+        assert_eq!(parse_size("48M"), Ok(Config::DEFAULT_MAX_SIZE));
+        assert_eq!(parse_size("2 GiB"), Ok(2 << 30));
+        for bad in [
+            "",
+            "M",
+            "-1",
+            "1.5M",
+            "1T",
+            "99999999999999999999",
+            "9999999999999G",
+        ] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}

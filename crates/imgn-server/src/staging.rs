@@ -1,0 +1,364 @@
+//! From an object that nobody announced to an upload: what other people's clients have sent is summed, laid where nothing
+//! can change it, and goes the way of every upload from there.
+//!
+//! Nobody says when it has been sent. With the embedded store the server sees it arrive; in another store it looks, at
+//! first every second and then less and less often, while a URL lives and for an hour after it. While nothing is
+//! expected, nobody looks.
+//!
+//! Invariant: what is verified is what was summed, and nobody ever had a URL that could change it. Every step can be
+//! repeated after a crash at any moment.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream};
+use imgn_protocol::{
+    ErrorCode, FileName, OpenRequest, Rejection, Sha256Hasher, Timestamp, UploadId,
+};
+use tokio::sync::Notify;
+
+use crate::{
+    auth::Caller,
+    catalogue::{Expiry, Outcome, Staged, Upload, UploadState},
+    error::{ApiError, chain},
+    garbage,
+    state::App,
+    storage::{StorageError, keys},
+    sweep::Swept,
+};
+
+/// What is looked for in one pass. What is over waits for the next.
+const BATCH: u32 = 256;
+
+/// Requests to the store at a time.
+const AT_A_TIME: usize = 8;
+
+/// The longest pause between two looks while a URL lives, and after it has expired.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const PAUSE_AFTER: Duration = Duration::from_secs(60);
+
+/// A request that began in the last moment of its URL is given this long.
+const LATE_WRITER: Duration = Duration::from_secs(60 * 60);
+
+/// The pause after the catalogue did not answer.
+const PAUSE_AT_FAILURE: Duration = Duration::from_secs(5);
+
+/// How often bytes are summed anew that have changed meanwhile, before that is left to a later look.
+const ATTEMPTS: u32 = 3;
+
+/// What is known of what is expected. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Staging(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// Told whenever there may be something to look for sooner than was thought.
+    sooner: Notify,
+    /// One at a time is at what was sent under an id.
+    at_work: Mutex<HashMap<UploadId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// What became of something that was looked for.
+pub(crate) enum Taken {
+    /// It is not there yet, or changed while it was read.
+    Not,
+    /// It is this upload.
+    Upload(Box<Upload>),
+    /// It cannot be a picture here, and is gone.
+    Refused(Rejection),
+}
+
+/// Expects an object, sent at once, from somebody who announced its name only. Answers before a URL is signed.
+pub(crate) async fn expect(
+    app: &App,
+    caller: &Caller,
+    file_name: FileName,
+) -> Result<Staged, ApiError> {
+    let until = app.expiry().url_expires_at;
+    let staged = Staged::new(caller.owner, file_name, false, until);
+    let look_at = staged.created_at + milliseconds(app.config.timing.look_after);
+    app.catalogue.stage(&staged, Some(look_at)).await?;
+    app.staging.0.sooner.notify_one();
+    Ok(staged)
+}
+
+/// Something has arrived under this key of the store.
+pub(crate) async fn arrived(app: &App, key: &str) {
+    let Some(keys::Sent::Staged(id)) = keys::sent(key) else {
+        return;
+    };
+    let now = Timestamp::now().as_millisecond();
+    match app.catalogue.look_for_staged(id, now).await {
+        Ok(()) => app.staging.0.sooner.notify_one(),
+        Err(error) => {
+            tracing::warn!(%id, cause = chain(&error), "an arrival is left to the next look");
+        }
+    }
+}
+
+/// Looks for what is expected until the server stops.
+pub(crate) async fn run(app: App) {
+    loop {
+        let sooner = app.staging.0.sooner.notified();
+        let next = tokio::select! {
+            next = look_for_all(&app) => next,
+            () = app.stopping.cancelled() => return,
+        };
+        tokio::select! {
+            () = wait(next) => {}
+            () = sooner => {}
+            () = app.stopping.cancelled() => return,
+        }
+    }
+}
+
+/// Waits until then; where that is never, for ever.
+async fn wait(until: Option<i64>) {
+    let Some(until) = until else {
+        return std::future::pending().await;
+    };
+    let left = until.saturating_sub(Timestamp::now().as_millisecond());
+    tokio::time::sleep(Duration::from_millis(u64::try_from(left).unwrap_or(0))).await;
+}
+
+/// Answers when to look again.
+async fn look_for_all(app: &App) -> Option<i64> {
+    let mut swept = Swept::default();
+    pass(app, &mut swept).await;
+    match app.catalogue.next_staged_look().await {
+        Ok(next) => next,
+        Err(error) => {
+            tracing::warn!(cause = chain(&error), "it is not known what is expected");
+            Some(Timestamp::now().as_millisecond() + milliseconds(PAUSE_AT_FAILURE))
+        }
+    }
+}
+
+/// Looks for all that is due.
+pub(crate) async fn pass(app: &App, swept: &mut Swept) {
+    let due = app.catalogue.staged_due(BATCH).await;
+    let due = swept.of("list what is expected", due);
+    let looks = stream::iter(due).map(|staged| async move { look(app, &staged).await });
+    let mut looks = std::pin::pin!(looks.buffer_unordered(AT_A_TIME));
+    while let Some(looked) = looks.next().await {
+        swept.verifying += u64::from(swept.done("look for what is expected", looked));
+    }
+}
+
+/// Ends parts that nobody put together in time.
+pub(crate) async fn end_old(app: &App, age: i64, swept: &mut Swept) {
+    let old = app.catalogue.old_staged_parts(age, BATCH).await;
+    for staged in swept.of("list old parts", old) {
+        match take(app, staged.id).await {
+            Ok(Taken::Upload(_)) => swept.verifying += 1,
+            Ok(Taken::Refused(_)) => {}
+            Ok(Taken::Not) => {
+                let ended = end(app, &staged).await;
+                swept.aborted += u64::from(swept.done("end old parts", ended));
+            }
+            Err(error) => swept.failed("look at old parts", &error),
+        }
+    }
+}
+
+/// Ends what is expected without a picture; the store keeps nothing of it. `false` when it had ended before.
+pub(crate) async fn end(app: &App, staged: &Staged) -> Result<bool, ApiError> {
+    let ended = app.catalogue.unstage(staged).await?;
+    garbage::collect_key(&app.catalogue, &app.storage, &staged.key()).await;
+    Ok(ended)
+}
+
+/// Whether it is there. It is looked for again after a while, or never again.
+async fn look(app: &App, staged: &Staged) -> Result<bool, ApiError> {
+    let now = Timestamp::now().as_millisecond();
+    let last_look = staged.url_expires_at + milliseconds(LATE_WRITER);
+    // Before it is looked at, so that what fails is not asked for again at once.
+    let again = now + milliseconds(pause(staged, now, app.config.timing.look_after));
+    app.catalogue.look_for_staged(staged.id, again).await?;
+    match take(app, staged.id).await? {
+        Taken::Upload(_) => Ok(true),
+        Taken::Refused(_) => Ok(false),
+        Taken::Not => {
+            // Parts whose putting together was asked for and did not happen are old some day.
+            if now > last_look && !staged.in_parts {
+                end(app, staged).await?;
+            }
+            Ok(false)
+        }
+    }
+}
+
+/// The pause after a look: a quarter of the time that it has been expected.
+fn pause(staged: &Staged, now: i64, shortest: Duration) -> Duration {
+    if now > staged.url_expires_at {
+        return PAUSE_AFTER;
+    }
+    let age = u64::try_from(now - staged.created_at).unwrap_or(0);
+    Duration::from_millis(age / 4).clamp(shortest.min(LONGEST_PAUSE), LONGEST_PAUSE)
+}
+
+/// Makes an upload of what was sent under this id, if it is there.
+pub(crate) async fn take(app: &App, id: UploadId) -> Result<Taken, ApiError> {
+    let turn = app.staging.turn(id);
+    let taken = {
+        let _turn = turn.lock().await;
+        take_in_turn(app, id).await
+    };
+    app.staging.end_turn(id, turn);
+    taken
+}
+
+async fn take_in_turn(app: &App, id: UploadId) -> Result<Taken, ApiError> {
+    for _ in 0..ATTEMPTS {
+        let Some(staged) = app.catalogue.staged(id).await? else {
+            // Somebody else was first.
+            let upload = app.catalogue.upload(id).await?;
+            return Ok(upload.map_or(Taken::Not, |upload| Taken::Upload(Box::new(upload))));
+        };
+        if let Some(taken) = attempt(app, &staged).await? {
+            return Ok(taken);
+        }
+    }
+    Ok(Taken::Not)
+}
+
+/// `None` when the bytes have changed meanwhile.
+async fn attempt(app: &App, staged: &Staged) -> Result<Option<Taken>, ApiError> {
+    let key = staged.key();
+    let Some(mut object) = app.storage.get(&key).await? else {
+        return Ok(Some(Taken::Not));
+    };
+    let (size, etag) = (object.size, object.etag.clone());
+    let name = staged.file_name.as_str();
+    let refusal = if size == 0 {
+        Some((ErrorCode::NotAPicture, "it is empty (0 bytes)".to_owned()))
+    } else if size > app.config.max_size {
+        let max = app.config.max_size;
+        Some((
+            ErrorCode::TooLarge,
+            format!("it has {size} bytes; this gallery takes at most {max}"),
+        ))
+    } else {
+        None
+    };
+    if let Some((code, what)) = refusal {
+        drop(object);
+        let message = format!("\"{name}\" was not published: {what}.");
+        tracing::info!(id = %staged.id, %code, "refused what was sent");
+        end(app, staged).await?;
+        return Ok(Some(Taken::Refused(Rejection { code, message })));
+    }
+    let mut hasher = Sha256Hasher::new();
+    let mut read = 0;
+    while let Some(chunk) = object.chunk().await? {
+        read += chunk.len() as u64;
+        hasher.update(&chunk);
+    }
+    drop(object);
+    if read != size {
+        return Err(StorageError::Unavailable {
+            action: "send an object of the size that it told",
+            source: "the answer's body has another length".into(),
+        }
+        .into());
+    }
+    let request = OpenRequest {
+        file_name: staged.file_name.clone(),
+        size,
+        sha256: hasher.finish(),
+        content_type: None,
+        checksum_algorithms: vec![],
+    };
+    let now = Timestamp::now().as_millisecond();
+    let expiry = Expiry {
+        url_expires_at: now,
+        look_at: now + milliseconds(app.config.timing.adopt_after),
+    };
+    let upload = match app.catalogue.open_staged(staged, &request, expiry).await? {
+        Outcome::New(upload) | Outcome::Known(upload) => *upload,
+        // Opened for other bytes by an attempt that came to no end, or by somebody who guessed the id.
+        Outcome::Conflict | Outcome::NotYours => {
+            app.catalogue.forget_open(staged.id).await?;
+            return Ok(None);
+        }
+    };
+    if upload.state == UploadState::Open && !staged.in_parts {
+        let to = keys::original(upload.image);
+        let etag = etag.unwrap_or_default();
+        if !app.storage.copy(&key, &to, &etag).await? {
+            return Ok(None);
+        }
+    }
+    let Some(upload) = app.catalogue.adopt_staged(staged).await? else {
+        return Ok(None);
+    };
+    if upload.state == UploadState::Verifying {
+        app.publisher.start(upload.id);
+    }
+    garbage::collect_key(&app.catalogue, &app.storage, &key).await;
+    Ok(Some(Taken::Upload(Box::new(upload))))
+}
+
+impl Staging {
+    fn turn(&self, id: UploadId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut at_work = self
+            .0
+            .at_work
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        at_work.entry(id).or_default().clone()
+    }
+
+    /// Forgets the turns of an id that nobody waits for.
+    fn end_turn(&self, id: UploadId, turn: Arc<tokio::sync::Mutex<()>>) {
+        let mut at_work = self
+            .0
+            .at_work
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(turn);
+        if at_work
+            .get(&id)
+            .is_some_and(|turn| Arc::strong_count(turn) == 1)
+        {
+            at_work.remove(&id);
+        }
+    }
+}
+
+pub(crate) fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_what_is_expected_the_less_often_it_is_looked_for() {
+        let staged = Staged::new(1, FileName::clean("a.jpg"), false, i64::MAX);
+        let after = |seconds: i64| {
+            pause(
+                &staged,
+                staged.created_at + seconds * 1000,
+                Duration::from_secs(1),
+            )
+        };
+        assert_eq!(after(0), Duration::from_secs(1));
+        assert_eq!(after(8), Duration::from_secs(2));
+        assert_eq!(after(300), LONGEST_PAUSE);
+        let expired = Staged {
+            url_expires_at: staged.created_at,
+            ..staged.clone()
+        };
+        assert_eq!(
+            pause(&expired, staged.created_at + 1, Duration::from_secs(1)),
+            PAUSE_AFTER
+        );
+        // As of a clock that was set back.
+        assert_eq!(after(-60), Duration::from_secs(1));
+    }
+}

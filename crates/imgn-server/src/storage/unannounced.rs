@@ -1,0 +1,168 @@
+//! Requests for clients that announce nothing: they know neither the size nor a checksum of what they will send, or their
+//! protocol has no place for it.
+//!
+//! Invariant: what is signed here can store any bytes, also others later; so it is signed for a key that is not read
+//! from but to copy it, or for parts, which nobody can change once they are put together.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_s3::{config::ProvideCredentials as _, error::ProvideErrorMetadata as _};
+use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use imgn_protocol::{PresignedUrl, Timestamp};
+
+use super::{Storage, StorageError, fault, is_missing, multipart::strange, presign, url};
+
+/// A form that a browser posts with the file as its last field.
+pub(crate) struct SignedForm {
+    /// The bucket.
+    pub(crate) url: String,
+    /// Signed, so as secret as a presigned URL; the type does not print.
+    pub(crate) fields: BTreeMap<&'static str, String>,
+}
+
+impl Storage {
+    /// Signs a PUT of anything to this key.
+    pub(crate) async fn sign_any_put(&self, key: &str) -> Result<PresignedUrl, StorageError> {
+        let request = self.client.put_object().bucket(&self.bucket).key(key);
+        let request = request.presigned(self.presigning()?).await;
+        Ok(url(&request.map_err(presign)?))
+    }
+
+    /// Signs a POST of a form with a file of at most so many bytes to this key.
+    pub(crate) async fn sign_form(
+        &self,
+        key: &str,
+        content_type: &str,
+        most: u64,
+    ) -> Result<SignedForm, StorageError> {
+        let failed =
+            |source: Box<dyn std::error::Error + Send + Sync>| StorageError::Presign { source };
+        let credentials = self
+            .credentials
+            .as_ref()
+            .ok_or_else(|| failed("there are no credentials".into()))?;
+        let credentials = credentials.provide_credentials().await;
+        let credentials = credentials.map_err(|error| failed(error.into()))?;
+        let now = Timestamp::now();
+        let day = now.strftime("%Y%m%d").to_string();
+        let region = &self.region;
+        let mut fields = BTreeMap::from([
+            ("key", key.to_owned()),
+            ("content-type", content_type.to_owned()),
+            ("success_action_status", "201".to_owned()),
+            ("x-amz-algorithm", "AWS4-HMAC-SHA256".to_owned()),
+            (
+                "x-amz-credential",
+                format!(
+                    "{}/{day}/{region}/s3/aws4_request",
+                    credentials.access_key_id()
+                ),
+            ),
+            ("x-amz-date", now.strftime("%Y%m%dT%H%M%SZ").to_string()),
+        ]);
+        if let Some(token) = credentials.session_token() {
+            fields.insert("x-amz-security-token", token.to_owned());
+        }
+        let mut conditions: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| serde_json::json!({ *name: value }))
+            .collect();
+        conditions.push(serde_json::json!({ "bucket": self.bucket }));
+        conditions.push(serde_json::json!(["content-length-range", 1, most]));
+        let policy = serde_json::json!({
+            "expiration": (now + self.url_ttl).strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string(),
+            "conditions": conditions,
+        });
+        let policy = BASE64_STANDARD.encode(policy.to_string());
+        let secret = credentials.secret_access_key();
+        let signing_key = generate_signing_key(secret, now.into(), region, "s3");
+        let signature = calculate_signature(signing_key, policy.as_bytes());
+        fields.insert("policy", policy);
+        fields.insert("x-amz-signature", signature);
+        Ok(SignedForm {
+            url: self.bucket_url().await?,
+            fields,
+        })
+    }
+
+    /// Where the bucket itself is asked.
+    async fn bucket_url(&self) -> Result<String, StorageError> {
+        const KEY: &str = "-";
+        let of_a_key = self.sign_get(KEY, KEY, KEY).await?;
+        let of_a_key = of_a_key.expose().split('?').next().unwrap_or_default();
+        Ok(of_a_key
+            .trim_end_matches(KEY)
+            .trim_end_matches('/')
+            .to_owned())
+    }
+
+    /// Makes a multipart upload whose parts need no checksums; answers its id.
+    pub(crate) async fn create_parts(
+        &self,
+        key: &str,
+        content_type: &str,
+    ) -> Result<String, StorageError> {
+        const ACTION: &str = "create a multipart upload";
+        let created = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(content_type)
+            .set_acl(self.acl.clone())
+            .send()
+            .await
+            .map_err(|error| fault(ACTION, error))?;
+        created
+            .upload_id
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| strange(ACTION, "it gave it no id"))
+    }
+
+    /// Signs a PUT of anything as this part.
+    pub(crate) async fn sign_any_part(
+        &self,
+        key: &str,
+        id: &str,
+        number: u32,
+    ) -> Result<PresignedUrl, StorageError> {
+        let request = self
+            .client
+            .upload_part()
+            .bucket(&self.bucket)
+            .key(key)
+            .upload_id(id)
+            .part_number(super::multipart::part_number(number))
+            .presigned(self.presigning()?)
+            .await
+            .map_err(presign)?;
+        Ok(url(&request))
+    }
+
+    /// Copies an object within the bucket, if it still is the one with this entity tag. `false` when it is not, or gone.
+    pub(crate) async fn copy(
+        &self,
+        from: &str,
+        to: &str,
+        etag: &str,
+    ) -> Result<bool, StorageError> {
+        let answer = self
+            .client
+            .copy_object()
+            .copy_source(format!("{}/{from}", self.bucket))
+            .copy_source_if_match(etag)
+            .bucket(&self.bucket)
+            .key(to)
+            .set_acl(self.acl.clone())
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(error) if is_missing(&error) || error.code() == Some("PreconditionFailed") => {
+                Ok(false)
+            }
+            Err(error) => Err(fault("copy an object", error)),
+        }
+    }
+}
