@@ -16,6 +16,7 @@ mod endurance;
 mod hostile;
 mod interrupted;
 mod keyring;
+mod other_clients;
 mod photographs;
 mod store;
 mod terminal;

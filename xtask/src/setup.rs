@@ -99,6 +99,7 @@ pub(crate) fn for_thumbnails() -> Result<()> {
 pub(crate) fn for_testing(project: &Project) -> Result<()> {
     system_packages(&[BUILD, TEST])?;
     npm_packages(project)?;
+    other_clients(project)?;
     seaweedfs(project)?;
     Ok(())
 }
@@ -258,26 +259,41 @@ fn install_debian_packages(wanted: &[&str]) -> Result<()> {
     process::run(command(apt_get).args(&missing))
 }
 
-/// Installs what `ui/package-lock.json` says, unless exactly that is installed.
+/// The interface's npm packages.
 fn npm_packages(project: &Project) -> Result<()> {
-    let ui = project.ui();
-    let lock = fs::read(ui.join("package-lock.json")).context("ui/package-lock.json")?;
-    let stamp = ui.join("node_modules/.imgn-installed-lock.json");
+    locked_npm_packages(&project.ui())
+}
+
+/// Other people's clients, as the script that the tests' pages load.
+fn other_clients(project: &Project) -> Result<()> {
+    let clients = project.root.join("tests/clients");
+    locked_npm_packages(&clients)?;
+    process::run(npm(&clients).args(["run", "--silent", "build"]))
+}
+
+/// Installs what the `package-lock.json` of a directory says, unless exactly that is installed.
+fn locked_npm_packages(directory: &Path) -> Result<()> {
+    let lock = directory.join("package-lock.json");
+    let lock = fs::read(&lock).with_context(|| lock.display().to_string())?;
+    let stamp = directory.join("node_modules/.imgn-installed-lock.json");
     if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(());
     }
-    println!("Installing npm packages into ui/node_modules");
+    println!(
+        "Installing npm packages into {}/node_modules",
+        directory.display()
+    );
     // Not `npm ci`: newer npm wants every platform's optional package in the lock, also those that no registry has.
     // What is in the lock is not written anew.
-    process::run(npm(&ui).args(["install", "--no-save", "--no-audit", "--no-fund"]))?;
+    process::run(npm(directory).args(["install", "--no-save", "--no-audit", "--no-fund"]))?;
     fs::write(&stamp, lock)?;
     Ok(())
 }
 
-/// npm in the interface's directory.
-pub(crate) fn npm(ui: &Path) -> Command {
+/// npm in a directory.
+pub(crate) fn npm(directory: &Path) -> Command {
     let mut command = Command::new("npm");
-    command.current_dir(ui);
+    command.current_dir(directory);
     command
 }
 

@@ -27,6 +27,7 @@ const GENERATED: &[&str] = &[
     "Cargo.lock",
     "LICENSE-APACHE",
     "LICENSE-MIT",
+    "tests/clients/package-lock.json",
     "ui/package-lock.json",
     "ui/src/ipc/bindings.ts",
 ];

@@ -196,7 +196,9 @@ async fn file_name(request: Request, max_size: u64) -> Result<FileName, ApiError
     let mut found = None;
     while let Some(mut field) = form.next_field().await.map_err(refuse)? {
         if found.is_none() {
-            found = field.file_name().map(FileName::clean);
+            // Browsers escape this one character of a name.
+            let name = field.file_name().map(|name| name.replace("%22", "\""));
+            found = name.map(|name| FileName::clean(&name));
         }
         while field.chunk().await.map_err(refuse)?.is_some() {}
     }

@@ -4,6 +4,7 @@ pub(crate) mod feed;
 pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod openapi;
+mod relay;
 pub(crate) mod uploads;
 mod web;
 
@@ -81,6 +82,7 @@ pub(crate) fn api() -> OpenApiRouter<App> {
         .routes(routes!(uploads::open, uploads::get, uploads::abort))
         .routes(routes!(uploads::sign))
         .routes(routes!(uploads::complete))
+        .routes(routes!(relay::content))
         .routes(routes!(images::list))
         .routes(routes!(images::get, images::delete))
         .routes(routes!(images::content))

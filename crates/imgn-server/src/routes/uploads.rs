@@ -55,7 +55,7 @@ pub(crate) struct OpenBody {
 /// The client makes the id and keeps it before it asks. Bytes that are published already are not sent again: the
 /// answer is the picture that has them.
 #[utoipa::path(
-    put, path = "/v1/uploads/{id}", tag = "uploads", security(("token" = [])),
+    put, path = "/v1/uploads/{id}", tag = "uploads", security(("token" = []), ()),
     params(
         ("id" = UploadId, Path, description = "The client's own id of this upload, a UUID"),
         ("sign" = Option<bool>, Query, description = "Whether to sign the request that sends the bytes at once"),
@@ -122,7 +122,7 @@ pub(crate) async fn open(
 
 /// Where an upload stands.
 #[utoipa::path(
-    get, path = "/v1/uploads/{id}", tag = "uploads", security(("token" = [])),
+    get, path = "/v1/uploads/{id}", tag = "uploads", security(("token" = []), ()),
     params(("id" = UploadId, Path)),
     responses(
         (status = 200, body = UploadAnswer),
@@ -140,7 +140,7 @@ pub(crate) async fn get(
 
 /// Signs the one request that is about to send bytes.
 #[utoipa::path(
-    post, path = "/v1/uploads/{id}/sign", tag = "uploads", security(("token" = [])),
+    post, path = "/v1/uploads/{id}/sign", tag = "uploads", security(("token" = []), ()),
     params(("id" = UploadId, Path)),
     request_body = SignRequest,
     responses(
@@ -184,7 +184,7 @@ pub(crate) async fn sign(
 ///
 /// Answers 200 with the result, or 202 `verifying` when that takes longer; ask again then, by this call or by `GET`.
 #[utoipa::path(
-    post, path = "/v1/uploads/{id}/complete", tag = "uploads", security(("token" = [])),
+    post, path = "/v1/uploads/{id}/complete", tag = "uploads", security(("token" = []), ()),
     params(("id" = UploadId, Path)),
     request_body = CompleteRequest,
     responses(
@@ -239,7 +239,7 @@ pub(crate) async fn complete(
 
 /// Ends an upload; the store keeps nothing of it.
 #[utoipa::path(
-    delete, path = "/v1/uploads/{id}", tag = "uploads", security(("token" = [])),
+    delete, path = "/v1/uploads/{id}", tag = "uploads", security(("token" = []), ()),
     params(("id" = UploadId, Path)),
     responses(
         (status = 204, description = "It has ended, now or before"),
@@ -342,7 +342,7 @@ fn accept(app: &App, body: OpenBody) -> Result<OpenRequest, ApiError> {
     })
 }
 
-async fn answer(app: &App, upload: &Upload) -> Result<UploadAnswer, ApiError> {
+pub(super) async fn answer(app: &App, upload: &Upload) -> Result<UploadAnswer, ApiError> {
     Ok(match &upload.state {
         UploadState::Open if upload.plan.is_some() => in_parts(app, upload).await?,
         UploadState::Open => {
@@ -410,7 +410,7 @@ async fn in_parts(app: &App, upload: &Upload) -> Result<UploadAnswer, ApiError> 
 }
 
 /// The media type that the object of an upload is stored with.
-fn signed_type(upload: &Upload) -> &'static str {
+pub(super) fn signed_type(upload: &Upload) -> &'static str {
     upload
         .announced
         .content_type
@@ -429,7 +429,11 @@ async fn sign_put(app: &App, upload: &Upload) -> Result<SignedRequest, ApiError>
         .await?)
 }
 
-async fn own_upload(app: &App, id: UploadId, caller: &Caller) -> Result<Upload, ApiError> {
+pub(super) async fn own_upload(
+    app: &App,
+    id: UploadId,
+    caller: &Caller,
+) -> Result<Upload, ApiError> {
     app.catalogue
         .upload_of(id, caller.owner)
         .await?
@@ -440,7 +444,7 @@ fn unknown_upload() -> ApiError {
     ApiError::not_found("You have no upload with this id.")
 }
 
-fn closed() -> ApiError {
+pub(super) fn closed() -> ApiError {
     ApiError::new(
         ErrorCode::UploadClosed,
         "This upload has ended and takes no more bytes; open a new one.",

@@ -272,6 +272,34 @@ impl Storage {
         }
     }
 
+    /// Stores exactly these bytes under a key that has none yet, or has them already.
+    pub(crate) async fn put_new(
+        &self,
+        key: &str,
+        content_type: &str,
+        sha256: &Sha256,
+        bytes: Bytes,
+    ) -> Result<(), StorageError> {
+        let answer = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(content_type)
+            .checksum_sha256(BASE64_STANDARD.encode(sha256.as_bytes()))
+            .if_none_match("*")
+            .set_acl(self.acl.clone())
+            .body(ByteStream::from(bytes))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            // The key is one upload's alone, and its checksum is checked: it has these bytes.
+            Err(error) if error.code() == Some("PreconditionFailed") => Ok(()),
+            Err(error) => Err(fault("store an object", error)),
+        }
+    }
+
     /// Stores a thumbnail, in place of the same one from an attempt before.
     pub(crate) async fn put_jpeg(&self, key: &str, jpeg: Vec<u8>) -> Result<(), StorageError> {
         self.client

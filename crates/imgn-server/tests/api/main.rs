@@ -15,6 +15,7 @@ mod feed;
 mod gallery;
 mod harness;
 mod multipart;
+mod relay;
 mod repair;
 mod surface;
 mod uploads;

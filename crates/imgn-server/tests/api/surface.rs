@@ -184,6 +184,7 @@ async fn the_openapi_document_names_every_call_and_every_code() {
             "post /v1/uploads/{id}/complete",
             "post /v1/uploads/{id}/sign",
             "put /v1/uploads/{id}",
+            "put /v1/uploads/{id}/content",
         ]
     );
     let schemas = document["components"]["schemas"].as_object().unwrap();

@@ -1,0 +1,69 @@
+//! Small pictures through the server itself, where its settings allow them.
+
+use imgn_protocol::UploadId;
+use imgn_testkit::pictures;
+use reqwest::{Method, StatusCode};
+
+use crate::harness::{Caller, Gallery, Reply, reply};
+
+async fn relay(caller: &Caller, id: UploadId, bytes: Vec<u8>) -> Reply {
+    let path = format!("/v1/uploads/{id}/content");
+    let request = caller.request(Method::PUT, &path).body(bytes);
+    reply(request.header("content-type", "image/jpeg")).await
+}
+
+#[tokio::test]
+async fn a_small_picture_goes_through_the_server_where_that_is_allowed() {
+    let gallery = Gallery::start_with(|config| config.relay_max_size = Some(50_000)).await;
+    let ada = &gallery.ada;
+    let file = pictures::jpeg(64, 48);
+    let id = UploadId::new();
+    ada.open(id, "a.jpg", &file).await;
+    let bob = gallery.caller("bob").await;
+    assert_eq!(relay(&bob, id, file.clone()).await.code(), "not_found");
+    for _ in 0..2 {
+        let answer = relay(ada, id, file.clone()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!(answer.json["parts"][0]["size"], file.len());
+    }
+    assert_eq!(ada.outcome(id).await["state"], "published");
+    assert_eq!(relay(ada, id, file).await.code(), "upload_closed");
+
+    let large = vec![7; 50_001];
+    let id = UploadId::new();
+    ada.open(id, "b.jpg", &large).await;
+    assert_eq!(relay(ada, id, large).await.code(), "too_large");
+}
+
+#[tokio::test]
+async fn a_picture_that_was_taken_for_text_is_refused_and_nothing_is_stored() {
+    let gallery = Gallery::start_with(|config| config.relay_max_size = Some(50_000)).await;
+    let ada = &gallery.ada;
+    let file = pictures::jpeg(64, 48);
+    let id = UploadId::new();
+    ada.open(id, "a.jpg", &file).await;
+    let empty = gallery.stored_bytes();
+    let text = String::from_utf8_lossy(&file).into_owned();
+    let answer = relay(ada, id, text.into_bytes()).await;
+    assert_eq!(answer.code(), "checksum_mismatch");
+    let told = answer.json["detail"].as_str().unwrap();
+    assert!(told.contains("binary media types"), "{told}");
+    assert_eq!(relay(ada, id, vec![7; 10]).await.code(), "size_mismatch");
+    assert_eq!(
+        relay(ada, id, vec![7; 40_000]).await.code(),
+        "size_mismatch"
+    );
+    assert_eq!(gallery.stored_bytes(), empty);
+    assert_eq!(ada.complete(id).await.code(), "not_uploaded");
+    // It is still open for the right ones.
+    assert_eq!(relay(ada, id, file).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn no_picture_goes_through_the_server_by_default() {
+    let gallery = Gallery::start().await;
+    let file = pictures::jpeg(64, 48);
+    let id = UploadId::new();
+    gallery.ada.open(id, "a.jpg", &file).await;
+    assert_eq!(relay(&gallery.ada, id, file).await.code(), "not_found");
+}

@@ -1,0 +1,338 @@
+//! Other people's clients in a real Chromium, on pages of another origin: the flow of the pages of 2018, and Uppy's core
+//! and S3 plugin as their authors publish them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use fantoccini::{Client, Locator};
+use imgn_testkit::{
+    pictures,
+    process::{Running, ServerProcess, eventually},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    api::{Api, sha256},
+    driver::{Driver, PATIENCE, chromium, script},
+};
+
+/// 60 MB, in parts of 5 MiB.
+const LARGE: usize = 60_000_000;
+const PARTS: u64 = 12;
+
+/// Pages and files on an origin of their own.
+struct Site {
+    directory: PathBuf,
+    url: String,
+    _server: Running,
+}
+
+impl Site {
+    fn start(directory: &Path) -> Result<Self> {
+        let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
+        fs::create_dir(directory)?;
+        for file in ["uppy.html", "pages-2018.html", "dist/uppy.js"] {
+            let from = clients.join(file);
+            let name = from.file_name().context("a file")?;
+            fs::copy(&from, directory.join(name))
+                .with_context(|| format!("{}; `cargo xtask test` makes it", from.display()))?;
+        }
+        // It says on standard output where it listens.
+        let mut command = Command::new("python3");
+        command
+            .args([
+                "-u",
+                "-m",
+                "http.server",
+                "0",
+                "--bind",
+                "127.0.0.1",
+                "--directory",
+            ])
+            .arg(directory);
+        let (server, line) = Running::start(command, &directory.with_extension("log"))?;
+        let url = line.split(['(', ')']).nth(1).context(line.clone())?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            url: url.trim_end_matches('/').to_owned(),
+            _server: server,
+        })
+    }
+
+    fn page(&self, page: &str, gallery: &str) -> String {
+        format!("{}/{page}?gallery={gallery}", self.url)
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+        let path = self.directory.join(name);
+        fs::write(&path, bytes)?;
+        Ok(path)
+    }
+}
+
+/// A gallery, a page with Uppy, and a browser that shows it.
+struct Stage {
+    server: ServerProcess,
+    site: Site,
+    client: Client,
+    _driver: Driver,
+}
+
+impl Stage {
+    async fn set(directory: &Path, arguments: &[&str], page: &str) -> Result<Self> {
+        let server = ServerProcess::start(&directory.join("server"), arguments)?;
+        let site = Site::start(&directory.join("site"))?;
+        let (driver, client) = chromium(&directory.join("profile")).await?;
+        client.goto(&site.page(page, &server.url)).await?;
+        Ok(Self {
+            server,
+            site,
+            client,
+            _driver: driver,
+        })
+    }
+
+    /// Lets the page upload under this token.
+    async fn uppy_with_token(&self, token: &str) -> Result<()> {
+        eventually("the page has loaded Uppy", PATIENCE, async || {
+            Ok(
+                (script(&self.client, "return window.ready ?? null", vec![]).await? == true)
+                    .then_some(()),
+            )
+        })
+        .await?;
+        let source = "window.token = arguments[0]";
+        script(&self.client, source, vec![json!(token)]).await?;
+        Ok(())
+    }
+
+    /// Picks a file and begins to send it.
+    async fn send(&self, file: &Path, stop: Value) -> Result<()> {
+        let picker = self.client.find(Locator::Id("file")).await?;
+        picker.send_keys(file.to_str().context("a path")?).await?;
+        let source = "window.send(...arguments).catch((error) => { window.seen.result = {error: String(error)}; })";
+        script(&self.client, source, vec![stop]).await?;
+        Ok(())
+    }
+
+    async fn seen(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
+        eventually(what, PATIENCE * 2, async || {
+            let seen = script(&self.client, "return window.seen", vec![]).await?;
+            ensure!(
+                seen["result"]["error"].is_null() || holds(&seen),
+                "{what}: {seen}"
+            );
+            Ok(holds(&seen).then_some(seen))
+        })
+        .await
+    }
+
+    /// How a file that is sent to its end ended.
+    async fn uploaded(&self) -> Result<Value> {
+        let seen = self
+            .seen("the upload ends", |seen| !seen["result"].is_null())
+            .await?;
+        ensure!(seen["result"]["successful"] == 1, "{seen}");
+        ensure!(seen["result"]["failed"] == 0, "{seen}");
+        let key = seen["result"]["key"].as_str().unwrap_or_default();
+        ensure!(
+            !key.is_empty() && !key.contains(".jpg"),
+            "the key is the server's: {seen}"
+        );
+        Ok(seen)
+    }
+}
+
+/// A picture, padded behind its end where decoders do not read.
+fn picture(width: u32, size: usize) -> Vec<u8> {
+    let mut bytes = pictures::jpeg(width, 60);
+    bytes.resize(size, 0);
+    bytes
+}
+
+/// The picture is in the gallery under its name, with these bytes.
+async fn published(api: &Api, name: &str, bytes: &[u8]) -> Result<Value> {
+    let image = eventually("the picture is in the gallery", PATIENCE, async || {
+        let images = api.images().await?;
+        Ok(images.into_iter().find(|image| image["file_name"] == name))
+    })
+    .await?;
+    ensure!(image["sha256"] == sha256(bytes), "{image}");
+    Ok(image)
+}
+
+#[tokio::test]
+async fn a_page_of_2018_uploads_and_lists() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    // Such a page has no token to send.
+    let stage = Stage::set(
+        directory.path(),
+        &["--anonymous-uploads"],
+        "pages-2018.html",
+    )
+    .await?;
+    let client = &stage.client;
+    let bytes = pictures::jpeg(100, 60);
+    let file = stage.site.file("a \"picture\" <b>.jpg", &bytes)?;
+    let picker = client.find(Locator::Id("file")).await?;
+    picker.send_keys(file.to_str().context("a path")?).await?;
+    client.find(Locator::Css("button")).await?.click().await?;
+    eventually("the page has sent it", PATIENCE, async || {
+        let status = client.find(Locator::Id("status")).await?.text().await?;
+        ensure!(status.is_empty() || status == "sent", "{status}");
+        Ok((status == "sent").then_some(()))
+    })
+    .await?;
+    const SHOWN: &str = "
+        list();
+        return [...document.querySelectorAll('#gallery li')].map((item) => {
+            const image = item.querySelector('img');
+            return [item.innerText, image.complete ? `${image.naturalWidth}x${image.naturalHeight}` : ''];
+        });";
+    eventually("the page shows it", PATIENCE, async || {
+        let shown = script(client, SHOWN, vec![]).await?;
+        Ok((shown == json!([["100x60", "100x60"]])).then_some(()))
+    })
+    .await?;
+    let api = Api::new(&stage.server.url, None)?;
+    let image = published(&api, "a \"picture\" <b>.jpg", &bytes).await?;
+    ensure!(image["width"] == 100 && image["height"] == 60, "{image}");
+    stage.client.clone().close().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn uppy_uploads_pauses_resumes_and_cancels() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let stage = Stage::set(directory.path(), &["--max-size", "64M"], "uppy.html").await?;
+    let ada = stage.server.add_token("ada", "uploader")?;
+    let bob = stage.server.add_token("bob", "uploader")?;
+    let api = Api::new(&stage.server.url, Some(&ada))?;
+    stage.uppy_with_token(&ada).await?;
+
+    // Small: one request.
+    let small = picture(100, 100_000);
+    let file = stage.site.file("small.jpg", &small)?;
+    stage.send(&file, json!({})).await?;
+    let seen = stage.uploaded().await?;
+    ensure!(seen["parts"] == json!([]), "{seen}");
+    let image = published(&api, "small.jpg", &small).await?;
+    ensure!(image["owner"] == "ada" && image["width"] == 100, "{image}");
+
+    // Large: in parts, all of them once.
+    let all: Vec<u64> = (1..=PARTS).collect();
+    let large = picture(101, LARGE);
+    let file = stage.site.file("large.jpg", &large)?;
+    stage.send(&file, json!({})).await?;
+    let seen = stage.uploaded().await?;
+    ensure!(seen["parts"] == json!(all), "{seen}");
+    let image = published(&api, "large.jpg", &large).await?;
+    ensure!(seen["result"]["location"] == image["url"], "{seen}");
+
+    // Paused after some parts, which are not sent again.
+    let paused = picture(102, LARGE);
+    let file = stage.site.file("paused.jpg", &paused)?;
+    stage
+        .send(&file, json!({"after": 4, "by": "pause"}))
+        .await?;
+    let seen = stage
+        .seen("it is paused", |seen| seen["paused"] == true)
+        .await?;
+    ensure!(seen["parts"] == json!([1, 2, 3, 4]), "{seen}");
+    let multipart = script(&stage.client, "return window.multipart()", vec![]).await?;
+    let id = multipart["uploadId"].as_str().context("an upload id")?;
+    let key = multipart["key"].as_str().context("a key")?;
+    let path = format!("/s3/multipart/{id}?key={key}");
+    let parts = api.get(&path).await?;
+    ensure!(parts.json.as_array().map(Vec::len) == Some(4), "{parts:?}");
+    // Another's id is no id; and there are no other parts than S3 has.
+    let stranger = api.with_token(Some(&bob)).get(&path).await?;
+    ensure!(stranger.status == 404, "{stranger:?}");
+    for number in [0, 10_001] {
+        let path = format!("/s3/multipart/{id}/{number}?key={key}");
+        ensure!(api.get(&path).await?.status == 400, "{number}");
+    }
+    script(&stage.client, "window.uppy.resumeAll()", vec![]).await?;
+    let seen = stage.uploaded().await?;
+    ensure!(seen["parts"] == json!(all), "{seen}");
+    published(&api, "paused.jpg", &paused).await?;
+
+    // Cancelled: the store keeps nothing.
+    let kept = kept(&stage.server)?;
+    let cancelled = picture(103, LARGE);
+    let file = stage.site.file("cancelled.jpg", &cancelled)?;
+    stage
+        .send(&file, json!({"after": 3, "by": "cancel"}))
+        .await?;
+    stage
+        .seen("it is cancelled", |seen| seen["cancelled"] == true)
+        .await?;
+    eventually("the store keeps nothing of it", PATIENCE, async || {
+        Ok((self::kept(&stage.server)? <= kept).then_some(()))
+    })
+    .await?;
+    let names: Vec<_> = api
+        .images()
+        .await?
+        .iter()
+        .map(|image| image["file_name"].clone())
+        .collect();
+    ensure!(
+        names == ["paused.jpg", "large.jpg", "small.jpg"],
+        "{names:?}"
+    );
+    stage.client.clone().close().await?;
+    Ok(())
+}
+
+/// Bytes of large files: those of the store, not of a catalogue that grows a little.
+fn kept(server: &ServerProcess) -> Result<u64> {
+    let files = server.files()?;
+    let large = files
+        .iter()
+        .map(|(_, size)| *size)
+        .filter(|&size| size > 1_000_000);
+    Ok(large.sum())
+}
+
+#[tokio::test]
+async fn two_tabs_with_uppy_upload_at_once() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let arguments = ["--max-size", "64M", "--anonymous-uploads"];
+    let stage = Stage::set(directory.path(), &arguments, "uppy.html").await?;
+    let api = Api::new(&stage.server.url, None)?;
+    let first = stage.client.window().await?;
+    let second = stage.client.new_window(true).await?.handle;
+    let tabs = [(first, "one.jpg", 104), (second, "two.jpg", 105)];
+    let page = stage.site.page("uppy.html", &stage.server.url);
+    for (tab, _, _) in &tabs {
+        stage.client.switch_to_window(tab.clone()).await?;
+        stage.client.goto(&page).await?;
+        eventually("the page has loaded Uppy", PATIENCE, async || {
+            Ok(
+                (script(&stage.client, "return window.ready ?? null", vec![]).await? == true)
+                    .then_some(()),
+            )
+        })
+        .await?;
+    }
+    for (tab, name, width) in &tabs {
+        let file = stage.site.file(name, &picture(*width, LARGE))?;
+        stage.client.switch_to_window(tab.clone()).await?;
+        stage.send(&file, json!({})).await?;
+    }
+    let mut keys = Vec::new();
+    for (tab, name, width) in &tabs {
+        stage.client.switch_to_window(tab.clone()).await?;
+        let seen = stage.uploaded().await?;
+        keys.push(seen["result"]["key"].clone());
+        published(&api, name, &picture(*width, LARGE)).await?;
+    }
+    ensure!(keys[0] != keys[1], "{keys:?}");
+    stage.client.clone().close().await?;
+    Ok(())
+}
