@@ -18,6 +18,7 @@ mod interrupted;
 mod keyring;
 mod other_clients;
 mod photographs;
+mod serverless;
 mod store;
 mod terminal;
 mod thumbnails;

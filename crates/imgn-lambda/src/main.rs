@@ -65,7 +65,8 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "the function does not start");
+            let cause = error.source().map(ToString::to_string);
+            tracing::error!(%error, cause, "the function does not start");
             ExitCode::FAILURE
         }
     }

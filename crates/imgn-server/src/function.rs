@@ -50,6 +50,7 @@ impl Function {
             return Err(InvalidConfig::EmbeddedFunction.into());
         }
         config.check()?;
+        server::make_data_dir(&config.data_dir)?;
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
         let (app, _) = server::assemble(config, nowhere).await?;
         Ok(Self {

@@ -201,10 +201,7 @@ impl Server {
     /// The catalogue of a data directory, for the commands on its tokens; also while a server runs on it.
     pub async fn catalogue(config: &Config) -> Result<Catalogue, StartError> {
         config.check()?;
-        make_data_dir(&config.data_dir).map_err(|source| StartError::DataDir {
-            path: config.data_dir.clone(),
-            source,
-        })?;
+        make_data_dir(&config.data_dir)?;
         Ok(Catalogue::open_on(&config.database(), config.shared_file_system).await?)
     }
 
@@ -235,12 +232,17 @@ async fn sweep_once(app: &App) -> Swept {
 }
 
 /// Makes the data directory where it is missing; nobody else may look into it.
-fn make_data_dir(path: &Path) -> io::Result<()> {
+pub(crate) fn make_data_dir(path: &Path) -> Result<(), StartError> {
     let mut directory = fs::DirBuilder::new();
     directory.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
-    directory.create(path)
+    directory
+        .create(path)
+        .map_err(|source| StartError::DataDir {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 /// Takes the data directory for this server alone.
@@ -249,7 +251,7 @@ fn lock(data_dir: &Path) -> Result<File, StartError> {
         path: data_dir.to_owned(),
         source,
     };
-    make_data_dir(data_dir).map_err(failed)?;
+    make_data_dir(data_dir)?;
     let lock = File::create(data_dir.join("lock")).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),

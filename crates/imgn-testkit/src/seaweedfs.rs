@@ -62,6 +62,8 @@ impl SeaweedFs {
             .env("GOMEMLIMIT", "300MiB")
             .args(["-logtostderr", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
             .args(["-master.volumeSizeLimitMB=1024", "-volume.max=50"])
+            // By default it writes nothing to a disk that is 99 % full, which on a large disk are gigabytes.
+            .arg("-volume.minFreeSpace=100MiB")
             .args(["-s3", "-iam=false", "-s3.autoCreateBucket=false"])
             .args(["-s3.concurrentUploadLimitMB=64", "-s3.port.iceberg=0"])
             .arg(format!("-master.port={master}"))
