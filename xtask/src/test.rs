@@ -2,7 +2,10 @@
 //!
 //! Invariant: what passes here on one machine passes on another, since everything but cargo is set up by the first step.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
@@ -21,6 +24,7 @@ pub(crate) struct Arguments {
 enum Step {
     Format,
     Tidy,
+    Template,
     Ui,
     Lint,
     Build,
@@ -32,6 +36,7 @@ impl Step {
         match self {
             Self::Format => "Rust format",
             Self::Tidy => "tidiness",
+            Self::Template => "template for AWS",
             Self::Ui => "interface: build, types, format, unit tests",
             Self::Lint => "lints",
             Self::Build => "programs",
@@ -51,6 +56,11 @@ impl Step {
         match self {
             Self::Format => cargo(&["fmt", "--all", "--check"]),
             Self::Tidy => tidy::run(project),
+            Self::Template => process::run(
+                Command::new(setup::cfn_lint(project)?)
+                    .arg("deploy/aws/template.yaml")
+                    .current_dir(&project.root),
+            ),
             Self::Ui => {
                 let npm = |script: &str| {
                     process::run(setup::npm(&project.ui()).args(["run", "--silent", script]))
