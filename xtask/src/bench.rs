@@ -4,6 +4,7 @@
 
 mod ended;
 mod gallery;
+mod lambda;
 mod queue;
 mod resume;
 mod start;
@@ -42,6 +43,8 @@ enum Bench {
     Start,
     /// What a large gallery costs who looks at it: filling and searching the list, starting and scrolling the window.
     Gallery,
+    /// The server as a function, beside the same on a socket: cold and warm.
+    Lambda,
     /// What 10,000 files in the queue cost.
     Queue,
     /// What `kill -9` in the middle of an upload costs.
@@ -72,6 +75,10 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     if !arguments.no_build {
         match arguments.name {
             Bench::Thumbs => thumbs::build(project)?,
+            Bench::Lambda => {
+                setup::for_conformance()?;
+                lambda::build(project)?;
+            }
             Bench::Gallery => {
                 build_release(project)?;
                 gallery::build(project)?;
@@ -89,6 +96,7 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
             let figures = gallery::measure(project, arguments.quick)?;
             report(project, "gallery", &figures)
         }
+        Bench::Lambda => report(project, "lambda", &lambda::measure(project)?),
         Bench::Queue => report(project, "queue", &queue::measure(project)?),
         Bench::Resume => report(project, "resume", &resume::measure(project)?),
         Bench::Upload => {

@@ -44,6 +44,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub struct FunctionProcess {
     child: Child,
     log: PathBuf,
+    /// Whether it is stopped between two invocations.
+    freezes: bool,
     runtime: Arc<Runtime>,
     serving: JoinHandle<()>,
 }
@@ -96,11 +98,19 @@ impl FunctionProcess {
         let mut function = Self {
             child,
             log,
+            freezes: true,
             runtime,
             serving,
         };
         function.idle(1).await?;
         Ok(function)
+    }
+
+    /// Lets it run from now on, for measuring: stopping and going on takes longer than many an answer.
+    pub fn never_freeze(&mut self) -> Result<()> {
+        self.signal("-CONT")?;
+        self.freezes = false;
+        Ok(())
     }
 
     /// Invokes it with an event, and stops it once it has asked for the next.
@@ -109,7 +119,9 @@ impl FunctionProcess {
         let (sender, answer) = oneshot::channel();
         self.runtime.waiting().insert(id.clone(), sender);
         let asked = *self.runtime.asked.borrow();
-        self.signal("-CONT")?;
+        if self.freezes {
+            self.signal("-CONT")?;
+        }
         self.runtime.events.send((id, event.to_string()))?;
         let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, answer).await else {
             bail!("no answer to {event}:\n{}", self.log());
@@ -143,7 +155,10 @@ impl FunctionProcess {
             "the function does not ask for events:\n{}",
             self.log()
         );
-        self.signal("-STOP")
+        if self.freezes {
+            self.signal("-STOP")?;
+        }
+        Ok(())
     }
 
     fn signal(&self, signal: &str) -> Result<()> {
