@@ -22,9 +22,10 @@ use tokio::sync::Notify;
 
 use crate::{
     auth::Caller,
-    catalogue::{Expiry, Outcome, Staged, Upload, UploadState},
+    catalogue::{Abort, Expiry, Opened, Staged, Upload, UploadState},
     error::{ApiError, chain},
     garbage,
+    routes::uploads::signed_type,
     state::App,
     storage::{StorageError, keys},
     sweep::Swept,
@@ -43,7 +44,7 @@ const PAUSE_AFTER: Duration = Duration::from_secs(60);
 /// A request that began in the last moment of its URL is given this long.
 const LATE_WRITER: Duration = Duration::from_secs(60 * 60);
 
-/// The pause after the catalogue did not answer.
+/// The pause after a pass in which something failed.
 const PAUSE_AT_FAILURE: Duration = Duration::from_secs(5);
 
 /// How often bytes are summed anew that have changed meanwhile, before that is left to a later look.
@@ -128,11 +129,14 @@ async fn wait(until: Option<i64>) {
 async fn look_for_all(app: &App) -> Option<i64> {
     let mut swept = Swept::default();
     pass(app, &mut swept).await;
+    let later = Timestamp::now().as_millisecond() + milliseconds(PAUSE_AT_FAILURE);
     match app.catalogue.next_staged_look().await {
+        // What failed may be due still, and would be asked for again and again.
+        Ok(next) if swept.failures > 0 => next.map(|next| next.max(later)),
         Ok(next) => next,
         Err(error) => {
             tracing::warn!(cause = chain(&error), "it is not known what is expected");
-            Some(Timestamp::now().as_millisecond() + milliseconds(PAUSE_AT_FAILURE))
+            Some(later)
         }
     }
 }
@@ -156,7 +160,7 @@ pub(crate) async fn end_old(app: &App, age: i64, swept: &mut Swept) {
             Ok(Taken::Upload(_)) => swept.verifying += 1,
             Ok(Taken::Refused(_)) => {}
             Ok(Taken::Not) => {
-                let ended = end(app, &staged).await;
+                let ended = end(app, &staged).await.map(|ended| ended == Abort::Ended);
                 swept.aborted += u64::from(swept.done("end old parts", ended));
             }
             Err(error) => swept.failed("look at old parts", &error),
@@ -164,9 +168,10 @@ pub(crate) async fn end_old(app: &App, age: i64, swept: &mut Swept) {
     }
 }
 
-/// Ends what is expected without a picture; the store keeps nothing of it. `false` when it had ended before.
-pub(crate) async fn end(app: &App, staged: &Staged) -> Result<bool, ApiError> {
-    let ended = app.catalogue.unstage(staged).await?;
+/// Ends what is expected without a picture; the store keeps nothing of it. `Unknown` when it is not expected any more:
+/// it had ended before, or has become an upload.
+pub(crate) async fn end(app: &App, staged: &Staged) -> Result<Abort, ApiError> {
+    let ended = app.catalogue.unstage(staged.id).await?;
     garbage::collect_key(&app.catalogue, &app.storage, &staged.key()).await;
     Ok(ended)
 }
@@ -248,8 +253,10 @@ async fn attempt(app: &App, staged: &Staged) -> Result<Option<Taken>, ApiError> 
         drop(object);
         let message = format!("\"{name}\" was not published: {what}.");
         tracing::info!(id = %staged.id, %code, "refused what was sent");
-        end(app, staged).await?;
-        return Ok(Some(Taken::Refused(Rejection { code, message })));
+        return Ok(match end(app, staged).await? {
+            Abort::Ended => Some(Taken::Refused(Rejection { code, message })),
+            Abort::Published | Abort::Unknown => None,
+        });
     }
     let mut hasher = Sha256Hasher::new();
     let mut read = 0;
@@ -278,22 +285,24 @@ async fn attempt(app: &App, staged: &Staged) -> Result<Option<Taken>, ApiError> 
         look_at: now + milliseconds(app.config.timing.adopt_after),
     };
     let upload = match app.catalogue.open_staged(staged, &request, expiry).await? {
-        Outcome::New(upload) | Outcome::Known(upload) => *upload,
-        // Opened for other bytes by an attempt that came to no end, or by somebody who guessed the id.
-        Outcome::Conflict | Outcome::NotYours => {
-            app.catalogue.forget_open(staged.id).await?;
-            return Ok(None);
+        Opened::Open(opened) => {
+            let etag = etag.unwrap_or_default();
+            let to = keys::original(opened.image);
+            let content_type = signed_type(&opened);
+            if !staged.in_parts && !app.storage.copy(&key, &to, &etag, content_type).await? {
+                return Ok(None);
+            }
+            match app.catalogue.adopt_staged(&opened).await? {
+                Some(upload) => upload,
+                None => return Ok(None),
+            }
         }
-    };
-    if upload.state == UploadState::Open && !staged.in_parts {
-        let to = keys::original(upload.image);
-        let etag = etag.unwrap_or_default();
-        if !app.storage.copy(&key, &to, &etag).await? {
-            return Ok(None);
+        Opened::Over(upload) => *upload,
+        Opened::Foreign => {
+            garbage::collect_key(&app.catalogue, &app.storage, &key).await;
+            return Ok(Some(Taken::Not));
         }
-    }
-    let Some(upload) = app.catalogue.adopt_staged(staged).await? else {
-        return Ok(None);
+        Opened::Gone => return Ok(None),
     };
     if upload.state == UploadState::Verifying {
         app.publisher.start(upload.id);

@@ -1,17 +1,22 @@
 //! What other people's clients are about to send, until it is there and becomes an upload.
 //!
 //! Invariant: a row leaves this table in the transaction that makes an upload of it under verification, or one that
-//! ended; or in the one that makes garbage of whatever was sent.
+//! ended; or in the one that makes garbage of whatever was sent. While it is here, an upload of its id is open, and is of
+//! its picture.
 
 use imgn_protocol::{FileName, ImageId, OpenRequest, UploadId};
+use sqlx::SqliteConnection;
 
 use super::{
-    Catalogue, CatalogueError, Expiry, Outcome, Upload, UploadState,
+    Abort, Catalogue, CatalogueError, Expiry, Upload, UploadState,
     garbage::discard,
     now, parse, passing,
-    uploads::{adopt_published, find, set_state},
+    uploads::{abort_found, adopt_published, find, insert, record_url, set_state},
 };
 use crate::storage::keys;
+
+/// The pause before a row that could not be read is read again, in milliseconds.
+const PAUSE_AT_UNREADABLE: i64 = 60 * 60 * 1000;
 
 /// Something that somebody may send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +24,7 @@ pub(crate) struct Staged {
     /// Also that of the upload that it becomes.
     pub(crate) id: UploadId,
     pub(crate) owner: i64,
-    /// What its picture will be.
+    /// What its picture will be. Another one when other bytes are sent at once in place of the first.
     pub(crate) image: ImageId,
     pub(crate) file_name: FileName,
     /// Whether it is sent in parts; else at once.
@@ -60,6 +65,19 @@ impl Staged {
             keys::staged(self.id)
         }
     }
+}
+
+/// How opening the upload of what was sent ended.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// It is open, and the bytes belong under its picture's key.
+    Open(Box<Upload>),
+    /// It has gone further already, and nothing is expected any more.
+    Over(Box<Upload>),
+    /// Somebody had opened the id for a picture of their own: what was sent is garbage.
+    Foreign,
+    /// It was ended meanwhile, or is another picture by now.
+    Gone,
 }
 
 #[derive(sqlx::FromRow)]
@@ -196,7 +214,23 @@ impl Catalogue {
                 .bind(limit)
                 .fetch_all(&self.reader)
                 .await?;
-        Ok(super::unfinished::valid(rows, Staged::try_from))
+        let mut due = Vec::with_capacity(rows.len());
+        for row in rows {
+            let id = row.id.clone();
+            match Staged::try_from(row) {
+                Ok(staged) => due.push(staged),
+                // Out of the way, or it would be due for ever.
+                Err(error) => {
+                    tracing::error!(id, %error, "something expected cannot be read");
+                    sqlx::query("UPDATE staged SET look_at = ?2 WHERE id = ?1")
+                        .bind(&id)
+                        .bind(now() + PAUSE_AT_UNREADABLE)
+                        .execute(&self.writer)
+                        .await?;
+                }
+            }
+        }
+        Ok(due)
     }
 
     /// When something is to be looked for next.
@@ -224,81 +258,117 @@ impl Catalogue {
         Ok(super::unfinished::valid(rows, Staged::try_from))
     }
 
-    /// Opens the upload that it becomes, now that it is known what was sent. Can be repeated.
+    /// Opens the upload that it becomes, now that it is known what was sent. Can be repeated, also for other bytes: these
+    /// are another picture then, for the first one's keys may be visited as garbage at any time from here on.
     pub(crate) async fn open_staged(
         &self,
         staged: &Staged,
         request: &OpenRequest,
         expiry: Expiry,
-    ) -> Result<Outcome, CatalogueError> {
-        let (id, owner) = (staged.id, staged.owner);
-        // As of a URL that has just expired: something lies under the picture's key, or will in a moment.
-        self.open_as(id, owner, staged.image, request, None, Some(expiry))
-            .await
-    }
-
-    /// Forgets an upload that was opened for other bytes than are there now, and of which nothing was verified yet.
-    pub(crate) async fn forget_open(&self, id: UploadId) -> Result<(), CatalogueError> {
+    ) -> Result<Opened, CatalogueError> {
+        let id = staged.id;
         let mut transaction = self.begin().await?;
-        let gone: Option<(String, Option<i64>, Option<String>)> = sqlx::query_as(
-            "DELETE FROM uploads WHERE id = ? AND state = 'open'
-             RETURNING image_id, url_expires_at, multipart_id",
-        )
-        .bind(id.to_string())
-        .fetch_optional(&mut *transaction)
-        .await?;
-        if let Some((image, until, multipart)) = gone {
-            let key = keys::original(parse(&image, "image id")?);
-            discard(&mut transaction, &key, until, multipart.as_deref()).await?;
+        let image: Option<String> = sqlx::query_scalar("SELECT image_id FROM staged WHERE id = ?")
+            .bind(id.to_string())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if image != Some(staged.image.to_string()) {
+            return Ok(Opened::Gone);
+        }
+        let mut upload = Upload {
+            id,
+            owner: staged.owner,
+            image: staged.image,
+            announced: request.clone(),
+            state: UploadState::Open,
+            plan: None,
+            multipart: None,
+            url_expires_at: Some(expiry.url_expires_at),
+        };
+        match find(&mut transaction, id).await? {
+            None => insert(&mut transaction, &upload).await?,
+            Some(known) if known.image != staged.image || known.state != UploadState::Open => {
+                take_out(&mut transaction, id, Some(&known)).await?;
+                transaction.commit().await?;
+                return Ok(if known.image == staged.image {
+                    Opened::Over(Box::new(known))
+                } else {
+                    Opened::Foreign
+                });
+            }
+            Some(known) if known.announced == *request => upload = known,
+            Some(known) => {
+                sqlx::query("DELETE FROM uploads WHERE id = ?")
+                    .bind(id.to_string())
+                    .execute(&mut *transaction)
+                    .await?;
+                if !staged.in_parts {
+                    let until = known.url_expires_at.max(Some(now()));
+                    let key = keys::original(known.image);
+                    discard(&mut transaction, &key, until, known.multipart.as_deref()).await?;
+                    upload.image = ImageId::new();
+                    sqlx::query("UPDATE staged SET image_id = ?2 WHERE id = ?1")
+                        .bind(id.to_string())
+                        .bind(upload.image.to_string())
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+                insert(&mut transaction, &upload).await?;
+            }
+        }
+        // As of a URL that has just expired: something lies under the picture's key, or will in a moment.
+        record_url(&mut transaction, id, expiry).await?;
+        let upload = adopt_published(&mut transaction, upload).await?;
+        let is_open = upload.state == UploadState::Open;
+        if !is_open {
+            take_out(&mut transaction, id, Some(&upload)).await?;
         }
         transaction.commit().await?;
-        Ok(())
+        let upload = Box::new(upload);
+        Ok(if is_open {
+            Opened::Open(upload)
+        } else {
+            Opened::Over(upload)
+        })
     }
 
     /// The bytes are where the upload has them: from here on it is one like any other, and is verified. Answers it as it
-    /// stands now.
+    /// stands now; `None` when it was ended meanwhile, or is of other bytes.
     pub(crate) async fn adopt_staged(
         &self,
-        staged: &Staged,
+        opened: &Upload,
     ) -> Result<Option<Upload>, CatalogueError> {
         let mut transaction = self.begin().await?;
-        let Some(upload) = find(&mut transaction, staged.id).await? else {
+        let Some(upload) = find(&mut transaction, opened.id).await? else {
             return Ok(None);
         };
+        let staged = take_out(&mut transaction, opened.id, Some(&upload)).await?;
+        if upload.image != opened.image || staged.is_none_or(|staged| staged.image != opened.image)
+        {
+            return Ok(None);
+        }
         let mut upload = adopt_published(&mut transaction, upload).await?;
         if upload.state == UploadState::Open {
-            set_state(&mut transaction, staged.id, "verifying").await?;
+            set_state(&mut transaction, opened.id, "verifying").await?;
             upload.state = UploadState::Verifying;
-        }
-        let is_another =
-            matches!(upload.state, UploadState::Published(image) if image != upload.image);
-        sqlx::query("DELETE FROM staged WHERE id = ?")
-            .bind(staged.id.to_string())
-            .execute(&mut *transaction)
-            .await?;
-        if !staged.in_parts || is_another {
-            let until = Some(staged.url_expires_at);
-            discard(&mut transaction, &staged.key(), until, None).await?;
         }
         transaction.commit().await?;
         Ok(Some(upload))
     }
 
-    /// Ends it without a picture: what was sent of it is garbage. `false` when it had ended before.
-    pub(crate) async fn unstage(&self, staged: &Staged) -> Result<bool, CatalogueError> {
+    /// Ends it without a picture: what was sent of it is garbage, and an upload that was opened for it is aborted.
+    /// `Unknown` when it is not expected any more.
+    pub(crate) async fn unstage(&self, id: UploadId) -> Result<Abort, CatalogueError> {
         let mut transaction = self.begin().await?;
-        let gone: Option<(i64, Option<String>)> = sqlx::query_as(
-            "DELETE FROM staged WHERE id = ? RETURNING url_expires_at, multipart_id",
-        )
-        .bind(staged.id.to_string())
-        .fetch_optional(&mut *transaction)
-        .await?;
-        if let Some((until, multipart)) = &gone {
-            let multipart = multipart.as_deref();
-            discard(&mut transaction, &staged.key(), Some(*until), multipart).await?;
-        }
+        let upload = find(&mut transaction, id).await?;
+        let gone = take_out(&mut transaction, id, upload.as_ref()).await?;
+        let abort = match (gone, upload) {
+            (None, _) => Abort::Unknown,
+            (Some(_), None) => Abort::Ended,
+            (Some(_), Some(upload)) => abort_found(&mut transaction, &upload).await?,
+        };
         transaction.commit().await?;
-        Ok(gone.is_some())
+        Ok(abort)
     }
 
     /// Who those are that write without a token, where the gallery lets them.
@@ -318,5 +388,140 @@ impl Catalogue {
             .await?;
         transaction.commit().await?;
         Ok(id)
+    }
+}
+
+/// Takes the row out, in the transaction that decides what becomes of it; `upload` is what stands under its id. What was
+/// sent is garbage, unless it lies where the upload has it.
+pub(super) async fn take_out(
+    transaction: &mut SqliteConnection,
+    id: UploadId,
+    upload: Option<&Upload>,
+) -> Result<Option<Staged>, CatalogueError> {
+    let row: Option<Row> = sqlx::query_as("DELETE FROM staged WHERE id = ? RETURNING *")
+        .bind(id.to_string())
+        .fetch_optional(&mut *transaction)
+        .await?;
+    let Some(staged) = row.map(Staged::try_from).transpose()? else {
+        return Ok(None);
+    };
+    if !staged.in_parts || upload.is_none_or(|upload| upload.image != staged.image) {
+        let (until, multipart) = (Some(staged.url_expires_at), staged.multipart.as_deref());
+        discard(transaction, &staged.key(), until, multipart).await?;
+    }
+    Ok(Some(staged))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use imgn_protocol::Sha256;
+
+    use crate::{auth::Role, config::Database};
+
+    /// A catalogue in which somebody may send a file.
+    async fn expecting(in_parts: bool) -> (tempfile::TempDir, Catalogue, Staged) {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::File(directory.path().join("catalogue"));
+        let catalogue = Catalogue::open(&database).await.unwrap();
+        catalogue.add_token("ada", Role::Uploader).await.unwrap();
+        let staged = Staged::new(1, FileName::clean("a.jpg"), in_parts, now() + 1000);
+        catalogue.stage(&staged, None).await.unwrap();
+        (directory, catalogue, staged)
+    }
+
+    async fn open(catalogue: &Catalogue, staged: &Staged, bytes: &[u8]) -> Opened {
+        let request = OpenRequest {
+            file_name: staged.file_name.clone(),
+            size: bytes.len() as u64,
+            sha256: Sha256::of(bytes),
+            content_type: None,
+            checksum_algorithms: vec![],
+        };
+        let (url_expires_at, look_at) = (now(), now() + 1000);
+        let expiry = Expiry {
+            url_expires_at,
+            look_at,
+        };
+        let opened = catalogue.open_staged(staged, &request, expiry).await;
+        opened.unwrap()
+    }
+
+    async fn opened(catalogue: &Catalogue, staged: &Staged, bytes: &[u8]) -> Upload {
+        match open(catalogue, staged, bytes).await {
+            Opened::Open(upload) => *upload,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn is_garbage(catalogue: &Catalogue, key: &str) -> bool {
+        catalogue.garbage_at(key).await.unwrap().is_some()
+    }
+
+    #[tokio::test]
+    async fn what_ended_while_it_was_read_is_not_opened() {
+        for in_parts in [false, true] {
+            let (_directory, catalogue, staged) = expecting(in_parts).await;
+            let ended = catalogue.unstage(staged.id).await.unwrap();
+            assert_eq!(ended, Abort::Ended);
+            let late = open(&catalogue, &staged, b"a").await;
+            assert!(matches!(late, Opened::Gone), "{late:?}");
+            assert!(catalogue.upload(staged.id).await.unwrap().is_none());
+            assert!(is_garbage(&catalogue, &staged.key()).await);
+            catalogue.close().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_ended_after_it_was_opened_is_not_adopted() {
+        for in_parts in [false, true] {
+            let (_directory, catalogue, staged) = expecting(in_parts).await;
+            let upload = opened(&catalogue, &staged, b"a").await;
+            let ended = catalogue.unstage(staged.id).await.unwrap();
+            assert_eq!(ended, Abort::Ended);
+            assert!(catalogue.adopt_staged(&upload).await.unwrap().is_none());
+            let upload = catalogue.upload(staged.id).await.unwrap().unwrap();
+            assert_eq!(upload.state, UploadState::Aborted);
+            assert!(is_garbage(&catalogue, &keys::original(upload.image)).await);
+            assert!(is_garbage(&catalogue, &staged.key()).await);
+            catalogue.close().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_under_verification_is_not_expected_any_more() {
+        for in_parts in [false, true] {
+            let (_directory, catalogue, staged) = expecting(in_parts).await;
+            let upload = opened(&catalogue, &staged, b"a").await;
+            // By the sweeper, which has seen that the bytes are there.
+            catalogue.begin_verifying(upload.id).await.unwrap();
+            assert_eq!(catalogue.staged(staged.id).await.unwrap(), None);
+            let ended = catalogue.unstage(staged.id).await.unwrap();
+            assert_eq!(ended, Abort::Unknown);
+            assert!(catalogue.adopt_staged(&upload).await.unwrap().is_none());
+            assert!(!is_garbage(&catalogue, &keys::original(upload.image)).await);
+            assert_eq!(is_garbage(&catalogue, &staged.key()).await, !in_parts);
+            catalogue.close().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn other_bytes_are_another_picture_and_an_attempt_at_the_first_comes_too_late() {
+        let (_directory, catalogue, staged) = expecting(false).await;
+        let first = opened(&catalogue, &staged, b"a").await;
+        assert_eq!(first.image, opened(&catalogue, &staged, b"a").await.image);
+        let second = opened(&catalogue, &staged, b"b").await;
+        assert_ne!(first.image, second.image);
+        assert!(is_garbage(&catalogue, &keys::original(first.image)).await);
+        // In another environment, which still has the row as it was.
+        let late = open(&catalogue, &staged, b"a").await;
+        assert!(matches!(late, Opened::Gone), "{late:?}");
+        assert!(catalogue.adopt_staged(&first).await.unwrap().is_none());
+        let adopted = catalogue.adopt_staged(&second).await.unwrap().unwrap();
+        assert_eq!(adopted.state, UploadState::Verifying);
+        assert_eq!(adopted.image, second.image);
+        assert!(!is_garbage(&catalogue, &keys::original(second.image)).await);
+        catalogue.close().await;
     }
 }

@@ -8,7 +8,9 @@ use super::{
     garbage::discard,
     images::{Picture, insert_image},
     multipart::{Plan, algorithm_named, name_of},
-    now, parse, passing, sha256, to_column,
+    now, parse, passing, sha256,
+    staged::take_out,
+    to_column,
 };
 use crate::storage::keys;
 
@@ -54,7 +56,7 @@ pub(crate) enum Outcome {
     Known(Box<Upload>),
     /// The id is in use, by somebody else.
     NotYours,
-    /// The id is in use, for another file.
+    /// The id is in use, for another file or for what one of other people's clients sends.
     Conflict,
 }
 
@@ -171,24 +173,10 @@ impl Catalogue {
         plan: Option<Plan>,
         url_until: Option<Expiry>,
     ) -> Result<Outcome, CatalogueError> {
-        self.open_as(id, owner, ImageId::new(), request, plan, url_until)
-            .await
-    }
-
-    /// The same for a picture that has its id already, should the upload be new.
-    pub(super) async fn open_as(
-        &self,
-        id: UploadId,
-        owner: i64,
-        image: ImageId,
-        request: &OpenRequest,
-        plan: Option<Plan>,
-        url_until: Option<Expiry>,
-    ) -> Result<Outcome, CatalogueError> {
         let new = Upload {
             id,
             owner,
-            image,
+            image: ImageId::new(),
             announced: request.clone(),
             state: UploadState::Open,
             plan,
@@ -201,7 +189,13 @@ impl Catalogue {
             return Ok(Outcome::New(Box::new(new)));
         }
         let mut transaction = self.begin_passing().await?;
+        let staged_by: Option<i64> = sqlx::query_scalar("SELECT owner FROM staged WHERE id = ?")
+            .bind(id.to_string())
+            .fetch_optional(&mut *transaction)
+            .await?;
         let upload = match find(&mut transaction, id).await? {
+            _ if staged_by.is_some_and(|by| by != owner) => return Ok(Outcome::NotYours),
+            _ if staged_by.is_some() => return Ok(Outcome::Conflict),
             Some(upload) if upload.owner != owner => return Ok(Outcome::NotYours),
             Some(upload) if upload.announced != *request => return Ok(Outcome::Conflict),
             Some(upload) => upload,
@@ -218,7 +212,7 @@ impl Catalogue {
         Ok(Outcome::Known(Box::new(upload)))
     }
 
-    /// Opens an upload whose id nobody has and whose bytes are not in the gallery; `false` for any other.
+    /// Opens an upload whose id nobody has or was given, and whose bytes are not in the gallery; `false` for any other.
     async fn insert_new(
         &self,
         upload: &Upload,
@@ -230,6 +224,7 @@ impl Catalogue {
                   part_size, part_count, checksum_algorithm, remembers_sums, url_expires_at, look_at)
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14
              WHERE NOT EXISTS (SELECT 1 FROM images WHERE sha256 = ?6)
+                 AND NOT EXISTS (SELECT 1 FROM staged WHERE id = ?1)
              ON CONFLICT (id) DO NOTHING
              RETURNING id"
         ));
@@ -293,6 +288,7 @@ impl Catalogue {
             "UPDATE uploads SET state = 'verifying', look_at = NULL, updated_at = ?2
              WHERE id = ?1 AND state = 'open'
                  AND NOT EXISTS (SELECT 1 FROM images WHERE images.sha256 = uploads.sha256)
+                 AND NOT EXISTS (SELECT 1 FROM staged WHERE staged.id = uploads.id)
              RETURNING *"
         ))
         .bind(id.to_string())
@@ -306,6 +302,7 @@ impl Catalogue {
         let Some(upload) = find(&mut transaction, id).await? else {
             return Ok(None);
         };
+        take_out(&mut transaction, id, Some(&upload)).await?;
         let mut upload = adopt_published(&mut transaction, upload).await?;
         if upload.state == UploadState::Open {
             set_state(&mut transaction, id, "verifying").await?;
@@ -422,15 +419,10 @@ impl Catalogue {
         let abort = match upload {
             None => Abort::Unknown,
             Some(upload) if owner.is_some_and(|owner| owner != upload.owner) => Abort::Unknown,
-            Some(upload) => match upload.state {
-                UploadState::Published(_) => Abort::Published,
-                UploadState::Rejected(_) | UploadState::Aborted => Abort::Ended,
-                UploadState::Open | UploadState::Verifying => {
-                    set_state(&mut transaction, id, "aborted").await?;
-                    discard_bytes(&mut transaction, id).await?;
-                    Abort::Ended
-                }
-            },
+            Some(upload) => {
+                take_out(&mut transaction, id, Some(&upload)).await?;
+                abort_found(&mut transaction, &upload).await?
+            }
         };
         transaction.commit().await?;
         Ok(abort)
@@ -455,7 +447,26 @@ pub(super) async fn find(
     row.map(Upload::try_from).transpose()
 }
 
-async fn insert(connection: &mut SqliteConnection, upload: &Upload) -> Result<(), CatalogueError> {
+/// Ends an upload that has not ended without a picture; its bytes become garbage.
+pub(super) async fn abort_found(
+    connection: &mut SqliteConnection,
+    upload: &Upload,
+) -> Result<Abort, CatalogueError> {
+    match upload.state {
+        UploadState::Published(_) => return Ok(Abort::Published),
+        UploadState::Rejected(_) | UploadState::Aborted => {}
+        UploadState::Open | UploadState::Verifying => {
+            set_state(connection, upload.id, "aborted").await?;
+            discard_bytes(connection, upload.id).await?;
+        }
+    }
+    Ok(Abort::Ended)
+}
+
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    upload: &Upload,
+) -> Result<(), CatalogueError> {
     let query = sqlx::query(
         "INSERT INTO uploads
              (id, owner, image_id, file_name, size, sha256, content_type, state, created_at, updated_at,

@@ -359,8 +359,10 @@ pub(crate) async fn abort(
 ) -> Result<Response, ApiError> {
     if let Some(staged) = own(&app, &caller, id).await? {
         check_key(&staged.key(), &query.key)?;
-        staging::end(&app, &staged).await?;
-        return Ok(fresh(&Nothing {}));
+        if staging::end(&app, &staged).await? == Abort::Ended {
+            return Ok(fresh(&Nothing {}));
+        }
+        // It has become an upload in this moment.
     }
     let upload = app.catalogue.upload_of(id, caller.owner).await?;
     let upload = upload.ok_or_else(unknown)?;

@@ -272,7 +272,10 @@ async fn is_there(app: &App, upload: &Upload) -> Result<bool, ApiError> {
         return Ok(false);
     }
     let key = keys::original(upload.image);
-    Ok(app.publisher.has_others(upload.id) || app.storage.size(&key).await?.is_some())
+    // What other people's clients have sent may still lie elsewhere.
+    let is_believed =
+        app.publisher.has_others(upload.id) && app.catalogue.staged(upload.id).await?.is_none();
+    Ok(is_believed || app.storage.size(&key).await?.is_some())
 }
 
 /// Waits for the verification of an upload, for as long as a request may. Answers whether it ended; says when it cannot
@@ -410,7 +413,7 @@ async fn in_parts(app: &App, upload: &Upload) -> Result<UploadAnswer, ApiError> 
 }
 
 /// The media type that the object of an upload is stored with.
-pub(super) fn signed_type(upload: &Upload) -> &'static str {
+pub(crate) fn signed_type(upload: &Upload) -> &'static str {
     upload
         .announced
         .content_type

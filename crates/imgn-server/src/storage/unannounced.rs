@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_s3::{config::ProvideCredentials as _, error::ProvideErrorMetadata as _};
+use aws_sdk_s3::{
+    config::ProvideCredentials as _, error::ProvideErrorMetadata as _, types::MetadataDirective,
+};
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use imgn_protocol::{PresignedUrl, Timestamp};
@@ -141,11 +143,13 @@ impl Storage {
     }
 
     /// Copies an object within the bucket, if it still is the one with this entity tag. `false` when it is not, or gone.
+    /// Of what its sender said about it nothing is taken along, for no signature covered that.
     pub(crate) async fn copy(
         &self,
         from: &str,
         to: &str,
         etag: &str,
+        content_type: &str,
     ) -> Result<bool, StorageError> {
         let answer = self
             .client
@@ -154,6 +158,8 @@ impl Storage {
             .copy_source_if_match(etag)
             .bucket(&self.bucket)
             .key(to)
+            .metadata_directive(MetadataDirective::Replace)
+            .content_type(content_type)
             .set_acl(self.acl.clone())
             .send()
             .await;

@@ -38,7 +38,7 @@ async fn upload_form(caller: &Caller, name: &str, file: &[u8]) -> reqwest::Respo
     request.send().await.unwrap()
 }
 
-async fn presigned(caller: &Caller, name: &str, file: &[u8]) -> String {
+pub(crate) async fn presigned(caller: &Caller, name: &str, file: &[u8]) -> String {
     let answer = upload_form(caller, name, file).await;
     assert_eq!(answer.status(), StatusCode::OK);
     let kind = &answer.headers()["content-type"];
@@ -47,7 +47,7 @@ async fn presigned(caller: &Caller, name: &str, file: &[u8]) -> String {
     answer.text().await.unwrap()
 }
 
-async fn put(caller: &Caller, url: &str, file: &[u8]) -> StatusCode {
+pub(crate) async fn put(caller: &Caller, url: &str, file: &[u8]) -> StatusCode {
     let request = caller
         .http
         .put(url)
@@ -67,12 +67,12 @@ async fn sizes(caller: &Caller) -> Vec<String> {
         .collect()
 }
 
-async fn shows(caller: &Caller, expected: &[&str]) {
+pub(crate) async fn shows(caller: &Caller, expected: &[&str]) {
     let what = format!("the gallery shows {expected:?}");
     eventually(&what, async || sizes(caller).await == expected).await;
 }
 
-async fn bytes_at(caller: &Caller, url: &str) -> Vec<u8> {
+pub(crate) async fn bytes_at(caller: &Caller, url: &str) -> Vec<u8> {
     let moved = caller.http.get(url).send().await.unwrap();
     assert_eq!(moved.status(), StatusCode::FOUND, "{url}");
     let to = moved.headers()["location"].to_str().unwrap();
@@ -116,7 +116,7 @@ async fn pages(ada: &Caller) {
 }
 
 /// Waits until what was put to this URL has become an upload, and that has come to its end.
-async fn published(caller: &Caller, url: &str) {
+pub(crate) async fn published(caller: &Caller, url: &str) {
     let (_, id) = url.split('?').next().unwrap().rsplit_once('/').unwrap();
     let path = format!("/v1/uploads/{id}");
     eventually("it is published", async || {
@@ -125,7 +125,7 @@ async fn published(caller: &Caller, url: &str) {
     .await;
 }
 
-async fn remove(caller: &Caller, id: &Value) {
+pub(crate) async fn remove(caller: &Caller, id: &Value) {
     let path = format!("/v1/images/{}", id.as_str().unwrap());
     assert_eq!(caller.delete(&path).await.status, StatusCode::NO_CONTENT);
 }
@@ -295,14 +295,14 @@ async fn a_picture_that_uppy_posts_is_published() {
 }
 
 /// A multipart upload as Uppy has it.
-struct Parts<'a> {
-    caller: &'a Caller,
-    id: String,
-    key: String,
+pub(crate) struct Parts<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) id: String,
+    pub(crate) key: String,
 }
 
 impl<'a> Parts<'a> {
-    async fn create(caller: &'a Caller, name: &str) -> Self {
+    pub(crate) async fn create(caller: &'a Caller, name: &str) -> Self {
         let body = json!({"filename": name, "type": "image/jpeg", "metadata": {"name": name}});
         let created = caller.post("/s3/multipart", &body).await;
         assert_eq!(created.status, StatusCode::OK, "{created:?}");
@@ -314,18 +314,18 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn path(&self, rest: &str) -> String {
+    pub(crate) fn path(&self, rest: &str) -> String {
         format!("/s3/multipart/{}{rest}?key={}", self.id, self.key)
     }
 
-    async fn sign(&self, number: u32) -> String {
+    pub(crate) async fn sign(&self, number: u32) -> String {
         let signed = self.caller.get(&self.path(&format!("/{number}"))).await;
         assert_eq!(signed.status, StatusCode::OK, "{signed:?}");
         signed.json["url"].as_str().unwrap().to_owned()
     }
 
     /// Sends a part; answers its entity tag, as a browser reads it.
-    async fn send(&self, number: u32, bytes: &[u8]) -> Value {
+    pub(crate) async fn send(&self, number: u32, bytes: &[u8]) -> Value {
         let url = self.sign(number).await;
         self.send_to(&url, number, bytes).await
     }
@@ -338,16 +338,16 @@ impl<'a> Parts<'a> {
         json!({"PartNumber": number, "ETag": etag})
     }
 
-    async fn list(&self) -> Reply {
+    pub(crate) async fn list(&self) -> Reply {
         self.caller.get(&self.path("")).await
     }
 
-    async fn complete(&self, parts: &[Value]) -> Reply {
+    pub(crate) async fn complete(&self, parts: &[Value]) -> Reply {
         let body = json!({ "parts": parts });
         self.caller.post(&self.path("/complete"), &body).await
     }
 
-    async fn abort(&self) -> Reply {
+    pub(crate) async fn abort(&self) -> Reply {
         self.caller.delete(&self.path("")).await
     }
 }

@@ -96,6 +96,26 @@ impl Gallery {
         pool.close().await;
     }
 
+    /// What such a question counts.
+    pub(crate) async fn count(&self, question: &'static str) -> i64 {
+        let path = self.directory.path().join("catalogue.sqlite3");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let count = sqlx::query_scalar(question).fetch_one(&pool).await.unwrap();
+        pool.close().await;
+        count
+    }
+
+    /// Waits until everything that is garbage, now or some day, was deleted.
+    pub(crate) async fn visit_garbage(&self) {
+        self.sql("UPDATE garbage SET due_at = 0, url_expires_at = NULL")
+            .await;
+        eventually("no garbage is left", async || {
+            self.count("SELECT count(*) FROM garbage").await == 0
+        })
+        .await;
+    }
+
     /// Overwrites all objects that the store has.
     pub(crate) fn damage_objects(&self) {
         damage_below(&self.directory.path().join("store/imgn-pictures/objects"));

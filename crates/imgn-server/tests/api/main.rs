@@ -17,5 +17,6 @@ mod harness;
 mod multipart;
 mod relay;
 mod repair;
+mod staged;
 mod surface;
 mod uploads;
