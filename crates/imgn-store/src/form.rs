@@ -10,10 +10,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::request::Parts;
@@ -43,6 +44,44 @@ const FIELDS_MAX: usize = 100;
 
 /// What S3 stores in one request at most, in bytes.
 const FILE_MAX_BYTES: u64 = 5 * 1024 * 1024 * 1024;
+
+/// What may pass of a form's body in bytes until a boundary, a part's header or a piece of its value is whole. The parser
+/// keeps all of it until then, whatever the sender has in mind.
+const UNDECIDED_MAX_BYTES: usize = 64 * 1024;
+
+/// Sees to it that reading a form moves on: that its parser, which keeps what it has not understood yet, does not keep
+/// more and more. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Pace(Arc<AtomicUsize>);
+
+/// A form's body went on and on without a boundary, a part's header or a piece of a value.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {UNDECIDED_MAX_BYTES} bytes without a boundary or the end of a part's header")]
+pub struct Undecided;
+
+impl Pace {
+    /// The same bytes, until too many have passed since the last progress.
+    pub fn watch<S, E>(&self, body: S) -> impl Stream<Item = Result<Bytes, StdError>> + use<S, E>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+        E: Into<StdError>,
+    {
+        let passed = Arc::clone(&self.0);
+        body.map(move |chunk| {
+            let chunk = chunk.map_err(Into::into)?;
+            // One piece as the connection has it is always let through: its size is bounded there.
+            if passed.fetch_add(chunk.len(), Ordering::Relaxed) > UNDECIDED_MAX_BYTES {
+                return Err(Undecided.into());
+            }
+            Ok(chunk)
+        })
+    }
+
+    /// Something was understood.
+    pub fn moved(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
 
 /// Where forms are posted to.
 #[derive(Clone)]
@@ -87,11 +126,10 @@ impl Counter {
         if path != self.bucket.name {
             return Err(Error::NoSuchBucket.into());
         }
-        let mut form = Multipart::new(
-            BodyDataStream::new(body).map(|chunk| chunk.map_err(Into::into)),
-            boundary(&request.headers)?,
-        );
-        let (fields, file) = read_fields(&mut form).await?;
+        let pace = Pace::default();
+        let body = BodyDataStream::new(body).map(|chunk| chunk.map_err(Into::into));
+        let mut form = Multipart::new(pace.watch(body), boundary(&request.headers)?);
+        let (fields, file) = read_fields(&mut form, &pace).await?;
         let allowed = self.check(&fields)?;
         let key = ObjectKey::new(fields.required("key")?)?;
         let object = NewObject {
@@ -104,12 +142,16 @@ impl Counter {
             headers: fields.stored_headers(),
             conditions: WriteConditions::default(),
         };
-        let file = StreamBody::new(file.map(|chunk| chunk.map(http_body::Frame::data)));
+        let progress = pace.clone();
+        let file = StreamBody::new(file.map(move |chunk| {
+            progress.moved();
+            chunk.map(http_body::Frame::data)
+        }));
         let file = StreamingBlob::from(Body::http_body_unsync(file));
         let footer = object
             .store(Arc::clone(&self.bucket), Some(file), None)
             .await?;
-        // Fields after the file are ignored; read, so that the connection can go on.
+        // Fields after the file are ignored. A few are read, so that the connection can go on; it ends at more.
         while let Ok(Some(_)) = form.next_field().await {}
         Ok(self.answer(&fields, &key, &footer))
     }
@@ -315,16 +357,22 @@ impl Fields {
 }
 
 /// Reads a form up to its file.
-async fn read_fields(form: &mut Multipart<'static>) -> Result<(Fields, Field<'static>), S3Error> {
+async fn read_fields(
+    form: &mut Multipart<'static>,
+    pace: &Pace,
+) -> Result<(Fields, Field<'static>), S3Error> {
     let mut fields = BTreeMap::new();
     let mut read = 0;
     while let Some(mut field) = form.next_field().await.map_err(|error| malformed(&error))? {
+        pace.moved();
         let name = field.name().unwrap_or_default().to_ascii_lowercase();
+        read += name.len();
         if name == "file" {
             return Ok((Fields(fields), field));
         }
         let mut value = Vec::new();
         while let Some(chunk) = field.chunk().await.map_err(|error| malformed(&error))? {
+            pace.moved();
             read += chunk.len();
             if read > FIELDS_MAX_BYTES {
                 return Err(too_long());
@@ -379,6 +427,11 @@ fn hmac(key: &[u8], message: &str) -> Vec<u8> {
 }
 
 fn malformed(error: &multer::Error) -> S3Error {
+    if let multer::Error::StreamReadFailed(cause) = error
+        && cause.is::<Undecided>()
+    {
+        return too_long();
+    }
     S3Error::with_message(
         custom("MalformedPOSTRequest"),
         format!("the form cannot be read: {error}"),
@@ -388,7 +441,7 @@ fn malformed(error: &multer::Error) -> S3Error {
 fn too_long() -> S3Error {
     S3Error::with_message(
         custom("MaxPostPreDataLengthExceeded"),
-        "the fields before the file are too many or too long",
+        "the fields before the file, or the parts' headers, are too many or too long",
     )
 }
 

@@ -67,6 +67,7 @@ use s3s::service::S3ServiceBuilder;
 
 use crate::error::Error;
 use crate::form::Counter;
+pub use crate::form::{Pace, Undecided};
 use crate::layout::Layout;
 use crate::object::Bucket;
 use crate::s3::Endpoint;

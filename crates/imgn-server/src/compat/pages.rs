@@ -16,6 +16,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::stream;
 use imgn_protocol::{ErrorCode, FileName, Problem};
+use imgn_store::Pace;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -180,7 +181,8 @@ async fn file_name(request: Request, max_size: u64) -> Result<FileName, ApiError
     let most = max_size.saturating_add(BESIDE_THE_FILE);
     let limits = multer::SizeLimit::new().whole_stream(most);
     let constraints = multer::Constraints::new().size_limit(limits);
-    let body = request.into_body().into_data_stream();
+    let pace = Pace::default();
+    let body = pace.watch(request.into_body().into_data_stream());
     let mut form = multer::Multipart::with_constraints(body, boundary, constraints);
     let refuse = |error: multer::Error| match error {
         multer::Error::StreamSizeExceeded { .. } | multer::Error::FieldSizeExceeded { .. } => {
@@ -195,12 +197,15 @@ async fn file_name(request: Request, max_size: u64) -> Result<FileName, ApiError
     };
     let mut found = None;
     while let Some(mut field) = form.next_field().await.map_err(refuse)? {
+        pace.moved();
         if found.is_none() {
             // Browsers escape this one character of a name.
             let name = field.file_name().map(|name| name.replace("%22", "\""));
             found = name.map(|name| FileName::clean(&name));
         }
-        while field.chunk().await.map_err(refuse)?.is_some() {}
+        while field.chunk().await.map_err(refuse)?.is_some() {
+            pace.moved();
+        }
     }
     found.ok_or_else(|| ApiError::invalid("The form has no file."))
 }

@@ -20,6 +20,10 @@ pub(super) const CASES: &[Case] = &[
     case!(late, "a form is refused once its policy has expired"),
     case!(sizes, "a file outside of the policy's sizes is refused"),
     case!(cut, "a form that breaks off stores nothing"),
+    case!(
+        endless,
+        "a form without a boundary, or with a header without an end, is not taken in"
+    ),
     case!(asked, "other origins may ask whether they may post"),
 ];
 
@@ -207,6 +211,27 @@ async fn cut(c: Context) -> Result<()> {
     .await?;
     status(&answer, &[400, 403])?;
     c.expect(&key, None).await
+}
+
+async fn endless(c: Context) -> Result<()> {
+    const LONG: usize = 8 << 20;
+    let key = c.key("object");
+    let filler = vec![b'x'; LONG];
+    let mut no_boundary = filler.clone();
+    no_boundary.extend_from_slice(&body(&good(&c, &key), b"x"));
+    let mut long_header =
+        format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"").into_bytes();
+    long_header.extend_from_slice(&filler);
+    long_header.extend_from_slice(b"\"\r\n\r\nvalue\r\n");
+    long_header.extend_from_slice(&body(&good(&c, &key), b"x"));
+    for form in [no_boundary, long_header] {
+        // It need not be read to its end; a connection that is closed in the middle is an answer, too.
+        if let Ok(answer) = send(&c.target, request(&c)?, Bytes::from(form)).await {
+            status(&answer, &[400, 403])?;
+        }
+        c.expect(&key, None).await?;
+    }
+    Ok(())
 }
 
 async fn asked(c: Context) -> Result<()> {
