@@ -36,7 +36,7 @@ pub struct Config {
     /// Whether everybody may upload, without a token. Deleting a picture needs one in any case.
     pub anonymous_uploads: bool,
     /// The largest picture in bytes that the server itself takes from clients that cannot reach the store; without it,
-    /// none. It holds each in memory, so this should be small.
+    /// none. It holds each in memory several times, so this is at most [`Self::LARGEST_RELAY_SIZE`].
     pub relay_max_size: Option<u64>,
     /// When the server does what nobody asked it for.
     pub timing: Timing,
@@ -126,6 +126,8 @@ impl Config {
     pub const SMALLEST_PART_SIZE: u64 = 5 * 1024 * 1024;
     /// S3's bound for every part: 5 GiB.
     pub const LARGEST_PART_SIZE: u64 = 5 * 1024 * 1024 * 1024;
+    /// 16 MiB: what a gateway did to a picture is found out in five times its size.
+    pub const LARGEST_RELAY_SIZE: u64 = 16 * 1024 * 1024;
     /// 300 s.
     pub const DEFAULT_URL_TTL: Duration = Duration::from_secs(300);
     /// 512, half of the file descriptors that a process has by default: each request may need a file of the store too.
@@ -186,6 +188,12 @@ impl Config {
         }
         if !(Self::SMALLEST_PART_SIZE..=Self::LARGEST_PART_SIZE).contains(&self.part_size) {
             return Err(InvalidConfig::PartSize);
+        }
+        if self
+            .relay_max_size
+            .is_some_and(|most| most > Self::LARGEST_RELAY_SIZE)
+        {
+            return Err(InvalidConfig::RelaySize);
         }
         let limits = &self.limits;
         let bounds = [
@@ -264,6 +272,9 @@ pub enum InvalidConfig {
     /// A size of parts that S3 does not allow.
     #[error("the parts of an upload have from 5 MiB to 5 GiB")]
     PartSize,
+    /// More through the server than it has memory for.
+    #[error("through the server itself go pictures of at most 16 MiB (--relay-max-size)")]
+    RelaySize,
     /// A limit that lets nothing through.
     #[error(
         "the largest size, the most connections, and what a picture may cost in pixels, memory, time, frames and scans \

@@ -390,13 +390,13 @@ async fn looking<T: Send + 'static>(
 }
 
 /// Memory to be shared out. What needs more than there is gets all of it.
-struct Budget {
+pub(crate) struct Budget {
     pieces: Semaphore,
     all: u32,
 }
 
 impl Budget {
-    fn new(bytes: u64) -> Self {
+    pub(crate) fn new(bytes: u64) -> Self {
         let all = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX >> 3);
         let pieces = usize::try_from(all).unwrap_or(Semaphore::MAX_PERMITS);
         Self {
@@ -405,7 +405,7 @@ impl Budget {
         }
     }
 
-    async fn take(&self, bytes: u64) -> Result<SemaphorePermit<'_>, ApiError> {
+    pub(crate) async fn take(&self, bytes: u64) -> Result<SemaphorePermit<'_>, ApiError> {
         let pieces = u32::try_from(bytes.div_ceil(PIECE)).map_or(self.all, |n| n.min(self.all));
         self.pieces
             .acquire_many(pieces)

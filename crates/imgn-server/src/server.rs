@@ -295,6 +295,7 @@ pub(crate) async fn assemble(
     };
     let app = App::new(Inner {
         staging: Staging::default(),
+        relay_memory: Arc::new(routes::relay::memory(config.relay_max_size)),
         whole_answers: false,
         anonymous,
         listeners: Arc::new(Listeners::new(config.max_connections)),

@@ -12,7 +12,7 @@ use crate::{
     activity::Activity,
     catalogue::{Catalogue, ChangeRow, Expiry, ImageRow},
     config::Config,
-    publish::Publisher,
+    publish::{Budget, Publisher},
     routes::feed::Listeners,
     staging::Staging,
     storage::Storage,
@@ -35,6 +35,8 @@ pub(crate) struct Inner {
     pub(crate) activity: Activity,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) staging: Staging,
+    /// The memory of what comes through the server itself.
+    pub(crate) relay_memory: Arc<Budget>,
     /// Whose it is what was uploaded without a token; `None` where a token is needed.
     pub(crate) anonymous: Option<i64>,
     /// Whether answers are collected before they are sent, so that none may go on without an end.

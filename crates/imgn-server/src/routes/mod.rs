@@ -4,7 +4,7 @@ pub(crate) mod feed;
 pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod openapi;
-mod relay;
+pub(crate) mod relay;
 pub(crate) mod uploads;
 mod web;
 

@@ -16,11 +16,20 @@ use imgn_protocol::{ErrorCode, OpenRequest, Problem, Sha256, UploadAnswer, Uploa
 
 use super::uploads::{answer, closed, own_upload, signed_type};
 use crate::{
-    auth::Uploader, catalogue::UploadState, error::ApiError, extract::Id, state::App, storage::keys,
+    auth::Uploader, catalogue::UploadState, error::ApiError, extract::Id, publish::Budget,
+    state::App, storage::keys,
 };
 
 /// A character takes up to three bytes in place of one that is no text.
 const SWELLING: u64 = 3;
+
+/// What one picture takes at most, in its own size: its body as text, and the two attempts to undo that.
+const COPIES: u64 = SWELLING + 2;
+
+/// The memory that all pictures on the way through the server share: that of one of the largest that are allowed.
+pub(crate) fn memory(relay_max_size: Option<u64>) -> Budget {
+    Budget::new(relay_max_size.unwrap_or(1).saturating_mul(COPIES))
+}
 
 /// Takes the bytes of an upload, where the gallery allows it for small pictures. Others are sent to the store.
 #[utoipa::path(
@@ -61,6 +70,9 @@ pub(crate) async fn content(
             ),
         ));
     }
+    // Before the body is read; who is not let in yet waits with it.
+    let needed = announced.size.saturating_mul(COPIES);
+    let _memory = app.relay_memory.take(needed).await?;
     let limit = announced.size.saturating_mul(SWELLING).saturating_add(1);
     let limit = usize::try_from(limit).map_err(ApiError::internal)?;
     let bytes = to_bytes(body, limit).await.map_err(|_| {
