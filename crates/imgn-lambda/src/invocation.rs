@@ -49,8 +49,9 @@ struct Shape {
     source: Option<String>,
     #[serde(rename = "detail-type", default)]
     detail_type: Option<String>,
+    /// An object in what S3 says; the scheduler sends it as text.
     #[serde(default)]
-    detail: Option<Detail>,
+    detail: Option<Box<RawValue>>,
     #[serde(default)]
     command: Option<String>,
     /// Of the test that S3 sends when a notification is set up.
@@ -96,7 +97,10 @@ impl Invocation {
         match (shape.source.as_deref(), shape.detail_type.as_deref()) {
             (Some("aws.events" | "aws.scheduler"), _) => Ok(Self::Schedule),
             (Some("aws.s3"), Some("Object Created")) => {
-                let object = shape.detail.and_then(|detail| detail.object);
+                let detail = shape.detail.as_deref().map_or("null", RawValue::get);
+                let detail: Option<Detail> = serde_json::from_str(detail)
+                    .map_err(|error| format!("an event of S3's without its detail: {error}"))?;
+                let object = detail.and_then(|detail| detail.object);
                 // Unlike in a notification, it is not encoded.
                 Ok(Self::Arrived(
                     object.map(|object| object.key).into_iter().collect(),
@@ -161,6 +165,18 @@ mod tests {
         );
         let schedule = serde_json::json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
         assert_eq!(read(schedule).unwrap(), Invocation::Schedule);
+        let scheduler = serde_json::json!({
+            "version": "0",
+            "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+            "detail-type": "Scheduled Event",
+            "source": "aws.scheduler",
+            "account": "123456789012",
+            "time": "2026-11-26T12:00:00Z",
+            "region": "eu-central-1",
+            "resources": ["arn:aws:scheduler:eu-central-1:123456789012:schedule/default/imgn"],
+            "detail": "{}",
+        });
+        assert_eq!(read(scheduler).unwrap(), Invocation::Schedule);
         let command = serde_json::json!({"command": "token-add", "name": "ada"});
         let expected = Command::TokenAdd {
             name: "ada".to_owned(),
@@ -174,6 +190,7 @@ mod tests {
             serde_json::json!("text"),
             serde_json::json!({"command": "format"}),
             serde_json::json!({"source": "aws.ec2"}),
+            serde_json::json!({"source": "aws.s3", "detail-type": "Object Created", "detail": "{}"}),
             serde_json::json!({"Records": [{"eventSource": "aws:sqs"}]}),
         ] {
             assert!(read(unknown.clone()).is_err(), "{unknown}");

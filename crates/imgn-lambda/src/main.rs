@@ -18,7 +18,7 @@ use std::{
     io,
     process::ExitCode,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use clap::Parser;
@@ -40,6 +40,10 @@ type Error = lambda_http::Error;
 
 /// What is left of an invocation's time when it stops waiting for verification.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
+
+/// The longest that a request is held back by verification: API Gateway gives up after 29 s, and the schedule takes up
+/// what takes longer.
+const A_CLIENT_WAITS: Duration = Duration::from_secs(25);
 
 /// The server's settings, from the environment only.
 #[derive(Debug, Parser)]
@@ -106,18 +110,28 @@ impl Instance {
     }
 
     async fn invoke(&self, event: Box<RawValue>, context: Context) -> Result<Value, Error> {
+        let began = Instant::now();
         let function = self.function().await?;
         let deadline = UNIX_EPOCH + Duration::from_millis(context.deadline);
-        let (answer, is_asked_again) = match Invocation::read(&event)? {
-            Invocation::Request => (gateway::answer(&function, &event, context).await?, false),
-            Invocation::Arrived(keys) => (arrived(&function, &keys).await?, true),
-            Invocation::Schedule => (sweep(&function).await, true),
-            Invocation::Command(command) => (run_command(&function, command).await?, false),
+        let invocation = Invocation::read(&event)?;
+        let is_asked_again = matches!(invocation, Invocation::Arrived(_) | Invocation::Schedule);
+        let most = if matches!(invocation, Invocation::Request) {
+            A_CLIENT_WAITS
+        } else {
+            Duration::MAX
+        };
+        // Kept until nothing goes on any more, also where it is a failure.
+        let answer = match invocation {
+            Invocation::Request => gateway::answer(&function, &event, context).await,
+            Invocation::Arrived(keys) => arrived(&function, &keys).await,
+            Invocation::Schedule => Ok(sweep(&function).await),
+            Invocation::Command(command) => run_command(&function, command).await,
         };
         let left = deadline
             .duration_since(SystemTime::now())
             .unwrap_or_default()
-            .saturating_sub(LAST_MOMENT);
+            .saturating_sub(LAST_MOMENT)
+            .min(most.saturating_sub(began.elapsed()));
         if !function.settled(left).await {
             tracing::warn!("a verification takes longer than an invocation; it begins anew");
             function.give_up();
@@ -126,7 +140,7 @@ impl Instance {
                 return Err("a verification did not end in the time of one invocation".into());
             }
         }
-        Ok(answer)
+        answer
     }
 }
 
