@@ -607,8 +607,10 @@ async fn the_role_allows_what_is_done_and_nothing_else() -> Result<()> {
     let places: BTreeSet<&str> = words
         .iter()
         .filter_map(|word| {
-            word.strip_prefix("\"${Pictures.Arn}/")?
-                .strip_suffix("/*\"")
+            word.strip_prefix(
+                "\"arn:${AWS::Partition}:s3:::${AWS::StackName}-pictures-${AWS::AccountId}/",
+            )?
+            .strip_suffix("/*\"")
         })
         .collect();
     let mut needed = BTreeSet::new();
