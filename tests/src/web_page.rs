@@ -2,6 +2,7 @@
 
 mod links;
 mod offline;
+mod states;
 
 use std::{fs, path::Path};
 
