@@ -9,7 +9,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
+use fantoccini::{
+    Client, ClientBuilder, Locator, elements::Element, wd::WebDriverCompatibleCommand,
+};
 use imgn_testkit::process::eventually;
 use serde_json::json;
 
@@ -122,4 +124,32 @@ pub(crate) async fn script(
     arguments: Vec<serde_json::Value>,
 ) -> Result<serde_json::Value> {
     Ok(client.execute(source, arguments).await?)
+}
+
+/// Asks Chromium something that WebDriver has no words for, by its DevTools protocol.
+pub(crate) async fn devtools(
+    client: &Client,
+    method: &str,
+    parameters: serde_json::Value,
+) -> Result<serde_json::Value> {
+    let command = DevTools(json!({"cmd": method, "params": parameters}));
+    Ok(client.issue_cmd(command).await?)
+}
+
+#[derive(Debug)]
+struct DevTools(serde_json::Value);
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(
+        &self,
+        base: &url::Url,
+        session: Option<&str>,
+    ) -> Result<url::Url, url::ParseError> {
+        let session = session.unwrap_or_default();
+        base.join(&format!("session/{session}/goog/cdp/execute"))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (reqwest::Method, Option<String>) {
+        (reqwest::Method::POST, Some(self.0.to_string()))
+    }
 }

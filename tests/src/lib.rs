@@ -8,6 +8,7 @@
 #![cfg(test)]
 
 mod api;
+mod axe;
 mod command_line;
 mod crash;
 mod desktop;

@@ -1,5 +1,9 @@
 //! The web page at the server's `/`, in a real Chromium: browsing without a token, uploading with one.
 
+mod links;
+mod offline;
+mod states;
+
 use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{Api, sha256},
+    axe,
     driver::{PATIENCE, chromium, element, script},
     photographs, upright,
 };
@@ -150,11 +155,7 @@ async fn a_visitor_views_and_the_owner_deletes() -> Result<()> {
             .is_empty(),
         "not without a token"
     );
-    let violations = axe(&client).await?;
-    ensure!(
-        violations.as_array().is_some_and(Vec::is_empty),
-        "{violations:#}"
-    );
+    axe::check(&client, "the viewer").await?;
     // Escape closes it, and the focus is back where it was.
     client.active_element().await?.send_keys("\u{e00c}").await?;
     eventually("the viewer is closed", PATIENCE, async || {
@@ -190,11 +191,7 @@ async fn a_visitor_views_and_the_owner_deletes() -> Result<()> {
         Ok((cells.len() == 2).then_some(()))
     })
     .await?;
-    let violations = axe(&client).await?;
-    ensure!(
-        violations.as_array().is_some_and(Vec::is_empty),
-        "{violations:#}"
-    );
+    axe::check(&client, "the grid").await?;
     client.close().await?;
     Ok(())
 }
@@ -263,11 +260,7 @@ async fn what_moves_says_so() -> Result<()> {
         .find(Locator::Css("[data-testid='motion-badge']"))
         .await?;
     ensure!(badge.attr("aria-label").await?.as_deref() == Some("Animated"));
-    let violations = axe(&client).await?;
-    ensure!(
-        violations.as_array().is_some_and(Vec::is_empty),
-        "{violations:#}"
-    );
+    axe::check(&client, "the viewer of what moves").await?;
     client.close().await?;
     Ok(())
 }
@@ -279,19 +272,4 @@ async fn enter_token(client: &Client, token: &str) -> Result<()> {
         .await?;
     element(client, "token-submit").await?.click().await?;
     Ok(())
-}
-
-/// What axe-core finds on the page once what moves has come to rest: half faded in, nothing has its contrast yet.
-async fn axe(client: &Client) -> Result<Value> {
-    let source = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../ui/node_modules/axe-core/axe.min.js"
-    );
-    let library = fs::read_to_string(source).context("axe-core; `cargo xtask test` installs it")?;
-    script(client, &library, vec![]).await?;
-    let run = "const done = arguments[arguments.length - 1];
-        const ends = (animation) => Number.isFinite(animation.effect.getComputedTiming().endTime);
-        const atRest = Promise.allSettled(document.getAnimations().filter(ends).map((animation) => animation.finished));
-        atRest.then(() => axe.run()).then((result) => done(result.violations.map((v) => [v.id, v.nodes.map((n) => n.html)])), (error) => done(String(error)));";
-    Ok(client.execute_async(run, vec![]).await?)
 }

@@ -6,18 +6,18 @@ const english = formatsOf("en-GB", "UTC");
 const german = formatsOf("de-DE", "UTC");
 
 describe("sizes", () => {
-  it("step by thousands and keep one digit only where it tells something", () => {
-    expect(english.bytes(0)).toBe("0 byte");
-    expect(english.bytes(999)).toBe("999 byte");
-    expect(english.bytes(1500)).toBe("1.5 kB");
-    expect(english.bytes(999_600)).toBe("1 MB");
-    expect(english.bytes(48_211_000)).toBe("48 MB");
-    expect(english.bytes(2_400_000_000)).toBe("2.4 GB");
+  it("step by thousands, keep one digit only where it tells something, and stay on one line", () => {
+    expect(english.bytes(0)).toBe("0\u00a0byte");
+    expect(english.bytes(999)).toBe("999\u00a0byte");
+    expect(english.bytes(1500)).toBe("1.5\u00a0kB");
+    expect(english.bytes(999_600)).toBe("1\u00a0MB");
+    expect(english.bytes(48_211_000)).toBe("48\u00a0MB");
+    expect(english.bytes(2_400_000_000)).toBe("2.4\u00a0GB");
   });
 
   it("follow the language", () => {
-    expect(german.bytes(1500)).toBe("1,5 kB");
-    expect(german.rate(2_400_000)).toBe("2,4 MB/s");
+    expect(german.bytes(1500)).toBe("1,5\u00a0kB");
+    expect(german.rate(2_400_000)).toBe("2,4\u00a0MB/s");
   });
 });
 
@@ -44,10 +44,10 @@ it("a moment of today is told by its time alone, and a day of this year without 
 });
 
 it("time left is told in steps", () => {
-  expect(english.duration(0.2)).toBe("5 secs");
-  expect(english.duration(41)).toBe("45 secs");
-  expect(english.duration(61)).toBe("2 mins");
-  expect(english.duration(5400)).toBe("1.5 hrs");
+  expect(english.duration(0.2)).toBe("5\u00a0secs");
+  expect(english.duration(41)).toBe("45\u00a0secs");
+  expect(english.duration(61)).toBe("2\u00a0mins");
+  expect(english.duration(5400)).toBe("1.5\u00a0hrs");
 });
 
 it("pictures that move are called what people call them", () => {

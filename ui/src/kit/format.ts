@@ -21,6 +21,9 @@ export interface Formats {
   duration(seconds: number): string;
 }
 
+/** Between a number and its unit, which stay on one line. */
+const NO_BREAK = "\u00a0";
+
 const STEPS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as const;
 
 /** The formats of a language, in a time zone or in the user's own. */
@@ -52,7 +55,9 @@ export function formatsOf(tag: string, timeZone?: string): Formats {
       unit,
       unitDisplay: "short",
       maximumFractionDigits: digits,
-    }).format(value);
+    })
+      .format(value)
+      .replaceAll(" ", NO_BREAK);
 
   function scaled(count: number): { value: number; step: (typeof STEPS)[number] } {
     let value = Math.max(0, count);
@@ -91,7 +96,7 @@ export function formatsOf(tag: string, timeZone?: string): Formats {
       const told = new Date(rfc3339);
       return Number.isNaN(told.getTime()) ? rfc3339 : dateTime.format(told);
     },
-    dimensions: (width, height) => `${width} × ${height}`,
+    dimensions: (width, height) => `${width}${NO_BREAK}×${NO_BREAK}${height}`,
     duration(seconds) {
       if (seconds < 60) return inUnit(Math.max(5, Math.ceil(seconds / 5) * 5), "second", 0);
       if (seconds < 3600) return inUnit(Math.ceil(seconds / 60), "minute", 0);

@@ -24,7 +24,7 @@ it("only what is known is told", () => {
   });
   const full = detailsOf(aPicture(1, { image, kept: true }), english, formats);
   expect(Object.fromEntries(full.map(({ id, value }) => [id, value]))).toMatchObject({
-    dimensions: "6000 × 4000 (24 MP)",
+    dimensions: "6000\u00a0×\u00a04000 (24 MP)",
     taken: "4 May 2026, 12:30",
     lens: "XF23mmF2",
     exposure: "1/250 s · f/2.8 · ISO 200 · 23 mm",

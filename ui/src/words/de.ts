@@ -29,6 +29,9 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   nothingFoundTitle: (search) => `Nichts gefunden zu „${search}“`,
   nothingFoundText:
     "Durchsucht werden Namen, Daten, Kameras und Personen. Versuchen Sie weniger oder kürzere Wörter, oder sehen Sie alle Bilder an.",
+  searchOfflineTitle: (search) => `„${search}“ lässt sich offline nicht suchen`,
+  searchOfflineText:
+    "Die Suche braucht den Server, und der ist nicht zu erreichen. Was schon einmal gesucht wurde, lässt sich weiter suchen. Sobald der Server antwortet, geht die Suche weiter.",
   allPictures: "Alle Bilder",
   galleryFailedTitle: "Die Galerie lässt sich nicht zeigen",
   anotherServer: "Mit einem anderen Server verbinden",

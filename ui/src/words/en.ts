@@ -31,6 +31,9 @@ export const english = ({ plural, number }: Grammar) => ({
   nothingFoundTitle: (search: string) => `Nothing found for “${search}”`,
   nothingFoundText:
     "Names, dates, cameras and owners are searched. Try fewer or shorter words, or look at all pictures.",
+  searchOfflineTitle: (search: string) => `“${search}” cannot be looked for offline`,
+  searchOfflineText:
+    "The server searches, and cannot be reached. What was searched for before can still be. The search goes on when the server answers.",
   allPictures: "All pictures",
   galleryFailedTitle: "The gallery cannot be shown",
   anotherServer: "Connect to another server",

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { cacheFor, ruleFor, timelinesTooMany, type Asked } from "./cache-rules";
+import { cacheFor, ruleFor, seenIn, timelinesTooMany, type Asked } from "./cache-rules";
 
 const origin = "https://gallery.example";
 const asked = (path: string, more: Partial<Asked> = {}): Asked => ({
@@ -52,4 +52,10 @@ it("four timelines are kept, the newest and that of everything", () => {
   expect(timelinesTooMany([everything, rows, ...searches])).toEqual(searches.slice(0, 2));
   expect(timelinesTooMany([...searches, rows])).toEqual(searches.slice(0, 1));
   expect(timelinesTooMany([everything, ...searches.slice(0, 3), rows])).toEqual([]);
+});
+
+it("of what a page tells, addresses count and nothing else", () => {
+  const thumb = `${origin}/v1/images/0190/thumb/320`;
+  expect(seenIn({ seen: [thumb, 7, "/v1/timeline", null] }).map(String)).toEqual([thumb]);
+  for (const other of [null, "x", {}, { seen: thumb }]) expect(seenIn(other)).toEqual([]);
 });

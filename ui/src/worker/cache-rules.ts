@@ -34,6 +34,15 @@ export function ruleFor({ method, url, origin, navigates }: Asked): Rule {
   return "network";
 }
 
+/** The addresses that a page tells of, having asked for them before there was a worker; none of what is no such word. */
+export function seenIn(told: unknown): URL[] {
+  const seen = (told as { seen?: unknown } | null)?.seen;
+  if (!Array.isArray(seen)) return [];
+  return seen
+    .filter((address) => typeof address === "string" && URL.canParse(address))
+    .map((it) => new URL(it));
+}
+
 /** The caches, and how many answers each of them holds at most. */
 export const CACHES = {
   /** The page, of one build. */

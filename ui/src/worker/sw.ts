@@ -3,7 +3,15 @@
 //! Built as a file of its own, which imports nothing at run time. Not here: any upload or deletion, any original, and the
 //! desktop app, which keeps its own cache. Invariant: each cache has a bound, and loses its oldest answers first.
 
-import { cacheFor, CACHES, OFFLINE_HEADER, ruleFor, timelinesTooMany, type CacheKind } from "./cache-rules";
+import {
+  cacheFor,
+  CACHES,
+  OFFLINE_HEADER,
+  ruleFor,
+  seenIn,
+  timelinesTooMany,
+  type CacheKind,
+} from "./cache-rules";
 import { KeptRows, wantedBy } from "./kept-rows";
 import { networkFirst } from "./network-first";
 
@@ -15,12 +23,16 @@ interface RequestEvent extends LastingEvent {
   readonly request: Request;
   respondWith(answer: Promise<Response>): void;
 }
+interface ToldEvent extends LastingEvent {
+  readonly data: unknown;
+}
 interface Worker {
   readonly location: Location;
   readonly clients: { claim(): Promise<void> };
   skipWaiting(): Promise<void>;
   addEventListener(type: "install" | "activate", act: (event: LastingEvent) => void): void;
   addEventListener(type: "fetch", act: (event: RequestEvent) => void): void;
+  addEventListener(type: "message", act: (event: ToldEvent) => void): void;
 }
 const worker = self as unknown as Worker;
 
@@ -53,12 +65,21 @@ worker.addEventListener("fetch", (event) => {
   else event.respondWith(fromNetworkFirst(event, rule === "page" ? "shell" : kind, rule === "page"));
 });
 
+worker.addEventListener("message", (event) => {
+  event.waitUntil(takeSeen(seenIn(event.data)));
+});
+
 async function takeShell(): Promise<void> {
   const cache = await caches.open(CACHES.shell.name);
   const known = new Set((await cache.keys()).map(({ url }) => new URL(url).pathname));
-  await cache.add("/");
+  const take = async (path: string) => {
+    const answer = await fetch(path);
+    if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+    await store(cache, path, answer);
+  };
+  await take("/");
   // What does not come now comes when it is used.
-  await Promise.allSettled(SHELL.filter((path) => !known.has(path)).map((path) => cache.add(path)));
+  await Promise.allSettled(SHELL.filter((path) => !known.has(path)).map(take));
 }
 
 /** Drops the caches of other versions, and the files of other builds. */
@@ -72,6 +93,23 @@ async function forgetOthers(): Promise<void> {
   for (const request of await shell.keys()) {
     const { pathname } = new URL(request.url);
     if (pathname.startsWith("/assets/") && !wanted.has(pathname)) await shell.delete(request);
+  }
+}
+
+/** Keeps what a page was given before there was a worker; most of it is in the browser's own cache. */
+async function takeSeen(seen: readonly URL[]): Promise<void> {
+  const { origin } = worker.location;
+  for (const url of seen) {
+    if (ruleFor({ method: "GET", url, origin, navigates: false }) === "network") continue;
+    const kind = cacheFor(url);
+    const cache = await caches.open(CACHES[kind].name);
+    if ((await cache.match(url)) !== undefined) continue;
+    try {
+      const answer = await fetch(url);
+      if (answer.ok) await keep(kind, url.href, answer);
+    } catch {
+      // Then it is kept when it is asked for the next time.
+    }
   }
 }
 
@@ -143,6 +181,17 @@ function told(answer: Response): Response {
   return new Response(answer.body, { status: answer.status, statusText: answer.statusText, headers });
 }
 
+/**
+ * One answer for an address, whoever asks: scripts of the page are asked for with an `Origin` and by the worker without, and
+ * an answer that varies by that would not be found again.
+ */
+async function store(cache: Cache, request: Request | string, answer: Response): Promise<void> {
+  const headers = new Headers(answer.headers);
+  headers.delete("vary");
+  const { body, status, statusText } = answer;
+  await cache.put(request, new Response(body, { status, statusText, headers }));
+}
+
 const kept: Partial<Record<CacheKind, number>> = {};
 
 async function keep(kind: CacheKind, request: Request | string, answer: Response): Promise<void> {
@@ -150,7 +199,7 @@ async function keep(kind: CacheKind, request: Request | string, answer: Response
   const cache = await caches.open(name);
   if (kind === "lists") keptRows = null;
   try {
-    await cache.put(request, answer);
+    await store(cache, request, answer);
   } catch {
     // The disk is full, or the browser allows no more: what is here stays, and the page works without the rest.
     return;

@@ -1,0 +1,41 @@
+//! axe-core on a page under a WebDriver: what keeps it from those who do not see it, or not well.
+//!
+//! Invariant: it looks once all that moves has come to rest; half faded in, nothing has its contrast yet.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use fantoccini::Client;
+use serde_json::Value;
+
+use crate::driver::script;
+
+/// Fails when axe finds anything on the page as it is; `what` says which page that is.
+pub(crate) async fn check(client: &Client, what: &str) -> Result<()> {
+    const RUN: &str = "
+        const done = arguments[arguments.length - 1];
+        const ends = (animation) => Number.isFinite(animation.effect.getComputedTiming().endTime);
+        const atRest = Promise.allSettled(document.getAnimations().filter(ends).map((animation) => animation.finished));
+        const told = (violation) => violation.nodes.map((node) => [violation.id, node.html, node.failureSummary]);
+        atRest.then(() => axe.run()).then((result) => done(result.violations.flatMap(told)), (error) => done(String(error)));";
+    if script(client, "return typeof axe", vec![]).await? != "object" {
+        let source = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../ui/node_modules/axe-core/axe.min.js"
+        );
+        let library =
+            fs::read_to_string(source).context("axe-core; `cargo xtask test` installs it")?;
+        script(client, &library, vec![]).await?;
+    }
+    let found = client.execute_async(RUN, vec![]).await?;
+    ensure!(
+        found.as_array().is_some_and(Vec::is_empty),
+        "{what}: {}",
+        readable(&found)
+    );
+    Ok(())
+}
+
+fn readable(found: &Value) -> String {
+    serde_json::to_string_pretty(found).unwrap_or_default()
+}
