@@ -432,17 +432,22 @@ fn malformed(error: &multer::Error) -> S3Error {
     {
         return too_long();
     }
-    S3Error::with_message(
-        custom("MalformedPOSTRequest"),
+    refused(
+        "MalformedPOSTRequest",
         format!("the form cannot be read: {error}"),
     )
 }
 
 fn too_long() -> S3Error {
-    S3Error::with_message(
-        custom("MaxPostPreDataLengthExceeded"),
-        "the fields before the file, or the parts' headers, are too many or too long",
-    )
+    let message = "the fields before the file, or the parts' headers, are too many or too long";
+    refused("MaxPostPreDataLengthExceeded", message.to_owned())
+}
+
+/// A code of S3's that `s3s` has no name for, and so no status.
+fn refused(code: &'static str, message: String) -> S3Error {
+    let mut error = S3Error::with_message(custom(code), message);
+    error.set_status_code(StatusCode::BAD_REQUEST);
+    error
 }
 
 fn invalid_policy(message: String) -> S3Error {

@@ -22,7 +22,8 @@ pub(super) const CASES: &[Case] = &[
     case!(cut, "a form that breaks off stores nothing"),
     case!(
         endless,
-        "a form without a boundary, or with a header without an end, is not taken in"
+        "a form without a boundary, or with a header without an end, is not taken in",
+        SeaweedFs: "it skips what comes before the first boundary, however long it is"
     ),
     case!(asked, "other origins may ask whether they may post"),
 ];
