@@ -5,8 +5,8 @@
 //! it, and anybody may delete its files.
 //!
 //! Invariants: what [`Cache::get`] answers is what was put, to the byte, or nothing. A row is written before its file,
-//! so that no file is uncounted; the size stays within the bound, but for what other programs added since this one last
-//! summed, which each does at least every sixteenth of the bound that it writes. A failed [`Cache::put`] leaves no file.
+//! so that no file is uncounted; the index itself keeps the sum of the sizes, also for other programs, and whoever puts
+//! the cache above its bound evicts. A failed [`Cache::put`] leaves no file.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -30,10 +30,15 @@ use crate::{
     sqlite::{is_damaged, json_texts, open_patiently, remove_database},
 };
 
-/// The version of the index. One of another version is made anew, and the cache is empty.
-const VERSION: i64 = 1;
+/// The version of the index. One of another version is made anew, and the cache is empty; but for the first one, which
+/// knows all but the sums.
+const VERSION: i64 = 2;
+const WITHOUT_SUMS: i64 = 1;
 
-const SCHEMA: &str = "
+/// Marks an index that was found to be damaged, by a version that there is not.
+const MARK_DAMAGED: &str = "PRAGMA user_version = -1";
+
+const ENTRIES: &str = "
 CREATE TABLE entries (
     key   TEXT PRIMARY KEY,
     sum   BLOB NOT NULL,
@@ -41,8 +46,22 @@ CREATE TABLE entries (
     used  INTEGER NOT NULL -- milliseconds since 1970
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX entries_by_use ON entries (used);
-CREATE INDEX entries_by_sum ON entries (sum);
-PRAGMA user_version = 1;";
+CREATE INDEX entries_by_sum ON entries (sum);";
+
+/// Counting a hundred thousand entries takes an eighth of a second, at every start.
+const SUMS: &str = "
+CREATE TABLE usage (entries INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
+INSERT INTO usage SELECT count(*), coalesce(sum(size), 0) FROM entries;
+CREATE TRIGGER entry_added AFTER INSERT ON entries BEGIN
+    UPDATE usage SET entries = entries + 1, bytes = bytes + new.size;
+END;
+CREATE TRIGGER entry_replaced AFTER UPDATE OF size ON entries BEGIN
+    UPDATE usage SET bytes = bytes + new.size - old.size;
+END;
+CREATE TRIGGER entry_removed AFTER DELETE ON entries BEGIN
+    UPDATE usage SET entries = entries - 1, bytes = bytes - old.size;
+END;
+PRAGMA user_version = 2;";
 
 /// Entries whose use is remembered in memory before it is written down: a grid that is scrolled back and forth shall not
 /// write to the disk each time.
@@ -97,9 +116,6 @@ pub(crate) struct Cache {
     folder: PathBuf,
     index: SqlitePool,
     max_bytes: AtomicU64,
-    /// What this program believes; the next sum corrects it.
-    bytes: AtomicU64,
-    written_since_sum: AtomicU64,
     touched: Mutex<HashMap<String, i64>>,
 }
 
@@ -132,13 +148,12 @@ impl Cache {
             .max_connections(1)
             .connect("sqlite::memory:")
             .await?;
-        sqlx::raw_sql(SCHEMA).execute(&index).await?;
+        sqlx::raw_sql(ENTRIES).execute(&index).await?;
+        sqlx::raw_sql(SUMS).execute(&index).await?;
         Ok(Self {
             folder,
             index,
             max_bytes: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            written_since_sum: AtomicU64::new(0),
             touched: Mutex::default(),
         })
     }
@@ -170,8 +185,6 @@ impl Cache {
             folder,
             index: pool,
             max_bytes: AtomicU64::new(max_bytes),
-            bytes: AtomicU64::new(0),
-            written_since_sum: AtomicU64::new(0),
             touched: Mutex::default(),
         };
         cache.evict().await?;
@@ -180,14 +193,16 @@ impl Cache {
 
     /// What was last put under `key`, if it is still there and whole. A damaged entry is removed.
     pub(crate) async fn get(&self, key: &str) -> Option<Vec<u8>> {
-        let row: Option<(Vec<u8>, i64)> =
+        let row: Result<Option<(Vec<u8>, i64)>, _> =
             sqlx::query_as("SELECT sum, used FROM entries WHERE key = ?")
                 .bind(key)
                 .fetch_optional(&self.index)
-                .await
-                .inspect_err(|error| tracing::warn!("the cache's index cannot be read ({error})"))
-                .ok()?;
-        let (sum, used) = row?;
+                .await;
+        if let Err(error) = &row {
+            tracing::warn!("the cache's index cannot be read ({error})");
+            self.note_damage(error).await;
+        }
+        let (sum, used) = row.ok()??;
         let path = self.path(&sum)?;
         let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
         match read {
@@ -238,6 +253,14 @@ impl Cache {
 
     /// Keeps `content` under `key`, in the place of what was there, and evicts what was not used for longest.
     pub(crate) async fn put(&self, key: &str, content: Vec<u8>) -> Result<(), CacheError> {
+        let put = self.put_as_it_is(key, content).await;
+        if let Err(CacheError::Index(error)) = &put {
+            self.note_damage(error).await;
+        }
+        put
+    }
+
+    async fn put_as_it_is(&self, key: &str, content: Vec<u8>) -> Result<(), CacheError> {
         let (size, max) = (content.len() as u64, self.max_bytes());
         if size > max {
             return Err(CacheError::TooLarge { size, max });
@@ -250,13 +273,16 @@ impl Cache {
             .bind(key)
             .fetch_optional(&self.index)
             .await?;
-        sqlx::query("INSERT OR REPLACE INTO entries (key, sum, size, used) VALUES (?, ?, ?, ?)")
-            .bind(key)
-            .bind(&sum[..])
-            .bind(i64::try_from(size).unwrap_or(i64::MAX))
-            .bind(now())
-            .execute(&self.index)
-            .await?;
+        sqlx::query(
+            "INSERT INTO entries (key, sum, size, used) VALUES (?, ?, ?, ?)
+             ON CONFLICT (key) DO UPDATE SET sum = excluded.sum, size = excluded.size, used = excluded.used",
+        )
+        .bind(key)
+        .bind(&sum[..])
+        .bind(i64::try_from(size).unwrap_or(i64::MAX))
+        .bind(now())
+        .execute(&self.index)
+        .await?;
         let written = blocking(&self.folder, move || write(&path, &content)).await;
         if written.is_err() {
             self.remove(key).await;
@@ -265,12 +291,7 @@ impl Cache {
         if let Some(before) = before.filter(|before| before[..] != sum[..]) {
             self.remove_files(vec![before]).await?;
         }
-        let bytes = self.bytes.fetch_add(size, Ordering::Relaxed) + size;
-        let since = self.written_since_sum.fetch_add(size, Ordering::Relaxed) + size;
-        if bytes > max || since > max / 16 {
-            self.evict().await?;
-        }
-        Ok(())
+        self.evict().await
     }
 
     /// Forgets everything.
@@ -278,17 +299,15 @@ impl Cache {
         sqlx::query("DELETE FROM entries")
             .execute(&self.index)
             .await?;
-        self.bytes.store(0, Ordering::Relaxed);
         let folder = self.folder.clone();
         blocking(&self.folder, move || remove_all(&folder)).await
     }
 
     /// How full it is.
     pub(crate) async fn usage(&self) -> Result<CacheUsage, CacheError> {
-        let (entries, bytes): (i64, i64) =
-            sqlx::query_as("SELECT count(*), coalesce(sum(size), 0) FROM entries")
-                .fetch_one(&self.index)
-                .await?;
+        let (entries, bytes): (i64, i64) = sqlx::query_as("SELECT entries, bytes FROM usage")
+            .fetch_one(&self.index)
+            .await?;
         Ok(CacheUsage {
             entries: u64::try_from(entries).unwrap_or_default(),
             bytes: u64::try_from(bytes).unwrap_or_default(),
@@ -306,71 +325,56 @@ impl Cache {
         self.evict().await
     }
 
-    /// About how many bytes are in it: what this program believes.
-    pub(crate) fn approximate_bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
     /// Writes down what was used.
     pub(crate) async fn close(&self) {
         self.write_touches().await;
         self.index.close().await;
     }
 
-    /// Removes what was not used for longest, until the bound holds.
+    /// Removes what was not used for longest, where the bound does not hold, until it does by some way.
     async fn evict(&self) -> Result<(), CacheError> {
+        let (mut bytes, max) = (self.usage().await?.bytes, self.max_bytes());
+        if bytes <= max {
+            return Ok(());
+        }
         self.write_touches().await;
-        self.written_since_sum.store(0, Ordering::Relaxed);
-        let mut bytes = self.usage().await?.bytes;
-        let max = self.max_bytes();
-        if bytes > max {
-            let target = max - max / SLACK;
-            while bytes > target {
-                let oldest: Vec<(String, Vec<u8>, i64)> =
-                    sqlx::query_as("SELECT key, sum, size FROM entries ORDER BY used LIMIT ?")
-                        .bind(EVICTED)
-                        .fetch_all(&self.index)
-                        .await?;
-                if oldest.is_empty() {
+        let target = max - max / SLACK;
+        while bytes > target {
+            let oldest: Vec<(String, Vec<u8>, i64)> =
+                sqlx::query_as("SELECT key, sum, size FROM entries ORDER BY used LIMIT ?")
+                    .bind(EVICTED)
+                    .fetch_all(&self.index)
+                    .await?;
+            if oldest.is_empty() {
+                break;
+            }
+            let (mut keys, mut sums) = (Vec::new(), Vec::new());
+            for (key, sum, size) in oldest {
+                if bytes <= target {
                     break;
                 }
-                let (mut keys, mut sums) = (Vec::new(), Vec::new());
-                for (key, sum, size) in oldest {
-                    if bytes <= target {
-                        break;
-                    }
-                    bytes = bytes.saturating_sub(u64::try_from(size).unwrap_or_default());
-                    keys.push(key);
-                    sums.push(sum);
-                }
-                sqlx::query("DELETE FROM entries WHERE key IN (SELECT value FROM json_each(?))")
-                    .bind(json_texts(&keys))
-                    .execute(&self.index)
-                    .await?;
-                self.remove_files(sums).await?;
+                bytes = bytes.saturating_sub(u64::try_from(size).unwrap_or_default());
+                keys.push(key);
+                sums.push(sum);
             }
+            sqlx::query("DELETE FROM entries WHERE key IN (SELECT value FROM json_each(?))")
+                .bind(json_texts(&keys))
+                .execute(&self.index)
+                .await?;
+            self.remove_files(sums).await?;
         }
-        self.bytes.store(bytes, Ordering::Relaxed);
         Ok(())
     }
 
     /// Forgets what is under `key`.
     async fn remove(&self, key: &str) {
-        let removed: Result<Option<(Vec<u8>, i64)>, _> =
-            sqlx::query_as("DELETE FROM entries WHERE key = ? RETURNING sum, size")
+        let removed: Result<Option<Vec<u8>>, _> =
+            sqlx::query_scalar("DELETE FROM entries WHERE key = ? RETURNING sum")
                 .bind(key)
                 .fetch_optional(&self.index)
                 .await;
         let removed = match removed {
-            Ok(Some((sum, size))) => {
-                let size = u64::try_from(size).unwrap_or_default();
-                // What it believes is corrected by the next sum, also where this would go below nothing.
-                let less = |bytes: u64| Some(bytes.saturating_sub(size));
-                let _ = self
-                    .bytes
-                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-                self.remove_files(vec![sum]).await
-            }
+            Ok(Some(sum)) => self.remove_files(vec![sum]).await,
             Ok(None) => Ok(()),
             Err(error) => Err(error.into()),
         };
@@ -403,6 +407,16 @@ impl Cache {
             Ok(())
         })
         .await
+    }
+
+    /// An index whose damage shows itself only when it is used is made anew at the next start.
+    async fn note_damage(&self, error: &sqlx::Error) {
+        if !is_damaged(error) {
+            return;
+        }
+        if let Err(error) = sqlx::raw_sql(MARK_DAMAGED).execute(&self.index).await {
+            tracing::debug!("{error}");
+        }
     }
 
     async fn touch(&self, key: &str) {
@@ -483,10 +497,13 @@ async fn open_index_as_it_is(file: &Path) -> Result<Option<(SqlitePool, bool)>, 
         .fetch_one(&mut *transaction)
         .await?;
     if version == 0 {
-        sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
+        sqlx::raw_sql(ENTRIES).execute(&mut *transaction).await?;
+    }
+    if version == 0 || version == WITHOUT_SUMS {
+        sqlx::raw_sql(SUMS).execute(&mut *transaction).await?;
     }
     transaction.commit().await?;
-    if version != 0 && version != VERSION {
+    if ![0, WITHOUT_SUMS, VERSION].contains(&version) {
         pool.close().await;
         return Ok(None);
     }

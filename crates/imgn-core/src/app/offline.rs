@@ -117,7 +117,7 @@ impl App {
             here: kept.here,
             bytes: kept.bytes,
             all,
-            cache_bytes: cache.approximate_bytes(),
+            cache_bytes: cache.usage().await?.bytes,
             cache_limit_bytes: cache.max_bytes(),
         })
     }
