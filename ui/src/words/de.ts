@@ -284,7 +284,8 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   keepAllText:
     "Sie lassen sich auch ohne Netz ansehen und sichern. Ist dies aus, werden nur die behalten, die Sie auswählen.",
   keptOriginals: "Originale",
-  keptOriginalsOf: (here, kept, size) => `${number(here)} von ${number(kept)}, ${size}`,
+  keptOriginalsOf: (here, kept, size) =>
+    kept === 0 ? "Keine" : `${number(here)} von ${number(kept)}, ${size}`,
   cacheUsed: "Vorschaubilder",
   cacheLimit: "Höchstens für Vorschaubilder",
   signIn: "Token eingeben",

@@ -283,7 +283,7 @@ export const english = ({ plural, number }: Grammar) => ({
   keepAllText: "They can be looked at and saved with no network. Without it, those you choose are kept.",
   keptOriginals: "Originals",
   keptOriginalsOf: (here: number, kept: number, size: string) =>
-    `${number(here)} of ${number(kept)}, ${size}`,
+    kept === 0 ? "None" : `${number(here)} of ${number(kept)}, ${size}`,
   cacheUsed: "Previews",
   cacheLimit: "At most for previews",
   signIn: "Enter a token",
