@@ -17,9 +17,11 @@ pub(crate) fn prepare() {
         // twice what is in use, which for a page that holds 10 MB is 100 MB of garbage.
         ("JSC_largeHeapSize", "4194304"),
     ];
-    // Layers that a processor has to put together cost it more than painting them again, and 100 MB.
+    // Layers that a processor has to put together cost it more than painting them again, and 100 MB; and what would hand
+    // them over between processes loads a compiler of shaders at the start.
     if !has_graphics_processor() {
         variables.push(("WEBKIT_DISABLE_COMPOSITING_MODE", "1"));
+        variables.push(("WEBKIT_DISABLE_DMABUF_RENDERER", "1"));
     }
     for (name, value) in variables {
         if std::env::var_os(name).is_none() {
