@@ -1,11 +1,13 @@
 //! A day of use: pictures come and go while the gallery is followed and looked at.
 
+use std::{fs, path::Path};
+
 use imgn_protocol::ImageId;
 
 use crate::fake::{Gallery, eventually, open, serve, shown};
 
-/// A tenth of 200 MB, for pictures a tenth of the day's are looked at.
-const CACHE: u64 = 20 * 1024 * 1024;
+/// Less than what is looked at that day.
+const CACHE: u64 = 200_000_000;
 
 #[tokio::test]
 async fn after_a_day_of_use_the_mirror_is_the_servers_list_and_the_cache_within_its_bound() {
@@ -41,8 +43,10 @@ async fn after_a_day_of_use_the_mirror_is_the_servers_list_and_the_cache_within_
         assert!(done.failed.is_empty());
         let newest = app.timeline("").await.unwrap().sequences;
         for picture in app.pictures(&newest[..newest.len().min(60)]).await.unwrap() {
-            // Offline it is not there yet.
-            let _ = app.thumb(picture.unwrap().image.id, 320).await;
+            let id = picture.unwrap().image.id;
+            // Offline they are not there yet.
+            let _ = app.thumb(id, 320).await;
+            let _ = app.thumb(id, 1280).await;
         }
         assert!(app.cache_usage().await.unwrap().bytes <= CACHE);
     }
@@ -72,6 +76,20 @@ async fn after_a_day_of_use_the_mirror_is_the_servers_list_and_the_cache_within_
         })
         .count();
     assert_eq!(hour, expected);
-    assert!(app.cache_usage().await.unwrap().bytes <= CACHE);
+    let usage = app.cache_usage().await.unwrap();
+    assert!(usage.bytes <= CACHE && usage.bytes > CACHE / 2, "{usage:?}");
+    let on_disk = size_of(&folder.path().join("cache"));
+    assert!(on_disk <= CACHE, "{on_disk}");
     assert_eq!(app.state().await.server.unwrap().mirror.known, 9_000);
+}
+
+/// Of all files below a folder, in bytes.
+fn size_of(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries
+        .map(|entry| match entry.file_type().unwrap().is_dir() {
+            true => size_of(&entry.path()),
+            false => entry.metadata().unwrap().len(),
+        })
+        .sum()
 }
