@@ -182,6 +182,18 @@ impl Length {
         }
     }
 
+    /// The same under one more bound, in bytes; refused where it is announced to be longer.
+    pub(crate) fn at_most(self, maximum: u64) -> Result<Self, Error> {
+        match self {
+            Self::Exactly(size) if size > maximum => Err(Error::EntityTooLarge { size, maximum }),
+            Self::Exactly(_) => Ok(self),
+            Self::Within { least, most } => Ok(Self::Within {
+                least,
+                most: most.min(maximum),
+            }),
+        }
+    }
+
     /// Refuses a body that ended, or was left, after so many bytes.
     pub(crate) fn check(self, size: u64) -> Result<(), Error> {
         match self {

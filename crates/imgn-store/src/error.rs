@@ -33,7 +33,7 @@ pub(crate) enum Error {
         size: u64,
         minimum: u64,
     },
-    #[error("the body has {size} bytes; at most {maximum} are allowed")]
+    #[error("the object would have {size} bytes; at most {maximum} are allowed")]
     EntityTooLarge { size: u64, maximum: u64 },
     #[error("the length of the body must be announced")]
     MissingContentLength,

@@ -141,6 +141,11 @@ impl Places {
         Ok(())
     }
 
+    /// How many bytes are taken together.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.taken.values().sum()
+    }
+
     /// Gives a place back.
     pub(crate) fn release(&mut self, extent: Extent) {
         if extent.length > 0 {

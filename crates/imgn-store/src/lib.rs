@@ -92,6 +92,10 @@ pub struct StoreConfig {
     pub credentials: Credentials,
     /// A URL presigned for longer is refused. At most [`MAX_PRESIGNED_TTL`] makes sense to S3's clients.
     pub max_presigned_ttl: Duration,
+    /// The most bytes of an object whose key begins so, its parts counted together. The first prefix that fits counts;
+    /// where none does, S3's own limit for one request is all there is. It bounds what can be sent with a URL that was
+    /// signed without a length: of parts, those that are sent again included, at most twice as much is ever on the disk.
+    pub max_sizes: Vec<(String, u64)>,
 }
 
 impl StoreConfig {
@@ -106,6 +110,7 @@ impl StoreConfig {
             bucket: bucket.into(),
             credentials,
             max_presigned_ttl: MAX_PRESIGNED_TTL,
+            max_sizes: Vec::new(),
         }
     }
 }
@@ -190,7 +195,8 @@ impl Store {
         }
         let path = config.root.join(&config.bucket);
         let (name, directory) = (config.bucket.clone(), path.clone());
-        let bucket = tokio::task::spawn_blocking(move || open_bucket(name, directory))
+        let max_sizes = config.max_sizes.clone();
+        let bucket = tokio::task::spawn_blocking(move || open_bucket(name, directory, max_sizes))
             .await
             .map_err(|error| OpenError::Io {
                 path,
@@ -230,7 +236,11 @@ fn service(bucket: Arc<Bucket>, config: StoreConfig) -> StoreService {
     StoreService::new(builder.build(), forms, config.max_presigned_ttl)
 }
 
-fn open_bucket(name: String, path: PathBuf) -> Result<Bucket, OpenError> {
+fn open_bucket(
+    name: String,
+    path: PathBuf,
+    max_sizes: Vec<(String, u64)>,
+) -> Result<Bucket, OpenError> {
     let failed = |source| OpenError::Io {
         path: path.clone(),
         source,
@@ -238,7 +248,7 @@ fn open_bucket(name: String, path: PathBuf) -> Result<Bucket, OpenError> {
     fs::create_dir_all(&path).map_err(failed)?;
     let lock = lock(&path)?;
     let layout = Layout::create(path.clone()).map_err(failed)?;
-    let bucket = recover(name, layout, lock).map_err(|error| match error {
+    let bucket = recover(name, layout, lock, max_sizes).map_err(|error| match error {
         Error::Damaged { what } => OpenError::Damaged {
             path: path.clone(),
             what,
@@ -265,7 +275,12 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn recover(name: String, layout: Layout, lock: File) -> Result<Bucket, Error> {
+fn recover(
+    name: String,
+    layout: Layout,
+    lock: File,
+    max_sizes: Vec<(String, u64)>,
+) -> Result<Bucket, Error> {
     for entry in fs::read_dir(layout.tmp())? {
         let path = entry?.path();
         if path.is_dir() {
@@ -277,7 +292,7 @@ fn recover(name: String, layout: Layout, lock: File) -> Result<Bucket, Error> {
     ready::recover(&layout)?;
     let index = object::scan(&layout)?;
     tracing::debug!(objects = index.len(), "the store is open");
-    let bucket = Bucket::new(name, layout, index, lock);
+    let bucket = Bucket::new(name, layout, index, lock, max_sizes);
     bucket.recover_uploads()?;
     Ok(bucket)
 }

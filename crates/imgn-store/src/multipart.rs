@@ -152,6 +152,10 @@ impl Bucket {
                 message: format!("the parts have {size} bytes together"),
             });
         }
+        let maximum = self.max_size(key);
+        if size > maximum {
+            return Err(Error::EntityTooLarge { size, maximum });
+        }
         self.check(key, &completion.conditions)?;
         let checksums = checksums(&manifest, &parts);
         expect(&completion.checksums, &checksums)?;

@@ -34,6 +34,8 @@ pub(crate) struct Bucket {
     key_locks: Stripes,
     ready: ReadyFiles,
     pub(crate) open_uploads: Uploads,
+    /// See [`crate::StoreConfig::max_sizes`].
+    max_sizes: Vec<(String, u64)>,
     /// Locked for as long as the bucket is open.
     _lock: File,
 }
@@ -96,7 +98,13 @@ pub(crate) enum Listed {
 }
 
 impl Bucket {
-    pub(crate) fn new(name: String, layout: Layout, index: KeyIndex, lock: File) -> Self {
+    pub(crate) fn new(
+        name: String,
+        layout: Layout,
+        index: KeyIndex,
+        lock: File,
+        max_sizes: Vec<(String, u64)>,
+    ) -> Self {
         Self {
             name,
             layout,
@@ -104,8 +112,16 @@ impl Bucket {
             key_locks: Stripes::default(),
             ready: ReadyFiles::default(),
             open_uploads: Uploads::default(),
+            max_sizes,
             _lock: lock,
         }
+    }
+
+    /// The most bytes that an object under this key may have.
+    pub(crate) fn max_size(&self, key: &ObjectKey) -> u64 {
+        let fits = |(prefix, _): &&(String, u64)| key.as_str().starts_with(prefix.as_str());
+        let limit = self.max_sizes.iter().find(fits);
+        limit.map_or(u64::MAX, |(_, most)| *most)
     }
 
     /// The object under a key, open.

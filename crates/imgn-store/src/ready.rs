@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn a_refused_record_does_not_come_back() {
         let directory = tempfile::tempdir().unwrap();
-        let bucket = crate::open_bucket("bucket".into(), directory.path().join("bucket")).unwrap();
+        let bucket =
+            crate::open_bucket("bucket".into(), directory.path().join("bucket"), vec![]).unwrap();
         let mut writer = bucket.writer().unwrap();
         let name = writer.name().unwrap();
         writer.write(b"bytes").unwrap();

@@ -97,13 +97,25 @@ impl OpenUpload {
         self.directory.join(DATA)
     }
 
-    /// Makes a place for a part.
+    /// Makes a place for a part of an object that may have so many bytes. What arrives at the same time, or again, is
+    /// counted only when it has; so that it cannot fill the disk, it has room for as much once more.
     pub(crate) fn place(
         self: &Arc<Self>,
         number: PartNumber,
         length: u64,
+        max_size: u64,
     ) -> Result<PartWriter, Error> {
-        let _open = self.lock()?;
+        let open = self.lock()?;
+        let taken = self.places().places.bytes();
+        for (beside, maximum) in [
+            (open.bytes_beside(number), max_size),
+            (taken, max_size.saturating_mul(2)),
+        ] {
+            let size = beside.saturating_add(length);
+            if size > maximum {
+                return Err(Error::EntityTooLarge { size, maximum });
+            }
+        }
         let file = OpenOptions::new()
             .write(true)
             .open(self.data_path())
@@ -205,6 +217,15 @@ impl LockedParts<'_> {
             State::Open(parts) => parts.by_number.get(&number).map(|(_, part)| part),
             _ => None,
         }
+    }
+
+    /// How many bytes the other parts have together.
+    fn bytes_beside(&self, number: PartNumber) -> u64 {
+        let State::Open(parts) = &*self.state else {
+            return 0;
+        };
+        let others = parts.by_number.iter().filter(|(of, _)| **of != number);
+        others.map(|(_, (_, part))| part.extent.length).sum()
     }
 
     /// At most `limit` parts numbered above `after`, in order, and whether there are more.

@@ -63,10 +63,12 @@ impl Endpoint {
         let number = part_number(input.part_number)?;
         let body = input.body.take();
         let mut announced = announced!(input)?;
+        let max_size = bucket.max_size(&key);
+        announced.length = announced.length.at_most(max_size)?;
         let (upload, manifest) = blocking(move || bucket.upload(&key, &input.upload_id)).await?;
         announced.wanted = manifest.algorithm;
         let length = announced.length.most();
-        let open = Box::new(move || upload.place(number, length));
+        let open = Box::new(move || upload.place(number, length, max_size));
         let incoming = receive(open, body, announced, Tagged::Part, trailing_headers).await?;
         let part = blocking(move || {
             let (place, summary) = incoming.finish()?;

@@ -42,10 +42,11 @@ impl NewObject {
     ) -> Result<ObjectFooter, Error> {
         let Self {
             key,
-            announced,
+            mut announced,
             headers,
             conditions,
         } = self;
+        announced.length = announced.length.at_most(bucket.max_size(&key))?;
         if conditions.any() {
             // What will be refused is not received first. It is checked again at the moment when it counts.
             let (bucket, key, conditions) = (bucket.clone(), key.clone(), conditions.clone());
