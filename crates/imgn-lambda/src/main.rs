@@ -38,8 +38,9 @@ use crate::invocation::{Command, Invocation};
 
 type Error = lambda_http::Error;
 
-/// What is left of an invocation's time when it stops waiting for verification.
-const LAST_MOMENT: Duration = Duration::from_millis(500);
+/// What is left of an invocation's time when it stops waiting for verification: for a note in the catalogue, and the
+/// answer.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 /// The longest that a request is held back by verification: API Gateway gives up after 29 s, and the schedule takes up
 /// what takes longer.
@@ -134,7 +135,12 @@ impl Instance {
             .min(most.saturating_sub(began.elapsed()));
         if !function.settled(left).await {
             tracing::warn!("a verification takes longer than an invocation; it begins anew");
-            function.give_up();
+            // What began late had not all the time, and a request has less of it than what is asked again.
+            let whole_time = match is_asked_again {
+                true => began.elapsed() / 2,
+                false => Duration::MAX,
+            };
+            function.give_up(whole_time).await;
             *self.function.lock().await = None;
             if is_asked_again {
                 return Err("a verification did not end in the time of one invocation".into());

@@ -35,6 +35,9 @@ pub struct Config {
     pub max_connections: usize,
     /// Whether everybody may upload, without a token. Deleting a picture needs one in any case.
     pub anonymous_uploads: bool,
+    /// The most uploads that one token, or all who have none together, may have under way with other people's clients;
+    /// where everybody may upload, those without a token have no more with our own either.
+    pub max_pending: u32,
     /// The largest picture in bytes that the server itself takes from clients that cannot reach the store; without it,
     /// none. It holds each in memory several times, so this is at most [`Self::LARGEST_RELAY_SIZE`].
     pub relay_max_size: Option<u64>,
@@ -128,6 +131,8 @@ impl Config {
     pub const LARGEST_PART_SIZE: u64 = 5 * 1024 * 1024 * 1024;
     /// 16 MiB: what a gateway did to a picture is found out in five times its size.
     pub const LARGEST_RELAY_SIZE: u64 = 16 * 1024 * 1024;
+    /// 500: a page that sends hundreds at a time stays below, and so do the pages of an hour that were given up.
+    pub const DEFAULT_MAX_PENDING: u32 = 500;
     /// 300 s.
     pub const DEFAULT_URL_TTL: Duration = Duration::from_secs(300);
     /// 512, half of the file descriptors that a process has by default: each request may need a file of the store too.
@@ -151,6 +156,7 @@ impl Config {
             limits: Limits::default(),
             max_connections: Self::DEFAULT_MAX_CONNECTIONS,
             anonymous_uploads: false,
+            max_pending: Self::DEFAULT_MAX_PENDING,
             relay_max_size: None,
             timing: Timing::default(),
         }
@@ -199,6 +205,7 @@ impl Config {
         let bounds = [
             self.max_size,
             self.max_connections as u64,
+            self.max_pending.into(),
             limits.max_pixels,
             limits.max_decoded_bytes,
             limits.max_frames.into(),
@@ -277,8 +284,8 @@ pub enum InvalidConfig {
     RelaySize,
     /// A limit that lets nothing through.
     #[error(
-        "the largest size, the most connections, and what a picture may cost in pixels, memory, time, frames and scans \
-         must be above 0"
+        "the largest size, the most connections, the most uploads under way, and what a picture may cost in pixels, memory, \
+         time, frames and scans must be above 0"
     )]
     Zero,
 }
@@ -312,6 +319,22 @@ mod tests {
             assert_eq!(check(change), Err(InvalidConfig::Zero));
         }
         assert_eq!(check(|limits| limits.max_metadata_bytes = 0), Ok(()));
+    }
+
+    #[test]
+    fn no_more_goes_through_the_server_than_it_has_memory_for() {
+        let check = |relay_max_size| {
+            Config {
+                relay_max_size,
+                ..Config::embedded("unused")
+            }
+            .check()
+        };
+        for good in [None, Some(1), Some(Config::LARGEST_RELAY_SIZE)] {
+            assert_eq!(check(good), Ok(()), "{good:?}");
+        }
+        let large = Some(Config::LARGEST_RELAY_SIZE + 1);
+        assert_eq!(check(large), Err(InvalidConfig::RelaySize));
     }
 
     #[test]

@@ -126,6 +126,9 @@ impl IntoResponse for ApiError {
             ErrorCode::StoreUnavailable | ErrorCode::Unavailable | ErrorCode::StoreFull => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
+            ErrorCode::RateLimited => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
+            }
             _ => {}
         }
         response

@@ -14,13 +14,14 @@ use std::{
 };
 
 use axum::Router;
+use imgn_protocol::{ErrorCode, UploadId};
 use url::Url;
 
 use crate::{
     catalogue::{Catalogue, UploadState},
     config::{Config, InvalidConfig, StorageConfig},
-    error::ApiError,
-    routes,
+    error::{ApiError, chain},
+    garbage, publish, routes,
     server::{self, StartError},
     staging::{self, Taken},
     state::App,
@@ -37,6 +38,9 @@ pub struct Function {
     app: App,
     routers: Mutex<Vec<(Url, Router)>>,
 }
+
+/// How often a picture may have all the time that there is, before it is refused.
+const MOST_ATTEMPTS: u32 = 3;
 
 /// What could not be done and has to be asked for again.
 #[derive(Debug, thiserror::Error)]
@@ -136,8 +140,36 @@ impl Function {
         finished.await.is_ok()
     }
 
-    /// Ends what is under way without a verdict. The next sweep begins it anew.
-    pub fn give_up(&self) {
+    /// Ends what is under way without a verdict; the next sweep begins it anew. A picture that a decoder has been at for
+    /// `whole_time` or longer had all the time that there is: after [`MOST_ATTEMPTS`] of that kind it is refused, for it
+    /// would be begun for ever.
+    pub async fn give_up(&self, whole_time: Duration) {
+        let slow = self.app.publisher.decoding_for(whole_time);
         self.app.stopping.cancel();
+        for id in slow {
+            if let Err(error) = self.attempted(id).await {
+                tracing::warn!(%id, cause = chain(&error), "an attempt was not counted");
+            }
+        }
+    }
+
+    async fn attempted(&self, id: UploadId) -> Result<(), ApiError> {
+        let catalogue = &self.app.catalogue;
+        let attempts = catalogue.attempted(id).await?.unwrap_or_default();
+        tracing::warn!(%id, attempts, "a picture takes longer to decode than there is time");
+        if attempts < MOST_ATTEMPTS {
+            return Ok(());
+        }
+        let Some(upload) = catalogue.upload(id).await? else {
+            return Ok(());
+        };
+        let what = format!(
+            "decoding it takes longer than this gallery's function has for one call, which was tried {attempts} times"
+        );
+        let name = &upload.announced.file_name;
+        let rejection = publish::rejection(name, ErrorCode::DecodeTimeout, &what);
+        catalogue.reject(id, &rejection).await?;
+        garbage::collect_image(catalogue, &self.app.storage, upload.image).await;
+        Ok(())
     }
 }

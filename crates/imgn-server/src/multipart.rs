@@ -98,7 +98,7 @@ pub(crate) async fn ensure(
         Some(made) => made,
         None => {
             app.storage
-                .create_multipart(&key, content_type, plan.algorithm)
+                .create_multipart(&key, content_type, Some(plan.algorithm))
                 .await?
         }
     };

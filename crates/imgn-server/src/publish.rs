@@ -75,6 +75,8 @@ struct Inner {
     file_memory: Budget,
     decode_memory: Budget,
     running: Mutex<HashMap<UploadId, watch::Receiver<Progress>>>,
+    /// Those whose bytes a decoder has, and since when.
+    decoding: Mutex<HashMap<UploadId, Instant>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -98,6 +100,7 @@ impl Publisher {
             decode_memory: Budget::new(limits.max_decoded_bytes),
             limits,
             running: Mutex::default(),
+            decoding: Mutex::default(),
             tasks: TaskTracker::new(),
             stopping,
         }))
@@ -132,6 +135,15 @@ impl Publisher {
         self.0.running().keys().any(|other| *other != id)
     }
 
+    /// Those that a decoder has been at for so long or longer, and is.
+    pub(crate) fn decoding_for(&self, at_least: Duration) -> Vec<UploadId> {
+        let decoding = self.0.decoding();
+        let long = decoding
+            .iter()
+            .filter(|(_, since)| since.elapsed() >= at_least);
+        long.map(|(id, _)| *id).collect()
+    }
+
     /// Waits until nothing is worked on. What is left undone when the server stops is taken up by the next start.
     pub(crate) async fn finish(&self) {
         self.0.tasks.close();
@@ -161,6 +173,25 @@ impl Drop for Turn {
     }
 }
 
+/// A decoder's time at an upload.
+struct Decoding<'a> {
+    inner: &'a Inner,
+    id: UploadId,
+}
+
+impl<'a> Decoding<'a> {
+    fn begin(inner: &'a Inner, id: UploadId) -> Self {
+        inner.decoding().insert(id, Instant::now());
+        Self { inner, id }
+    }
+}
+
+impl Drop for Decoding<'_> {
+    fn drop(&mut self) {
+        self.inner.decoding().remove(&self.id);
+    }
+}
+
 /// What looking at the bytes came to.
 enum Verdict {
     /// The object is not there (any more).
@@ -180,6 +211,10 @@ impl Inner {
     fn running(&self) -> MutexGuard<'_, HashMap<UploadId, watch::Receiver<Progress>>> {
         // Each use is one operation on the map, so a panic elsewhere leaves it whole.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn decoding(&self) -> MutexGuard<'_, HashMap<UploadId, Instant>> {
+        self.decoding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn work(&self, id: UploadId, progress: &watch::Sender<Progress>) {
@@ -280,7 +315,7 @@ impl Inner {
                 "the bytes that arrived do not have the SHA-256 that was announced",
             );
         }
-        Ok(match self.decode(bytes).await? {
+        Ok(match self.decode(upload.id, bytes).await? {
             Ok((picture, thumbnails)) => Verdict::Sound(picture, thumbnails),
             Err(error) => Verdict::Rejected(rejection(
                 &announced.file_name,
@@ -305,6 +340,7 @@ impl Inner {
 
     async fn decode(
         &self,
+        id: UploadId,
         bytes: Vec<u8>,
     ) -> Result<Result<(Picture, Vec<Thumbnail>), PictureError>, ApiError> {
         let limits = self.limits.clone();
@@ -324,6 +360,8 @@ impl Inner {
             .decode_memory
             .take(decode_cost(&header, longest))
             .await?;
+        // Not before: what waits for the store or for its turn is not what takes long.
+        let _decoding = Decoding::begin(self, id);
         let limits = self.limits.clone();
         let damaged = PictureError::Corrupt {
             format: header.format,
@@ -421,7 +459,7 @@ fn changed_while_read() -> StorageError {
     }
 }
 
-fn rejection(file_name: &FileName, code: ErrorCode, what: &str) -> Rejection {
+pub(crate) fn rejection(file_name: &FileName, code: ErrorCode, what: &str) -> Rejection {
     Rejection {
         code,
         message: format!("\"{}\" was not published: {what}.", file_name.as_str()),
@@ -480,7 +518,9 @@ mod tests {
         let config = Config::embedded(directory.path());
         let database = Database::File(directory.path().join("catalogue"));
         let catalogue = Catalogue::open(&database).await.unwrap();
-        let embedded = Embedded::open(directory.path()).await.unwrap();
+        let embedded = Embedded::open(directory.path(), config.max_size)
+            .await
+            .unwrap();
         let url = url::Url::parse("http://127.0.0.1:1/").unwrap();
         let storage = Storage::embedded(&embedded, &url, config.url_ttl);
         let publisher = Publisher::new(

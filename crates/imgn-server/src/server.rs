@@ -102,6 +102,9 @@ pub enum StartError {
     /// The catalogue.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
+    /// A token that no server can be started with.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The embedded store.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
@@ -273,7 +276,7 @@ pub(crate) async fn assemble(
     };
     let (storage, embedded) = match &config.storage {
         StorageConfig::Embedded => {
-            let embedded = Embedded::open(&config.data_dir).await?;
+            let embedded = Embedded::open(&config.data_dir, config.max_size).await?;
             let storage = Storage::embedded(&embedded, &public_url, config.url_ttl);
             (storage, Some(embedded))
         }

@@ -139,6 +139,17 @@ pub struct Serve {
     #[arg(long, env = "IMGN_ANONYMOUS_UPLOADS")]
     anonymous_uploads: bool,
 
+    /// The most uploads that one token may have under way with other people's clients, which announce no size: of those
+    /// above, each has to wait for another's end, of what was given up for about an hour. Those who upload without a token
+    /// share one such number among them, and for them it counts with every client.
+    #[arg(
+        long,
+        value_name = "UPLOADS",
+        env = "IMGN_MAX_PENDING",
+        default_value_t = Config::DEFAULT_MAX_PENDING
+    )]
+    max_pending: u32,
+
     /// Take pictures up to this size from clients that cannot reach the store, through the server itself
     /// (`PUT /v1/uploads/{id}/content`): bytes, or with K, M or G. Each is held in memory. None are taken if left out.
     #[arg(
@@ -271,6 +282,7 @@ impl Serve {
             part_size: self.part_size,
             limits: self.limits.into(),
             anonymous_uploads: self.anonymous_uploads,
+            max_pending: self.max_pending,
             relay_max_size: self.relay_max_size,
             ..Config::embedded(place.data_dir)
         }

@@ -72,16 +72,23 @@ pub(crate) enum Taken {
     Refused(Rejection),
 }
 
-/// Expects an object, sent at once, from somebody who announced its name only. Answers before a URL is signed.
+/// Expects an object, sent at once or in parts, from somebody who announced its name only. Answers before there is anything
+/// that can be sent to; refused where too much of the caller's is expected already.
 pub(crate) async fn expect(
     app: &App,
     caller: &Caller,
     file_name: FileName,
+    in_parts: bool,
 ) -> Result<Staged, ApiError> {
     let until = app.expiry().url_expires_at;
-    let staged = Staged::new(caller.owner, file_name, false, until);
-    let look_at = staged.created_at + milliseconds(app.config.timing.look_after);
-    app.catalogue.stage(&staged, Some(look_at)).await?;
+    let staged = Staged::new(caller.owner, file_name, in_parts, until);
+    // Of parts there is an object when it was asked to put them together.
+    let look_at =
+        (!in_parts).then(|| staged.created_at + milliseconds(app.config.timing.look_after));
+    let most = app.most_under_way(caller);
+    if !app.catalogue.stage(&staged, look_at, most).await? {
+        return Err(app.too_much_under_way(caller));
+    }
     app.staging.0.sooner.notify_one();
     Ok(staged)
 }
@@ -128,11 +135,14 @@ async fn wait(until: Option<i64>) {
 /// Answers when to look again.
 async fn look_for_all(app: &App) -> Option<i64> {
     let mut swept = Swept::default();
-    pass(app, &mut swept).await;
+    let began = Timestamp::now().as_millisecond();
+    let looked_for = pass(app, &mut swept).await;
     let later = Timestamp::now().as_millisecond() + milliseconds(PAUSE_AT_FAILURE);
     match app.catalogue.next_staged_look().await {
-        // What failed may be due still, and would be asked for again and again.
-        Ok(next) if swept.failures > 0 => next.map(|next| next.max(later)),
+        // What failed, or did not move for another reason, would be asked for again and again.
+        Ok(Some(next)) if swept.failures > 0 || (next <= began && looked_for < BATCH) => {
+            Some(next.max(later))
+        }
         Ok(next) => next,
         Err(error) => {
             tracing::warn!(cause = chain(&error), "it is not known what is expected");
@@ -141,15 +151,17 @@ async fn look_for_all(app: &App) -> Option<i64> {
     }
 }
 
-/// Looks for all that is due.
-pub(crate) async fn pass(app: &App, swept: &mut Swept) {
+/// Looks for all that is due, and answers how much that was: a whole [`BATCH`] where there is more.
+pub(crate) async fn pass(app: &App, swept: &mut Swept) -> u32 {
     let due = app.catalogue.staged_due(BATCH).await;
     let due = swept.of("list what is expected", due);
+    let looked_for = u32::try_from(due.len()).unwrap_or(BATCH);
     let looks = stream::iter(due).map(|staged| async move { look(app, &staged).await });
     let mut looks = std::pin::pin!(looks.buffer_unordered(AT_A_TIME));
     while let Some(looked) = looks.next().await {
         swept.verifying += u64::from(swept.done("look for what is expected", looked));
     }
+    looked_for
 }
 
 /// Ends parts that nobody put together in time.

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use imgn_protocol::{Change, DISPLAY_SIZE, Image, ImageId, Timestamp};
+use imgn_protocol::{Change, DISPLAY_SIZE, ErrorCode, Image, ImageId, Timestamp};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -10,8 +10,10 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{
     activity::Activity,
-    catalogue::{Catalogue, ChangeRow, Expiry, ImageRow},
+    auth::Caller,
+    catalogue::{Catalogue, ChangeRow, Expiry, ImageRow, MostUnderWay, Upload},
     config::Config,
+    error::ApiError,
     publish::{Budget, Publisher},
     routes::feed::Listeners,
     staging::Staging,
@@ -128,6 +130,51 @@ impl App {
             url_expires_at,
             look_at: url_expires_at + milliseconds(self.config.timing.adopt_after),
         }
+    }
+
+    /// How much this caller may have under way.
+    pub(crate) fn most_under_way(&self, caller: &Caller) -> MostUnderWay {
+        MostUnderWay {
+            uploads: self.config.max_pending,
+            // They are many, and none of them can be asked to stop.
+            counts_announced: self.anonymous == Some(caller.owner),
+        }
+    }
+
+    /// Lets an announced upload, of which there may be one already, get a URL; refused where too much is under way.
+    pub(crate) async fn admit(
+        &self,
+        caller: &Caller,
+        upload: Option<&Upload>,
+    ) -> Result<(), ApiError> {
+        let most = self.most_under_way(caller);
+        let now = Timestamp::now().as_millisecond();
+        let is_counted = upload.is_some_and(|upload| {
+            upload.multipart.is_some() || upload.url_expires_at.is_some_and(|until| until > now)
+        });
+        if !most.counts_announced || is_counted {
+            return Ok(());
+        }
+        if self.catalogue.under_way(caller.owner).await? >= most.uploads {
+            return Err(self.too_much_under_way(caller));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn too_much_under_way(&self, caller: &Caller) -> ApiError {
+        let most = self.config.max_pending;
+        let who = match self.anonymous == Some(caller.owner) {
+            true => "those who upload here without a token have",
+            false => "you have",
+        };
+        ApiError::new(
+            ErrorCode::RateLimited,
+            format!(
+                "{most} uploads are under way that {who} begun, and there may be no more at a time. Come again when some \
+                 of them have ended; those that were given up end by themselves, in about an hour, or in a day if they were \
+                 sent in parts."
+            ),
+        )
     }
 
     pub(crate) fn content_url(&self, id: ImageId) -> String {

@@ -29,7 +29,7 @@ pub(crate) use images::{
     ChangeRow, Deletion, Feed, ImageRow, PageQuery, Picture, Search, Timeline,
 };
 pub(crate) use multipart::Plan;
-pub(crate) use staged::{Opened, Staged};
+pub(crate) use staged::{MostUnderWay, Opened, Staged};
 pub use tokens::{TokenError, TokenRow};
 pub(crate) use uploads::{Abort, Expiry, Outcome, Published, Upload, UploadState};
 

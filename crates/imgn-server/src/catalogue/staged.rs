@@ -8,7 +8,7 @@ use imgn_protocol::{FileName, ImageId, OpenRequest, UploadId};
 use sqlx::SqliteConnection;
 
 use super::{
-    Abort, Catalogue, CatalogueError, Expiry, Upload, UploadState,
+    Abort, Catalogue, CatalogueError, Expiry, TokenError, Upload, UploadState,
     garbage::discard,
     now, parse, passing,
     uploads::{abort_found, adopt_published, find, insert, record_url, set_state},
@@ -67,6 +67,14 @@ impl Staged {
     }
 }
 
+/// How much an owner may have under way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MostUnderWay {
+    pub(crate) uploads: u32,
+    /// Whether those that were announced count too, and not only what nobody knows the size of.
+    pub(crate) counts_announced: bool,
+}
+
 /// How opening the upload of what was sent ended.
 #[derive(Debug)]
 pub(crate) enum Opened {
@@ -111,16 +119,22 @@ impl TryFrom<Row> for Staged {
 }
 
 impl Catalogue {
-    /// Writes down what may be sent, before there is a URL that can send it.
+    /// Writes down what may be sent, before there is a URL that can send it; `false` where its owner has as much under
+    /// way as is allowed.
     pub(crate) async fn stage(
         &self,
         staged: &Staged,
         look_at: Option<i64>,
-    ) -> Result<(), CatalogueError> {
-        sqlx::query(passing!(
+        most: MostUnderWay,
+    ) -> Result<bool, CatalogueError> {
+        let inserted: Vec<String> = sqlx::query_scalar(passing!(
             "INSERT INTO staged
                  (id, owner, image_id, file_name, in_parts, multipart_id, url_expires_at, look_at, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
+             WHERE ?10 > (SELECT count(*) FROM staged WHERE owner = ?2)
+                 + (SELECT count(*) FROM uploads WHERE ?11 AND owner = ?2 AND state = 'open'
+                     AND (multipart_id IS NOT NULL OR url_expires_at > ?9))
+             RETURNING id"
         ))
         .bind(staged.id.to_string())
         .bind(staged.owner)
@@ -131,9 +145,25 @@ impl Catalogue {
         .bind(staged.url_expires_at)
         .bind(look_at)
         .bind(staged.created_at)
-        .execute(&self.writer)
+        .bind(most.uploads)
+        .bind(most.counts_announced)
+        .fetch_all(&self.writer)
         .await?;
-        Ok(())
+        Ok(!inserted.is_empty())
+    }
+
+    /// How many uploads of this owner may put bytes into the store, or have: what is expected, and what was announced
+    /// and is open.
+    pub(crate) async fn under_way(&self, owner: i64) -> Result<u32, CatalogueError> {
+        Ok(sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM staged WHERE owner = ?1)
+                 + (SELECT count(*) FROM uploads WHERE owner = ?1 AND state = 'open'
+                     AND (multipart_id IS NOT NULL OR url_expires_at > ?2))",
+        )
+        .bind(owner)
+        .bind(now())
+        .fetch_one(&self.reader)
+        .await?)
     }
 
     /// What is expected under this id, whosever it is.
@@ -371,8 +401,9 @@ impl Catalogue {
         Ok(abort)
     }
 
-    /// Who those are that write without a token, where the gallery lets them.
-    pub(crate) async fn anonymous(&self) -> Result<i64, CatalogueError> {
+    /// Who those are that write without a token, where the gallery lets them. An older server let somebody have a token
+    /// of this name, who would own what everybody uploads.
+    pub(crate) async fn anonymous(&self) -> Result<i64, TokenError> {
         let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO tokens (name, role, hash, created_at) VALUES (?1, 'uploader', NULL, ?2)
@@ -382,10 +413,14 @@ impl Catalogue {
         .bind(now())
         .execute(&mut *transaction)
         .await?;
-        let id = sqlx::query_scalar("SELECT id FROM tokens WHERE name = ?")
-            .bind(super::tokens::ANONYMOUS)
-            .fetch_one(&mut *transaction)
-            .await?;
+        let (id, is_somebody): (i64, bool) =
+            sqlx::query_as("SELECT id, hash IS NOT NULL FROM tokens WHERE name = ?")
+                .bind(super::tokens::ANONYMOUS)
+                .fetch_one(&mut *transaction)
+                .await?;
+        if is_somebody {
+            return Err(TokenError::Somebody);
+        }
         transaction.commit().await?;
         Ok(id)
     }
@@ -420,6 +455,11 @@ mod tests {
 
     use crate::{auth::Role, config::Database};
 
+    const MOST: MostUnderWay = MostUnderWay {
+        uploads: 2,
+        counts_announced: false,
+    };
+
     /// A catalogue in which somebody may send a file.
     async fn expecting(in_parts: bool) -> (tempfile::TempDir, Catalogue, Staged) {
         let directory = tempfile::tempdir().unwrap();
@@ -427,7 +467,7 @@ mod tests {
         let catalogue = Catalogue::open(&database).await.unwrap();
         catalogue.add_token("ada", Role::Uploader).await.unwrap();
         let staged = Staged::new(1, FileName::clean("a.jpg"), in_parts, now() + 1000);
-        catalogue.stage(&staged, None).await.unwrap();
+        assert!(catalogue.stage(&staged, None, MOST).await.unwrap());
         (directory, catalogue, staged)
     }
 
@@ -522,6 +562,48 @@ mod tests {
         assert_eq!(adopted.state, UploadState::Verifying);
         assert_eq!(adopted.image, second.image);
         assert!(!is_garbage(&catalogue, &keys::original(second.image)).await);
+        catalogue.close().await;
+    }
+
+    #[tokio::test]
+    async fn no_more_is_expected_than_an_owner_may_have_under_way() {
+        let (_directory, catalogue, first) = expecting(false).await;
+        catalogue.add_token("bob", Role::Uploader).await.unwrap();
+        let stage = async |owner, counts_announced| {
+            let staged = Staged::new(owner, FileName::clean("b.jpg"), true, now());
+            let most = MostUnderWay {
+                counts_announced,
+                ..MOST
+            };
+            catalogue.stage(&staged, None, most).await.unwrap()
+        };
+        assert!(stage(1, false).await);
+        assert!(!stage(1, false).await);
+        assert!(stage(2, false).await);
+        assert_eq!(catalogue.under_way(1).await.unwrap(), 2);
+        catalogue.unstage(first.id).await.unwrap();
+        assert_eq!(catalogue.under_way(1).await.unwrap(), 1);
+
+        // What was announced and may be sent at this moment.
+        let id = UploadId::new();
+        let request = OpenRequest {
+            file_name: first.file_name.clone(),
+            size: 1,
+            sha256: Sha256::of(b"a"),
+            content_type: None,
+            checksum_algorithms: vec![],
+        };
+        let opened = catalogue.open_upload(id, 1, &request, None, None).await;
+        opened.unwrap();
+        assert_eq!(catalogue.under_way(1).await.unwrap(), 1, "it has no URL");
+        let expiry = Expiry {
+            url_expires_at: now() + 60_000,
+            look_at: now() + 60_000,
+        };
+        assert!(catalogue.url_signed(id, expiry).await.unwrap());
+        assert_eq!(catalogue.under_way(1).await.unwrap(), 2);
+        assert!(!stage(1, true).await);
+        assert!(stage(1, false).await);
         catalogue.close().await;
     }
 }

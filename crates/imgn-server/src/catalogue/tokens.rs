@@ -45,6 +45,13 @@ pub enum TokenError {
     /// The name that stands for nobody.
     #[error("the name {ANONYMOUS:?} stands for those who upload without a token; choose another")]
     Anonymous,
+    /// Somebody has that name, since before it stood for nobody.
+    #[error(
+        "a token is named {ANONYMOUS:?}, which stands for those who upload without one: what they upload would be its \
+         owner's. Give the owner another token and end this one (`token revoke {ANONYMOUS}`); its pictures then count as \
+         uploaded by nobody in particular"
+    )]
+    Somebody,
     /// The system has no randomness.
     #[error("the system gives no random numbers")]
     Random(#[source] getrandom::Error),

@@ -325,6 +325,18 @@ impl Catalogue {
         Ok(())
     }
 
+    /// A decoder had all the time that there is for an upload under verification, and did not come to its end. Answers how
+    /// often that was by now; `None` when it is not under verification any more.
+    pub(crate) async fn attempted(&self, id: UploadId) -> Result<Option<u32>, CatalogueError> {
+        let attempts: Vec<u32> = sqlx::query_scalar(
+            "UPDATE uploads SET attempts = attempts + 1 WHERE id = ? AND state = 'verifying' RETURNING attempts",
+        )
+        .bind(id.to_string())
+        .fetch_all(&self.writer)
+        .await?;
+        Ok(attempts.first().copied())
+    }
+
     /// Ends an upload under verification with a reason; its bytes become garbage. Does nothing to one that ended.
     pub(crate) async fn reject(
         &self,

@@ -142,13 +142,9 @@ pub(crate) struct KeyQuery {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct BatchQuery {
-    key: String,
     #[serde(rename = "partNumbers")]
     part_numbers: String,
 }
-
-/// The id in the path. One that is none is nobody's upload.
-pub(crate) struct Id(UploadId);
 
 /// The part in the path.
 pub(crate) struct Number(u32);
@@ -171,7 +167,7 @@ pub(crate) async fn params(
     Query(query): Query<Params>,
 ) -> Result<Response, ApiError> {
     let name = FileName::clean(&query.filename);
-    let staged = staging::expect(&app, &caller, name).await?;
+    let staged = staging::expect(&app, &caller, name, false).await?;
     let content_type = stored_type(query.content_type.as_deref());
     let most = app.config.max_size;
     let form = app
@@ -202,13 +198,18 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let _sending = app.activity.begin();
     let name = FileName::clean(&body.filename);
-    let until = app.expiry().url_expires_at;
-    let staged = Staged::new(caller.owner, name, true, until);
     // Written down before the store has it; what a crash leaves there, the sweeper finds.
-    app.catalogue.stage(&staged, None).await?;
+    let staged = staging::expect(&app, &caller, name, true).await?;
     let key = staged.key();
     let content_type = stored_type(body.content_type.as_deref());
-    let made = app.storage.create_parts(&key, content_type).await?;
+    let made = match app.storage.create_multipart(&key, content_type, None).await {
+        Ok(made) => made,
+        Err(error) => {
+            // Nobody learns of this id, so nobody could end it.
+            staging::end(&app, &staged).await?;
+            return Err(error.into());
+        }
+    };
     app.catalogue.note_staged_parts(staged.id, &made).await?;
     Ok(fresh(&Created {
         key,
@@ -226,13 +227,7 @@ pub(crate) async fn create(
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn parts(
-    State(app): State<App>,
-    Uploader(caller): Uploader,
-    Id(id): Id,
-    Query(query): Query<KeyQuery>,
-) -> Result<Response, ApiError> {
-    let open = Open::find(&app, &caller, id, &query.key).await?;
+pub(crate) async fn parts(State(app): State<App>, open: Open) -> Result<Response, ApiError> {
     let rows = open.parts(&app).await?.into_iter().map(|part| PartRow {
         part_number: part.number,
         size: part.size,
@@ -256,13 +251,10 @@ pub(crate) async fn parts(
 )]
 pub(crate) async fn sign(
     State(app): State<App>,
-    Uploader(caller): Uploader,
-    Id(id): Id,
+    open: Open,
     Number(number): Number,
-    Query(query): Query<KeyQuery>,
 ) -> Result<Response, ApiError> {
     let _sending = app.activity.begin();
-    let open = Open::find(&app, &caller, id, &query.key).await?;
     let [url] = <[_; 1]>::try_from(open.sign(&app, &[number]).await?)
         .map_err(|_| ApiError::internal("one part, and not one URL"))?;
     Ok(fresh(&PartUrl {
@@ -286,12 +278,10 @@ pub(crate) async fn sign(
 )]
 pub(crate) async fn sign_batch(
     State(app): State<App>,
-    Uploader(caller): Uploader,
-    Id(id): Id,
+    open: Open,
     Query(query): Query<BatchQuery>,
 ) -> Result<Response, ApiError> {
     let _sending = app.activity.begin();
-    let open = Open::find(&app, &caller, id, &query.key).await?;
     let numbers = query
         .part_numbers
         .split(',')
@@ -318,25 +308,24 @@ pub(crate) async fn sign_batch(
 )]
 pub(crate) async fn complete(
     State(app): State<App>,
-    Uploader(caller): Uploader,
-    Id(id): Id,
-    Query(query): Query<KeyQuery>,
+    named: Named,
     Json(body): Json<CompleteBody>,
 ) -> Result<Response, ApiError> {
+    let Named { caller, id, key } = &named;
     let sending = app.activity.begin();
     // An answer that was lost is asked for again when there is nothing left to put together.
-    if let Some(upload) = app.catalogue.upload_of(id, caller.owner).await?
-        && app.catalogue.staged(id).await?.is_none()
+    if let Some(upload) = app.catalogue.upload_of(*id, caller.owner).await?
+        && app.catalogue.staged(*id).await?.is_none()
     {
         drop(sending);
-        check_key(&keys::original(upload.image), &query.key)?;
-        return answer(&app, &caller, upload).await;
+        check_key(&keys::original(upload.image), key)?;
+        return answer(&app, caller, upload).await;
     }
-    let open = Open::find(&app, &caller, id, &query.key).await?;
+    let open = Open::find(&app, &named).await?;
     open.complete(&app, &body.parts).await?;
     drop(sending);
-    match staging::take(&app, id).await? {
-        Taken::Upload(upload) => answer(&app, &caller, *upload).await,
+    match staging::take(&app, *id).await? {
+        Taken::Upload(upload) => answer(&app, caller, *upload).await,
         Taken::Refused(rejection) => Err(ApiError::new(rejection.code, rejection.message)),
         Taken::Not => Err(unknown()),
     }
@@ -351,23 +340,19 @@ pub(crate) async fn complete(
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn abort(
-    State(app): State<App>,
-    Uploader(caller): Uploader,
-    Id(id): Id,
-    Query(query): Query<KeyQuery>,
-) -> Result<Response, ApiError> {
-    if let Some(staged) = own(&app, &caller, id).await? {
-        check_key(&staged.key(), &query.key)?;
+pub(crate) async fn abort(State(app): State<App>, named: Named) -> Result<Response, ApiError> {
+    let Named { caller, id, key } = &named;
+    if let Some(staged) = own(&app, &named).await? {
+        check_key(&staged.key(), key)?;
         if staging::end(&app, &staged).await? == Abort::Ended {
             return Ok(fresh(&Nothing {}));
         }
         // It has become an upload in this moment.
     }
-    let upload = app.catalogue.upload_of(id, caller.owner).await?;
+    let upload = app.catalogue.upload_of(*id, caller.owner).await?;
     let upload = upload.ok_or_else(unknown)?;
-    check_key(&keys::original(upload.image), &query.key)?;
-    match app.catalogue.abort(id, Some(caller.owner)).await? {
+    check_key(&keys::original(upload.image), key)?;
+    match app.catalogue.abort(*id, Some(caller.owner)).await? {
         Abort::Ended => {
             garbage::collect_image(&app.catalogue, &app.storage, upload.image).await;
             Ok(fresh(&Nothing {}))
@@ -393,17 +378,50 @@ pub(crate) async fn sts(Uploader(_): Uploader) -> ApiError {
     )
 }
 
+/// A multipart upload as a caller names it, which need not be the caller's.
+pub(crate) struct Named {
+    caller: Caller,
+    id: UploadId,
+    key: String,
+}
+
+impl FromRequestParts<App> for Named {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Uploader(caller) = Uploader::from_request_parts(parts, app).await?;
+        let text = path_parameter(parts, app, "uploadId").await?;
+        let id = (text.len() == 36).then(|| text.parse().ok()).flatten();
+        let Query(KeyQuery { key }) = Query::from_request_parts(parts, app).await?;
+        Ok(Self {
+            caller,
+            // One that is none is nobody's upload.
+            id: id.ok_or_else(unknown)?,
+            key,
+        })
+    }
+}
+
 /// A multipart upload of the caller's that has not ended.
-struct Open {
+pub(crate) struct Open {
     staged: Staged,
     key: String,
     multipart: String,
 }
 
+impl FromRequestParts<App> for Open {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let named = Named::from_request_parts(parts, app).await?;
+        Self::find(app, &named).await
+    }
+}
+
 impl Open {
-    async fn find(app: &App, caller: &Caller, id: UploadId, key: &str) -> Result<Self, ApiError> {
-        let mut staged = own(app, caller, id).await?.ok_or_else(unknown)?;
-        check_key(&staged.key(), key)?;
+    async fn find(app: &App, named: &Named) -> Result<Self, ApiError> {
+        let mut staged = own(app, named).await?.ok_or_else(unknown)?;
+        check_key(&staged.key(), &named.key)?;
         let multipart = staged.multipart.take().ok_or_else(unknown)?;
         Ok(Self {
             key: staged.key(),
@@ -427,6 +445,8 @@ impl Open {
     }
 
     async fn sign(&self, app: &App, numbers: &[u32]) -> Result<Vec<(u32, String)>, ApiError> {
+        // No length can be signed for a part, since none is told; so more is signed only while what came is not too much.
+        self.check_size(app, &self.parts(app).await?).await?;
         // Written down before a URL exists: what it may write is known, even if this answer is never sent.
         if !app.catalogue.staged_url(&self.staged, app.expiry()).await? {
             return Err(unknown());
@@ -440,6 +460,25 @@ impl Open {
             urls.push((number, url.expose().to_owned()));
         }
         Ok(urls)
+    }
+
+    /// Ends the upload when these parts are together more than the gallery takes.
+    async fn check_size(&self, app: &App, parts: &[StoredPart]) -> Result<(), ApiError> {
+        let size = parts
+            .iter()
+            .fold(0_u64, |size, part| size.saturating_add(part.size));
+        let most = app.config.max_size;
+        if size <= most {
+            return Ok(());
+        }
+        staging::end(app, &self.staged).await?;
+        Err(ApiError::new(
+            ErrorCode::TooLarge,
+            format!(
+                "\"{}\" has {size} bytes; this gallery takes at most {most}.",
+                self.staged.file_name.as_str(),
+            ),
+        ))
     }
 
     async fn complete(&self, app: &App, claimed: &[SentPart]) -> Result<(), ApiError> {
@@ -472,18 +511,7 @@ impl Open {
                  again.",
             ));
         }
-        let size: u64 = parts.iter().map(|part| part.size).sum();
-        if size > app.config.max_size {
-            staging::end(app, &self.staged).await?;
-            return Err(ApiError::new(
-                ErrorCode::TooLarge,
-                format!(
-                    "\"{}\" has {size} bytes; this gallery takes at most {}.",
-                    self.staged.file_name.as_str(),
-                    app.config.max_size
-                ),
-            ));
-        }
+        self.check_size(app, &parts).await?;
         // From here on there may be an object, whatever becomes of this server.
         let look_at = imgn_protocol::Timestamp::now().as_millisecond()
             + staging::milliseconds(app.config.timing.adopt_after);
@@ -530,9 +558,9 @@ async fn answer(app: &App, caller: &Caller, mut upload: Upload) -> Result<Respon
 }
 
 /// What the caller may send in parts under this id.
-async fn own(app: &App, caller: &Caller, id: UploadId) -> Result<Option<Staged>, ApiError> {
-    let staged = app.catalogue.staged(id).await?;
-    Ok(staged.filter(|staged| staged.owner == caller.owner && staged.in_parts))
+async fn own(app: &App, named: &Named) -> Result<Option<Staged>, ApiError> {
+    let staged = app.catalogue.staged(named.id).await?;
+    Ok(staged.filter(|staged| staged.owner == named.caller.owner && staged.in_parts))
 }
 
 fn check_key(key: &str, named: &str) -> Result<(), ApiError> {
@@ -558,16 +586,6 @@ fn in_range(number: u32) -> Result<u32, ApiError> {
         Ok(number)
     } else {
         Err(ApiError::invalid("Parts are numbered from 1 to 10000."))
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Id {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let text = path_parameter(parts, state, "uploadId").await?;
-        let id = (text.len() == 36).then(|| text.parse().ok()).flatten();
-        id.map(Self).ok_or_else(unknown)
     }
 }
 

@@ -70,7 +70,7 @@ pub(crate) async fn upload(
     request: Request,
 ) -> Result<Response, ApiError> {
     let file_name = file_name(request, app.config.max_size).await?;
-    let staged = staging::expect(&app, &caller, file_name).await?;
+    let staged = staging::expect(&app, &caller, file_name, false).await?;
     let url = app.storage.sign_any_put(&staged.key()).await?;
     Ok(fresh_text(url.expose().to_owned()))
 }

@@ -70,6 +70,7 @@ pub(crate) async fn content(
             ),
         ));
     }
+    app.admit(&caller, Some(&upload)).await?;
     // Before the body is read; who is not let in yet waits with it.
     let needed = announced.size.saturating_mul(COPIES);
     let _memory = app.relay_memory.take(needed).await?;

@@ -82,7 +82,13 @@ pub(crate) async fn open(
     let request = accept(&app, body)?;
     // One that was opened before keeps its plan, whatever the settings are now.
     let is_large = multipart::divide(request.size, app.config.part_size)?.is_some();
-    let plan = if is_large && app.catalogue.upload(id).await?.is_none() {
+    let is_anonymous = app.anonymous == Some(caller.owner);
+    let known = match is_large || is_anonymous {
+        true => app.catalogue.upload_of(id, caller.owner).await?,
+        false => None,
+    };
+    app.admit(&caller, known.as_ref()).await?;
+    let plan = if is_large && known.is_none() {
         multipart::plan(&app, request.size, &liked).await?
     } else {
         None
@@ -161,6 +167,7 @@ pub(crate) async fn sign(
         let signed = multipart::sign(&app, &upload, plan, content_type, body.part, &body.checksum);
         return Ok(axum::Json(signed.await?.ok_or_else(closed)?));
     }
+    app.admit(&caller, Some(&upload)).await?;
     if body.part.is_some() {
         return Err(ApiError::invalid(
             "This upload is sent by one PUT (its mode is `single`); leave out `part`.",

@@ -84,7 +84,7 @@ impl Storage {
     async fn ask(&self, algorithm: ChecksumAlgorithm) -> Result<Option<bool>, StorageError> {
         let key = keys::probe();
         let created = self
-            .create_multipart(&key, "application/octet-stream", algorithm)
+            .create_multipart(&key, "application/octet-stream", Some(algorithm))
             .await;
         let id = match created {
             Ok(id) => id,

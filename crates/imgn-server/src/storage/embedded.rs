@@ -9,6 +9,8 @@ use std::{
 use aws_sdk_s3::config::Credentials;
 use imgn_store::{OpenError, Store, StoreConfig, StoreService};
 
+use super::keys;
+
 /// The bucket, which is the first part of every path under which the store answers.
 pub(crate) const BUCKET: &str = "imgn-pictures";
 
@@ -40,16 +42,20 @@ pub enum EmbeddedError {
 }
 
 impl Embedded {
-    /// Opens the store under `data_dir`, which is made on the first start.
-    pub(crate) async fn open(data_dir: &Path) -> Result<Self, EmbeddedError> {
+    /// Opens the store under `data_dir`, which is made on the first start. What clients send has at most so many bytes.
+    pub(crate) async fn open(data_dir: &Path, max_size: u64) -> Result<Self, EmbeddedError> {
         let path = data_dir.join(CREDENTIALS_FILE);
         let (access_key, secret_key) =
             read_or_make(&path).map_err(|source| EmbeddedError::Credentials { path, source })?;
-        let config = StoreConfig::new(
+        let mut config = StoreConfig::new(
             data_dir.join("store"),
             BUCKET,
             imgn_store::Credentials::new(&access_key, &secret_key),
         );
+        // Some of it by URLs that say nothing of a length.
+        for prefix in [keys::ORIGINALS, keys::STAGED] {
+            config.max_sizes.push((prefix.to_owned(), max_size));
+        }
         Ok(Self {
             store: Store::open(config).await?,
             credentials: Credentials::new(access_key, secret_key, None, None, "imgn-server"),

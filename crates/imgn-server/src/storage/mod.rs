@@ -4,6 +4,7 @@
 //! Invariant: a presigned URL leaves this module only as a [`PresignedUrl`], which no log can print.
 
 mod abilities;
+mod credentials;
 mod embedded;
 mod in_process;
 pub(crate) mod keys;
@@ -42,6 +43,7 @@ pub use embedded::EmbeddedError;
 pub(crate) use embedded::{BUCKET, Embedded};
 pub(crate) use multipart::{Completed, Multipart, OpenMultipart, StoredPart};
 
+use self::credentials::KeptCredentials;
 use crate::config::S3Config;
 
 /// How long the store may take to accept a connection.
@@ -98,8 +100,8 @@ pub(crate) struct Storage {
     acl: Option<ObjectCannedAcl>,
     url_ttl: Duration,
     region: String,
-    /// What forms are signed with; the client keeps its own to itself.
-    credentials: Option<SharedCredentialsProvider>,
+    /// What forms are signed with.
+    credentials: Option<KeptCredentials>,
     /// What it was found to check of parts.
     abilities: Arc<OnceCell<Arc<Abilities>>>,
 }
@@ -129,7 +131,9 @@ impl Storage {
             acl: None,
             url_ttl,
             region: REGION.to_owned(),
-            credentials: Some(SharedCredentialsProvider::new(embedded.credentials())),
+            credentials: Some(KeptCredentials::new(SharedCredentialsProvider::new(
+                embedded.credentials(),
+            ))),
             abilities: Arc::default(),
         }
     }
@@ -161,7 +165,7 @@ impl Storage {
             acl: settings.acl.as_deref().map(ObjectCannedAcl::from),
             url_ttl,
             region: settings.region.clone(),
-            credentials,
+            credentials: credentials.map(KeptCredentials::new),
             abilities: Arc::default(),
         }
     }

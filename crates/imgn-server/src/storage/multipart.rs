@@ -70,28 +70,28 @@ pub(crate) struct OpenMultipart {
 }
 
 impl Storage {
-    /// Creates a multipart upload; answers its id.
+    /// Creates a multipart upload; answers its id. Without an algorithm its parts need no checksums.
     pub(crate) async fn create_multipart(
         &self,
         key: &str,
         content_type: &str,
-        algorithm: ChecksumAlgorithm,
+        algorithm: Option<ChecksumAlgorithm>,
     ) -> Result<String, StorageError> {
         const ACTION: &str = "create a multipart upload";
-        let (store_algorithm, kind) = store_algorithm(algorithm);
+        let (store_algorithm, kind) = algorithm.map(store_algorithm).unzip();
         let created = self
             .client
             .create_multipart_upload()
             .bucket(&self.bucket)
             .key(key)
             .content_type(content_type)
-            .checksum_algorithm(store_algorithm)
-            .checksum_type(kind)
+            .set_checksum_algorithm(store_algorithm)
+            .set_checksum_type(kind)
             .set_acl(self.acl.clone())
             .send()
             .await
             .map_err(|error| {
-                if is_refusal(&error) {
+                if algorithm.is_some() && is_refusal(&error) {
                     StorageError::Unsupported {
                         action: ACTION,
                         source: Box::new(error),
@@ -344,7 +344,7 @@ pub(super) fn part_number(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-pub(super) fn strange(action: &'static str, what: &'static str) -> StorageError {
+fn strange(action: &'static str, what: &'static str) -> StorageError {
     StorageError::Unavailable {
         action,
         source: what.into(),
@@ -394,13 +394,15 @@ mod tests {
     #[tokio::test]
     async fn all_pages_are_listed_and_aborting_leaves_none() {
         let directory = tempfile::tempdir().unwrap();
-        let embedded = Embedded::open(directory.path()).await.unwrap();
+        let embedded = Embedded::open(directory.path(), 1 << 20).await.unwrap();
         let url = Url::parse("http://127.0.0.1:1/").unwrap();
         let storage = Storage::embedded(&embedded, &url, Duration::from_secs(300));
         let algorithm = ChecksumAlgorithm::Sha256;
         let mut ids = Vec::new();
         for key in ["originals/a", "originals/b", "elsewhere/c"] {
-            let id = storage.create_multipart(key, "image/jpeg", algorithm).await;
+            let id = storage
+                .create_multipart(key, "image/jpeg", Some(algorithm))
+                .await;
             ids.push(id.unwrap());
         }
         let multipart = Multipart {

@@ -6,14 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_s3::{
-    config::ProvideCredentials as _, error::ProvideErrorMetadata as _, types::MetadataDirective,
-};
+use aws_sdk_s3::{error::ProvideErrorMetadata as _, types::MetadataDirective};
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use imgn_protocol::{PresignedUrl, Timestamp};
 
-use super::{Storage, StorageError, fault, is_missing, multipart::strange, presign, url};
+use super::{Storage, StorageError, fault, is_missing, presign, url};
 
 /// A form that a browser posts with the file as its last field.
 pub(crate) struct SignedForm {
@@ -44,8 +42,7 @@ impl Storage {
             .credentials
             .as_ref()
             .ok_or_else(|| failed("there are no credentials".into()))?;
-        let credentials = credentials.provide_credentials().await;
-        let credentials = credentials.map_err(|error| failed(error.into()))?;
+        let credentials = credentials.get().await.map_err(failed)?;
         let now = Timestamp::now();
         let day = now.strftime("%Y%m%d").to_string();
         let region = &self.region;
@@ -97,29 +94,6 @@ impl Storage {
             .trim_end_matches(KEY)
             .trim_end_matches('/')
             .to_owned())
-    }
-
-    /// Makes a multipart upload whose parts need no checksums; answers its id.
-    pub(crate) async fn create_parts(
-        &self,
-        key: &str,
-        content_type: &str,
-    ) -> Result<String, StorageError> {
-        const ACTION: &str = "create a multipart upload";
-        let created = self
-            .client
-            .create_multipart_upload()
-            .bucket(&self.bucket)
-            .key(key)
-            .content_type(content_type)
-            .set_acl(self.acl.clone())
-            .send()
-            .await
-            .map_err(|error| fault(ACTION, error))?;
-        created
-            .upload_id
-            .filter(|id| !id.is_empty())
-            .ok_or_else(|| strange(ACTION, "it gave it no id"))
     }
 
     /// Signs a PUT of anything as this part.

@@ -1,12 +1,21 @@
 //! Small pictures through the server itself, where its settings allow them.
 
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures_util::stream;
 use imgn_protocol::UploadId;
+use imgn_server::Config;
 use imgn_testkit::pictures;
-use reqwest::{Method, StatusCode};
+use reqwest::{Body, Method, StatusCode};
+use tokio::sync::mpsc;
 
-use crate::harness::{Caller, Gallery, Reply, reply};
+use crate::{
+    clients::picture,
+    harness::{Caller, Gallery, Reply, reply},
+};
 
-async fn relay(caller: &Caller, id: UploadId, bytes: Vec<u8>) -> Reply {
+async fn relay(caller: &Caller, id: UploadId, bytes: impl Into<Body>) -> Reply {
     let path = format!("/v1/uploads/{id}/content");
     let request = caller.request(Method::PUT, &path).body(bytes);
     reply(request.header("content-type", "image/jpeg")).await
@@ -66,4 +75,42 @@ async fn no_picture_goes_through_the_server_by_default() {
     let id = UploadId::new();
     gallery.ada.open(id, "a.jpg", &file).await;
     assert_eq!(relay(&gallery.ada, id, file).await.code(), "not_found");
+}
+
+#[tokio::test]
+async fn pictures_on_the_way_through_the_server_share_the_memory_of_the_largest() {
+    let most = Config::LARGEST_RELAY_SIZE;
+    let gallery = Gallery::start_with(|config| config.relay_max_size = Some(most)).await;
+    let large = Bytes::from(picture(1, usize::try_from(most).unwrap()));
+    let small = pictures::jpeg(64, 48);
+    let [first, second] = [UploadId::new(), UploadId::new()];
+    gallery.ada.open(first, "a.jpg", &large).await;
+    gallery.ada.open(second, "b.jpg", &small).await;
+
+    // Its last MiB does not come. All before it is more than lies on the way: the server reads.
+    let (pieces, body) = mpsc::channel::<Bytes>(1);
+    let body = stream::unfold(body, async |mut body| {
+        let piece = body.recv().await?;
+        Some((Ok::<_, Infallible>(piece), body))
+    });
+    let sender = gallery.ada.clone();
+    let body = Body::wrap_stream(body);
+    let taken = tokio::spawn(async move { relay(&sender, first, body).await });
+    let last = large.len() - (1 << 20);
+    let mut sent = 0;
+    while sent < last {
+        let end = last.min(sent + (1 << 16));
+        pieces.send(large.slice(sent..end)).await.unwrap();
+        sent = end;
+    }
+    let sender = gallery.ada.clone();
+    let waiting = tokio::spawn(async move { relay(&sender, second, small).await });
+    for _ in 0..100 {
+        assert_eq!(gallery.ada.get("/v1/images").await.status, StatusCode::OK);
+    }
+    assert!(!waiting.is_finished(), "there is no memory for it");
+    pieces.send(large.slice(last..)).await.unwrap();
+    drop(pieces);
+    assert_eq!(taken.await.unwrap().status, StatusCode::OK);
+    assert_eq!(waiting.await.unwrap().status, StatusCode::OK);
 }

@@ -1,0 +1,202 @@
+//! What those may send and hold open who announce nothing: how large, and how many.
+
+use std::time::Duration;
+
+use imgn_protocol::UploadId;
+use imgn_server::{Config, Server, StartError};
+use imgn_testkit::pictures;
+use reqwest::{Method, StatusCode, multipart::Form};
+use serde_json::json;
+
+use crate::{
+    clients::{PART, Parts, picture, presigned, put, shows, upload_form},
+    harness::{Caller, Gallery, Reply, eventually, reply},
+};
+
+#[tokio::test]
+async fn the_store_takes_no_more_by_a_url_than_the_gallery_takes() {
+    let most = 2 * PART + 1000;
+    let gallery = Gallery::start_with(|config| config.max_size = most as u64).await;
+    let ada = &gallery.ada;
+    let empty = gallery.stored_bytes();
+    let url = presigned(ada, "a.jpg", b"").await;
+    let refused = ada.http.put(&url).body(vec![7; most + 1]).send().await;
+    let refused = refused.unwrap();
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert!(refused.text().await.unwrap().contains("EntityTooLarge"));
+
+    let parts = Parts::create(ada, "a.jpg").await;
+    let refused = async |number, size| {
+        let url = parts.sign(number).await;
+        let answer = ada.http.put(url).body(vec![7; size]).send().await.unwrap();
+        let status = answer.status();
+        let told = answer.text().await.unwrap();
+        assert!(told.contains("EntityTooLarge"), "part {number}: {told}");
+        status
+    };
+    assert_eq!(refused(1, most + 1).await, StatusCode::BAD_REQUEST);
+    let file = picture(1, most);
+    let mut sent = Vec::new();
+    for (number, piece) in (1..).zip(file.chunks(PART)) {
+        sent.push(parts.send(number, piece).await);
+    }
+    assert_eq!(refused(4, 1).await, StatusCode::BAD_REQUEST);
+    assert_eq!(refused(3, 1001).await, StatusCode::BAD_REQUEST);
+    assert!(gallery.stored_bytes() < empty + 2 * most as u64);
+    // Those that are there can be sent again, and all of them are what the gallery takes.
+    assert_eq!(parts.send(2, &file[PART..2 * PART]).await, sent[1]);
+    assert_eq!(parts.complete(&sent).await.status, StatusCode::OK);
+    assert_eq!(
+        put(ada, &url, &pictures::jpeg(64, 48)).await,
+        StatusCode::OK
+    );
+    shows(ada, &["64x48", "320x240"]).await;
+}
+
+async fn form(caller: &Caller) -> Reply {
+    let file = reqwest::multipart::Part::bytes(vec![]).file_name("a.jpg");
+    let form = Form::new().part("file", file);
+    reply(caller.request(Method::POST, "/upload").multipart(form)).await
+}
+
+#[tokio::test]
+async fn a_token_has_so_many_unannounced_uploads_under_way_and_no_more() {
+    let gallery = Gallery::start_with(|config| config.max_pending = 3).await;
+    let ada = &gallery.ada;
+    let url = presigned(ada, "a.jpg", b"").await;
+    assert_eq!(
+        ada.get("/s3/params?filename=a.jpg").await.status,
+        StatusCode::OK
+    );
+    let parts = Parts::create(ada, "a.jpg").await;
+    let over = [
+        form(ada).await,
+        ada.get("/s3/params?filename=a.jpg").await,
+        ada.post("/s3/multipart", &json!({"filename": "a.jpg"}))
+            .await,
+    ];
+    for refused in over {
+        assert_eq!(refused.code(), "rate_limited");
+        assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+    }
+    // What was announced does not count, and others are not concerned.
+    assert_eq!(
+        ada.upload("a.jpg", &pictures::jpeg(9, 9)).await["state"],
+        "published"
+    );
+    presigned(&gallery.caller("bob").await, "a.jpg", b"").await;
+    // One that has ended makes room for another.
+    assert_eq!(parts.abort().await.status, StatusCode::OK);
+    let parts = Parts::create(ada, "a.jpg").await;
+    assert_eq!(form(ada).await.code(), "rate_limited");
+    assert_eq!(
+        put(ada, &url, &pictures::jpeg(64, 48)).await,
+        StatusCode::OK
+    );
+    eventually("what was sent is expected no more", async || {
+        upload_form(ada, "a.jpg", b"").await.status() == StatusCode::OK
+    })
+    .await;
+    // What is under way can be brought to its end.
+    let sent = parts.send(1, &pictures::jpeg(80, 60)).await;
+    assert_eq!(parts.complete(&[sent]).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn those_without_a_token_share_what_they_may_have_under_way_with_any_client() {
+    let gallery = Gallery::start_with(|config| {
+        config.anonymous_uploads = true;
+        config.max_pending = 2;
+    })
+    .await;
+    let nobody = gallery.anonymous();
+    let (small, other) = (pictures::jpeg(64, 48), pictures::jpeg(48, 64));
+    // Opened without a URL, it can hold nothing.
+    let [first, second] = [UploadId::new(), UploadId::new()];
+    assert_eq!(
+        nobody.open(first, "a.jpg", &small).await.json["state"],
+        "open"
+    );
+    assert_eq!(
+        nobody.open(second, "b.jpg", &other).await.json["state"],
+        "open"
+    );
+    nobody.sign(first, &small).await.signed();
+    Parts::create(&nobody, "c.jpg").await;
+    for refused in [
+        nobody.sign(second, &other).await,
+        nobody
+            .open(UploadId::new(), "d.jpg", &pictures::jpeg(32, 32))
+            .await,
+        form(&nobody).await,
+    ] {
+        assert_eq!(refused.code(), "rate_limited");
+    }
+    // Those who have a token are not concerned, and what has a URL gets another.
+    presigned(&gallery.ada, "a.jpg", b"").await;
+    let signed = nobody.sign(first, &small).await.signed();
+    let sent = nobody.send_signed(&signed, &small).await;
+    assert_eq!(sent.status(), StatusCode::OK);
+    assert_eq!(nobody.outcome(first).await["state"], "published");
+    nobody.sign(second, &other).await.signed();
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_for_is_not_asked_for_again_and_again() {
+    let gallery = Gallery::start_with(|config| {
+        config.timing.look_after = Duration::from_millis(10);
+        config.timing.sweep_every = Duration::from_secs(3600);
+    })
+    .await;
+    let ada = &gallery.ada;
+    // Counts the attempts to write down when it is looked for next, and lets none succeed.
+    gallery
+        .sql(
+            "CREATE TABLE attempts (one INTEGER);
+             CREATE TRIGGER broken BEFORE UPDATE OF look_at ON staged BEGIN
+                 INSERT INTO attempts VALUES (1);
+                 SELECT RAISE(FAIL, 'broken');
+             END",
+        )
+        .await;
+    let attempts = async || gallery.count("SELECT count(*) FROM attempts").await;
+    let url = presigned(ada, "a.jpg", b"").await;
+    eventually("it is looked for", async || attempts().await > 0).await;
+    for _ in 0..300 {
+        assert_eq!(ada.get("/readyz").await.status, StatusCode::OK);
+    }
+    let attempts = attempts().await;
+    assert!(
+        attempts < 30,
+        "{attempts} attempts in the time of 300 requests"
+    );
+    gallery.sql("DROP TRIGGER broken").await;
+    assert_eq!(
+        put(ada, &url, &pictures::jpeg(64, 48)).await,
+        StatusCode::OK
+    );
+    shows(ada, &["64x48"]).await;
+}
+
+#[tokio::test]
+async fn a_token_with_the_name_of_those_who_have_none_is_refused_at_the_start() {
+    let mut gallery = Gallery::start().await;
+    gallery.stop().await;
+    // As an older server let its operator do.
+    gallery
+        .sql("UPDATE tokens SET name = 'anonymous' WHERE name = 'ada'")
+        .await;
+    let config = || {
+        let mut config = Config::embedded(gallery.directory.path());
+        config.anonymous_uploads = true;
+        config
+    };
+    let refused = Server::start(config()).await.unwrap_err();
+    assert!(matches!(refused, StartError::Token(_)), "{refused:?}");
+    let told = refused.to_string();
+    assert!(told.contains("token revoke anonymous"), "{told}");
+    let catalogue = Server::catalogue(&config()).await.unwrap();
+    catalogue.revoke_token("anonymous").await.unwrap();
+    catalogue.close().await;
+    Server::start(config()).await.unwrap().shutdown().await;
+}
