@@ -1,18 +1,16 @@
 //! The server as a function of AWS Lambda: the built program under the Runtime API, with events of every gateway, against
 //! a store that nobody here wrote. Between two invocations its process stands still.
 
-use std::{
-    collections::BTreeSet,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+mod role;
+mod time;
+
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{
     lambda::{Answered, FunctionProcess, Gateway, Sent, object_created},
     pictures,
     process::eventually,
-    proxy::{Fate, FaultProxy, Seen},
     s3::Target,
     seaweedfs::SeaweedFs,
 };
@@ -37,34 +35,32 @@ struct Cloud {
 
 impl Cloud {
     async fn start(directory: &Path, target: &Target) -> Result<Self> {
-        let mut function = Self::environment(directory, target, "function").await?;
-        let command = json!({"command": "token-add", "name": "ada"});
-        let made = function.invoke(&command).await?;
-        let made = made.map_err(|error| anyhow::anyhow!("{error}"))?;
+        Self::start_with(directory, target, &[]).await
+    }
+
+    async fn start_with(
+        directory: &Path,
+        target: &Target,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
+        let mut function = Self::environment(directory, target, "function", settings).await?;
         Ok(Self {
+            token: function.add_token("ada").await?,
             function,
             target: target.clone(),
-            token: made["token"].as_str().context("a token")?.to_owned(),
             http: http()?,
         })
     }
 
     /// One more environment of the same function.
-    async fn environment(directory: &Path, target: &Target, name: &str) -> Result<FunctionProcess> {
-        let data = directory.join("data").display().to_string();
-        let environment = [
-            ("AWS_ACCESS_KEY_ID", target.access_key.as_str()),
-            ("AWS_SECRET_ACCESS_KEY", target.secret_key.as_str()),
-            ("AWS_REGION", "us-east-1"),
-            ("IMGN_DATA_DIR", data.as_str()),
-            ("IMGN_SHARED_FILE_SYSTEM", "true"),
-            ("IMGN_STORAGE", "s3"),
-            ("IMGN_S3_ENDPOINT", target.endpoint.as_str()),
-            ("IMGN_S3_BUCKET", target.bucket.as_str()),
-            ("IMGN_S3_PATH_STYLE", "true"),
-            ("IMGN_RELAY_MAX_SIZE", "4M"),
-        ];
-        FunctionProcess::start(&directory.join(name), &environment).await
+    async fn environment(
+        directory: &Path,
+        target: &Target,
+        name: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<FunctionProcess> {
+        let data = directory.join("data");
+        FunctionProcess::start_on(target, &data, &directory.join(name), settings).await
     }
 
     async fn invoke(&mut self, event: &Value) -> Result<Value> {
@@ -109,6 +105,26 @@ impl Cloud {
         let opened = self.json(gateway, "PUT", &path, body).await?;
         ensure!(opened["state"] == "open", "{opened}");
         Ok(path)
+    }
+
+    /// Opens an upload of these bytes and sends them to the store; answers its path and its key.
+    async fn send(&mut self, gateway: Gateway, bytes: &[u8]) -> Result<(String, String)> {
+        let path = self.open(gateway, bytes).await?;
+        let sign = json!({"checksum": sha256(bytes)});
+        let to_sign = format!("{path}/sign");
+        let signed = self.json(gateway, "POST", &to_sign, sign).await?;
+        let mut put = self
+            .http
+            .put(signed["url"].as_str().context("a URL")?)
+            .body(bytes.to_vec());
+        for (name, value) in signed["headers"].as_object().context("headers")? {
+            put = put.header(name, value.as_str().context("a header")?);
+        }
+        put.send().await?.error_for_status()?;
+        let state = self.json(gateway, "GET", &path, Value::Null).await?;
+        ensure!(state["state"] == "open", "nobody has said so yet: {state}");
+        let key = state["key"].as_str().context("a key")?.to_owned();
+        Ok((path, key))
     }
 
     /// What S3 tells the function when an object has come.
@@ -206,22 +222,7 @@ async fn a_picture_is_published_through_every_gateway() -> Result<()> {
 
         // The way past the gateway: only the URL comes through it.
         let picture = pictures::jpeg(width, 60);
-        let path = cloud.open(gateway, &picture).await?;
-        let sign = json!({"checksum": sha256(&picture)});
-        let signed = cloud
-            .json(gateway, "POST", &format!("{path}/sign"), sign)
-            .await?;
-        let mut put = cloud
-            .http
-            .put(signed["url"].as_str().context("a URL")?)
-            .body(picture.clone());
-        for (name, value) in signed["headers"].as_object().context("headers")? {
-            put = put.header(name, value.as_str().context("a header")?);
-        }
-        put.send().await?.error_for_status()?;
-        let state = cloud.json(gateway, "GET", &path, Value::Null).await?;
-        let key = state["key"].as_str().context("a key")?.to_owned();
-        ensure!(state["state"] == "open", "nobody has said so yet: {state}");
+        let (path, key) = cloud.send(gateway, &picture).await?;
         let taken = cloud.arrived(&key, picture.len()).await?;
         ensure!(taken == json!({"taken": 1}), "{taken}");
         let published = cloud.json(gateway, "GET", &path, Value::Null).await?;
@@ -380,7 +381,7 @@ async fn several_environments_have_one_gallery() -> Result<()> {
     let _alone = ONE_STORE.lock().await;
     let store = SeaweedFs::start().await?;
     let mut cloud = Cloud::start(directory.path(), store.target()).await?;
-    let mut other = Cloud::environment(directory.path(), store.target(), "other").await?;
+    let mut other = Cloud::environment(directory.path(), store.target(), "other", &[]).await?;
     for width in [400, 401] {
         let picture = pictures::jpeg(width, 60);
         let path = cloud.open(Gateway::Http, &picture).await?;
@@ -443,194 +444,33 @@ async fn several_environments_have_one_gallery() -> Result<()> {
     Ok(())
 }
 
-/// What a request to S3 needs of a role: an action, and the keys' first word; nothing for requests on the bucket.
-fn permission(seen: &Seen, bucket: &str) -> Result<BTreeSet<(&'static str, String)>> {
-    let path = seen.path.trim_start_matches('/');
-    let key = path
-        .strip_prefix(bucket)
-        .context("the bucket")?
-        .trim_start_matches('/');
-    let has = |name: &str| seen.parameters.contains_key(name);
-    let action = match (seen.method.as_str(), key.is_empty()) {
-        ("HEAD", true) => "s3:ListBucket",
-        ("GET", true) if has("uploads") => "s3:ListBucketMultipartUploads",
-        ("POST", true) => "s3:PutObject",
-        ("GET", false) if has("uploadId") => "s3:ListMultipartUploadParts",
-        ("GET" | "HEAD", false) => "s3:GetObject",
-        ("DELETE", false) if has("uploadId") => "s3:AbortMultipartUpload",
-        ("DELETE", false) => "s3:DeleteObject",
-        ("PUT" | "POST", false) => "s3:PutObject",
-        _ => anyhow::bail!("no action is known for {seen:?}"),
-    };
-    let place = key.split('/').next().unwrap_or_default().to_owned();
-    Ok([(action, place)].into())
-}
-
-/// The function's role in the template allows each request to the store that is seen here, of the function and by the URLs
-/// that it signs, and each of its actions is needed.
+/// A key by which a domain is mapped to an HTTP API stays in the path, and only the public URL tells it.
 #[tokio::test]
-async fn the_role_allows_what_is_done_and_nothing_else() -> Result<()> {
+async fn an_api_under_a_mapping_key_answers_where_its_public_url_says() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let _alone = ONE_STORE.lock().await;
     let store = SeaweedFs::start().await?;
-    let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
-    let noted = seen.clone();
-    let proxy = FaultProxy::start(store.target().host()?, move |request: &Seen| {
-        noted.lock().unwrap().push(request.clone());
-        Fate::Pass
-    })
-    .await?;
-    let mut target = store.target().clone();
-    target.endpoint = proxy.url();
-    let mut cloud = Cloud::start(directory.path(), &target).await?;
-    let gateway = Gateway::Http;
-
-    // A picture by our own client, which is then deleted.
-    let picture = pictures::jpeg(500, 60);
-    let path = cloud.open(gateway, &picture).await?;
-    let content = bytes_of("PUT", &format!("{path}/content"), "image/jpeg", &picture);
-    ensure!(cloud.call(gateway, content).await?.status == 200);
-    let complete = format!("{path}/complete");
-    let published = cloud
-        .json(gateway, "POST", &complete, json!({"parts": []}))
-        .await?;
-    ensure!(cloud.original(gateway, &published["image"]).await? == picture);
-    let id = published["image"]["id"]
-        .as_str()
-        .context("an id")?
-        .to_owned();
-    let deleted = cloud
-        .call(
-            gateway,
-            request("DELETE", &format!("/v1/images/{id}"), Value::Null),
-        )
-        .await?;
-    ensure!(deleted.status == 204, "{deleted:?}");
-
-    // What our own clients send in parts, which asks the store first what it checks.
-    let large = json!({"file_name": "a.jpg", "size": 40_000_000, "sha256": sha256(b"never sent")});
-    let path = format!("/v1/uploads/{}", Uuid::now_v7());
-    let opened = cloud.json(gateway, "PUT", &path, large).await?;
-    ensure!(opened["mode"] == "multipart", "{opened}");
+    let gateway = Gateway::HttpWithMappingKey;
+    let url = format!("{}/", gateway.url());
+    let settings = [("IMGN_PUBLIC_URL", url.as_str())];
+    let mut cloud = Cloud::start_with(directory.path(), store.target(), &settings).await?;
+    let picture = pictures::jpeg(600, 60);
+    let (path, key) = cloud.send(gateway, &picture).await?;
+    cloud.arrived(&key, picture.len()).await?;
+    let published = cloud.json(gateway, "GET", &path, Value::Null).await?;
+    let image = &published["image"];
+    let id = image["id"].as_str().context("an id")?;
     ensure!(
-        cloud
-            .call(gateway, request("DELETE", &path, Value::Null))
-            .await?
-            .status
-            == 204
+        image["url"] == format!("{url}v1/images/{id}/content"),
+        "{published}"
     );
-
-    // Uppy's parts: put together, and given up.
-    for is_completed in [true, false] {
-        let made = cloud
-            .json(
-                gateway,
-                "POST",
-                "/s3/multipart",
-                json!({"filename": "a.jpg"}),
-            )
-            .await?;
-        let (id, key) = (
-            made["uploadId"].as_str().context("id")?,
-            made["key"].as_str().context("key")?,
-        );
-        let part = cloud
-            .json(
-                gateway,
-                "GET",
-                &format!("/s3/multipart/{id}/1?key={key}"),
-                Value::Null,
-            )
-            .await?;
-        let sent = cloud
-            .http
-            .put(part["url"].as_str().context("url")?)
-            .body(pictures::jpeg(501, 60));
-        let sent = sent.send().await?.error_for_status()?;
-        let etag = sent.headers()["etag"]
-            .to_str()?
-            .trim_matches('"')
-            .to_owned();
-        if is_completed {
-            let parts = json!({"parts": [{"PartNumber": 1, "ETag": etag}]});
-            cloud
-                .json(
-                    gateway,
-                    "POST",
-                    &format!("/s3/multipart/{id}/complete?key={key}"),
-                    parts,
-                )
-                .await?;
-        } else {
-            let path = format!("/s3/multipart/{id}?key={key}");
-            ensure!(
-                cloud
-                    .call(gateway, request("DELETE", &path, Value::Null))
-                    .await?
-                    .status
-                    == 200
-            );
-        }
-    }
-
-    // A page of 2018, and the sweeper.
-    let form = b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\n\r\n\r\n--x--\r\n";
-    let form = bytes_of("POST", "/upload", "multipart/form-data; boundary=x", form);
-    let url = String::from_utf8(cloud.call(gateway, form).await?.body)?;
-    cloud
-        .http
-        .put(&url)
-        .body(pictures::jpeg(502, 60))
-        .send()
-        .await?
-        .error_for_status()?;
-    eventually("it is taken up", PATIENCE, async || {
-        let swept = cloud.invoke(&json!({"source": "aws.events"})).await?;
-        Ok((swept["verifying"] == 1).then_some(()))
-    })
-    .await?;
-    let ready = cloud
-        .call(gateway, request("GET", "/readyz", Value::Null))
+    ensure!(cloud.original(gateway, image).await? == picture);
+    let page = cloud
+        .call(gateway, request("GET", "/", Value::Null))
         .await?;
-    ensure!(ready.status == 200, "{ready:?}");
-
-    let template = include_str!("../../deploy/aws/template.yaml");
-    let pictures = template
-        .split("- PolicyName: ")
-        .find(|policy| policy.starts_with("pictures"));
-    let words: Vec<&str> = pictures.context("the policy")?.split_whitespace().collect();
-    let allowed: BTreeSet<&str> = words
-        .iter()
-        .copied()
-        .filter(|word| word.starts_with("s3:"))
-        .collect();
-    let places: BTreeSet<&str> = words
-        .iter()
-        .filter_map(|word| {
-            word.strip_prefix(
-                "\"arn:${AWS::Partition}:s3:::${AWS::StackName}-pictures-${AWS::AccountId}/",
-            )?
-            .strip_suffix("/*\"")
-        })
-        .collect();
-    let mut needed = BTreeSet::new();
-    for request in seen.lock().unwrap().iter() {
-        for (action, place) in permission(request, &target.bucket)? {
-            ensure!(
-                allowed.contains(action),
-                "{action} is not allowed: {request:?}"
-            );
-            ensure!(
-                place.is_empty() || places.contains(place.as_str()),
-                "not below {place}: {request:?}"
-            );
-            needed.insert(action);
-        }
-    }
-    ensure!(
-        needed == allowed,
-        "allowed and not needed: {:?}",
-        allowed.difference(&needed)
-    );
+    ensure!(page.status == 200, "{page:?}");
+    // The same function under the API's own address, without the key.
+    let health = request("GET", "/healthz", Value::Null);
+    ensure!(cloud.call(Gateway::Http, health).await?.status == 200);
     Ok(())
 }

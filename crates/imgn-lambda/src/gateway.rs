@@ -47,7 +47,7 @@ async fn respond(
     function: &Function,
     request: lambda_http::Request,
 ) -> Result<Response<Full<Bytes>>, Error> {
-    let place = Place::of(&request)?;
+    let place = Place::of(&request, function.public_url())?;
     let url = match function.public_url() {
         Some(url) => url.clone(),
         None => place.url()?,
@@ -88,7 +88,8 @@ struct Place {
 }
 
 impl Place {
-    fn of(request: &lambda_http::Request) -> Result<Self, Error> {
+    /// What `public_url` says stands in front is known to do so; without it, what the event tells has to do.
+    fn of(request: &lambda_http::Request, public_url: Option<&Url>) -> Result<Self, Error> {
         let raw = request.raw_http_path();
         // `{proxy+}` is what the gateway's own route left open: all of the server's path but its slash.
         let open = request
@@ -104,15 +105,17 @@ impl Place {
             }
             Some(RequestContext::ApiGatewayV2(context)) => {
                 let stage = context.stage.as_deref().unwrap_or("$default");
-                let front = format!("/{stage}");
-                let in_stage = raw
-                    .strip_prefix(&front)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-                let own = if in_stage {
-                    front.len()
-                } else {
-                    open.unwrap_or(0)
+                // The key by which a domain of one's own is mapped to the API stays in the path, and no field tells it.
+                let known = public_url.map_or("", |url| url.path().trim_end_matches('/'));
+                let stands_in_front = |front: &&str| {
+                    !front.is_empty()
+                        && raw
+                            .strip_prefix(front)
+                            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
                 };
+                let stage = format!("/{stage}");
+                let front = [known, &stage].into_iter().find(stands_in_front);
+                let own = front.map_or(open.unwrap_or(0), str::len);
                 (context.domain_name.clone(), raw.to_owned(), own)
             }
             _ => return Err("a request of a kind that this function does not know".into()),

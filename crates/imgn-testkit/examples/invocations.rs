@@ -18,7 +18,6 @@ use imgn_testkit::{
     lambda::{Answered, FunctionProcess, Gateway, Sent},
     pictures,
     process::ServerProcess,
-    s3::Target,
     seaweedfs::SeaweedFs,
 };
 use serde_json::{Value, json};
@@ -38,22 +37,15 @@ async fn main() -> Result<()> {
     let data = place.path().join("function");
     let mut cold = Vec::new();
     let mut started = None;
-    let mut token = String::new();
     for round in 0..=STARTS {
         let begun = Instant::now();
-        let mut function = function(&data, target).await?;
+        let shared = data.join("data");
+        let mut function = FunctionProcess::start_on(target, &shared, &data, &[]).await?;
         function.never_freeze()?;
         list(&mut function).await?;
         // The first makes the catalogue, and is warmed up for.
         if round == 0 {
-            let made = function
-                .invoke(&json!({"command": "token-add", "name": "bench"}))
-                .await?;
-            let made = made.map_err(|error| anyhow::anyhow!("{error}"))?;
-            made["token"]
-                .as_str()
-                .context("a token")?
-                .clone_into(&mut token);
+            let token = function.add_token("bench").await?;
             fill(&mut function, &token).await?;
         } else {
             cold.push(milliseconds(begun));
@@ -81,7 +73,10 @@ async fn main() -> Result<()> {
         &format!("--s3-endpoint={}", target.endpoint),
         &format!("--s3-bucket={}", target.bucket),
     ];
-    let credentials = credentials(target);
+    let credentials = [
+        ("AWS_ACCESS_KEY_ID", target.access_key.as_str()),
+        ("AWS_SECRET_ACCESS_KEY", target.secret_key.as_str()),
+    ];
     let served = place.path().join("socket");
     fs::create_dir_all(served.join("data"))?;
     let catalogue = Path::new("data").join("catalogue.sqlite3");
@@ -120,29 +115,6 @@ async fn main() -> Result<()> {
         figures.map(|(what, times)| json!({"what": what, "value": median(times), "unit": "ms"}));
     println!("{}", json!(figures));
     Ok(())
-}
-
-async fn function(place: &Path, target: &Target) -> Result<FunctionProcess> {
-    let data = place.join("data").display().to_string();
-    let mut environment = credentials(target).to_vec();
-    environment.extend([
-        ("AWS_REGION", "us-east-1"),
-        ("IMGN_DATA_DIR", data.as_str()),
-        ("IMGN_SHARED_FILE_SYSTEM", "true"),
-        ("IMGN_STORAGE", "s3"),
-        ("IMGN_S3_ENDPOINT", target.endpoint.as_str()),
-        ("IMGN_S3_BUCKET", target.bucket.as_str()),
-        ("IMGN_S3_PATH_STYLE", "true"),
-        ("IMGN_RELAY_MAX_SIZE", "4M"),
-    ]);
-    FunctionProcess::start(place, &environment).await
-}
-
-fn credentials(target: &Target) -> [(&str, &str); 2] {
-    [
-        ("AWS_ACCESS_KEY_ID", &target.access_key),
-        ("AWS_SECRET_ACCESS_KEY", &target.secret_key),
-    ]
 }
 
 /// Puts 50 pictures into the gallery.

@@ -32,12 +32,15 @@ use tokio::{
 
 pub use events::{Answered, Gateway, Sent, object_created};
 
-use crate::process::{clean_environment, program};
+use crate::{
+    process::{clean_environment, program},
+    s3::Target,
+};
 
 /// How long a function may take to start, or to answer. Generous: test machines are slow and shared.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The time that an invocation has.
+/// The time that an invocation has, until [`FunctionProcess::set_timeout`] says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A function in its environment.
@@ -59,6 +62,8 @@ struct Runtime {
     waiting: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
     /// How often it asked for its next event.
     asked: watch::Sender<u64>,
+    /// The time that an invocation has.
+    timeout: Mutex<Duration>,
 }
 
 impl FunctionProcess {
@@ -70,6 +75,7 @@ impl FunctionProcess {
             next: tokio::sync::Mutex::new(next),
             waiting: Mutex::default(),
             asked: watch::Sender::new(0),
+            timeout: Mutex::new(TIMEOUT),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -104,6 +110,49 @@ impl FunctionProcess {
         };
         function.idle(1).await?;
         Ok(function)
+    }
+
+    /// Starts it with its catalogue in `data`, which other environments of the same function share, its pictures in a store,
+    /// small ones through itself, and with these variables besides.
+    pub async fn start_on(
+        target: &Target,
+        data: &Path,
+        directory: &Path,
+        besides: &[(&str, &str)],
+    ) -> Result<Self> {
+        let data = data.display().to_string();
+        let mut environment = vec![
+            ("AWS_ACCESS_KEY_ID", target.access_key.as_str()),
+            ("AWS_SECRET_ACCESS_KEY", target.secret_key.as_str()),
+            ("AWS_REGION", "us-east-1"),
+            ("IMGN_DATA_DIR", data.as_str()),
+            ("IMGN_SHARED_FILE_SYSTEM", "true"),
+            ("IMGN_STORAGE", "s3"),
+            ("IMGN_S3_ENDPOINT", target.endpoint.as_str()),
+            ("IMGN_S3_BUCKET", target.bucket.as_str()),
+            ("IMGN_S3_PATH_STYLE", "true"),
+            ("IMGN_RELAY_MAX_SIZE", "4M"),
+        ];
+        environment.extend(besides);
+        Self::start(directory, &environment).await
+    }
+
+    /// Makes a token, as an operator does by invoking the function.
+    pub async fn add_token(&mut self, name: &str) -> Result<String> {
+        let command = serde_json::json!({"command": "token-add", "name": name});
+        let made = self.invoke(&command).await?;
+        let made = made.map_err(|error| anyhow::anyhow!("{error}"))?;
+        let token = made["token"].as_str().context("a token")?;
+        Ok(token.to_owned())
+    }
+
+    /// Gives each invocation from now on so much time.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        *self
+            .runtime
+            .timeout
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = timeout;
     }
 
     /// Lets it run from now on, for measuring: stopping and going on takes longer than many an answer.
@@ -190,7 +239,8 @@ impl Runtime {
                 self.asked.send_modify(|asked| *asked += 1);
                 let next = self.next.lock().await.recv().await;
                 let (id, event) = next.context("the test has ended")?;
-                let deadline = SystemTime::now().duration_since(UNIX_EPOCH)? + TIMEOUT;
+                let timeout = *self.timeout.lock().unwrap_or_else(PoisonError::into_inner);
+                let deadline = SystemTime::now().duration_since(UNIX_EPOCH)? + timeout;
                 Ok(Response::builder()
                     .header("content-type", "application/json")
                     .header("lambda-runtime-aws-request-id", id)

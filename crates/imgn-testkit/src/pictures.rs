@@ -15,8 +15,8 @@ mod tiff;
 pub use colour::{jpeg_with_profile, png_with_profile, webp_with_profile};
 pub use encode::{
     animated_gif, animated_png, animated_webp, bmp, cmyk_jpeg, described_jpeg, exif_block, gif,
-    interlaced_png, jpeg, oriented_jpeg, palette_png, png, png_with_exif, progressive_jpeg, webp,
-    webp_with_exif,
+    interlaced_png, jpeg, oriented_jpeg, palette_png, png, png_with_exif, progressive_jpeg,
+    slow_webp, webp, webp_with_exif,
 };
 pub use hostile::{
     SVG, TEXT, claimed_bmp, claimed_gif, claimed_heif, claimed_jpeg, claimed_png,

@@ -57,6 +57,8 @@ pub struct Seen {
     pub parameters: BTreeMap<String, String>,
     /// The length of its body in bytes, if it says one.
     pub length: Option<u64>,
+    /// What it copies, as `bucket/key`, if it is such a request to an S3 store.
+    pub copy_source: Option<String>,
 }
 
 impl Seen {
@@ -66,14 +68,15 @@ impl Seen {
             .filter(|(name, _)| !name.to_ascii_lowercase().starts_with("x-amz-"))
             .map(|(name, value)| (name.into_owned(), value.into_owned()))
             .collect();
-        let length = request.headers().get(header::CONTENT_LENGTH);
+        let header = |name: &str| request.headers().get(name)?.to_str().ok();
         Self {
             number,
             connection,
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
             parameters,
-            length: length.and_then(|length| length.to_str().ok()?.parse().ok()),
+            length: header(header::CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok()),
+            copy_source: header("x-amz-copy-source").map(ToOwned::to_owned),
         }
     }
 }

@@ -24,6 +24,9 @@ pub enum Gateway {
     Http,
     /// An HTTP API with a stage that has a name.
     HttpWithStage,
+    /// An HTTP API under a key of a domain of one's own. The key stays in the path and is told nowhere, so the function has
+    /// to be told its public URL.
+    HttpWithMappingKey,
     /// A function URL.
     FunctionUrl,
 }
@@ -55,7 +58,7 @@ pub struct Answered {
 }
 
 impl Gateway {
-    /// All kinds.
+    /// All kinds whose events tell where clients reach the server.
     pub const ALL: [Self; 6] = [
         Self::RestWithStage,
         Self::RestWithoutStage,
@@ -74,6 +77,7 @@ impl Gateway {
             Self::RestWithBasePath => "https://example.org/pictures",
             Self::Http => "https://def456.execute-api.eu-central-1.amazonaws.com",
             Self::HttpWithStage => "https://def456.execute-api.eu-central-1.amazonaws.com/test",
+            Self::HttpWithMappingKey => "https://pictures.example.net/holidays",
             Self::FunctionUrl => "https://ghi789.lambda-url.eu-central-1.on.aws",
         }
     }
@@ -157,8 +161,11 @@ impl Gateway {
                     "isBase64Encoded": is_base64,
                 })
             }
-            Self::Http | Self::HttpWithStage | Self::FunctionUrl => {
-                let stage = front.strip_prefix('/').unwrap_or("$default");
+            Self::Http | Self::HttpWithStage | Self::HttpWithMappingKey | Self::FunctionUrl => {
+                let stage = match self {
+                    Self::HttpWithStage => front.trim_start_matches('/'),
+                    _ => "$default",
+                };
                 let raw_path = format!("{front}{path}");
                 let joined: BTreeMap<_, _> = pairs
                     .iter()

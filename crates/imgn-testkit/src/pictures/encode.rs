@@ -266,8 +266,23 @@ pub fn webp_with_exif(width: u32, height: u32, orientation: u16) -> Vec<u8> {
 /// An animated WebP: `frames` times the scene, lossless.
 #[must_use]
 pub fn animated_webp(width: u32, height: u32, frames: u32) -> Vec<u8> {
+    animation(&webp(width, height, false), (width, height), frames)
+}
+
+/// An animated WebP of one colour: a few bytes for each frame, and all of its pixels for a decoder.
+#[must_use]
+pub fn slow_webp(width: u32, height: u32, frames: u32) -> Vec<u8> {
+    let mut still = Vec::new();
+    let grey = vec![0x77; (width * height * 3) as usize];
+    WebPEncoder::new_lossless(&mut still)
+        .encode(&grey, width, height, ExtendedColorType::Rgb8)
+        .unwrap();
+    animation(&still, (width, height), frames)
+}
+
+/// A lossless WebP so many times.
+fn animation(still: &[u8], (width, height): (u32, u32), frames: u32) -> Vec<u8> {
     let three = |number: u32| number.to_le_bytes()[..3].to_vec();
-    let still = webp(width, height, false);
     // What follows the RIFF header is one chunk, picture data.
     let data = &still[12..];
     let mut body = b"WEBP".to_vec();

@@ -167,6 +167,7 @@ async fn a_request_that_passes_is_the_same_on_the_other_side() -> Result<()> {
         path: "/bucket/a%2Fkey".to_owned(),
         parameters: [("partNumber".to_owned(), "3".to_owned())].into(),
         length: Some(SIZE as u64),
+        copy_source: None,
     };
     assert_eq!(proxy.seen(), [seen], "without what signs the request");
 
