@@ -12,6 +12,7 @@ mod columns;
 mod events;
 mod follow;
 mod originals;
+mod postings;
 mod store;
 mod words;
 

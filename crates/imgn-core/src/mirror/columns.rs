@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 /// Sequences of one chunk: 2 to this power.
 const CHUNK_BITS: u32 = 12;
 
+/// As a number of sequences.
+pub(super) const CHUNK: usize = 1 << CHUNK_BITS;
+
 /// An entry's bytes: sequence, seconds since 1970, and ratio, little-endian.
 const ENTRY_BYTES: usize = 10;
 
@@ -82,6 +85,11 @@ impl Entry {
 /// Which chunk holds a sequence.
 pub(super) fn chunk_of(sequence: u32) -> i64 {
     i64::from(sequence >> CHUNK_BITS)
+}
+
+/// Where in its chunk a sequence is.
+pub(super) fn place_of(sequence: u32) -> u16 {
+    u16::try_from(sequence & ((1 << CHUNK_BITS) - 1)).unwrap_or_default()
 }
 
 /// The entries of a chunk, oldest first. What a damaged end leaves is left out.

@@ -41,10 +41,11 @@ CREATE TABLE columns (
     entries  BLOB NOT NULL
 ) STRICT;
 
--- Words by sequence, see the module `words`, whose words are ASCII's tokens too.
-CREATE VIRTUAL TABLE words USING fts5 (
-    text, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii'
-);
+-- What words find, see the module `postings`: a chunk of the timeline's words that begin with the same byte.
+CREATE TABLE words (
+    shelf     INTEGER PRIMARY KEY,          -- the byte times 2 to the power of 20, and the chunk
+    postings  BLOB NOT NULL
+) STRICT;
 
 -- Deletions that wait for the server.
 CREATE TABLE deletions (

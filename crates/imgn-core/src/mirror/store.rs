@@ -22,13 +22,10 @@ use uuid::Uuid;
 
 use crate::sqlite::{is_damaged, open_patiently, remove_database};
 
-use super::{
-    columns::{self, Entry, Timeline},
-    words,
-};
+use super::columns::{self, Entry};
 
 /// The version of `schema.sql`. A file of another one is made anew.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// How long one program waits for another's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -45,9 +42,11 @@ macro_rules! known {
 // After the macro, which it uses.
 mod insert;
 mod originals;
+mod search;
 
-use insert::{insert_images, insert_words};
+use insert::insert_images;
 pub(crate) use originals::Kept;
+use search::{insert_words, remove_words};
 
 /// The mirror cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +152,7 @@ impl Store {
         transaction.commit().await?;
         let reader = SqlitePoolOptions::new()
             // So that a search leaves one for what is in sight.
-            .max_connections(searchers() + 1)
+            .max_connections(2)
             .connect_with(options)
             .await?;
         Ok(Some(Self {
@@ -235,6 +234,7 @@ impl Store {
                 forgotten.push(*id);
             }
         }
+        remove_words(&mut transaction, &removed).await?;
         let pending = pending_deletions(&mut transaction).await?;
         insert_images(&mut transaction, &added, &self.base).await?;
         insert_words(&mut transaction, &added).await?;
@@ -272,64 +272,6 @@ impl Store {
             .execute(&self.writer)
             .await?;
         Ok(())
-    }
-
-    /// The order of everything, or of what is searched for.
-    pub(crate) async fn timeline(&self, search: &str) -> Result<Timeline, MirrorError> {
-        let search = search.trim();
-        if search.is_empty() {
-            let chunks: Vec<Vec<u8>> =
-                sqlx::query_scalar("SELECT entries FROM columns ORDER BY chunk DESC")
-                    .fetch_all(&self.reader)
-                    .await?;
-            return assembled(chunks, None).await;
-        }
-        let Some(query) = words::query(search) else {
-            return Ok(Timeline::default());
-        };
-        let last: i64 = sqlx::query_scalar("SELECT position FROM state")
-            .fetch_one(&self.reader)
-            .await?;
-        let last = u32::try_from(last).unwrap_or(u32::MAX);
-        // What a third of a million pictures have takes a processor a tenth of a second: each searches a stretch.
-        let stretch = (last / searchers()).saturating_add(1);
-        let stretches = (0..searchers()).map(|at| {
-            let start = at.saturating_mul(stretch);
-            self.found(&query, start, start.saturating_add(stretch))
-        });
-        let found = futures_util::future::try_join_all(stretches).await?;
-        let mut found = found.concat();
-        if !found.is_sorted() {
-            found.sort_unstable();
-        }
-        let mut wanted: Vec<i64> = found
-            .iter()
-            .map(|found| columns::chunk_of(*found))
-            .collect();
-        wanted.dedup();
-        let chunks: Vec<Vec<u8>> = sqlx::query_scalar(
-            "SELECT entries FROM columns WHERE chunk IN (SELECT value FROM json_each(?)) ORDER BY chunk DESC",
-        )
-        .bind(json(&wanted))
-        .fetch_all(&self.reader)
-        .await?;
-        assembled(chunks, Some(found)).await
-    }
-
-    /// The places from `start` to before `end` that a search finds.
-    async fn found(&self, query: &str, start: u32, end: u32) -> Result<Vec<u32>, MirrorError> {
-        // One long text is several times faster than a row for each.
-        let found: String = sqlx::query_scalar(
-            "SELECT coalesce(group_concat(rowid, ' '), '') FROM words
-             WHERE words MATCH ? AND rowid >= ? AND rowid < ?",
-        )
-        .bind(query)
-        .bind(start)
-        .bind(end)
-        .fetch_one(&self.reader)
-        .await?;
-        let found = found.split_ascii_whitespace();
-        Ok(found.filter_map(|sequence| sequence.parse().ok()).collect())
     }
 
     /// The pictures at these places, in the order asked. None where there is none any more.
@@ -414,6 +356,7 @@ impl Store {
     pub(crate) async fn deleted(&self, id: ImageId) -> Result<bool, MirrorError> {
         let mut transaction = self.writer.begin_with(PASSING).await?;
         let gone = forget(&mut transaction, id).await?;
+        remove_words(&mut transaction, gone.sequence.as_slice()).await?;
         change_columns(&mut transaction, &[], gone.sequence.as_slice()).await?;
         transaction.commit().await?;
         Ok(gone.had_original)
@@ -495,43 +438,9 @@ const PASSING: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
 
 type Sql<'a> = Transaction<'a, Sqlite>;
 
-async fn assembled(chunks: Vec<Vec<u8>>, found: Option<Vec<u32>>) -> Result<Timeline, MirrorError> {
-    let assemble = move || {
-        let mut timeline = Timeline::default();
-        // Both newest first.
-        let mut found = found.map(|found| found.into_iter().rev().peekable());
-        for entry in chunks
-            .iter()
-            .flat_map(|chunk| columns::entries(chunk).rev())
-        {
-            if let Some(found) = &mut found {
-                while found
-                    .next_if(|sequence| *sequence > entry.sequence)
-                    .is_some()
-                {}
-                if found.next_if_eq(&entry.sequence).is_none() {
-                    continue;
-                }
-            }
-            timeline.push(entry);
-        }
-        timeline
-    };
-    tokio::task::spawn_blocking(assemble)
-        .await
-        .map_err(|error| MirrorError::Open(std::io::Error::other(error)))
-}
-
-/// How many processors a search uses.
-fn searchers() -> u32 {
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    u32::try_from(processors).unwrap_or(1).clamp(1, 4)
-}
-
 async fn empty(transaction: &mut SqliteConnection) -> Result<(), MirrorError> {
     sqlx::raw_sql(
-        "DELETE FROM images; DELETE FROM columns;
-         INSERT INTO words (words) VALUES ('delete-all');
+        "DELETE FROM images; DELETE FROM columns; DELETE FROM words;
          UPDATE state SET feed = NULL, position = 0, known = 0, total = NULL, filled = 0",
     )
     .execute(transaction)
@@ -544,19 +453,14 @@ struct Gone {
     had_original: bool,
 }
 
-/// Takes a picture out of everything but the timeline, where `sequence` is to be taken out.
+/// Takes a picture out of everything but the timeline and the index of words, where `sequence` is to be taken out.
 async fn forget(transaction: &mut Sql<'_>, id: ImageId) -> Result<Gone, MirrorError> {
     let sequence = sequence_of(transaction, id).await?;
     if let Some(sequence) = sequence {
-        for statement in [
-            "DELETE FROM images WHERE sequence = ?",
-            "DELETE FROM words WHERE rowid = ?",
-        ] {
-            sqlx::query(statement)
-                .bind(sequence)
-                .execute(&mut **transaction)
-                .await?;
-        }
+        sqlx::query("DELETE FROM images WHERE sequence = ?")
+            .bind(sequence)
+            .execute(&mut **transaction)
+            .await?;
     }
     sqlx::query("DELETE FROM deletions WHERE id = ?")
         .bind(blob(id))

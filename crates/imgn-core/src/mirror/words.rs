@@ -1,10 +1,11 @@
 //! What a picture is found by, as words: runs of letters and digits, in lower case and without accents.
 //!
-//! Both sides of a search go through here, what is indexed and what is asked for, so that SQLite's own idea of a word
-//! does not matter. A day or a month, as 2026-11-26 or 2026-11, is one word, 20261126, which its year and month begin.
+//! Both sides of a search go through here, what is indexed and what is asked for. A day or a month, as 2026-11-26 or 2026-11, is one word, 20261126, which its year and month begin.
 
 use imgn_protocol::{Image, Timestamp};
 use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
+
+use super::postings::cut;
 
 /// Words that are asked for at a time; more are left out of account.
 const MAX_WORDS: usize = 16;
@@ -22,16 +23,18 @@ pub(super) fn of_image(image: &Image) -> String {
     words
 }
 
-/// What FTS5 is asked for `search`: every word, each as a beginning. None where there is no word in it.
-pub(super) fn query(search: &str) -> Option<String> {
+/// The words of a search; each is asked for as a beginning.
+pub(super) fn of_search(search: &str) -> Vec<String> {
     let mut words = String::new();
     push_words(search, &mut words);
-    let query: Vec<String> = words
+    let mut words: Vec<String> = words
         .split_ascii_whitespace()
-        .take(MAX_WORDS)
-        .map(|word| format!("\"{word}\"*"))
+        .map(|word| cut(word).to_owned())
         .collect();
-    (!query.is_empty()).then(|| query.join(" "))
+    words.sort_unstable();
+    words.dedup();
+    words.truncate(MAX_WORDS);
+    words
 }
 
 /// The day in UTC.
@@ -142,10 +145,11 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_only_words() {
-        assert_eq!(query("Beach  2026-11").unwrap(), "\"beach\"* \"202611\"*");
-        assert_eq!(query("a\" OR b*").unwrap(), "\"a\"* \"or\"* \"b\"*");
-        assert_eq!(query("%%"), None);
-        assert_eq!(query(&"a ".repeat(40)).unwrap().len(), 16 * 5 - 1);
+    fn a_search_is_only_words() {
+        assert_eq!(of_search("Beach  2026-11"), ["202611", "beach"]);
+        assert_eq!(of_search("a\" OR b* A"), ["a", "b", "or"]);
+        assert!(of_search("%%").is_empty());
+        let many: String = (10..60).map(|word| format!("{word} ")).collect();
+        assert_eq!(of_search(&many).len(), MAX_WORDS);
     }
 }

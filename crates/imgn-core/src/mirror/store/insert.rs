@@ -6,7 +6,6 @@ use sqlx::AssertSqlSafe;
 use url::Url;
 
 use super::{MirrorError, Sql, blob, content_url, display_url_of, signed};
-use crate::mirror::words;
 
 /// Rows that are inserted by one statement.
 const ROWS: usize = 250;
@@ -48,27 +47,6 @@ pub(super) async fn insert_images(
                 .bind(image.owner.as_str())
                 .bind((!is_derived).then_some(image.url.as_str()))
                 .bind(display);
-        }
-        query.execute(&mut **transaction).await?;
-    }
-    Ok(())
-}
-
-pub(super) async fn insert_words(
-    transaction: &mut Sql<'_>,
-    images: &[&Image],
-) -> Result<(), MirrorError> {
-    for images in images.chunks(ROWS) {
-        let statement = rows(
-            "INSERT OR REPLACE INTO words (rowid, text) VALUES ",
-            "(?, ?)",
-            images.len(),
-        );
-        let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(images.len() == ROWS);
-        for image in images {
-            query = query
-                .bind(signed(image.sequence))
-                .bind(words::of_image(image));
         }
         query.execute(&mut **transaction).await?;
     }
