@@ -13,9 +13,11 @@ pub(crate) fn prepare() {
         ("MALLOC_ARENA_MAX", "1"),
         ("MALLOC_MMAP_THRESHOLD_", "65536"),
         ("MALLOC_TRIM_THRESHOLD_", "131072"),
-        // In bytes: how much the page's own garbage may grow to before it is collected. By itself it is 32 MiB and then
-        // twice what is in use, which for a page that holds 10 MB is 100 MB of garbage.
-        ("JSC_largeHeapSize", "4194304"),
+        // In bytes: how much the page's own garbage may grow to before it is collected, and the memory that its growth is
+        // held against. By themselves they are 32 MiB, and all of the computer's, of which a page may take twice what it
+        // uses: for one that holds 10 MB, 100 MB of garbage.
+        ("JSC_largeHeapSize", "1048576"),
+        ("JSC_forceRAMSize", "33554432"),
     ];
     // Layers that a processor has to put together cost it more than painting them again, and 100 MB; and what would hand
     // them over between processes loads a compiler of shaders at the start.

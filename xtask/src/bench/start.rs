@@ -291,12 +291,7 @@ pub(super) fn tree_memory(root: u32) -> Result<u64> {
     let mut sum = 0;
     let mut open = vec![root];
     while let Some(id) = open.pop() {
-        let rollup = fs::read_to_string(format!("/proc/{id}/smaps_rollup"))?;
-        let line = rollup
-            .lines()
-            .find_map(|line| line.strip_prefix("Pss:"))
-            .context("Pss")?;
-        sum += line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024;
+        sum += own_memory(id)?;
         for task in fs::read_dir(format!("/proc/{id}/task"))? {
             let children = fs::read_to_string(task?.path().join("children"))?;
             open.extend(
@@ -307,4 +302,14 @@ pub(super) fn tree_memory(root: u32) -> Result<u64> {
         }
     }
     Ok(sum)
+}
+
+/// The same of the process alone.
+pub(super) fn own_memory(id: u32) -> Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{id}/smaps_rollup"))?;
+    let line = rollup
+        .lines()
+        .find_map(|line| line.strip_prefix("Pss:"))
+        .context("Pss")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
