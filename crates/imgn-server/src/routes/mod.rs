@@ -4,6 +4,7 @@ pub(crate) mod feed;
 pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod openapi;
+mod refusal;
 pub(crate) mod relay;
 pub(crate) mod uploads;
 mod web;
@@ -72,6 +73,7 @@ pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
     }
     router
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(refusal::hear_out))
         .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
         .layer(middleware::from_fn(log))
 }

@@ -1,6 +1,9 @@
 //! What every answer has, the OpenAPI document, tokens, and the web page.
 
-use std::time::Duration;
+use std::{
+    io::{Read as _, Write as _},
+    time::Duration,
+};
 
 use imgn_protocol::ErrorCode;
 use imgn_server::{Catalogue, Database, Role, TokenError};
@@ -32,6 +35,40 @@ async fn nothing_is_answered_with_an_error_that_is_no_problem_document() {
             format!("/problems/{code}"),
             "{method} {path}"
         );
+    }
+}
+
+/// As browsers do it: all is sent, and only then is the answer read. What was refused long before must be readable still.
+#[tokio::test]
+async fn who_is_refused_while_sending_reads_why() {
+    let gallery = Gallery::start().await;
+    let address = gallery.ada.url.trim_start_matches("http://").to_owned();
+    let token = gallery.ada.token.clone().unwrap();
+    for (head, code) in [
+        (
+            "PUT /v1/uploads/0192f0c1-2345-7000-8000-000000000000",
+            "too_large",
+        ),
+        ("PUT /nothing", "not_found"),
+        ("PUT /imgn-pictures/originals/1", "AccessDenied"),
+    ] {
+        let (address, token) = (address.clone(), token.clone());
+        let told = tokio::task::spawn_blocking(move || {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            let body = vec![b' '; 20_000_000];
+            let head = format!(
+                "{head} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+                 content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&body).expect("all of it is heard out");
+            let mut told = String::new();
+            stream.read_to_string(&mut told).unwrap();
+            told
+        });
+        let told = told.await.unwrap();
+        assert!(told.contains(code), "{head}: {told}");
     }
 }
 
