@@ -99,6 +99,17 @@ pub(super) fn entries(chunk: &[u8]) -> impl DoubleEndedIterator<Item = Entry> + 
 
 /// A chunk with some entries more and some less, and by how many it grew.
 pub(super) fn changed(chunk: &[u8], add: &[Entry], remove: &[u32]) -> (Vec<u8>, i64) {
+    let count = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
+    let last = entries(chunk).next_back().map(|entry| entry.sequence);
+    let follow = add.is_sorted_by(|one, next| one.sequence < next.sequence)
+        && add.first().map(|entry| entry.sequence) > last;
+    if remove.is_empty() && follow {
+        let (whole, _) = chunk.as_chunks::<ENTRY_BYTES>();
+        let mut bytes = whole.as_flattened().to_vec();
+        bytes.reserve_exact(add.len() * ENTRY_BYTES);
+        add.iter().for_each(|entry| entry.write(&mut bytes));
+        return (bytes, count(add.len()));
+    }
     let mut all: BTreeMap<u32, Entry> = entries(chunk)
         .map(|entry| (entry.sequence, entry))
         .collect();
@@ -111,7 +122,6 @@ pub(super) fn changed(chunk: &[u8], add: &[Entry], remove: &[u32]) -> (Vec<u8>, 
     for entry in all.values() {
         entry.write(&mut bytes);
     }
-    let count = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
     (bytes, count(all.len()) - count(before))
 }
 
@@ -144,6 +154,20 @@ mod tests {
         assert_eq!(grew, 0);
         let found: Vec<_> = entries(&chunk).map(|entry| entry.sequence).collect();
         assert_eq!(found, [2, 3, 9]);
+    }
+
+    #[test]
+    fn what_follows_is_appended() {
+        let entry = |sequence| Entry::new(sequence, 7, 2, 1).unwrap();
+        let (one, grew) = changed(&[], &[entry(1), entry(4)], &[]);
+        assert_eq!(grew, 2);
+        let (both, grew) = changed(&one, &[entry(5), entry(7)], &[]);
+        assert_eq!(grew, 2);
+        assert_eq!(
+            both,
+            changed(&[], &[entry(7), entry(5), entry(4), entry(1)], &[]).0
+        );
+        assert_eq!(changed(&both, &[], &[]), (both.clone(), 0));
     }
 
     #[test]

@@ -62,9 +62,12 @@ impl Places {
     }
 
     fn iter(&self) -> impl Iterator<Item = u16> + '_ {
-        (0..u16::MAX)
-            .take(CHUNK)
-            .filter(|place| self.contains(*place))
+        (0_u16..).step_by(64).zip(self.0).flat_map(|(first, bits)| {
+            let some = |bits: u64| (bits != 0).then_some(bits);
+            // Each without the lowest bit of the one before.
+            std::iter::successors(some(bits), move |bits| some(bits & (bits - 1)))
+                .map(move |bits| first + (bits.trailing_zeros() as u16))
+        })
     }
 }
 
@@ -160,23 +163,18 @@ pub(super) fn find(blob: &[u8], beginning: &str, places: &mut Places) {
         .for_each(|posting| posting.add_to(places));
 }
 
-/// A blob with more in it: words in the order of their bytes, each once for every picture that has it.
-pub(super) fn with(blob: &[u8], added: &[(&str, u16)]) -> Vec<u8> {
+/// A blob with more in it: words in the order of their bytes, each once, with the pictures that have it.
+pub(super) fn with<'a>(blob: &[u8], added: impl Iterator<Item = (&'a str, &'a [u16])>) -> Vec<u8> {
     let mut old = postings(blob).peekable();
-    let mut grown = Vec::with_capacity(blob.len() + added.len() * 16);
-    for same in added.chunk_by(|one, other| one.0 == other.0) {
-        let Some((word, _)) = same.first() else {
-            continue;
-        };
+    let mut grown = Vec::with_capacity(blob.len() + blob.len() / 4);
+    for (word, more) in added {
         let word = word.as_bytes();
         while let Some(posting) = old.next_if(|posting| posting.word < word) {
             grown.extend(posting.bytes);
         }
         let before = old.next_if(|posting| posting.word == word);
         let mut places = before.map_or(Places::NONE, |posting| posting.places());
-        for (_, place) in same {
-            places.insert(*place);
-        }
+        more.iter().for_each(|place| places.insert(*place));
         write(word, &places, &mut grown);
     }
     for posting in old {
@@ -198,7 +196,7 @@ pub(super) fn without(blob: &[u8], removed: &Places) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use proptest::prelude::*;
 
@@ -211,12 +209,17 @@ mod tests {
         places.iter().collect()
     }
 
-    fn blob_of(words: &BTreeSet<(String, u16)>) -> Vec<u8> {
-        let words: Vec<(&str, u16)> = words
-            .iter()
-            .map(|(word, place)| (word.as_str(), *place))
-            .collect();
-        with(&[], &words)
+    fn grown<'a>(blob: &[u8], words: impl IntoIterator<Item = (&'a str, u16)>) -> Vec<u8> {
+        let mut added: BTreeMap<&str, Vec<u16>> = BTreeMap::new();
+        for (word, place) in words {
+            added.entry(word).or_default().push(place);
+        }
+        with(
+            blob,
+            added
+                .iter()
+                .map(|(word, places)| (*word, places.as_slice())),
+        )
     }
 
     proptest! {
@@ -230,11 +233,11 @@ mod tests {
             gone in prop::collection::btree_set(0..900_u16, 0..600),
             beginning in "a[abé]{0,2}",
         ) {
-            let second: Vec<(&str, u16)> =
-                second.iter().map(|(word, place)| (word.as_str(), *place)).collect();
-            let blob = with(&blob_of(&first), &second);
-            let all = first.iter().map(|(word, place)| (word.as_str(), *place)).chain(second);
-            let having: BTreeSet<u16> = all
+            let [first, second] = [&first, &second]
+                .map(|words| words.iter().map(|(word, place)| (word.as_str(), *place)));
+            let blob = grown(&grown(&[], first.clone()), second.clone());
+            let having: BTreeSet<u16> = first
+                .chain(second)
                 .filter(|(word, _)| word.starts_with(&beginning))
                 .map(|(_, place)| place)
                 .collect();
@@ -252,24 +255,23 @@ mod tests {
         fn any_bytes_are_read(blob in prop::collection::vec(any::<u8>(), 0..2000)) {
             found(&blob, "");
             without(&blob, &Places::NONE);
-            with(&blob, &[("word", 1)]);
+            grown(&blob, [("word", 1)]);
         }
     }
 
     #[test]
     fn nothing_is_left_of_pictures_that_are_gone() {
-        let blob = with(&[], &[("a", 0), ("a", 4095), ("b", 4095)]);
+        let blob = grown(&[], [("a", 0), ("a", 4095), ("b", 4095)]);
         let mut gone = Places::NONE;
         gone.insert(4095);
-        assert_eq!(without(&blob, &gone), with(&[], &[("a", 0)]));
+        assert_eq!(without(&blob, &gone), grown(&[], [("a", 0)]));
         gone.insert(0);
         assert!(without(&blob, &gone).is_empty());
     }
 
     #[test]
     fn a_whole_chunk_fits() {
-        let all: Vec<(&str, u16)> = (0..4096).map(|place| ("a", place)).collect();
-        let blob = with(&[], &all);
+        let blob = grown(&[], (0..4096).map(|place| ("a", place)));
         assert_eq!(blob.len(), HEAD_BYTES + 1 + 512);
         assert_eq!(found(&blob, "a").len(), 4096);
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is found is in the timeline; words that an index still has of a deleted picture find nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use imgn_protocol::Image;
 use sqlx::{SqliteConnection, SqlitePool};
@@ -114,26 +114,26 @@ pub(super) async fn insert_words(
         .iter()
         .filter_map(|image| Some((image.sequence.try_into().ok()?, words::of_image(image))))
         .collect();
-    let mut added: Vec<(i64, &str, u16)> = texts
-        .iter()
-        .flat_map(|(sequence, text)| {
-            text.split_ascii_whitespace().map(|word| {
-                let word = postings::cut(word);
-                let shelf = shelf(word, columns::chunk_of(*sequence));
-                (shelf, word, columns::place_of(*sequence))
-            })
-        })
-        .collect();
+    // A page has each word many times, and is in few chunks: what is sorted is each word once.
+    let mut added: HashMap<(i64, &str), Vec<u16>> = HashMap::new();
+    for (sequence, text) in &texts {
+        for word in text.split_ascii_whitespace() {
+            let word = postings::cut(word);
+            let shelf = shelf(word, columns::chunk_of(*sequence));
+            let places = added.entry((shelf, word)).or_default();
+            places.push(columns::place_of(*sequence));
+        }
+    }
+    let mut added: Vec<((i64, &str), Vec<u16>)> = added.into_iter().collect();
     added.sort_unstable();
-    for shelved in added.chunk_by(|one, other| one.0 == other.0) {
-        let Some((shelf, ..)) = shelved.first() else {
+    for shelved in added.chunk_by(|one, other| one.0.0 == other.0.0) {
+        let Some(((shelf, _), _)) = shelved.first() else {
             continue;
         };
-        let words: Vec<(&str, u16)> = shelved
+        let words = shelved
             .iter()
-            .map(|(_, word, place)| (*word, *place))
-            .collect();
-        change(transaction, *shelf, |blob| postings::with(blob, &words)).await?;
+            .map(|((_, word), places)| (*word, places.as_slice()));
+        change(transaction, *shelf, |blob| postings::with(blob, words)).await?;
     }
     Ok(())
 }
