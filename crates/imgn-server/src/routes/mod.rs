@@ -51,6 +51,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
     let (api, _) = api().split_for_parts();
     let same = app.clone();
+    let hearing = refusal::Hearing::new(app.stopping.clone());
     let mut router = api
         .route("/openapi.json", axum::routing::get(openapi::openapi_json))
         .merge(web::router())
@@ -73,7 +74,7 @@ pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
     }
     router
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn(refusal::hear_out))
+        .layer(middleware::from_fn_with_state(hearing, refusal::hear_out))
         .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
         .layer(middleware::from_fn(log))
 }

@@ -1,7 +1,8 @@
 //! Hears out who is refused. A connection that is closed while its client still sends is reset, and what was answered is
 //! lost on the way: a browser then tells of a network error, and its user of a broken server.
 //!
-//! Invariant: what is read here is thrown away, and is bounded in bytes and in time.
+//! Invariant: what is read here is thrown away, and is bounded in bytes, in time, and in how many are heard out at once;
+//! no server waits for it before it ends.
 
 use std::{
     pin::Pin,
@@ -12,19 +13,38 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::Request,
+    extract::{Request, State},
     http::header::EXPECT,
     middleware::Next,
     response::Response,
 };
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 /// The most that is read of a refused body: browsers send parts of 5 to 50 MB. Who sends more is cut off.
 const MOST: u64 = 64 * 1024 * 1024;
 
 /// How long it may take: that much at 3 MB/s.
 const LONGEST: Duration = Duration::from_secs(20);
+
+/// How many are heard out at the same time; more are cut off.
+const AT_ONCE: usize = 64;
+
+/// Who may be heard out.
+#[derive(Clone)]
+pub(super) struct Hearing {
+    places: Arc<Semaphore>,
+    stopping: CancellationToken,
+}
+
+impl Hearing {
+    pub(super) fn new(stopping: CancellationToken) -> Self {
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        Self { places, stopping }
+    }
+}
 
 /// A body that somebody else may read on.
 struct Shared(Arc<Mutex<Body>>);
@@ -56,7 +76,11 @@ impl HttpBody for Shared {
 }
 
 /// Reads what a refused request still sends, and only then answers.
-pub(super) async fn hear_out(request: Request, next: Next) -> Response {
+pub(super) async fn hear_out(
+    State(hearing): State<Hearing>,
+    request: Request,
+    next: Next,
+) -> Response {
     // Who asks before sending is answered in place of its body.
     if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
         return next.run(request).await;
@@ -66,15 +90,18 @@ pub(super) async fn hear_out(request: Request, next: Next) -> Response {
     let request = Request::from_parts(head, Body::new(Shared(Arc::clone(&body))));
     let response = next.run(request).await;
     let status = response.status();
-    if (status.is_client_error() || status.is_server_error()) && !too_much(&body) {
+    let body = Shared(body);
+    let is_refused = status.is_client_error() || status.is_server_error();
+    let is_worth_it = is_refused && !body.is_end_stream() && body.size_hint().lower() <= MOST;
+    if is_worth_it && let Ok(_place) = hearing.places.try_acquire() {
         // Whether it came to the end or not, there is nothing more to be done for its client.
-        let _ = tokio::time::timeout(LONGEST, rest(Shared(body))).await;
+        tokio::select! {
+            () = rest(body) => {}
+            () = tokio::time::sleep(LONGEST) => {}
+            () = hearing.stopping.cancelled() => {}
+        }
     }
     response
-}
-
-fn too_much(body: &Arc<Mutex<Body>>) -> bool {
-    Shared(Arc::clone(body)).size_hint().lower() > MOST
 }
 
 async fn rest(mut body: Shared) {
