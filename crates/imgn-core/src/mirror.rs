@@ -113,18 +113,18 @@ impl Mirror {
 
     /// The order of everything, or of what is searched for.
     pub(crate) async fn timeline(&self, search: &str) -> Result<Timeline, CommandError> {
-        Ok(self.store.timeline(search).await?)
+        Ok(self.noting(self.store.timeline(search)).await?)
     }
 
     pub(crate) async fn pictures(
         &self,
         sequences: &[u32],
     ) -> Result<Vec<Option<Known>>, CommandError> {
-        Ok(self.store.pictures(sequences).await?)
+        Ok(self.noting(self.store.pictures(sequences)).await?)
     }
 
     pub(crate) async fn picture(&self, id: ImageId) -> Result<Option<Known>, CommandError> {
-        Ok(self.store.picture(id).await?)
+        Ok(self.noting(self.store.picture(id)).await?)
     }
 
     /// Some pictures before a place in the feed, newest first.
@@ -133,7 +133,7 @@ impl Mirror {
         sequence: u64,
         limit: u32,
     ) -> Result<Vec<(u64, ImageId)>, CommandError> {
-        Ok(self.store.before(sequence, limit).await?)
+        Ok(self.noting(self.store.before(sequence, limit)).await?)
     }
 
     /// Deletes pictures from the gallery: at once where the server answers, else when it does again.
@@ -218,6 +218,18 @@ impl Mirror {
                 })
             }
         }
+    }
+
+    /// Does something with the database, and notes it where that is damaged.
+    async fn noting<T>(
+        &self,
+        work: impl Future<Output = Result<T, MirrorError>>,
+    ) -> Result<T, MirrorError> {
+        let done = work.await;
+        if let Err(error) = &done {
+            self.store.note_damage(error).await;
+        }
+        done
     }
 
     /// Another view, and whoever shows the timeline is told.

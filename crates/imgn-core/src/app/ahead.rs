@@ -34,6 +34,9 @@ const GIVE_WAY: Duration = Duration::from_millis(100);
 /// How long it waits after the server did not answer, and after news before it looks what they are.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// Thumbnails that may fail one after the other before the server is left alone for a while.
+const PATIENCE: u32 = 8;
+
 pub(super) struct Ahead {
     pub(super) mirror: Arc<Mirror>,
     pub(super) server: Arc<Server>,
@@ -46,8 +49,9 @@ impl Ahead {
     /// Fetches whenever there is something to fetch. Never ends.
     pub(super) async fn run(self) {
         let mut view = self.mirror.view();
-        // All from this place on were looked at.
+        // All from this place on were looked at, with so much room and so many thumbnails here afterwards.
         let mut looked_at = 0;
+        let mut then = (0, 0);
         // The first screen comes first, and looking for what is missing of a large gallery takes a processor.
         tokio::time::sleep(PAUSE).await;
         loop {
@@ -56,8 +60,16 @@ impl Ahead {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
+            match self.room().await {
+                // There is more room, or somebody cleared the cache: what is older may fit now.
+                Ok((limit, entries)) if limit > then.0 || entries < then.1 / 8 * 7 => looked_at = 0,
+                _ => {}
+            }
             match self.pass(looked_at).await {
-                Ok(Some(newest)) => looked_at = newest,
+                Ok(Some(newest)) => {
+                    looked_at = newest;
+                    then = self.room().await.unwrap_or(then);
+                }
                 Ok(None) => {}
                 Err(error) => tracing::debug!("thumbnails cannot be fetched ahead now: {error}"),
             }
@@ -67,8 +79,14 @@ impl Ahead {
         }
     }
 
+    /// The cache's bound in bytes, and how many are in it.
+    async fn room(&self) -> Result<(u64, u64), CommandError> {
+        let usage = self.cache.usage().await?;
+        Ok((self.cache.max_bytes(), usage.entries))
+    }
+
     /// From the newest down to `looked_at`, or until as much was fetched as fits. Answers the newest, unless the server
-    /// went away.
+    /// went away or the disk is full: then all of it is to be looked at again.
     async fn pass(&self, looked_at: u64) -> Result<Option<u64>, CommandError> {
         // The newest that fit: what is there already counts as one of usual size, and what is older has to give way.
         let limit = self.cache.max_bytes();
@@ -76,6 +94,7 @@ impl Ahead {
         let usage = self.cache.usage().await?;
         let usual = usage.bytes / usage.entries.max(1);
         let (mut before, mut newest) = (u64::MAX, looked_at);
+        let mut failed_in_a_row = 0;
         loop {
             let batch = self.mirror.before(before, BATCH).await?;
             let Some((last, _)) = batch.last() else {
@@ -102,9 +121,10 @@ impl Ahead {
                 .buffer_unordered(AT_ONCE);
             while let Some(fetched) = fetching.next().await {
                 match fetched {
-                    Fetched::GoOn => {}
+                    Fetched::GoOn => failed_in_a_row = 0,
+                    Fetched::Failed if failed_in_a_row < PATIENCE => failed_in_a_row += 1,
                     Fetched::Full => return Ok(Some(newest)),
-                    Fetched::Away => return Ok(None),
+                    Fetched::Failed | Fetched::Away => return Ok(None),
                 }
             }
             if is_last {
@@ -126,6 +146,7 @@ impl Ahead {
             Ok(bytes) => bytes,
             // One that there is not any more keeps none of the others.
             Err(error) if error.code == ErrorCode::NotFound.into() => return Fetched::GoOn,
+            Err(_) if *self.server.reachable().borrow() => return Fetched::Failed,
             Err(_) => return Fetched::Away,
         };
         let size = bytes.len() as u64;
@@ -136,7 +157,7 @@ impl Ahead {
                 Fetched::GoOn
             }
             // The disk is full: no other one would fit either.
-            Err(_) => Fetched::Full,
+            Err(_) => Fetched::Away,
         }
     }
 }
@@ -144,8 +165,10 @@ impl Ahead {
 /// What became of one thumbnail.
 enum Fetched {
     GoOn,
-    /// No more are to be fetched in this pass.
+    /// This one did not come, though the server answers. Whoever looks at it asks for it again.
+    Failed,
+    /// As many are here as are to be.
     Full,
-    /// The server does not answer.
+    /// No other one would come, or stay, either.
     Away,
 }

@@ -61,7 +61,13 @@ impl Mirror {
             match self.follow_once().await {
                 Ok(()) => pause = PAUSES[0],
                 Err(trouble) => {
-                    tracing::debug!(?trouble, "the gallery's feed cannot be followed now");
+                    match &trouble {
+                        Trouble::Mirror(error) => {
+                            tracing::warn!("the gallery's feed cannot be followed now: {error}");
+                            self.store.note_damage(error).await;
+                        }
+                        _ => tracing::debug!(?trouble, "the gallery's feed cannot be followed now"),
+                    }
                     self.set_offline(true);
                 }
             }

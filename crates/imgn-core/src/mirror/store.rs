@@ -3,32 +3,15 @@
 //! Several programs may use one mirror at the same time. Invariant: an entry of the feed is applied once and in order:
 //! each transaction looks at the position that the one before left, whoever wrote it, and skips what is behind it.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    path::Path,
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use imgn_protocol::{Change, ChangePage, DISPLAY_SIZE, FileName, Image, ImageId, Timestamp};
 use serde::de::DeserializeOwned;
-use sqlx::{
-    AssertSqlSafe, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction,
-    sqlite::{
-        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-    },
-};
+use sqlx::{Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction, sqlite::SqliteRow};
 use url::Url;
 use uuid::Uuid;
 
-use crate::sqlite::{is_damaged, open_patiently, remove_database};
-
 use super::columns::{self, Entry};
-
-/// The version of `schema.sql`. A file of another one is made anew.
-const VERSION: i64 = 3;
-
-/// How long one program waits for another's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A picture with what is known of its original; a condition follows.
 macro_rules! known {
@@ -41,6 +24,7 @@ macro_rules! known {
 
 // After the macro, which it uses.
 mod insert;
+mod opening;
 mod originals;
 mod search;
 
@@ -104,64 +88,6 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens or makes the mirror in `file`. A damaged one, and one of another version, is made anew.
-    pub(crate) async fn open(file: &Path, base: Url) -> Result<Self, MirrorError> {
-        let opened = open_patiently(|| Self::open_as_it_is(file, base.clone())).await;
-        match opened {
-            Ok(Some(store)) => return Ok(store),
-            Ok(None) => tracing::info!("the mirror is of another version and is made anew"),
-            Err(error) if is_damaged(&error) => {
-                tracing::warn!(%error, "the mirror is damaged and is made anew");
-            }
-            Err(error) => return Err(error.into()),
-        }
-        remove_database(file).await.map_err(MirrorError::Open)?;
-        Self::open_as_it_is(file, base)
-            .await?
-            .ok_or(MirrorError::Invalid("version"))
-    }
-
-    async fn open_as_it_is(file: &Path, base: Url) -> Result<Option<Self>, sqlx::Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // What a power cut takes back is asked for again; `durably` is for what nobody else knows.
-            .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(BUSY_TIMEOUT);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone().pragma("cache_size", "-16000"))
-            .await?;
-        let mut transaction = writer.begin_with(PASSING).await?;
-        let version: i64 = sqlx::query_scalar("PRAGMA user_version")
-            .fetch_one(&mut *transaction)
-            .await?;
-        if version == 0 {
-            sqlx::raw_sql(include_str!("schema.sql"))
-                .execute(&mut *transaction)
-                .await?;
-            sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA user_version = {VERSION}")))
-                .execute(&mut *transaction)
-                .await?;
-        } else if version != VERSION {
-            transaction.rollback().await?;
-            writer.close().await;
-            return Ok(None);
-        }
-        transaction.commit().await?;
-        let reader = SqlitePoolOptions::new()
-            // So that a search leaves one for what is in sight.
-            .max_connections(2)
-            .connect_with(options)
-            .await?;
-        Ok(Some(Self {
-            writer,
-            reader,
-            base,
-        }))
-    }
-
     pub(crate) async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;

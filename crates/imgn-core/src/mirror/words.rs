@@ -29,11 +29,13 @@ pub(super) fn of_search(search: &str) -> Vec<String> {
     push_words(search, &mut words);
     let mut words: Vec<String> = words
         .split_ascii_whitespace()
+        .take(MAX_WORDS)
         .map(|word| cut(word).to_owned())
         .collect();
+    // What begins another word of the search finds no less than that.
     words.sort_unstable();
-    words.dedup();
-    words.truncate(MAX_WORDS);
+    words.reverse();
+    words.dedup_by(|shorter, longer| longer.starts_with(&**shorter));
     words
 }
 
@@ -146,8 +148,9 @@ mod tests {
 
     #[test]
     fn a_search_is_only_words() {
-        assert_eq!(of_search("Beach  2026-11"), ["202611", "beach"]);
-        assert_eq!(of_search("a\" OR b* A"), ["a", "b", "or"]);
+        assert_eq!(of_search("Beach  2026-11"), ["beach", "202611"]);
+        assert_eq!(of_search("a\" OR b* A"), ["or", "b", "a"]);
+        assert_eq!(of_search("2 2024 20 beach"), ["beach", "2024"]);
         assert!(of_search("%%").is_empty());
         let many: String = (10..60).map(|word| format!("{word} ")).collect();
         assert_eq!(of_search(&many).len(), MAX_WORDS);

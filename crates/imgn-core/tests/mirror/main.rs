@@ -314,6 +314,43 @@ async fn a_damaged_mirror_is_made_anew() {
 }
 
 #[tokio::test]
+async fn damage_that_shows_itself_late_costs_no_queued_deletion() {
+    let folder = tempfile::tempdir().unwrap();
+    let gallery = Gallery::new();
+    let url = serve(&gallery).await;
+    let ids: Vec<_> = (0..3000)
+        .map(|n| gallery.lock().unwrap().add(&format!("picture {n}.jpg")))
+        .collect();
+    let app = open(folder.path(), &url, false).await;
+    app.sync(false).await.unwrap();
+    gallery.lock().unwrap().away = true;
+    let done = app.delete_images(vec![ids[7]]).await.unwrap();
+    assert_eq!(done.queued, [ids[7]]);
+    app.quit().await;
+
+    // The pages of the pictures, and none that is read at the start.
+    let galleries = app.home().galleries();
+    let one = std::fs::read_dir(galleries).unwrap().next().unwrap();
+    let file = one.unwrap().path().join("mirror.sqlite");
+    let mut pages = std::fs::read(&file).unwrap();
+    let start = pages.len() / 4;
+    pages[start..].fill(0xa5);
+    std::fs::write(&file, pages).unwrap();
+
+    let app = open(folder.path(), &url, false).await;
+    assert!(app.timeline("").await.is_err(), "it is damaged");
+    app.quit().await;
+
+    let app = open(folder.path(), &url, false).await;
+    assert_eq!(app.timeline("").await.unwrap().sequences, [0_u32; 0]);
+    gallery.lock().unwrap().away = false;
+    app.sync(false).await.unwrap();
+    let images = gallery.lock().unwrap().images();
+    assert_eq!(images.len(), 2999, "the deletion was carried out");
+    assert_eq!(shown(&app).await, images);
+}
+
+#[tokio::test]
 async fn thumbnails_are_fetched_ahead_newest_first_and_no_more_than_fit() {
     let folder = tempfile::tempdir().unwrap();
     let gallery = Gallery::new();

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use imgn_protocol::Image;
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::SqliteConnection;
 
 use super::{MirrorError, Store, json};
 use crate::mirror::{
@@ -30,7 +30,9 @@ impl Store {
                     .await?;
             return aside(move || assembled(&chunks, None)).await;
         }
-        let Some(found) = found(&self.reader, search).await? else {
+        // One state of the mirror, from the words to the pictures.
+        let mut reading = self.reader.begin().await?;
+        let Some(found) = found(&mut reading, search).await? else {
             return Ok(Timeline::default());
         };
         let wanted: Vec<i64> = found.keys().copied().collect();
@@ -38,14 +40,15 @@ impl Store {
             "SELECT chunk, entries FROM columns WHERE chunk IN (SELECT value FROM json_each(?)) ORDER BY chunk DESC",
         )
         .bind(json(&wanted))
-        .fetch_all(&self.reader)
+        .fetch_all(&mut *reading)
         .await?;
+        drop(reading);
         aside(move || assembled(&chunks, Some(&found))).await
     }
 }
 
 /// What has every word of a search. None where there is no word in it.
-async fn found(reader: &SqlitePool, search: &str) -> Result<Option<Found>, MirrorError> {
+async fn found(reader: &mut SqliteConnection, search: &str) -> Result<Option<Found>, MirrorError> {
     let mut found: Option<Found> = None;
     for word in words::of_search(search) {
         let first = shelf(&word, 0);
@@ -53,7 +56,7 @@ async fn found(reader: &SqlitePool, search: &str) -> Result<Option<Found>, Mirro
             sqlx::query_as("SELECT shelf, postings FROM words WHERE shelf >= ? AND shelf < ?")
                 .bind(first)
                 .bind(first + (1 << CHUNK_BITS))
-                .fetch_all(reader)
+                .fetch_all(&mut *reader)
                 .await?;
         let before = found.take();
         let both = aside(move || {
@@ -177,7 +180,12 @@ async fn change(
         .await?;
     let blob = blob.unwrap_or_default();
     let changed = changed(&blob);
-    if changed != blob {
+    if changed.is_empty() {
+        sqlx::query("DELETE FROM words WHERE shelf = ?")
+            .bind(shelf)
+            .execute(&mut *transaction)
+            .await?;
+    } else if changed != blob {
         sqlx::query("INSERT OR REPLACE INTO words (shelf, postings) VALUES (?, ?)")
             .bind(shelf)
             .bind(changed)
