@@ -220,6 +220,30 @@ async fn a_picture_is_published_through_every_gateway() -> Result<()> {
             "a problem document is text: {missing:?}"
         );
 
+        // Gateways hand over decoded paths, in which anything may stand.
+        for path in [
+            "/a%20b",
+            "/v1/images/%3F%23%C3%A4%0A%22",
+            "/v1/%E2%82%AC?q=a%20b",
+        ] {
+            let answer = cloud
+                .call(gateway, request("GET", path, Value::Null))
+                .await?;
+            ensure!(
+                answer.status == 404 || answer.status == 400,
+                "{gateway:?}: {path}: {answer:?}"
+            );
+            ensure!(answer.json()["code"].is_string(), "{path}: {answer:?}");
+        }
+        // Of a host that is none there is no address.
+        let mut nowhere = gateway.event(&request("GET", "/healthz", Value::Null), false);
+        nowhere["headers"]["host"] = json!("a b");
+        let refused = Answered::read(&cloud.invoke(&nowhere).await?)?;
+        ensure!(
+            refused.status == 400 && refused.json()["code"] == "invalid_request",
+            "{gateway:?}: {refused:?}"
+        );
+
         // The way past the gateway: only the URL comes through it.
         let picture = pictures::jpeg(width, 60);
         let (path, key) = cloud.send(gateway, &picture).await?;
