@@ -220,6 +220,30 @@ async fn a_picture_is_published_through_every_gateway() -> Result<()> {
             "a problem document is text: {missing:?}"
         );
 
+        // Gateways hand over decoded paths, in which anything may stand.
+        for path in [
+            "/a%20b",
+            "/v1/images/%3F%23%C3%A4%0A%22",
+            "/v1/%E2%82%AC?q=a%20b",
+        ] {
+            let answer = cloud
+                .call(gateway, request("GET", path, Value::Null))
+                .await?;
+            ensure!(
+                answer.status == 404 || answer.status == 400,
+                "{gateway:?}: {path}: {answer:?}"
+            );
+            ensure!(answer.json()["code"].is_string(), "{path}: {answer:?}");
+        }
+        // Of a host that is none there is no address.
+        let mut nowhere = gateway.event(&request("GET", "/healthz", Value::Null), false);
+        nowhere["headers"]["host"] = json!("a b");
+        let refused = Answered::read(&cloud.invoke(&nowhere).await?)?;
+        ensure!(
+            refused.status == 400 && refused.json()["code"] == "invalid_request",
+            "{gateway:?}: {refused:?}"
+        );
+
         // The way past the gateway: only the URL comes through it.
         let picture = pictures::jpeg(width, 60);
         let (path, key) = cloud.send(gateway, &picture).await?;
@@ -284,6 +308,32 @@ async fn a_picture_is_published_through_every_gateway() -> Result<()> {
             "{gateway:?}: {found}"
         );
     }
+    Ok(())
+}
+
+/// As docs/AWS.md says of a REST API that was not told which bodies are binary: it hands on what the function gave.
+#[tokio::test]
+async fn a_rest_api_that_knows_no_binary_types_sends_thumbnails_as_base64() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let _alone = ONE_STORE.lock().await;
+    let store = SeaweedFs::start().await?;
+    let mut cloud = Cloud::start(directory.path(), store.target()).await?;
+    let gateway = Gateway::RestWithStage;
+    let picture = pictures::jpeg(250, 60);
+    let (path, key) = cloud.send(gateway, &picture).await?;
+    cloud.arrived(&key, picture.len()).await?;
+    let published = cloud.json(gateway, "GET", &path, Value::Null).await?;
+    let id = published["image"]["id"].as_str().context("an id")?;
+    let thumb = request("GET", &format!("/v1/images/{id}/thumb/320"), Value::Null);
+    let answer = cloud.invoke(&gateway.event(&thumb, true)).await?;
+    let arrives = Answered::read_as_text(&answer)?;
+    let told = &arrives.headers["content-type"];
+    ensure!(arrives.status == 200 && told == "image/jpeg", "{arrives:?}");
+    ensure!(!arrives.body.starts_with(&[0xff, 0xd8]), "it is no picture");
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+    ensure!(arrives.body.iter().all(is_base64), "{arrives:?}");
+    // A gateway that knows makes a picture of the same answer.
+    ensure!(Answered::read(&answer)?.body.starts_with(&[0xff, 0xd8]));
     Ok(())
 }
 

@@ -19,18 +19,57 @@ use uuid::Uuid;
 use super::{Cloud, ONE_STORE, bytes_of, request};
 use crate::{api::sha256, driver::PATIENCE};
 
-/// What a request to S3 needs of a role: an action, and the keys' first word; nothing for requests on the bucket.
-fn permission(seen: &Seen, bucket: &str) -> Result<BTreeSet<(&'static str, String)>> {
+/// The role but for the statements about pictures: who takes it on, AWS's own policy for a function in a network, and the
+/// catalogue's file system.
+const OTHERWISE: &str = r#"
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument:
+        Version: "2012-10-17"
+        Statement:
+          - Effect: Allow
+            Principal:
+              Service: lambda.amazonaws.com
+            Action: sts:AssumeRole
+      ManagedPolicyArns:
+        - !Sub "arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
+      Policies:
+        - PolicyName: pictures
+          PolicyDocument:
+            Version: "2012-10-17"
+            Statement:
+        - PolicyName: catalogue
+          PolicyDocument:
+            Version: "2012-10-17"
+            Statement:
+              - Effect: Allow
+                Action:
+                  - elasticfilesystem:ClientMount
+                  - elasticfilesystem:ClientWrite
+                Resource: !GetAtt Catalogue.Arn
+                Condition:
+                  StringEquals:
+                    elasticfilesystem:AccessPointArn: !GetAtt CatalogueAccess.Arn
+"#;
+
+/// What a request to S3 needs of a role: an action, and the keys' first word; nothing for requests on the bucket. A form
+/// that is posted has its key among its fields.
+fn permission(
+    seen: &Seen,
+    bucket: &str,
+    form_key: &str,
+) -> Result<BTreeSet<(&'static str, String)>> {
     let path = seen.path.trim_start_matches('/');
     let key = path
         .strip_prefix(bucket)
         .context("the bucket")?
         .trim_start_matches('/');
+    let is_form = seen.method == "POST" && key.is_empty() && seen.parameters.is_empty();
+    let key = if is_form { form_key } else { key };
     let has = |name: &str| seen.parameters.contains_key(name);
     let action = match (seen.method.as_str(), key.is_empty()) {
         ("HEAD", true) => "s3:ListBucket",
         ("GET", true) if has("uploads") => "s3:ListBucketMultipartUploads",
-        ("POST", true) => "s3:PutObject",
         ("GET", false) if has("uploadId") => "s3:ListMultipartUploadParts",
         ("GET" | "HEAD", false) => "s3:GetObject",
         ("DELETE", false) if has("uploadId") => "s3:AbortMultipartUpload",
@@ -49,19 +88,51 @@ fn permission(seen: &Seen, bucket: &str) -> Result<BTreeSet<(&'static str, Strin
     Ok(needed)
 }
 
-/// What the function's role in the template allows, as [`permission`] says it.
+/// What the function's role in the template allows, as [`permission`] says it. All of the role is read: what is not known
+/// here is an error.
 fn allowed() -> Result<BTreeSet<(&'static str, String)>> {
     let template = include_str!("../../../deploy/aws/template.yaml");
-    let policy = template
-        .split("- PolicyName: ")
-        .find(|policy| policy.starts_with("pictures"))
-        .context("the policy")?;
+    let lines = || {
+        let is_comment = |line: &&str| line.is_empty() || line.trim_start().starts_with('#');
+        template.lines().filter(move |line| !is_comment(line))
+    };
+    let count = |wanted: &str| lines().filter(|line| line.contains(wanted)).count();
+    ensure!(count("AWS::IAM::") == 1, "there is one role and no policy");
+    ensure!(
+        count("AWS::Serverless::Function") == 1 && count("Role: ") == 1,
+        "the function has this role"
+    );
+    ensure!(count("Role: !GetAtt FunctionRole.Arn") == 1);
+    ensure!(count(" Policies:") == 1, "SAM adds no policy to it");
+    let role = lines()
+        .skip_while(|line| *line != "  FunctionRole:")
+        .skip(1)
+        .take_while(|line| line.starts_with("   "));
+
+    const STATEMENT: &str = "              - Sid: ";
+    let (mut otherwise, mut statements) = (String::from("\n"), Vec::<Vec<&str>>::new());
+    let mut is_about_pictures = false;
+    for line in role {
+        // A statement ends where less far to the right something else begins.
+        is_about_pictures &= line.starts_with("               ");
+        if line.starts_with(STATEMENT) {
+            is_about_pictures = true;
+            statements.push(Vec::new());
+        } else if let (true, Some(statement)) = (is_about_pictures, statements.last_mut()) {
+            statement.push(line.trim());
+        } else {
+            otherwise.extend([line, "\n"]);
+        }
+    }
+    ensure!(otherwise == OTHERWISE, "the role is another:{otherwise}");
+
     let mut allowed = BTreeSet::new();
-    for statement in policy.split("- Sid: ").skip(1) {
-        let (actions, resource) = statement.split_once("Resource: ").context("a resource")?;
-        let resource = resource.lines().next().unwrap_or_default();
+    for statement in statements {
+        let ["Effect: Allow", "Action:", actions @ .., resource] = &statement[..] else {
+            anyhow::bail!("another statement than is known here: {statement:?}");
+        };
         let place = resource
-            .strip_prefix("!Sub \"arn:${AWS::Partition}:s3:::${BucketName}")
+            .strip_prefix("Resource: !Sub \"arn:${AWS::Partition}:s3:::${BucketName}")
             .and_then(|place| place.strip_suffix('"'))
             .with_context(|| format!("another resource than is known here: {resource}"))?;
         let place = match place {
@@ -71,13 +142,24 @@ fn allowed() -> Result<BTreeSet<(&'static str, String)>> {
                 .and_then(|place| place.strip_suffix("/*"))
                 .with_context(|| format!("another place than a prefix: {place}"))?,
         };
-        let actions = actions.lines().filter_map(|line| {
-            let action = line.trim().strip_prefix("- ")?;
-            action.starts_with("s3:").then_some(action)
-        });
-        allowed.extend(actions.map(|action| (action, place.to_owned())));
+        for action in actions {
+            let action = action
+                .strip_prefix("- ")
+                .filter(|action| action.starts_with("s3:"))
+                .with_context(|| format!("another action than is known here: {action}"))?;
+            allowed.insert((action, place.to_owned()));
+        }
     }
     Ok(allowed)
+}
+
+/// The sweeper finds the one picture that is expected.
+async fn taken_up(cloud: &mut Cloud) -> Result<()> {
+    eventually("it is taken up", PATIENCE, async || {
+        let swept = cloud.invoke(&json!({"source": "aws.events"})).await?;
+        Ok((swept["verifying"] == 1).then_some(()))
+    })
+    .await
 }
 
 /// The function's role in the template allows each request to the store that is seen here, of the function and by the URLs
@@ -200,11 +282,33 @@ async fn the_role_allows_what_is_done_and_nothing_else() -> Result<()> {
         .send()
         .await?
         .error_for_status()?;
-    eventually("it is taken up", PATIENCE, async || {
-        let swept = cloud.invoke(&json!({"source": "aws.events"})).await?;
-        Ok((swept["verifying"] == 1).then_some(()))
-    })
-    .await?;
+    taken_up(&mut cloud).await?;
+
+    // Uppy's form.
+    let form = "/s3/params?filename=a.jpg&type=image/jpeg";
+    let form = cloud.json(gateway, "GET", form, Value::Null).await?;
+    let fields = form["fields"].as_object().context("fields")?;
+    let mut body = Vec::new();
+    for (name, value) in fields {
+        let value = value.as_str().context("a field")?;
+        let field =
+            format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        body.extend(field.into_bytes());
+    }
+    body.extend(b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\n");
+    body.extend(b"Content-Type: image/jpeg\r\n\r\n");
+    body.extend(pictures::jpeg(503, 60));
+    body.extend(b"\r\n--x--\r\n");
+    let posted = cloud
+        .http
+        .post(form["url"].as_str().context("a URL")?)
+        .header("content-type", "multipart/form-data; boundary=x")
+        .body(body);
+    let status = posted.send().await?.status();
+    ensure!(status.is_success(), "{status}");
+    taken_up(&mut cloud).await?;
+    let form_key = fields["key"].as_str().context("a key")?;
+
     let ready = cloud
         .call(gateway, request("GET", "/readyz", Value::Null))
         .await?;
@@ -212,7 +316,7 @@ async fn the_role_allows_what_is_done_and_nothing_else() -> Result<()> {
 
     let mut needed = BTreeSet::new();
     for request in seen.lock().unwrap().iter() {
-        needed.extend(permission(request, &target.bucket)?);
+        needed.extend(permission(request, &target.bucket, form_key)?);
     }
     let allowed = allowed()?;
     let difference = |one: &BTreeSet<_>, other: &BTreeSet<_>| -> Vec<(&str, String)> {

@@ -4,12 +4,13 @@
 //! Invariant: what is signed here can store any bytes, also others later; so it is signed for a key that is not read
 //! from but to copy it, or for parts, which nobody can change once they are put together.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, error::Error, io};
 
 use aws_sdk_s3::{error::ProvideErrorMetadata as _, types::MetadataDirective};
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use imgn_protocol::{PresignedUrl, Timestamp};
+use url::Url;
 
 use super::{Storage, StorageError, fault, is_missing, presign, url};
 
@@ -25,6 +26,17 @@ impl Storage {
     /// Signs a PUT of anything to this key.
     pub(crate) async fn sign_any_put(&self, key: &str) -> Result<PresignedUrl, StorageError> {
         let request = self.client.put_object().bucket(&self.bucket).key(key);
+        let acl = self.acl.clone();
+        // In the query: who sends it knows of no header.
+        let request = request.customize().map_request(move |mut request| {
+            if let Some(acl) = &acl {
+                let mut url = Url::parse(request.uri()).map_err(io::Error::other)?;
+                url.query_pairs_mut().append_pair("x-amz-acl", acl.as_str());
+                let url = String::from(url);
+                request.set_uri(url).map_err(io::Error::other)?;
+            }
+            Ok::<_, io::Error>(request)
+        });
         let request = request.presigned(self.presigning()?).await;
         Ok(url(&request.map_err(presign)?))
     }
@@ -36,8 +48,7 @@ impl Storage {
         content_type: &str,
         most: u64,
     ) -> Result<SignedForm, StorageError> {
-        let failed =
-            |source: Box<dyn std::error::Error + Send + Sync>| StorageError::Presign { source };
+        let failed = |source: Box<dyn Error + Send + Sync>| StorageError::Presign { source };
         let credentials = self
             .credentials
             .as_ref()
@@ -60,6 +71,9 @@ impl Storage {
             ),
             ("x-amz-date", now.strftime("%Y%m%dT%H%M%SZ").to_string()),
         ]);
+        if let Some(acl) = &self.acl {
+            fields.insert("acl", acl.as_str().to_owned());
+        }
         if let Some(token) = credentials.session_token() {
             fields.insert("x-amz-security-token", token.to_owned());
         }
@@ -143,6 +157,78 @@ impl Storage {
                 Ok(false)
             }
             Err(error) => Err(fault("copy an object", error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, sync::Arc, time::Duration};
+
+    use aws_sdk_s3::{
+        Client,
+        config::{
+            BehaviorVersion, Credentials, Region, RequestChecksumCalculation,
+            SharedCredentialsProvider,
+        },
+        types::ObjectCannedAcl,
+    };
+    use serde_json::{Value, json};
+
+    use super::{super::KeptCredentials, *};
+
+    fn storage(token: Option<&str>, acl: Option<&str>) -> Storage {
+        let token = token.map(ToOwned::to_owned);
+        let credentials = Credentials::new("access", "secret", token, None, "test");
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(credentials.clone())
+            .endpoint_url("http://127.0.0.1:1")
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .build();
+        Storage {
+            client: Client::from_conf(config),
+            bucket: "pictures".to_owned(),
+            acl: acl.map(ObjectCannedAcl::from),
+            url_ttl: Duration::from_secs(300),
+            region: "us-east-1".to_owned(),
+            credentials: Some(KeptCredentials::new(SharedCredentialsProvider::new(
+                credentials,
+            ))),
+            abilities: Arc::default(),
+        }
+    }
+
+    /// Whoever sends what is signed here adds nothing to it: the access list and a session's token are in it.
+    #[tokio::test]
+    async fn an_access_list_and_a_session_are_part_of_what_is_signed() {
+        for (token, acl) in [
+            (None, None),
+            (Some("a/session+token=="), Some("bucket-owner-full-control")),
+        ] {
+            let storage = storage(token, acl);
+            let url = storage.sign_any_put("staged/key").await.unwrap();
+            let url = Url::parse(url.expose()).unwrap();
+            let query: HashMap<_, _> = url.query_pairs().collect();
+            let told = |name: &str| query.get(name).map(AsRef::as_ref);
+            assert_eq!(told("x-amz-acl"), acl);
+            assert_eq!(told("X-Amz-Security-Token"), token);
+            assert_eq!(told("X-Amz-SignedHeaders"), Some("host"));
+
+            let form = storage.sign_form("staged/key", "image/jpeg", 9).await;
+            let form = form.unwrap();
+            let policy = BASE64_STANDARD.decode(&form.fields["policy"]).unwrap();
+            let policy: Value = serde_json::from_slice(&policy).unwrap();
+            let conditions = policy["conditions"].as_array().unwrap();
+            for (name, value) in [("acl", acl), ("x-amz-security-token", token)] {
+                assert_eq!(form.fields.get(name).map(String::as_str), value);
+                let is_held_to = conditions.iter().any(|one| !one[name].is_null());
+                assert_eq!(is_held_to, value.is_some(), "{name}: {policy}");
+                if let Some(value) = value {
+                    assert!(conditions.contains(&json!({ name: value })), "{policy}");
+                }
+            }
         }
     }
 }
