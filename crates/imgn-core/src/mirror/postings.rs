@@ -2,9 +2,9 @@
 //! pictures of the chunk that it finds. The words of a chunk that begin with the same byte are one blob.
 //!
 //! A beginning such as "i" may have a million words after it, and half of all pictures. What a search reads is the blobs
-//! of its first byte, from end to end, and what it holds is a bit for each picture: no beginning is slow. (FTS5, which
-//! was here before, takes half a microsecond a picture found.) A word that is gone may be left in an index without harm:
-//! the timeline says what there is.
+//! of its first byte, from end to end, and what it holds is a bit for each picture: it costs what there is of different
+//! words that begin with that byte, whatever is found. (FTS5, which was here before, takes half a microsecond for each
+//! picture.) A word that is gone may be left in an index without harm: the timeline says what there is.
 //!
 //! Invariant: in a blob each word is there once, in the order of its bytes, with at least one picture.
 

@@ -1,6 +1,7 @@
 //! What a picture is found by, as words: runs of letters and digits, in lower case and without accents.
 //!
-//! Both sides of a search go through here, what is indexed and what is asked for. A day or a month, as 2026-11-26 or 2026-11, is one word, 20261126, which its year and month begin.
+//! Both sides of a search go through here, what is indexed and what is asked for. A day or a month, as 2026-11-26 or
+//! 2026-11, is one word, 20261126, which its year and month begin.
 
 use imgn_protocol::{Image, Timestamp};
 use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
