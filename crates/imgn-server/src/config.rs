@@ -104,6 +104,10 @@ pub struct Timing {
     /// How long `complete` waits for the result before it answers `verifying`. While other pictures are verified, and
     /// for uploads in parts, it does not wait.
     pub complete_wait: Duration,
+    /// How long a picture waits for its turn on the way through the server.
+    pub relay_wait: Duration,
+    /// How long its bytes may take from then on, and a second more for each 64 KiB of them.
+    pub relay_time: Duration,
 }
 
 impl Default for Timing {
@@ -115,6 +119,8 @@ impl Default for Timing {
             abort_after: Duration::from_secs(24 * 60 * 60),
             forget_after: Duration::from_secs(24 * 60 * 60),
             complete_wait: Duration::from_secs(20),
+            relay_wait: Duration::from_secs(20),
+            relay_time: Duration::from_secs(20),
         }
     }
 }

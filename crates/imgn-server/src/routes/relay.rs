@@ -5,7 +5,10 @@
 //! gateway that takes bodies for text replaces what is no text. So the bytes are compared with what was announced before
 //! anything is stored, and what such a gateway has done to them is told by its name.
 //!
-//! Invariant: only the exact bytes that were announced are stored.
+//! Invariant: only the exact bytes that were announced are stored; and nobody who sends slowly, or nothing, keeps the
+//! others waiting for longer than is known before.
+
+use std::time::Duration;
 
 use axum::{
     body::{Body, to_bytes},
@@ -13,6 +16,7 @@ use axum::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use imgn_protocol::{ErrorCode, OpenRequest, Problem, Sha256, UploadAnswer, UploadId};
+use tokio::time::timeout;
 
 use super::uploads::{answer, closed, own_upload, signed_type};
 use crate::{
@@ -25,6 +29,9 @@ const SWELLING: u64 = 3;
 
 /// What one picture takes at most, in its own size: its body as text, and the two attempts to undo that.
 const COPIES: u64 = SWELLING + 2;
+
+/// What a picture's bytes are given a second for: a slow line of today. Who is slower is asked to send them to the store.
+const SLOWEST: u64 = 64 * 1024;
 
 /// The memory that all pictures on the way through the server share: that of one of the largest that are allowed.
 pub(crate) fn memory(relay_max_size: Option<u64>) -> Budget {
@@ -73,10 +80,30 @@ pub(crate) async fn content(
     app.admit(&caller, Some(&upload)).await?;
     // Before the body is read; who is not let in yet waits with it.
     let needed = announced.size.saturating_mul(COPIES);
-    let _memory = app.relay_memory.take(needed).await?;
+    let timing = &app.config.timing;
+    let turn = timeout(timing.relay_wait, app.relay_memory.take(needed)).await;
+    let _memory = turn.map_err(|_| {
+        ApiError::new(
+            ErrorCode::RateLimited,
+            "Other pictures are on their way through the server. Send this one again in a moment, or to the URL that \
+             `sign` answers.",
+        )
+    })??;
     let limit = announced.size.saturating_mul(SWELLING).saturating_add(1);
     let limit = usize::try_from(limit).map_err(ApiError::internal)?;
-    let bytes = to_bytes(body, limit).await.map_err(|_| {
+    let time = timing.relay_time + Duration::from_secs(announced.size / SLOWEST);
+    let bytes = timeout(time, to_bytes(body, limit)).await.map_err(|_| {
+        ApiError::new(
+            ErrorCode::SizeMismatch,
+            format!(
+                "\"{}\" did not arrive in {} seconds, and others wait. Nothing was stored; send it again, or to the URL \
+                 that `sign` answers, where it may take its time.",
+                announced.file_name.as_str(),
+                time.as_secs(),
+            ),
+        )
+    })?;
+    let bytes = bytes.map_err(|_| {
         ApiError::new(
             ErrorCode::SizeMismatch,
             format!(

@@ -1,9 +1,9 @@
 //! Small pictures through the server itself, where its settings allow them.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use imgn_protocol::UploadId;
 use imgn_server::Config;
 use imgn_testkit::pictures;
@@ -113,4 +113,65 @@ async fn pictures_on_the_way_through_the_server_share_the_memory_of_the_largest(
     drop(pieces);
     assert_eq!(taken.await.unwrap().status, StatusCode::OK);
     assert_eq!(waiting.await.unwrap().status, StatusCode::OK);
+}
+
+/// A body of which this much comes, and then neither more nor its end.
+fn stalled(sent: &[u8]) -> Body {
+    let sent = stream::iter([Ok::<_, Infallible>(Bytes::copy_from_slice(sent))]);
+    Body::wrap_stream(sent.chain(stream::pending()))
+}
+
+#[tokio::test]
+async fn a_picture_that_does_not_get_its_turn_is_asked_to_come_again() {
+    let gallery = Gallery::start_with(|config| {
+        config.relay_max_size = Some(50_000);
+        // For the first, longer than the second takes.
+        config.timing.relay_wait = Duration::from_secs(2);
+    })
+    .await;
+    let ada = gallery.ada.clone();
+    let [first, second] = [UploadId::new(), UploadId::new()];
+    let large = picture(1, 50_000);
+    let small = pictures::jpeg(64, 48);
+    ada.open(first, "a.jpg", &large).await;
+    ada.open(second, "b.jpg", &small).await;
+    let sender = ada.clone();
+    let body = stalled(&large[..1000]);
+    let stalls = tokio::spawn(async move { relay(&sender, first, body).await });
+    let refused = loop {
+        let answer = relay(&ada, second, small.clone()).await;
+        if answer.status != StatusCode::OK {
+            break answer;
+        }
+        assert!(!stalls.is_finished());
+    };
+    assert_eq!(refused.code(), "rate_limited");
+    // Who goes away gives the turn back.
+    stalls.abort();
+    while relay(&ada, second, small.clone()).await.status != StatusCode::OK {}
+    assert_eq!(ada.outcome(second).await["state"], "published");
+}
+
+#[tokio::test]
+async fn a_sender_who_stalls_does_not_keep_the_others_waiting() {
+    let gallery = Gallery::start_with(|config| {
+        config.relay_max_size = Some(50_000);
+        config.timing.relay_time = Duration::from_millis(500);
+    })
+    .await;
+    let ada = &gallery.ada;
+    let [first, second] = [UploadId::new(), UploadId::new()];
+    let large = picture(1, 50_000);
+    let small = pictures::jpeg(64, 48);
+    ada.open(first, "a.jpg", &large).await;
+    ada.open(second, "b.jpg", &small).await;
+    let (stalls, passes) = tokio::join!(
+        relay(ada, first, stalled(&large[..1000])),
+        relay(ada, second, small)
+    );
+    assert_eq!(passes.status, StatusCode::OK, "{passes:?}");
+    assert_eq!(stalls.code(), "size_mismatch");
+    let told = stalls.json["detail"].as_str().unwrap();
+    assert!(told.contains("\"a.jpg\" did not arrive in "), "{told}");
+    assert_eq!(ada.complete(first).await.code(), "not_uploaded");
 }
