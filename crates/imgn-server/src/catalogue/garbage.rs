@@ -1,8 +1,10 @@
 //! The outbox of keys to delete: written in the transaction that makes them garbage, emptied by the sweeper.
 
-use sqlx::SqliteConnection;
-
-use super::{Catalogue, CatalogueError, now};
+use super::{
+    Catalogue, CatalogueError,
+    database::{Transaction, sql},
+    now,
+};
 
 /// After a URL has expired nobody can begin to write its key. A request that began in its last moment is given this
 /// long; what it writes is deleted at the last visit. So is what a verification stores whose upload had ended.
@@ -24,9 +26,9 @@ pub(crate) struct Garbage {
 impl Catalogue {
     /// Keys to delete now, the longest due first.
     pub(crate) async fn garbage_due(&self, limit: u32) -> Result<Vec<Garbage>, CatalogueError> {
-        let rows: Vec<(String, Option<String>, Option<i64>, i64)> = sqlx::query_as(
+        let rows: Vec<(String, Option<String>, Option<i64>, i64)> = sql(
             "SELECT key, multipart_id, url_expires_at, failures FROM garbage
-             WHERE due_at <= ? ORDER BY due_at LIMIT ?",
+             WHERE due_at <= $1 ORDER BY due_at LIMIT $2",
         )
         .bind(now())
         .bind(limit)
@@ -45,8 +47,8 @@ impl Catalogue {
 
     /// The key, when it is in the outbox and due.
     pub(crate) async fn garbage_at(&self, key: &str) -> Result<Option<Garbage>, CatalogueError> {
-        let row: Option<(Option<String>, Option<i64>, i64)> = sqlx::query_as(
-            "SELECT multipart_id, url_expires_at, failures FROM garbage WHERE key = ? AND due_at <= ?",
+        let row: Option<(Option<String>, Option<i64>, i64)> = sql(
+            "SELECT multipart_id, url_expires_at, failures FROM garbage WHERE key = $1 AND due_at <= $2",
         )
         .bind(key)
         .bind(now())
@@ -63,12 +65,10 @@ impl Catalogue {
     /// A key was deleted in the store: it leaves the outbox, unless somebody may still write it.
     pub(crate) async fn garbage_deleted(&self, garbage: &Garbage) -> Result<(), CatalogueError> {
         let query = match next_visit(garbage.url_expires_at, now()) {
-            Some(due_at) => {
-                sqlx::query("UPDATE garbage SET due_at = ?2, failures = 0 WHERE key = ?1")
-                    .bind(&garbage.key)
-                    .bind(due_at)
-            }
-            None => sqlx::query("DELETE FROM garbage WHERE key = ?").bind(&garbage.key),
+            Some(due_at) => sql("UPDATE garbage SET due_at = $2, failures = 0 WHERE key = $1")
+                .bind(&garbage.key)
+                .bind(due_at),
+            None => sql("DELETE FROM garbage WHERE key = $1").bind(&garbage.key),
         };
         query.execute(&self.writer).await?;
         Ok(())
@@ -77,7 +77,7 @@ impl Catalogue {
     /// A key could not be deleted: it is tried again later, less and less often.
     pub(crate) async fn garbage_kept(&self, garbage: &Garbage) -> Result<(), CatalogueError> {
         let pause = (1000_i64 << garbage.failures.clamp(0, 20)).min(LONGEST_PAUSE);
-        sqlx::query("UPDATE garbage SET due_at = ?2, failures = failures + 1 WHERE key = ?1")
+        sql("UPDATE garbage SET due_at = $2, failures = failures + 1 WHERE key = $1")
             .bind(&garbage.key)
             .bind(now() + pause)
             .execute(&self.writer)
@@ -88,17 +88,17 @@ impl Catalogue {
 
 /// Puts a key in the outbox, within the transaction that makes it garbage.
 pub(super) async fn discard(
-    transaction: &mut SqliteConnection,
+    transaction: &mut Transaction,
     key: &str,
     url_expires_at: Option<i64>,
     multipart: Option<&str>,
 ) -> Result<(), CatalogueError> {
-    sqlx::query(
-        "INSERT INTO garbage (key, url_expires_at, due_at, multipart_id) VALUES (?1, ?2, ?3, ?4)
+    sql(
+        "INSERT INTO garbage (key, url_expires_at, due_at, multipart_id) VALUES ($1, $2, $3, $4)
          ON CONFLICT (key) DO UPDATE SET
-             multipart_id = coalesce(?4, multipart_id),
-             url_expires_at = max(coalesce(url_expires_at, ?2), coalesce(?2, url_expires_at)),
-             due_at = ?3",
+             multipart_id = coalesce($4, multipart_id),
+             url_expires_at = max(coalesce(url_expires_at, $2), coalesce($2, url_expires_at)),
+             due_at = $3",
     )
     .bind(key)
     .bind(url_expires_at)
@@ -155,12 +155,10 @@ mod tests {
 
         let thumbnails: Vec<_> = keys::thumbnails(upload.image).collect();
         let outbox = async || -> Vec<(String, i64)> {
-            sqlx::query_as(
-                "SELECT key, due_at FROM garbage WHERE key LIKE 'thumbnails/%' ORDER BY key",
-            )
-            .fetch_all(&catalogue.reader)
-            .await
-            .unwrap()
+            sql("SELECT key, due_at FROM garbage WHERE key LIKE 'thumbnails/%' ORDER BY key")
+                .fetch_all(&catalogue.reader)
+                .await
+                .unwrap()
         };
         let visit_all = async || {
             for garbage in catalogue.garbage_due(100).await.unwrap() {
@@ -174,7 +172,7 @@ mod tests {
 
         // Whoever still was at it makes them due at once, also when nobody knows the upload any more.
         let forget = async || {
-            sqlx::query("DELETE FROM garbage")
+            sql("DELETE FROM garbage")
                 .execute(&catalogue.writer)
                 .await
                 .unwrap();
@@ -197,7 +195,7 @@ mod tests {
         for ended in [false, true] {
             forget().await;
             if ended {
-                sqlx::query("DELETE FROM uploads")
+                sql("DELETE FROM uploads")
                     .execute(&catalogue.writer)
                     .await
                     .unwrap();

@@ -3,11 +3,14 @@
 use imgn_protocol::{Exposure, FileName, ImageId, Location, Sha256, Timestamp};
 use imgn_thumbs::Format;
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::{FromRow as _, QueryBuilder, Row as _, Sqlite, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{ColumnIndex, Decode, FromRow, Row as DatabaseRow, Type};
 
 use super::{
-    Catalogue, CatalogueError, Upload, from_column, garbage::discard, parse, sha256, timestamp,
-    to_column,
+    Catalogue, CatalogueError, Upload,
+    database::{Sql, Transaction, sql},
+    from_column,
+    garbage::discard,
+    parse, sha256, timestamp, to_column,
 };
 use crate::{auth::Caller, auth::Role, storage::keys};
 
@@ -91,7 +94,7 @@ impl Search {
         self.0.is_empty()
     }
 
-    fn push_to(&self, query: &mut QueryBuilder<Sqlite>) {
+    fn push_to(&self, query: &mut Sql) {
         for word in &self.0 {
             query
                 .push(" AND instr(images.search, ")
@@ -159,6 +162,30 @@ struct Row {
     location: Option<String>,
 }
 
+/// An entry of the feed as a row: a picture has all of its columns, a tombstone only these two.
+enum Entry {
+    Added(Box<Row>),
+    Deleted { sequence: i64, id: String },
+}
+
+impl<'r, R: DatabaseRow> FromRow<'r, R> for Entry
+where
+    Row: FromRow<'r, R>,
+    &'static str: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(match row.try_get::<Option<String>, _>("gone")? {
+            Some(id) => Self::Deleted {
+                sequence: row.try_get("sequence")?,
+                id,
+            },
+            None => Self::Added(Box::new(Row::from_row(row)?)),
+        })
+    }
+}
+
 impl TryFrom<Row> for ImageRow {
     type Error = CatalogueError;
 
@@ -189,10 +216,8 @@ impl TryFrom<Row> for ImageRow {
 impl Catalogue {
     /// One picture.
     pub(crate) async fn image(&self, id: ImageId) -> Result<Option<ImageRow>, CatalogueError> {
-        let row: Option<Row> = sqlx::query_as(
-            "SELECT images.*, tokens.name AS owner_name
-             FROM images JOIN tokens ON tokens.id = images.owner WHERE images.id = ?",
-        )
+        let row: Option<Row> = sql("SELECT images.*, tokens.name AS owner_name
+             FROM images JOIN tokens ON tokens.id = images.owner WHERE images.id = $1")
         .bind(id.to_string())
         .fetch_optional(&self.reader)
         .await?;
@@ -204,7 +229,7 @@ impl Catalogue {
         &self,
         query: &PageQuery,
     ) -> Result<(Vec<ImageRow>, bool), CatalogueError> {
-        let mut statement = QueryBuilder::new(
+        let mut statement = Sql::built(
             "SELECT images.*, tokens.name AS owner_name
              FROM images JOIN tokens ON tokens.id = images.owner WHERE images.sequence < ",
         );
@@ -216,17 +241,14 @@ impl Catalogue {
         statement
             .push(" ORDER BY images.sequence DESC LIMIT ")
             .push_bind(i64::from(query.limit) + 1);
-        let rows = statement
-            .build_query_as::<Row>()
-            .fetch_all(&self.reader)
-            .await?;
+        let rows: Vec<Row> = statement.fetch_all(&self.reader).await?;
         page(rows, query.limit, ImageRow::try_from)
     }
 
     /// The feed as a whole.
     pub(crate) async fn feed(&self) -> Result<Feed, CatalogueError> {
         let (id, last): (String, i64) =
-            sqlx::query_as("SELECT id, coalesce((SELECT max(sequence) FROM changes), 0) FROM feed")
+            sql("SELECT id, coalesce((SELECT max(sequence) FROM changes), 0) FROM feed")
                 .fetch_one(&self.reader)
                 .await?;
         Ok(Feed {
@@ -237,8 +259,8 @@ impl Catalogue {
 
     /// How many pictures there are.
     pub(crate) async fn count(&self) -> Result<u64, CatalogueError> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM images")
-            .fetch_one(&self.reader)
+        let count: i64 = sql("SELECT count(*) FROM images")
+            .scalar(&self.reader)
             .await?;
         from_column(count, "count")
     }
@@ -246,12 +268,12 @@ impl Catalogue {
     /// The timeline of what is searched for. One snapshot; the rows come as a few long texts, which is several times
     /// faster than a million rows.
     pub(crate) async fn timeline(&self, search: &Search) -> Result<Timeline, CatalogueError> {
-        let mut snapshot = self.reader.begin().await?;
+        let mut snapshot = self.reader.snapshot().await?;
         let mut timeline = Timeline::default();
         // A sequence beyond 32 bits would take a picture a second for 136 years.
         let mut before = i64::from(u32::MAX) + 1;
         loop {
-            let mut statement = QueryBuilder::new(
+            let mut statement = Sql::built(
                 "SELECT count(*), coalesce(group_concat(sequence, ' '), ''), coalesce(group_concat(created, ' '), ''), \
                  coalesce(group_concat(ratio, ' '), '') FROM (SELECT sequence, max(created_at / 1000, 0) AS created, \
                  min(max(CAST(round(2048.0 * width / max(height, 1)) AS INTEGER), 1), 65535) AS ratio FROM images \
@@ -264,7 +286,7 @@ impl Catalogue {
                 .push_bind(TIMELINE_CHUNK)
                 .push(")");
             let (count, sequences, created, ratios): (i64, String, String, String) =
-                statement.build_query_as().fetch_one(&mut *snapshot).await?;
+                statement.fetch_one(&mut snapshot).await?;
             numbers(&sequences, &mut timeline.sequences)?;
             numbers(&created, &mut timeline.created)?;
             numbers(&ratios, &mut timeline.ratios)?;
@@ -285,26 +307,24 @@ impl Catalogue {
     ) -> Result<(Vec<ChangeRow>, bool), CatalogueError> {
         // One statement for the entries and their pictures, so that no addition is without its picture; and only what is
         // told, for a client that mirrors a large gallery asks for all of it.
-        let rows = sqlx::query(
+        let rows: Vec<Entry> = sql(
             "SELECT changes.sequence AS sequence, CASE kind WHEN 'deleted' THEN image_id END AS gone,
                     images.id AS id, file_name, width, height, content_type, size, images.sha256, thumbhash, animated, taken_at,
                     images.created_at, camera, lens, exposure, location, tokens.name AS owner_name
              FROM changes LEFT JOIN images ON images.sequence = changes.sequence
                           LEFT JOIN tokens ON tokens.id = images.owner
-             WHERE changes.sequence > ? ORDER BY changes.sequence LIMIT ?",
+             WHERE changes.sequence > $1 ORDER BY changes.sequence LIMIT $2",
         )
         .bind(to_column(since))
         .bind(i64::from(limit) + 1)
         .fetch_all(&self.reader)
         .await?;
-        page(rows, limit, |row: SqliteRow| {
-            if let Some(gone) = row.try_get::<Option<&str>, _>("gone")? {
-                return Ok(ChangeRow::Deleted {
-                    sequence: from_column(row.try_get("sequence")?, "sequence")?,
-                    id: parse(gone, "image id")?,
-                });
-            }
-            Ok(ChangeRow::Added(Box::new(Row::from_row(&row)?.try_into()?)))
+        page(rows, limit, |entry| match entry {
+            Entry::Added(row) => Ok(ChangeRow::Added(Box::new((*row).try_into()?))),
+            Entry::Deleted { sequence, id } => Ok(ChangeRow::Deleted {
+                sequence: from_column(sequence, "sequence")?,
+                id: parse(&id, "image id")?,
+            }),
         })
     }
 
@@ -316,9 +336,9 @@ impl Catalogue {
         caller: &Caller,
     ) -> Result<Deletion, CatalogueError> {
         let mut transaction = self.begin().await?;
-        let owner: Option<i64> = sqlx::query_scalar("SELECT owner FROM images WHERE id = ?")
+        let owner: Option<i64> = sql("SELECT owner FROM images WHERE id = $1")
             .bind(id.to_string())
-            .fetch_optional(&mut *transaction)
+            .scalar_optional(&mut transaction)
             .await?;
         match owner {
             None => return Ok(Deletion::Unknown),
@@ -328,9 +348,9 @@ impl Catalogue {
             Some(_) => {}
         }
         let url_expires_at: Option<i64> =
-            sqlx::query_scalar("SELECT url_expires_at FROM uploads WHERE image_id = ?")
+            sql("SELECT url_expires_at FROM uploads WHERE image_id = $1")
                 .bind(id.to_string())
-                .fetch_optional(&mut *transaction)
+                .scalar_optional(&mut transaction)
                 .await?
                 .flatten();
         discard(&mut transaction, &keys::original(id), url_expires_at, None).await?;
@@ -338,14 +358,14 @@ impl Catalogue {
             discard(&mut transaction, &key, None, None).await?;
         }
         for statement in [
-            "DELETE FROM uploads WHERE published_image = ?",
-            "DELETE FROM images WHERE id = ?",
-            "DELETE FROM changes WHERE image_id = ? AND kind = 'added'",
-            "INSERT INTO changes (kind, image_id) VALUES ('deleted', ?)",
+            "DELETE FROM uploads WHERE published_image = $1",
+            "DELETE FROM images WHERE id = $1",
+            "DELETE FROM changes WHERE image_id = $1 AND kind = 'added'",
+            "INSERT INTO changes (kind, image_id) VALUES ('deleted', $1)",
         ] {
-            sqlx::query(statement)
+            sql(statement)
                 .bind(id.to_string())
-                .execute(&mut *transaction)
+                .execute(&mut transaction)
                 .await?;
         }
         transaction.commit().await?;
@@ -356,16 +376,15 @@ impl Catalogue {
 
 /// Makes a picture public, within the transaction that ends its upload.
 pub(super) async fn insert_image(
-    connection: &mut SqliteConnection,
+    connection: &mut Transaction,
     upload: &Upload,
     picture: &Picture,
 ) -> Result<(), CatalogueError> {
-    let sequence: i64 = sqlx::query_scalar(
-        "INSERT INTO changes (kind, image_id) VALUES ('added', ?) RETURNING sequence",
-    )
-    .bind(upload.image.to_string())
-    .fetch_one(&mut *connection)
-    .await?;
+    let sequence: i64 =
+        sql("INSERT INTO changes (kind, image_id) VALUES ('added', $1) RETURNING sequence")
+            .bind(upload.image.to_string())
+            .scalar(&mut *connection)
+            .await?;
     let announced = &upload.announced;
     let created = Timestamp::now();
     let search = search_text(
@@ -374,12 +393,12 @@ pub(super) async fn insert_image(
         picture.taken_at,
         created,
     );
-    sqlx::query(
+    sql(
         "INSERT INTO images
              (id, sequence, owner, file_name, width, height, content_type, size, sha256, thumbhash, animated,
               taken_at, created_at, camera, lens, exposure, location, search)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-             ? || char(10) || (SELECT lower(name) FROM tokens WHERE id = ?))",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+             $18 || char(10) || (SELECT lower(name) FROM tokens WHERE id = $19))",
     )
     .bind(upload.image.to_string())
     .bind(sequence)
@@ -390,7 +409,7 @@ pub(super) async fn insert_image(
     .bind(picture.content_type)
     .bind(to_column(announced.size))
     .bind(&announced.sha256.as_bytes()[..])
-    .bind(&picture.thumbhash)
+    .bind(&picture.thumbhash[..])
     .bind(picture.animated)
     .bind(picture.taken_at.map(Timestamp::as_millisecond))
     .bind(created.as_millisecond())

@@ -4,6 +4,7 @@
 //! Invariant: each change is one transaction that takes an upload or a picture from one whole state to the next. All
 //! of them go through one connection, one after the other; reads have connections of their own and see the last commit.
 
+mod database;
 mod garbage;
 mod images;
 mod multipart;
@@ -15,14 +16,12 @@ mod uploads;
 use std::{str::FromStr as _, time::Duration};
 
 use imgn_protocol::{Sha256, Timestamp};
-use sqlx::{
-    Sqlite, SqlitePool, Transaction,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use tokio::sync::watch;
 
 use crate::config::Database;
+use database::{Pool, Transaction, sql};
 
 pub(crate) use garbage::Garbage;
 pub(crate) use images::{
@@ -39,22 +38,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections for reading. SQLite reads from the page cache: more than the cores serve nobody.
 const READERS: u32 = 4;
 
-/// A statement on the writer for what is under way: it outlives this process however that ends, but a power cut may
-/// take the last of it back. A client that is told of it asks again whenever it goes on, and the store's list tells the
-/// rest. It waits for no disk, which every request to open or to sign would do otherwise. How many rows it changed is
-/// not known, for the count is of both statements: let it return what it wrote.
-macro_rules! passing {
-    ($statement:literal) => {
-        concat!("PRAGMA synchronous = NORMAL; ", $statement)
-    };
-}
-pub(in crate::catalogue) use passing;
-
 /// The catalogue. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
-    writer: SqlitePool,
-    reader: SqlitePool,
+    writer: Pool,
+    reader: Pool,
     /// Told whenever this process added to the feed.
     changed: watch::Sender<()>,
 }
@@ -161,8 +149,8 @@ impl Catalogue {
             .await
             .map_err(failed)?;
         Ok(Self {
-            writer,
-            reader,
+            writer: Pool::Sqlite(writer),
+            reader: Pool::Sqlite(reader),
             changed: watch::Sender::new(()),
         })
     }
@@ -179,7 +167,7 @@ impl Catalogue {
 
     /// Whether it answers.
     pub(crate) async fn check(&self) -> Result<(), CatalogueError> {
-        sqlx::query("SELECT count(*) FROM tokens")
+        sql("SELECT count(*) FROM tokens")
             .execute(&self.reader)
             .await?;
         Ok(())
@@ -193,16 +181,17 @@ impl Catalogue {
 
     /// A transaction that may write, and whose commit is on the disk when it ends: what is told as final. It has the
     /// write lock from its first moment, so nothing it read can have changed when it commits.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
-        Ok(self
-            .writer
-            .begin_with("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
-            .await?)
+    async fn begin(&self) -> Result<Transaction, CatalogueError> {
+        self.writer
+            .begin("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
+            .await
     }
 
-    /// The same for what is under way, see [`passing`].
-    async fn begin_passing(&self) -> Result<Transaction<'static, Sqlite>, CatalogueError> {
-        Ok(self.writer.begin_with(passing!("BEGIN IMMEDIATE")).await?)
+    /// The same for what is under way, see [`database::passing`].
+    async fn begin_passing(&self) -> Result<Transaction, CatalogueError> {
+        self.writer
+            .begin("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE")
+            .await
     }
 }
 

@@ -8,7 +8,9 @@
 use imgn_protocol::{Checksum, ChecksumAlgorithm, UploadId};
 
 use super::{
-    Catalogue, CatalogueError, Expiry, Upload, UploadState, from_column, now,
+    Catalogue, CatalogueError, Expiry, Upload, UploadState,
+    database::sql,
+    from_column, now,
     uploads::{find, record_url},
 };
 
@@ -44,14 +46,12 @@ impl Catalogue {
         multipart: &str,
     ) -> Result<Option<Upload>, CatalogueError> {
         let mut transaction = self.begin().await?;
-        sqlx::query(
-            "UPDATE uploads SET multipart_id = ?2, updated_at = ?3
-             WHERE id = ?1 AND state = 'open' AND multipart_id IS NULL",
-        )
+        sql("UPDATE uploads SET multipart_id = $2, updated_at = $3
+             WHERE id = $1 AND state = 'open' AND multipart_id IS NULL")
         .bind(id.to_string())
         .bind(multipart)
         .bind(now())
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         let upload = find(&mut transaction, id).await?;
         transaction.commit().await?;
@@ -64,10 +64,8 @@ impl Catalogue {
         id: UploadId,
         multipart: &str,
     ) -> Result<(), CatalogueError> {
-        sqlx::query(
-            "UPDATE uploads SET multipart_id = NULL, updated_at = ?3
-             WHERE id = ?1 AND state = 'open' AND multipart_id = ?2",
-        )
+        sql("UPDATE uploads SET multipart_id = NULL, updated_at = $3
+             WHERE id = $1 AND state = 'open' AND multipart_id = $2")
         .bind(id.to_string())
         .bind(multipart)
         .bind(now())
@@ -103,14 +101,13 @@ impl Catalogue {
         let is_open = is_known || record_url(&mut transaction, upload.id, expiry).await?;
         if is_open && remembers {
             // Nothing of an upload that ended meanwhile: the trigger that clears has gone by.
-            sqlx::query(
-                "INSERT OR IGNORE INTO signed_parts (upload_id, number, checksum)
-                 SELECT id, ?2, ?3 FROM uploads WHERE id = ?1 AND state = 'open'",
-            )
+            sql("INSERT INTO signed_parts (upload_id, number, checksum)
+                 SELECT id, $2, $3 FROM uploads WHERE id = $1 AND state = 'open'
+                 ON CONFLICT DO NOTHING")
             .bind(upload.id.to_string())
             .bind(number)
             .bind(checksum.to_bytes())
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         }
         transaction.commit().await?;
@@ -123,12 +120,11 @@ impl Catalogue {
         id: UploadId,
         algorithm: ChecksumAlgorithm,
     ) -> Result<Vec<(u32, Checksum)>, CatalogueError> {
-        let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-            "SELECT number, checksum FROM signed_parts WHERE upload_id = ? ORDER BY number",
-        )
-        .bind(id.to_string())
-        .fetch_all(&self.reader)
-        .await?;
+        let rows: Vec<(i64, Vec<u8>)> =
+            sql("SELECT number, checksum FROM signed_parts WHERE upload_id = $1 ORDER BY number")
+                .bind(id.to_string())
+                .fetch_all(&self.reader)
+                .await?;
         rows.into_iter()
             .map(|(number, bytes)| {
                 let checksum = Checksum::from_bytes(algorithm, &bytes)
@@ -140,13 +136,13 @@ impl Catalogue {
 
     /// Whether an upload that has not ended has this name in the store.
     pub(crate) async fn knows_multipart(&self, multipart: &str) -> Result<bool, CatalogueError> {
-        Ok(sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM uploads WHERE multipart_id = ?1 AND state IN ('open', 'verifying'))
-                 OR EXISTS (SELECT 1 FROM staged WHERE multipart_id = ?1)",
+        sql(
+            "SELECT EXISTS (SELECT 1 FROM uploads WHERE multipart_id = $1 AND state IN ('open', 'verifying'))
+                 OR EXISTS (SELECT 1 FROM staged WHERE multipart_id = $1)",
         )
         .bind(multipart)
-        .fetch_one(&self.reader)
-        .await?)
+        .scalar(&self.reader)
+        .await
     }
 }
 

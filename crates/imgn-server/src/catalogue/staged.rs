@@ -5,12 +5,13 @@
 //! its picture.
 
 use imgn_protocol::{FileName, ImageId, OpenRequest, UploadId};
-use sqlx::SqliteConnection;
 
 use super::{
     Abort, Catalogue, CatalogueError, Expiry, TokenError, Upload, UploadState,
+    database::{Transaction, passing, sql},
+    from_column,
     garbage::discard,
-    now, parse, passing,
+    now, parse,
     uploads::{abort_found, adopt_published, find, insert, record_url, set_state},
 };
 use crate::storage::keys;
@@ -127,15 +128,15 @@ impl Catalogue {
         look_at: Option<i64>,
         most: MostUnderWay,
     ) -> Result<bool, CatalogueError> {
-        let inserted: Vec<String> = sqlx::query_scalar(passing!(
+        let inserted: Vec<String> = passing!(
             "INSERT INTO staged
                  (id, owner, image_id, file_name, in_parts, multipart_id, url_expires_at, look_at, created_at)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
-             WHERE ?10 > (SELECT count(*) FROM staged WHERE owner = ?2)
-                 + (SELECT count(*) FROM uploads WHERE ?11 AND owner = ?2 AND state = 'open'
-                     AND (multipart_id IS NOT NULL OR url_expires_at > ?9))
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
+             WHERE $10 > (SELECT count(*) FROM staged WHERE owner = $2)
+                 + (SELECT count(*) FROM uploads WHERE $11 AND owner = $2 AND state = 'open'
+                     AND (multipart_id IS NOT NULL OR url_expires_at > $9))
              RETURNING id"
-        ))
+        )
         .bind(staged.id.to_string())
         .bind(staged.owner)
         .bind(staged.image.to_string())
@@ -147,7 +148,7 @@ impl Catalogue {
         .bind(staged.created_at)
         .bind(most.uploads)
         .bind(most.counts_announced)
-        .fetch_all(&self.writer)
+        .scalars(&self.writer)
         .await?;
         Ok(!inserted.is_empty())
     }
@@ -155,20 +156,19 @@ impl Catalogue {
     /// How many uploads of this owner may put bytes into the store, or have: what is expected, and what was announced
     /// and is open.
     pub(crate) async fn under_way(&self, owner: i64) -> Result<u32, CatalogueError> {
-        Ok(sqlx::query_scalar(
-            "SELECT (SELECT count(*) FROM staged WHERE owner = ?1)
-                 + (SELECT count(*) FROM uploads WHERE owner = ?1 AND state = 'open'
-                     AND (multipart_id IS NOT NULL OR url_expires_at > ?2))",
-        )
+        let count: i64 = sql("SELECT (SELECT count(*) FROM staged WHERE owner = $1)
+                 + (SELECT count(*) FROM uploads WHERE owner = $1 AND state = 'open'
+                     AND (multipart_id IS NOT NULL OR url_expires_at > $2))")
         .bind(owner)
         .bind(now())
-        .fetch_one(&self.reader)
-        .await?)
+        .scalar(&self.reader)
+        .await?;
+        from_column(count, "count")
     }
 
     /// What is expected under this id, whosever it is.
     pub(crate) async fn staged(&self, id: UploadId) -> Result<Option<Staged>, CatalogueError> {
-        let row: Option<Row> = sqlx::query_as("SELECT * FROM staged WHERE id = ?")
+        let row: Option<Row> = sql("SELECT * FROM staged WHERE id = $1")
             .bind(id.to_string())
             .fetch_optional(&self.reader)
             .await?;
@@ -180,7 +180,7 @@ impl Catalogue {
         &self,
         image: ImageId,
     ) -> Result<Option<Staged>, CatalogueError> {
-        let row: Option<Row> = sqlx::query_as("SELECT * FROM staged WHERE image_id = ?")
+        let row: Option<Row> = sql("SELECT * FROM staged WHERE image_id = $1")
             .bind(image.to_string())
             .fetch_optional(&self.reader)
             .await?;
@@ -193,7 +193,7 @@ impl Catalogue {
         id: UploadId,
         multipart: &str,
     ) -> Result<(), CatalogueError> {
-        sqlx::query("UPDATE staged SET multipart_id = ?2 WHERE id = ?1")
+        sql("UPDATE staged SET multipart_id = $2 WHERE id = $1")
             .bind(id.to_string())
             .bind(multipart)
             .execute(&self.writer)
@@ -212,12 +212,12 @@ impl Catalogue {
             return Ok(true);
         }
         let ahead = expiry.url_expires_at.saturating_sub(now()).max(0);
-        let updated: Vec<String> = sqlx::query_scalar(passing!(
-            "UPDATE staged SET url_expires_at = max(url_expires_at, ?2) WHERE id = ?1 RETURNING id"
-        ))
+        let updated: Vec<String> = passing!(
+            "UPDATE staged SET url_expires_at = max(url_expires_at, $2) WHERE id = $1 RETURNING id"
+        )
         .bind(staged.id.to_string())
         .bind(expiry.url_expires_at + ahead)
-        .fetch_all(&self.writer)
+        .scalars(&self.writer)
         .await?;
         Ok(!updated.is_empty())
     }
@@ -228,7 +228,7 @@ impl Catalogue {
         id: UploadId,
         at: i64,
     ) -> Result<(), CatalogueError> {
-        sqlx::query("UPDATE staged SET look_at = ?2 WHERE id = ?1")
+        sql("UPDATE staged SET look_at = $2 WHERE id = $1")
             .bind(id.to_string())
             .bind(at)
             .execute(&self.writer)
@@ -239,7 +239,7 @@ impl Catalogue {
     /// What to look for now, the longest due first.
     pub(crate) async fn staged_due(&self, limit: u32) -> Result<Vec<Staged>, CatalogueError> {
         let rows: Vec<Row> =
-            sqlx::query_as("SELECT * FROM staged WHERE look_at <= ? ORDER BY look_at LIMIT ?")
+            sql("SELECT * FROM staged WHERE look_at <= $1 ORDER BY look_at LIMIT $2")
                 .bind(now())
                 .bind(limit)
                 .fetch_all(&self.reader)
@@ -252,7 +252,7 @@ impl Catalogue {
                 // Out of the way, or it would be due for ever.
                 Err(error) => {
                     tracing::error!(id, %error, "something expected cannot be read");
-                    sqlx::query("UPDATE staged SET look_at = ?2 WHERE id = ?1")
+                    sql("UPDATE staged SET look_at = $2 WHERE id = $1")
                         .bind(&id)
                         .bind(now() + PAUSE_AT_UNREADABLE)
                         .execute(&self.writer)
@@ -265,11 +265,9 @@ impl Catalogue {
 
     /// When something is to be looked for next.
     pub(crate) async fn next_staged_look(&self) -> Result<Option<i64>, CatalogueError> {
-        Ok(
-            sqlx::query_scalar("SELECT min(look_at) FROM staged WHERE look_at IS NOT NULL")
-                .fetch_one(&self.reader)
-                .await?,
-        )
+        sql("SELECT min(look_at) FROM staged WHERE look_at IS NOT NULL")
+            .scalar(&self.reader)
+            .await
     }
 
     /// Parts that nobody asked to put together, of uploads that began this many milliseconds ago or more.
@@ -278,8 +276,8 @@ impl Catalogue {
         age: i64,
         limit: u32,
     ) -> Result<Vec<Staged>, CatalogueError> {
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT * FROM staged WHERE in_parts AND created_at <= ? ORDER BY created_at LIMIT ?",
+        let rows: Vec<Row> = sql(
+            "SELECT * FROM staged WHERE in_parts AND created_at <= $1 ORDER BY created_at LIMIT $2",
         )
         .bind(now() - age)
         .bind(limit)
@@ -298,9 +296,9 @@ impl Catalogue {
     ) -> Result<Opened, CatalogueError> {
         let id = staged.id;
         let mut transaction = self.begin().await?;
-        let image: Option<String> = sqlx::query_scalar("SELECT image_id FROM staged WHERE id = ?")
+        let image: Option<String> = sql("SELECT image_id FROM staged WHERE id = $1")
             .bind(id.to_string())
-            .fetch_optional(&mut *transaction)
+            .scalar_optional(&mut transaction)
             .await?;
         if image != Some(staged.image.to_string()) {
             return Ok(Opened::Gone);
@@ -328,19 +326,19 @@ impl Catalogue {
             }
             Some(known) if known.announced == *request => upload = known,
             Some(known) => {
-                sqlx::query("DELETE FROM uploads WHERE id = ?")
+                sql("DELETE FROM uploads WHERE id = $1")
                     .bind(id.to_string())
-                    .execute(&mut *transaction)
+                    .execute(&mut transaction)
                     .await?;
                 if !staged.in_parts {
                     let until = known.url_expires_at.max(Some(now()));
                     let key = keys::original(known.image);
                     discard(&mut transaction, &key, until, known.multipart.as_deref()).await?;
                     upload.image = ImageId::new();
-                    sqlx::query("UPDATE staged SET image_id = ?2 WHERE id = ?1")
+                    sql("UPDATE staged SET image_id = $2 WHERE id = $1")
                         .bind(id.to_string())
                         .bind(upload.image.to_string())
-                        .execute(&mut *transaction)
+                        .execute(&mut transaction)
                         .await?;
                 }
                 insert(&mut transaction, &upload).await?;
@@ -405,18 +403,18 @@ impl Catalogue {
     /// of this name, who would own what everybody uploads.
     pub(crate) async fn anonymous(&self) -> Result<i64, TokenError> {
         let mut transaction = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO tokens (name, role, hash, created_at) VALUES (?1, 'uploader', NULL, ?2)
+        sql(
+            "INSERT INTO tokens (name, role, hash, created_at) VALUES ($1, 'uploader', NULL, $2)
              ON CONFLICT (name) DO NOTHING",
         )
         .bind(super::tokens::ANONYMOUS)
         .bind(now())
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         let (id, is_somebody): (i64, bool) =
-            sqlx::query_as("SELECT id, hash IS NOT NULL FROM tokens WHERE name = ?")
+            sql("SELECT id, hash IS NOT NULL FROM tokens WHERE name = $1")
                 .bind(super::tokens::ANONYMOUS)
-                .fetch_one(&mut *transaction)
+                .fetch_one(&mut transaction)
                 .await?;
         if is_somebody {
             return Err(TokenError::Somebody);
@@ -429,11 +427,11 @@ impl Catalogue {
 /// Takes the row out, in the transaction that decides what becomes of it; `upload` is what stands under its id. What was
 /// sent is garbage, unless it lies where the upload has it.
 pub(super) async fn take_out(
-    transaction: &mut SqliteConnection,
+    transaction: &mut Transaction,
     id: UploadId,
     upload: Option<&Upload>,
 ) -> Result<Option<Staged>, CatalogueError> {
-    let row: Option<Row> = sqlx::query_as("DELETE FROM staged WHERE id = ? RETURNING *")
+    let row: Option<Row> = sql("DELETE FROM staged WHERE id = $1 RETURNING *")
         .bind(id.to_string())
         .fetch_optional(&mut *transaction)
         .await?;

@@ -2,7 +2,7 @@
 
 use imgn_protocol::{Sha256, Timestamp, Token};
 
-use super::{Catalogue, CatalogueError, now, parse, timestamp};
+use super::{Catalogue, CatalogueError, database::sql, now, parse, timestamp};
 use crate::auth::{self, Caller, Role};
 
 /// The longest name of a token, in characters.
@@ -60,12 +60,6 @@ pub enum TokenError {
     Catalogue(#[from] CatalogueError),
 }
 
-impl From<sqlx::Error> for TokenError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Catalogue(error.into())
-    }
-}
-
 impl Catalogue {
     /// Makes a token, which is to be shown once. A name whose token was revoked gets a new one, and has what it
     /// uploaded before.
@@ -82,17 +76,16 @@ impl Catalogue {
         }
         let token = auth::mint().map_err(TokenError::Random)?;
         let mut transaction = self.begin().await?;
-        let changed = sqlx::query(
-            "INSERT INTO tokens (name, role, hash, created_at) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (name) DO UPDATE SET role = ?2, hash = ?3, created_at = ?4 WHERE hash IS NULL",
+        let changed = sql(
+            "INSERT INTO tokens (name, role, hash, created_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (name) DO UPDATE SET role = $2, hash = $3, created_at = $4 WHERE hash IS NULL",
         )
         .bind(name)
         .bind(role.as_str())
         .bind(&auth::fingerprint(&token).as_bytes()[..])
         .bind(now())
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
+        .execute(&mut transaction)
+        .await?;
         transaction.commit().await?;
         if changed == 0 {
             return Err(TokenError::Exists {
@@ -104,11 +97,10 @@ impl Catalogue {
 
     /// The tokens that are valid, by name.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>, TokenError> {
-        let rows: Vec<(String, String, i64)> = sqlx::query_as(
-            "SELECT name, role, created_at FROM tokens WHERE hash IS NOT NULL ORDER BY name",
-        )
-        .fetch_all(&self.reader)
-        .await?;
+        let rows: Vec<(String, String, i64)> =
+            sql("SELECT name, role, created_at FROM tokens WHERE hash IS NOT NULL ORDER BY name")
+                .fetch_all(&self.reader)
+                .await?;
         rows.into_iter()
             .map(|(name, role, created_at)| {
                 Ok(TokenRow {
@@ -123,12 +115,10 @@ impl Catalogue {
     /// Ends a token at once: its next request is refused. What it uploaded stays.
     pub async fn revoke_token(&self, name: &str) -> Result<(), TokenError> {
         let mut transaction = self.begin().await?;
-        let changed =
-            sqlx::query("UPDATE tokens SET hash = NULL WHERE name = ? AND hash IS NOT NULL")
-                .bind(name)
-                .execute(&mut *transaction)
-                .await?
-                .rows_affected();
+        let changed = sql("UPDATE tokens SET hash = NULL WHERE name = $1 AND hash IS NOT NULL")
+            .bind(name)
+            .execute(&mut transaction)
+            .await?;
         transaction.commit().await?;
         if changed == 0 {
             return Err(TokenError::Unknown {
@@ -143,11 +133,10 @@ impl Catalogue {
         &self,
         fingerprint: &Sha256,
     ) -> Result<Option<Caller>, CatalogueError> {
-        let row: Option<(i64, String)> =
-            sqlx::query_as("SELECT id, role FROM tokens WHERE hash = ?")
-                .bind(&fingerprint.as_bytes()[..])
-                .fetch_optional(&self.reader)
-                .await?;
+        let row: Option<(i64, String)> = sql("SELECT id, role FROM tokens WHERE hash = $1")
+            .bind(&fingerprint.as_bytes()[..])
+            .fetch_optional(&self.reader)
+            .await?;
         row.map(|(owner, role)| {
             Ok(Caller {
                 owner,

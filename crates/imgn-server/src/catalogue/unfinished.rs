@@ -4,24 +4,23 @@
 
 use imgn_protocol::UploadId;
 
-use super::{Catalogue, CatalogueError, Upload, now, parse, uploads::Row};
+use super::{Catalogue, CatalogueError, Upload, database::sql, now, parse, uploads::Row};
 
 impl Catalogue {
     /// Uploads whose verification is to be taken up again, the oldest first.
     pub(crate) async fn verifying(&self, limit: u32) -> Result<Vec<UploadId>, CatalogueError> {
-        let rows: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM uploads WHERE state = 'verifying' ORDER BY updated_at LIMIT ?",
-        )
-        .bind(limit)
-        .fetch_all(&self.reader)
-        .await?;
+        let rows: Vec<String> =
+            sql("SELECT id FROM uploads WHERE state = 'verifying' ORDER BY updated_at LIMIT $1")
+                .bind(limit)
+                .scalars(&self.reader)
+                .await?;
         Ok(valid(rows, |id| parse(&id, "upload id")))
     }
 
     /// Open uploads whose object may be there though nobody said so.
     pub(crate) async fn to_look_at(&self, limit: u32) -> Result<Vec<Upload>, CatalogueError> {
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT * FROM uploads WHERE look_at <= ? AND state = 'open' ORDER BY look_at LIMIT ?",
+        let rows: Vec<Row> = sql(
+            "SELECT * FROM uploads WHERE look_at <= $1 AND state = 'open' ORDER BY look_at LIMIT $2",
         )
         .bind(now())
         .bind(limit)
@@ -32,7 +31,7 @@ impl Catalogue {
 
     /// It could not be looked at: it is again in this many milliseconds.
     pub(crate) async fn look_later(&self, id: UploadId, pause: i64) -> Result<(), CatalogueError> {
-        sqlx::query("UPDATE uploads SET look_at = ?2 WHERE id = ?1 AND state = 'open'")
+        sql("UPDATE uploads SET look_at = $2 WHERE id = $1 AND state = 'open'")
             .bind(id.to_string())
             .bind(now() + pause)
             .execute(&self.writer)
@@ -43,8 +42,8 @@ impl Catalogue {
     /// Nothing was there: it is not looked at again unless a URL is signed.
     pub(crate) async fn looked_at(&self, id: UploadId) -> Result<(), CatalogueError> {
         let query =
-            "UPDATE uploads SET look_at = NULL WHERE id = ? AND state = 'open' AND look_at <= ?";
-        sqlx::query(query)
+            "UPDATE uploads SET look_at = NULL WHERE id = $1 AND state = 'open' AND look_at <= $2";
+        sql(query)
             .bind(id.to_string())
             .bind(now())
             .execute(&self.writer)
@@ -58,8 +57,8 @@ impl Catalogue {
         age: i64,
         limit: u32,
     ) -> Result<Vec<Upload>, CatalogueError> {
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT * FROM uploads WHERE state = 'open' AND created_at <= ? ORDER BY created_at LIMIT ?",
+        let rows: Vec<Row> = sql(
+            "SELECT * FROM uploads WHERE state = 'open' AND created_at <= $1 ORDER BY created_at LIMIT $2",
         )
         .bind(now() - age)
         .bind(limit)
@@ -70,13 +69,10 @@ impl Catalogue {
 
     /// Forgets uploads that ended without a picture this many milliseconds ago or more.
     pub(crate) async fn forget_ended(&self, age: i64) -> Result<u64, CatalogueError> {
-        Ok(sqlx::query(
-            "DELETE FROM uploads WHERE state IN ('rejected', 'aborted') AND updated_at <= ?",
-        )
-        .bind(now() - age)
-        .execute(&self.writer)
-        .await?
-        .rows_affected())
+        sql("DELETE FROM uploads WHERE state IN ('rejected', 'aborted') AND updated_at <= $1")
+            .bind(now() - age)
+            .execute(&self.writer)
+            .await
     }
 }
 

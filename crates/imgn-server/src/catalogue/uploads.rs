@@ -1,14 +1,14 @@
 //! Uploads, from their opening to their end.
 
 use imgn_protocol::{ErrorCode, ImageId, OpenRequest, Rejection, UploadId};
-use sqlx::{Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 
 use super::{
     Catalogue, CatalogueError,
+    database::{Sql, Target, Transaction, passing, sql},
     garbage::discard,
     images::{Picture, insert_image},
     multipart::{Plan, algorithm_named, name_of},
-    now, parse, passing, sha256,
+    now, parse, sha256,
     staged::take_out,
     to_column,
 };
@@ -189,9 +189,9 @@ impl Catalogue {
             return Ok(Outcome::New(Box::new(new)));
         }
         let mut transaction = self.begin_passing().await?;
-        let staged_by: Option<i64> = sqlx::query_scalar("SELECT owner FROM staged WHERE id = ?")
+        let staged_by: Option<i64> = sql("SELECT owner FROM staged WHERE id = $1")
             .bind(id.to_string())
-            .fetch_optional(&mut *transaction)
+            .scalar_optional(&mut transaction)
             .await?;
         let upload = match find(&mut transaction, id).await? {
             _ if staged_by.is_some_and(|by| by != owner) => return Ok(Outcome::NotYours),
@@ -218,17 +218,17 @@ impl Catalogue {
         upload: &Upload,
         url_until: Option<Expiry>,
     ) -> Result<bool, CatalogueError> {
-        let query = sqlx::query(passing!(
+        let query = passing!(
             "INSERT INTO uploads
                  (id, owner, image_id, file_name, size, sha256, content_type, state, created_at, updated_at,
                   part_size, part_count, checksum_algorithm, remembers_sums, url_expires_at, look_at)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14
-             WHERE NOT EXISTS (SELECT 1 FROM images WHERE sha256 = ?6)
-                 AND NOT EXISTS (SELECT 1 FROM staged WHERE id = ?1)
+             SELECT $1, $2, $3, $4, $5, $6, $7, 'open', $8, $8, $9, $10, $11, $12, $13, $14
+             WHERE NOT EXISTS (SELECT 1 FROM images WHERE sha256 = $6)
+                 AND NOT EXISTS (SELECT 1 FROM staged WHERE id = $1)
              ON CONFLICT (id) DO NOTHING
              RETURNING id"
-        ));
-        let inserted = bind_upload(query, upload)
+        );
+        let inserted: Vec<(String,)> = bind_upload(query, upload)
             .bind(url_until.map(|expiry| expiry.url_expires_at))
             .bind(url_until.map(|expiry| expiry.look_at))
             .fetch_all(&self.writer)
@@ -241,7 +241,7 @@ impl Catalogue {
         &self,
         image: ImageId,
     ) -> Result<Option<Upload>, CatalogueError> {
-        let row: Option<Row> = sqlx::query_as("SELECT * FROM uploads WHERE image_id = ?")
+        let row: Option<Row> = sql("SELECT * FROM uploads WHERE image_id = $1")
             .bind(image.to_string())
             .fetch_optional(&self.reader)
             .await?;
@@ -262,7 +262,7 @@ impl Catalogue {
 
     /// The upload, whosever it is.
     pub(crate) async fn upload(&self, id: UploadId) -> Result<Option<Upload>, CatalogueError> {
-        find(&mut *self.reader.acquire().await?, id).await
+        find(&self.reader, id).await
     }
 
     /// Writes down that a URL is about to be signed; `false` when the upload takes no more bytes.
@@ -284,13 +284,13 @@ impl Catalogue {
         id: UploadId,
     ) -> Result<Option<Upload>, CatalogueError> {
         // Most are open, and of new bytes: one statement for them.
-        let begun: Vec<Row> = sqlx::query_as(passing!(
-            "UPDATE uploads SET state = 'verifying', look_at = NULL, updated_at = ?2
-             WHERE id = ?1 AND state = 'open'
+        let begun: Vec<Row> = passing!(
+            "UPDATE uploads SET state = 'verifying', look_at = NULL, updated_at = $2
+             WHERE id = $1 AND state = 'open'
                  AND NOT EXISTS (SELECT 1 FROM images WHERE images.sha256 = uploads.sha256)
                  AND NOT EXISTS (SELECT 1 FROM staged WHERE staged.id = uploads.id)
              RETURNING *"
-        ))
+        )
         .bind(id.to_string())
         .bind(now())
         .fetch_all(&self.writer)
@@ -314,9 +314,9 @@ impl Catalogue {
 
     /// The bytes of an upload under verification are gone: they may be sent again.
     pub(crate) async fn reopen(&self, id: UploadId) -> Result<(), CatalogueError> {
-        sqlx::query(
-            "UPDATE uploads SET state = 'open', multipart_id = NULL, look_at = url_expires_at, updated_at = ?2
-             WHERE id = ?1 AND state = 'verifying'",
+        sql(
+            "UPDATE uploads SET state = 'open', multipart_id = NULL, look_at = url_expires_at, updated_at = $2
+             WHERE id = $1 AND state = 'verifying'",
         )
         .bind(id.to_string())
         .bind(now())
@@ -328,13 +328,16 @@ impl Catalogue {
     /// A decoder had all the time that there is for an upload under verification, and did not come to its end. Answers how
     /// often that was by now; `None` when it is not under verification any more.
     pub(crate) async fn attempted(&self, id: UploadId) -> Result<Option<u32>, CatalogueError> {
-        let attempts: Vec<u32> = sqlx::query_scalar(
-            "UPDATE uploads SET attempts = attempts + 1 WHERE id = ? AND state = 'verifying' RETURNING attempts",
+        let attempts: Vec<i64> = sql(
+            "UPDATE uploads SET attempts = attempts + 1 WHERE id = $1 AND state = 'verifying' RETURNING attempts",
         )
         .bind(id.to_string())
-        .fetch_all(&self.writer)
+        .scalars(&self.writer)
         .await?;
-        Ok(attempts.first().copied())
+        attempts
+            .first()
+            .map(|&attempts| super::from_column(attempts, "count"))
+            .transpose()
     }
 
     /// Ends an upload under verification with a reason; its bytes become garbage. Does nothing to one that ended.
@@ -344,17 +347,16 @@ impl Catalogue {
         rejection: &Rejection,
     ) -> Result<(), CatalogueError> {
         let mut transaction = self.begin().await?;
-        let changed = sqlx::query(
-            "UPDATE uploads SET state = 'rejected', rejection_code = ?2, rejection_message = ?3,
-                 look_at = NULL, updated_at = ?4 WHERE id = ?1 AND state = 'verifying'",
+        let changed = sql(
+            "UPDATE uploads SET state = 'rejected', rejection_code = $2, rejection_message = $3,
+                 look_at = NULL, updated_at = $4 WHERE id = $1 AND state = 'verifying'",
         )
         .bind(id.to_string())
         .bind(rejection.code.as_str())
         .bind(&rejection.message)
         .bind(now())
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
+        .execute(&mut transaction)
+        .await?;
         if changed > 0 {
             discard_bytes(&mut transaction, id).await?;
         }
@@ -449,19 +451,19 @@ pub(crate) struct Expiry {
 }
 
 pub(super) async fn find(
-    connection: &mut SqliteConnection,
+    target: impl Into<Target<'_>>,
     id: UploadId,
 ) -> Result<Option<Upload>, CatalogueError> {
-    let row: Option<Row> = sqlx::query_as("SELECT * FROM uploads WHERE id = ?")
+    let row: Option<Row> = sql("SELECT * FROM uploads WHERE id = $1")
         .bind(id.to_string())
-        .fetch_optional(connection)
+        .fetch_optional(target)
         .await?;
     row.map(Upload::try_from).transpose()
 }
 
 /// Ends an upload that has not ended without a picture; its bytes become garbage.
 pub(super) async fn abort_found(
-    connection: &mut SqliteConnection,
+    connection: &mut Transaction,
     upload: &Upload,
 ) -> Result<Abort, CatalogueError> {
     match upload.state {
@@ -476,24 +478,21 @@ pub(super) async fn abort_found(
 }
 
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Transaction,
     upload: &Upload,
 ) -> Result<(), CatalogueError> {
-    let query = sqlx::query(
+    let query = sql(
         "INSERT INTO uploads
              (id, owner, image_id, file_name, size, sha256, content_type, state, created_at, updated_at,
               part_size, part_count, checksum_algorithm, remembers_sums)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8, ?8, ?9, ?10, ?11, ?12)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $8, $9, $10, $11, $12)",
     );
     bind_upload(query, upload).execute(connection).await?;
     Ok(())
 }
 
 /// Binds `?1` to `?12` of a statement that inserts an upload.
-fn bind_upload<'q>(
-    query: Query<'q, Sqlite, SqliteArguments>,
-    upload: &'q Upload,
-) -> Query<'q, Sqlite, SqliteArguments> {
+fn bind_upload(query: Sql, upload: &Upload) -> Sql {
     let request = &upload.announced;
     query
         .bind(upload.id.to_string())
@@ -512,15 +511,15 @@ fn bind_upload<'q>(
 
 /// Ends an upload that has not ended when its bytes are in the gallery already.
 pub(super) async fn adopt_published(
-    connection: &mut SqliteConnection,
+    connection: &mut Transaction,
     mut upload: Upload,
 ) -> Result<Upload, CatalogueError> {
     if !matches!(upload.state, UploadState::Open | UploadState::Verifying) {
         return Ok(upload);
     }
-    let published: Option<String> = sqlx::query_scalar("SELECT id FROM images WHERE sha256 = ?")
+    let published: Option<String> = sql("SELECT id FROM images WHERE sha256 = $1")
         .bind(&upload.announced.sha256.as_bytes()[..])
-        .fetch_optional(&mut *connection)
+        .scalar_optional(&mut *connection)
         .await?;
     if let Some(image) = published {
         let image = parse(&image, "image id")?;
@@ -532,13 +531,13 @@ pub(super) async fn adopt_published(
 }
 
 async fn end_published(
-    connection: &mut SqliteConnection,
+    connection: &mut Transaction,
     id: UploadId,
     image: ImageId,
 ) -> Result<(), CatalogueError> {
-    sqlx::query(
-        "UPDATE uploads SET state = 'published', published_image = ?2, look_at = NULL, updated_at = ?3
-         WHERE id = ?1",
+    sql(
+        "UPDATE uploads SET state = 'published', published_image = $2, look_at = NULL, updated_at = $3
+         WHERE id = $1",
     )
     .bind(id.to_string())
     .bind(image.to_string())
@@ -549,11 +548,11 @@ async fn end_published(
 }
 
 pub(super) async fn set_state(
-    connection: &mut SqliteConnection,
+    connection: &mut Transaction,
     id: UploadId,
     state: &'static str,
 ) -> Result<(), CatalogueError> {
-    sqlx::query("UPDATE uploads SET state = ?2, look_at = NULL, updated_at = ?3 WHERE id = ?1")
+    sql("UPDATE uploads SET state = $2, look_at = NULL, updated_at = $3 WHERE id = $1")
         .bind(id.to_string())
         .bind(state)
         .bind(now())
@@ -563,32 +562,28 @@ pub(super) async fn set_state(
 }
 
 pub(super) async fn record_url(
-    connection: &mut SqliteConnection,
+    connection: &mut Transaction,
     id: UploadId,
     expiry: Expiry,
 ) -> Result<bool, CatalogueError> {
-    let changed = sqlx::query(
-        "UPDATE uploads SET url_expires_at = max(coalesce(url_expires_at, ?2), ?2), look_at = ?3, updated_at = ?4
-         WHERE id = ?1 AND state = 'open'",
+    let changed = sql(
+        "UPDATE uploads SET url_expires_at = max(coalesce(url_expires_at, $2), $2), look_at = $3, updated_at = $4
+         WHERE id = $1 AND state = 'open'",
     )
     .bind(id.to_string())
     .bind(expiry.url_expires_at)
     .bind(expiry.look_at)
     .bind(now())
     .execute(connection)
-    .await?
-    .rows_affected();
+    .await?;
     Ok(changed > 0)
 }
 
 /// Puts the upload's own keys in the garbage outbox. An upload that never had a URL has none, but the store may have a
 /// multipart upload of it.
-async fn discard_bytes(
-    connection: &mut SqliteConnection,
-    id: UploadId,
-) -> Result<(), CatalogueError> {
+async fn discard_bytes(connection: &mut Transaction, id: UploadId) -> Result<(), CatalogueError> {
     let row: (String, Option<i64>, Option<String>) =
-        sqlx::query_as("SELECT image_id, url_expires_at, multipart_id FROM uploads WHERE id = ?")
+        sql("SELECT image_id, url_expires_at, multipart_id FROM uploads WHERE id = $1")
             .bind(id.to_string())
             .fetch_one(&mut *connection)
             .await?;
@@ -605,7 +600,7 @@ async fn discard_bytes(
 /// Puts the keys of thumbnails in the garbage outbox, to be visited now and again later: a verification that is under
 /// way does not know yet that it is in vain, and may be about to store them.
 async fn discard_thumbnails(
-    connection: &mut SqliteConnection,
+    connection: &mut Transaction,
     image: ImageId,
 ) -> Result<(), CatalogueError> {
     for key in keys::thumbnails(image) {
