@@ -15,15 +15,16 @@ window.fetch = (resource, options = {}) => {
   return plain(resource, { ...options, headers });
 };
 
-/** What happened: parts sent, whether it is paused, and how it ended. */
-window.seen = { parts: [], paused: false, cancelled: false, result: null };
+/** What happened: parts sent, what was stopped and how, and how it ended. */
+const nothing = () => ({ parts: [], paused: false, cancelled: null, result: null });
+window.seen = nothing();
 
 /**
  * Uploads the file that was picked. After the part `stop.after` it pauses or is cancelled.
  * @param {{after?: number, by?: 'pause' | 'cancel'}} stop
  */
 window.send = async (stop) => {
-  window.seen = { parts: [], paused: false, cancelled: false, result: null };
+  window.seen = nothing();
   const [data] = document.getElementById('file').files;
   const uppy = new Uppy({ id: data.name, autoProceed: false });
   window.uppy = uppy;
@@ -38,8 +39,9 @@ window.send = async (stop) => {
       uppy.pauseAll();
       window.seen.paused = true;
     } else {
+      const multipart = window.multipart();
       uppy.cancelAll();
-      window.seen.cancelled = true;
+      window.seen.cancelled = multipart;
     }
   });
   uppy.on('upload-error', (_file, error) => {

@@ -138,13 +138,26 @@ impl Stage {
             .await?;
         ensure!(seen["result"]["successful"] == 1, "{seen}");
         ensure!(seen["result"]["failed"] == 0, "{seen}");
-        let key = seen["result"]["key"].as_str().unwrap_or_default();
-        ensure!(
-            !key.is_empty() && !key.contains(".jpg"),
-            "the key is the server's: {seen}"
-        );
+        ensure!(is_a_server_s(&seen["result"]["key"]), "{seen}");
         Ok(seen)
     }
+
+    /// What was begun and stopped: the path under which Companion's protocol knows it.
+    fn multipart(multipart: &Value) -> Result<(String, String)> {
+        let id = multipart["uploadId"].as_str().context("an upload id")?;
+        ensure!(is_a_server_s(&multipart["key"]), "{multipart}");
+        let key = multipart["key"].as_str().context("a key")?;
+        Ok((format!("/s3/multipart/{id}"), format!("?key={key}")))
+    }
+}
+
+/// Whether a key is of those that the server makes: an id of its own, in one of its two places.
+fn is_a_server_s(key: &Value) -> bool {
+    let key = key.as_str().unwrap_or_default();
+    let id = key
+        .strip_prefix("originals/")
+        .or(key.strip_prefix("staged/"));
+    id.is_some_and(|id| id.len() == 36 && id.parse::<uuid::Uuid>().is_ok())
 }
 
 /// A picture, padded behind its end where decoders do not read.
@@ -244,36 +257,46 @@ async fn uppy_uploads_pauses_resumes_and_cancels() -> Result<()> {
         .await?;
     ensure!(seen["parts"] == json!([1, 2, 3, 4]), "{seen}");
     let multipart = script(&stage.client, "return window.multipart()", vec![]).await?;
-    let id = multipart["uploadId"].as_str().context("an upload id")?;
-    let key = multipart["key"].as_str().context("a key")?;
-    let path = format!("/s3/multipart/{id}?key={key}");
-    let parts = api.get(&path).await?;
+    let (path, key) = Stage::multipart(&multipart)?;
+    let parts = api.get(&format!("{path}{key}")).await?;
     ensure!(parts.json.as_array().map(Vec::len) == Some(4), "{parts:?}");
     // Another's id is no id; and there are no other parts than S3 has.
-    let stranger = api.with_token(Some(&bob)).get(&path).await?;
+    let bob = api.with_token(Some(&bob));
+    let stranger = bob.get(&format!("{path}{key}")).await?;
     ensure!(stranger.status == 404, "{stranger:?}");
     for number in [0, 10_001] {
-        let path = format!("/s3/multipart/{id}/{number}?key={key}");
-        ensure!(api.get(&path).await?.status == 400, "{number}");
+        let answer = api.get(&format!("{path}/{number}{key}")).await?;
+        ensure!(answer.status == 400, "{number}: {answer:?}");
     }
     script(&stage.client, "window.uppy.resumeAll()", vec![]).await?;
     let seen = stage.uploaded().await?;
     ensure!(seen["parts"] == json!(all), "{seen}");
     published(&api, "paused.jpg", &paused).await?;
 
-    // Cancelled: the store keeps nothing.
-    let kept = kept(&stage.server)?;
+    // Cancelled while it is sent: the store keeps nothing of it, and nobody knows it any more.
+    eventually("the store has the two large ones", PATIENCE, async || {
+        Ok((kept(&stage.server)? == 2 * LARGE as u64).then_some(()))
+    })
+    .await?;
     let cancelled = picture(103, LARGE);
     let file = stage.site.file("cancelled.jpg", &cancelled)?;
     stage
         .send(&file, json!({"after": 3, "by": "cancel"}))
         .await?;
-    stage
-        .seen("it is cancelled", |seen| seen["cancelled"] == true)
+    let seen = stage
+        .seen("it is cancelled", |seen| !seen["cancelled"].is_null())
         .await?;
-    eventually("the store keeps nothing of it", PATIENCE, async || {
-        Ok((self::kept(&stage.server)? <= kept).then_some(()))
-    })
+    ensure!(seen["parts"] == json!([1, 2, 3]), "{seen}");
+    let (path, key) = Stage::multipart(&seen["cancelled"])?;
+    eventually(
+        "it is nobody's, and the store keeps nothing of it",
+        PATIENCE,
+        async || {
+            let parts = api.get(&format!("{path}{key}")).await?;
+            let is_gone = parts.status == 404 && kept(&stage.server)? == 2 * LARGE as u64;
+            Ok(is_gone.then_some(()))
+        },
+    )
     .await?;
     let names: Vec<_> = api
         .images()
@@ -289,13 +312,13 @@ async fn uppy_uploads_pauses_resumes_and_cancels() -> Result<()> {
     Ok(())
 }
 
-/// Bytes of large files: those of the store, not of a catalogue that grows a little.
+/// Bytes of files as large as a part: those of the store, not of a catalogue and its log.
 fn kept(server: &ServerProcess) -> Result<u64> {
     let files = server.files()?;
     let large = files
         .iter()
         .map(|(_, size)| *size)
-        .filter(|&size| size > 1_000_000);
+        .filter(|&size| size > 5_000_000);
     Ok(large.sum())
 }
 
@@ -320,15 +343,26 @@ async fn two_tabs_with_uppy_upload_at_once() -> Result<()> {
         })
         .await?;
     }
+    // Both are in the middle of it before either goes on.
+    let stop = json!({"after": 4, "by": "pause"});
     for (tab, name, width) in &tabs {
         let file = stage.site.file(name, &picture(*width, LARGE))?;
         stage.client.switch_to_window(tab.clone()).await?;
-        stage.send(&file, json!({})).await?;
+        stage.send(&file, stop.clone()).await?;
+        stage
+            .seen("it is paused", |seen| seen["paused"] == true)
+            .await?;
     }
+    for (tab, _, _) in &tabs {
+        stage.client.switch_to_window(tab.clone()).await?;
+        script(&stage.client, "window.uppy.resumeAll()", vec![]).await?;
+    }
+    let all: Vec<u64> = (1..=PARTS).collect();
     let mut keys = Vec::new();
     for (tab, name, width) in &tabs {
         stage.client.switch_to_window(tab.clone()).await?;
         let seen = stage.uploaded().await?;
+        ensure!(seen["parts"] == json!(all), "{seen}");
         keys.push(seen["result"]["key"].clone());
         published(&api, name, &picture(*width, LARGE)).await?;
     }

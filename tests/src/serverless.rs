@@ -4,17 +4,19 @@
 mod role;
 mod time;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{
     lambda::{Answered, FunctionProcess, Gateway, Sent, object_created},
     pictures,
     process::eventually,
+    proxy::{Fate, FaultProxy, Gate, Seen},
     s3::Target,
     seaweedfs::SeaweedFs,
 };
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
@@ -491,6 +493,84 @@ async fn several_environments_have_one_gallery() -> Result<()> {
         !log.contains(&cloud.token) && !log.contains("X-Amz-Signature"),
         "secrets in the log"
     );
+    Ok(())
+}
+
+/// S3 tells of Uppy's object while the request that put it together still waits, and another environment hears of it.
+#[tokio::test]
+async fn what_uppy_puts_together_is_one_picture_though_two_environments_take_it_up() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let _alone = ONE_STORE.lock().await;
+    let store = SeaweedFs::start().await?;
+    // Held once, in the middle of what the first environment does: after the store has put it together, or while it is read.
+    for (held, width) in [("POST", 350), ("GET", 351)] {
+        let gate = Gate::closed();
+        let reached = Arc::new(watch::Sender::new(false));
+        let (kept, told) = (gate.clone(), reached.clone());
+        let proxy = FaultProxy::start(store.target().host()?, move |request: &Seen| {
+            let is_of_parts = request.parameters.contains_key("uploadId");
+            let is_it = request.method == held
+                && request.path.contains("/originals/")
+                && is_of_parts == (held == "POST");
+            match is_it && !told.send_replace(*told.borrow() || is_it) {
+                true => Fate::HoldAnswer(kept.clone()),
+                false => Fate::Pass,
+            }
+        })
+        .await?;
+        let mut target = store.target().clone();
+        target.endpoint = proxy.url();
+        let directory = directory.path().join(held);
+        let mut cloud = Cloud::start(&directory, &target).await?;
+        let mut other = Cloud::environment(&directory, &target, "other", &[]).await?;
+        let gateway = Gateway::Http;
+        let picture = pictures::jpeg(width, 60);
+
+        let body = json!({"filename": "a.jpg", "type": "image/jpeg"});
+        let made = cloud.json(gateway, "POST", "/s3/multipart", body).await?;
+        let key = made["key"].as_str().context("a key")?.to_owned();
+        let id = made["uploadId"].as_str().context("an upload id")?;
+        let path = format!("/s3/multipart/{id}/1?key={key}");
+        let signed = cloud.json(gateway, "GET", &path, Value::Null).await?;
+        let put = cloud.http.put(signed["url"].as_str().context("a URL")?);
+        let put = put.body(picture.clone()).send().await?.error_for_status()?;
+        let tag = put
+            .headers()
+            .get("etag")
+            .context("an entity tag")?
+            .to_str()?;
+
+        let path = format!("/s3/multipart/{id}/complete?key={key}");
+        let body = json!({"parts": [{"PartNumber": 1, "ETag": tag}]});
+        let event = object_created(&target.bucket, &key, picture.len());
+        let (completed, taken) = tokio::join!(cloud.json(gateway, "POST", &path, body), async {
+            let mut reached = reached.subscribe();
+            reached.wait_for(|&is_held| is_held).await?;
+            let taken = other.invoke(&event).await;
+            gate.release();
+            taken
+        });
+        let (completed, taken) = (completed?, taken?);
+        ensure!(taken == Ok(json!({"taken": 1})), "{taken:?}");
+        let images = cloud
+            .json(gateway, "GET", "/v1/images", Value::Null)
+            .await?;
+        let images = images["images"].as_array().context("images")?;
+        ensure!(images.len() == 1, "{images:?}");
+        ensure!(completed["location"] == images[0]["url"], "{completed}");
+        ensure!(
+            cloud.original(gateway, &images[0]).await? == picture,
+            "byte for byte"
+        );
+        ensure!(cloud.keys("originals/").await? == [key], "it is kept once");
+        let events = cloud
+            .call(gateway, request("GET", "/v1/events?since=0", Value::Null))
+            .await?;
+        let text = String::from_utf8(events.body)?;
+        ensure!(text.matches("event: change").count() == 1, "{text}");
+        // Told once more, to either.
+        ensure!(other.invoke(&event).await? == Ok(json!({"taken": 0})));
+    }
     Ok(())
 }
 

@@ -42,6 +42,9 @@ type Error = lambda_http::Error;
 /// answer.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
 
+/// The part of an invocation's time in which something is still taken up; the rest is for the verification of what was.
+const TAKES_UP: f64 = 0.75;
+
 /// The longest that a request is held back by verification: API Gateway gives up after 29 s, and the schedule takes up
 /// what takes longer.
 const A_CLIENT_WAITS: Duration = Duration::from_secs(25);
@@ -121,18 +124,28 @@ impl Instance {
         } else {
             Duration::MAX
         };
-        // Kept until nothing goes on any more, also where it is a failure.
-        let answer = match invocation {
-            Invocation::Request => gateway::answer(&function, &event, context).await,
-            Invocation::Arrived(keys) => arrived(&function, &keys).await,
-            Invocation::Schedule => Ok(sweep(&function).await),
-            Invocation::Command(command) => run_command(&function, command).await,
+        let left = || {
+            let left = deadline.duration_since(SystemTime::now());
+            left.unwrap_or_default().saturating_sub(LAST_MOMENT)
         };
-        let left = deadline
-            .duration_since(SystemTime::now())
-            .unwrap_or_default()
-            .saturating_sub(LAST_MOMENT)
-            .min(most.saturating_sub(began.elapsed()));
+        let work = async {
+            match invocation {
+                Invocation::Request => gateway::answer(&function, &event, context).await,
+                Invocation::Arrived(keys) => arrived(&function, &keys).await,
+                Invocation::Schedule => Ok(sweep(&function).await),
+                Invocation::Command(command) => run_command(&function, command).await,
+            }
+        };
+        // Kept until nothing goes on any more, also where it is a failure.
+        let answer = if is_asked_again {
+            let work = tokio::time::timeout(left().mul_f64(TAKES_UP), work).await;
+            work.unwrap_or_else(|_| {
+                Err("there was more to do than one invocation has time for".into())
+            })
+        } else {
+            work.await
+        };
+        let left = left().min(most.saturating_sub(began.elapsed()));
         if !function.settled(left).await {
             tracing::warn!("a verification takes longer than an invocation; it begins anew");
             // What began late had not all the time, and a request has less of it than what is asked again.

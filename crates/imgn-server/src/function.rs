@@ -90,7 +90,7 @@ impl Function {
     }
 
     /// An object has come into the store under this key: what a client sent is verified from here on. Answers whether it
-    /// was something that a client sent and nobody has looked at yet.
+    /// was something that a client sent and nobody has looked at yet. May be dropped at any moment, and asked for again.
     pub async fn arrived(&self, key: &str) -> Result<bool, NotDone> {
         self.take(key).await.map_err(NotDone)
     }
@@ -126,7 +126,7 @@ impl Function {
         }
     }
 
-    /// One pass of the sweeper. Verification goes on after it.
+    /// One pass of the sweeper. Verification goes on after it. May be dropped at any moment; the next goes on.
     pub async fn sweep(&self) -> Swept {
         let mut swept = sweep::pass(&self.app).await;
         sweep::orphans(&self.app, &mut swept).await;

@@ -10,7 +10,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -220,12 +220,8 @@ fn pause(staged: &Staged, now: i64, shortest: Duration) -> Duration {
 /// Makes an upload of what was sent under this id, if it is there.
 pub(crate) async fn take(app: &App, id: UploadId) -> Result<Taken, ApiError> {
     let turn = app.staging.turn(id);
-    let taken = {
-        let _turn = turn.lock().await;
-        take_in_turn(app, id).await
-    };
-    app.staging.end_turn(id, turn);
-    taken
+    let _mine = turn.lock.lock().await;
+    take_in_turn(app, id).await
 }
 
 async fn take_in_turn(app: &App, id: UploadId) -> Result<Taken, ApiError> {
@@ -323,30 +319,36 @@ async fn attempt(app: &App, staged: &Staged) -> Result<Option<Taken>, ApiError> 
     Ok(Some(Taken::Upload(Box::new(upload))))
 }
 
+/// A place in the queue for what was sent under an id. Who leaves it last, in whatever way, takes the queue away.
+struct Turn<'a> {
+    staging: &'a Staging,
+    id: UploadId,
+    lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut at_work = self.staging.at_work();
+        // That of the map, and this one's.
+        if Arc::strong_count(&self.lock) == 2 {
+            at_work.remove(&self.id);
+        }
+    }
+}
+
 impl Staging {
-    fn turn(&self, id: UploadId) -> Arc<tokio::sync::Mutex<()>> {
-        let mut at_work = self
-            .0
-            .at_work
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        at_work.entry(id).or_default().clone()
+    fn turn(&self, id: UploadId) -> Turn<'_> {
+        let lock = self.at_work().entry(id).or_default().clone();
+        Turn {
+            staging: self,
+            id,
+            lock,
+        }
     }
 
-    /// Forgets the turns of an id that nobody waits for.
-    fn end_turn(&self, id: UploadId, turn: Arc<tokio::sync::Mutex<()>>) {
-        let mut at_work = self
-            .0
-            .at_work
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        drop(turn);
-        if at_work
-            .get(&id)
-            .is_some_and(|turn| Arc::strong_count(turn) == 1)
-        {
-            at_work.remove(&id);
-        }
+    fn at_work(&self) -> MutexGuard<'_, HashMap<UploadId, Arc<tokio::sync::Mutex<()>>>> {
+        let at_work = self.0.at_work.lock();
+        at_work.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -95,7 +95,6 @@ pub(crate) async fn pass(app: &App) -> Swept {
         let looked = look(app, &upload).await;
         swept.verifying += u64::from(swept.done("look at an upload", looked));
     }
-    staging::pass(app, &mut swept).await;
     let abort_after = milliseconds(app.config.timing.abort_after);
     let old = app.catalogue.open_for(abort_after, BATCH).await;
     for upload in swept.of("list what is too old", old) {
@@ -108,11 +107,13 @@ pub(crate) async fn pass(app: &App) -> Swept {
             Err(error) => swept.failed("look at an old upload", &error),
         }
     }
-    staging::end_old(app, abort_after, &mut swept).await;
     let remember = milliseconds(REMEMBER_ENDED);
     let forgotten = app.catalogue.forget_ended(remember).await;
     swept.done("forget what ended long ago", forgotten.map(|_| true));
     collect(app, &mut swept).await;
+    // Last, for it reads whole files: who has little time has done everything else by then.
+    staging::end_old(app, abort_after, &mut swept).await;
+    staging::pass(app, &mut swept).await;
     swept
 }
 

@@ -149,3 +149,51 @@ async fn an_invocation_that_fails_ends_what_it_began_before_it_says_so() -> Resu
     ensure!(state["state"] == "published", "{state}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_store_that_hangs_does_not_keep_an_invocation_beyond_its_time() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let _alone = ONE_STORE.lock().await;
+    let store = SeaweedFs::start().await?;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let proxy = FaultProxy::start(store.target().host()?, move |request: &Seen| {
+        match request.method == "GET" && request.path.contains("/staged/") {
+            true => Fate::HoldAnswer(held.clone()),
+            false => Fate::Pass,
+        }
+    })
+    .await?;
+    let mut target = store.target().clone();
+    target.endpoint = proxy.url();
+    let mut cloud = Cloud::start(directory.path(), &target).await?;
+    let form = b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\n\r\n\r\n--x--\r\n";
+    let form = bytes_of("POST", "/upload", "multipart/form-data; boundary=x", form);
+    let url = String::from_utf8(cloud.call(Gateway::Http, form).await?.body)?;
+    let picture = pictures::jpeg(900, 60);
+    let put = cloud.http.put(&url).header("content-type", "image/jpeg");
+    put.body(picture.clone()).send().await?.error_for_status()?;
+    let [key] = &cloud.keys("staged/").await?[..] else {
+        anyhow::bail!("one object is staged");
+    };
+
+    cloud.function.set_timeout(Duration::from_secs(5));
+    let schedule = json!({"source": "aws.events"});
+    let event = object_created(&cloud.target.bucket, key, picture.len());
+    for asked in [&event, &schedule] {
+        let ended = cloud.function.invoke(asked).await?;
+        let told = ended.err().context("Lambda is to ask again")?;
+        let told = told["errorMessage"].as_str().unwrap_or_default();
+        ensure!(told.contains("one invocation"), "{told}");
+    }
+    gate.release();
+    // Whoever asks again next.
+    eventually("it is published", PATIENCE, async || {
+        cloud.invoke(&schedule).await?;
+        let listed = cloud
+            .json(Gateway::Http, "GET", "/gallery", Value::Null)
+            .await?;
+        Ok((listed[0]["meta"] == "900x60").then_some(()))
+    })
+    .await
+}
