@@ -34,6 +34,7 @@ const TEST: &[&str] = &[
     "gnome-keyring",
     "lomiri-wallpapers-16.04",
     "openbox",
+    "postgresql-15",
     "procps",
     "python3-gi",
     "python3-venv",

@@ -15,8 +15,10 @@ pub struct Config {
     pub public_url: Option<Url>,
     /// Where everything is that the server keeps. One server at a time.
     pub data_dir: PathBuf,
-    /// `sqlite://PATH` as [`Database::Url`] takes it; without it, a file in the data directory.
-    pub database: Option<String>,
+    /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`; without it, a file in the data directory.
+    pub database: Option<DatabaseUrl>,
+    /// Connections to PostgreSQL at a time.
+    pub database_connections: u32,
     /// Whether the catalogue is on a file system that several computers share, such as NFS.
     pub shared_file_system: bool,
     /// Where the bytes of pictures are.
@@ -52,6 +54,57 @@ pub enum Database {
     File(PathBuf),
     /// `sqlite://PATH`: a URL, in which `%` begins an encoded byte and `?` the parameters that SQLite's own URLs have.
     Url(String),
+    /// A database of PostgreSQL's, which several servers may share.
+    Postgres {
+        /// Where, and as whom.
+        url: DatabaseUrl,
+        /// The most connections at a time.
+        connections: u32,
+    },
+}
+
+/// A database's URL. It may hold a password, and prints without user, password and parameters.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    fn is_postgres(&self) -> bool {
+        self.0.starts_with("postgres:") || self.0.starts_with("postgresql:")
+    }
+}
+
+impl From<String> for DatabaseUrl {
+    fn from(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.is_postgres() {
+            return f.write_str(self.0.split('?').next().unwrap_or_default());
+        }
+        match Url::parse(&self.0) {
+            Ok(url) => {
+                write!(f, "postgres://{}", url.host_str().unwrap_or_default())?;
+                if let Some(port) = url.port() {
+                    write!(f, ":{port}")?;
+                }
+                f.write_str(url.path())
+            }
+            Err(_) => f.write_str("postgres://REDACTED"),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for Database {
@@ -59,6 +112,7 @@ impl fmt::Display for Database {
         match self {
             Self::File(path) => path.display().fmt(f),
             Self::Url(url) => f.write_str(url),
+            Self::Postgres { url, .. } => url.fmt(f),
         }
     }
 }
@@ -126,6 +180,8 @@ impl Default for Timing {
 }
 
 impl Config {
+    /// 16: what a server of a few cores has under way at a time, and six such servers within PostgreSQL's default of 100.
+    pub const DEFAULT_DATABASE_CONNECTIONS: u32 = 16;
     /// 48 MiB, which JPEGs of nearly all cameras stay under. The files under verification share it, their decoders
     /// share [`Limits::DEFAULT_DECODED_BYTES`], and about 60 MiB are left to everything else under 300.
     pub const DEFAULT_MAX_SIZE: u64 = 48 * 1024 * 1024;
@@ -154,6 +210,7 @@ impl Config {
             public_url: None,
             data_dir: data_dir.into(),
             database: None,
+            database_connections: Self::DEFAULT_DATABASE_CONNECTIONS,
             shared_file_system: false,
             storage: StorageConfig::Embedded,
             url_ttl: Self::DEFAULT_URL_TTL,
@@ -172,7 +229,11 @@ impl Config {
     #[must_use]
     pub fn database(&self) -> Database {
         match &self.database {
-            Some(url) => Database::Url(url.clone()),
+            Some(url) if url.is_postgres() => Database::Postgres {
+                url: url.clone(),
+                connections: self.database_connections,
+            },
+            Some(url) => Database::Url(url.expose().to_owned()),
             None => Database::File(self.data_dir.join("catalogue.sqlite3")),
         }
     }
@@ -211,6 +272,7 @@ impl Config {
         let bounds = [
             self.max_size,
             self.max_connections as u64,
+            self.database_connections.into(),
             self.max_pending.into(),
             limits.max_pixels,
             limits.max_decoded_bytes,
@@ -271,7 +333,7 @@ pub enum InvalidConfig {
         what: &'static str,
     },
     /// A database that this server does not know.
-    #[error("the database must be given as sqlite://PATH")]
+    #[error("the database must be given as sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME")]
     Database,
     /// A server without a socket has nowhere to serve its store from.
     #[error("a function keeps its pictures in a bucket (IMGN_STORAGE=s3, IMGN_S3_BUCKET)")]

@@ -102,6 +102,10 @@ impl From<CatalogueError> for ApiError {
                 ErrorCode::Unavailable,
                 "The server is busy; try again in a moment.",
             ),
+            CatalogueError::Unreachable(_) => (
+                ErrorCode::Unavailable,
+                "The server's database does not answer; try again in a moment.",
+            ),
             _ => return Self::internal(error),
         };
         Self {

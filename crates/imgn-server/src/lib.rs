@@ -17,7 +17,7 @@
 //! | `activity` | whether clients are sending, which verification gives way to |
 //! | `connection` | a connection whose client has to read |
 //! | `memory` | what decoders leave behind goes back to the system |
-//! | `catalogue` | SQLite: tokens, uploads, images, the change feed, the garbage outbox |
+//! | `catalogue` | SQLite or PostgreSQL: tokens, uploads, images, the change feed, the garbage outbox |
 //! | `storage` | the S3 client, presigning, and the embedded store behind it |
 //! | `multipart` | uploads in parts: how they are divided, what the store has of them, completing |
 //! | `staging` | what other people's clients send: from an object that nobody announced to an upload |
@@ -50,7 +50,7 @@ mod sweep;
 
 pub use auth::Role;
 pub use catalogue::{Catalogue, CatalogueError, TokenError, TokenRow};
-pub use config::{Config, Database, InvalidConfig, S3Config, StorageConfig, Timing};
+pub use config::{Config, Database, DatabaseUrl, InvalidConfig, S3Config, StorageConfig, Timing};
 pub use function::{Function, NotDone};
 pub use imgn_thumbs::Limits;
 pub use memory::give_back_what_is_large;

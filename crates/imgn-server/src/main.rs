@@ -161,6 +161,7 @@ async fn run_sweep(config: Config) -> anyhow::Result<()> {
 async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
     let config = Config {
         database: place.database,
+        database_connections: place.database_connections,
         shared_file_system: place.shared_file_system,
         ..Config::embedded(place.data_dir)
     };
@@ -212,6 +213,7 @@ fn catalogue_file(database: &Database) -> Option<PathBuf> {
             let options: SqliteConnectOptions = url.parse().ok()?;
             Some(options.get_filename().to_owned())
         }
+        Database::Postgres { .. } => None,
     }
 }
 

@@ -8,7 +8,7 @@ use imgn_thumbs::Limits;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use crate::config::{Config, S3Config, StorageConfig};
+use crate::config::{Config, DatabaseUrl, S3Config, StorageConfig};
 
 /// What is logged: what `RUST_LOG` says, and in any case nothing with a secret in it.
 #[must_use]
@@ -49,9 +49,23 @@ pub struct Place {
     )]
     pub data_dir: PathBuf,
 
-    /// The catalogue, as sqlite://PATH; a file in the data directory if left out.
-    #[arg(long, global = true, value_name = "URL", env = "IMGN_DATABASE")]
-    pub database: Option<String>,
+    /// The catalogue, as sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME; a file in the data directory if left out. A
+    /// password belongs into the environment, for everybody on the computer can read a program's arguments.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "IMGN_DATABASE",
+        hide_env_values = true
+    )]
+    pub database: Option<DatabaseUrl>,
+
+    /// Connections to PostgreSQL at a time.
+    #[arg(
+        long, global = true, value_name = "COUNT", env = "IMGN_DATABASE_CONNECTIONS",
+        default_value_t = Config::DEFAULT_DATABASE_CONNECTIONS, value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub database_connections: u32,
 
     /// The catalogue is on a file system that several computers share, such as NFS or EFS: SQLite then does without its
     /// write-ahead log, and is slower.
@@ -275,6 +289,7 @@ impl Serve {
             listen: self.listen,
             public_url: self.public_url,
             database: place.database,
+            database_connections: place.database_connections,
             shared_file_system: place.shared_file_system,
             storage,
             url_ttl: Duration::from_secs(self.url_ttl),

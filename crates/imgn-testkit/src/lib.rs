@@ -16,6 +16,7 @@
 
 pub mod lambda;
 pub mod pictures;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod s3;

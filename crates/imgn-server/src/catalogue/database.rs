@@ -1,10 +1,15 @@
-//! The database under the catalogue, behind one kind of pool, transaction and statement of our own: the modules beside
-//! this one name no driver.
+//! The database under the catalogue: SQLite or PostgreSQL behind one kind of pool, transaction and statement.
+//!
+//! There is one body of SQL and not one for each database: nearly all of it means the same to both, also the numbered
+//! parameters (`$1`), so what is learnt about a state is written once. Where the two differ, a statement has both texts
+//! side by side, see [`either`] and [`passing`]. The texts are constants, which a connection prepares once.
 //!
 //! Not here: what is stored. Invariant: a statement is sent as it is written, and every value as a parameter.
 
 use sqlx::{
-    AssertSqlSafe, FromRow, SqlSafeStr as _, SqlStr, Sqlite, SqliteConnection, SqlitePool,
+    AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, SqlSafeStr as _, SqlStr, Sqlite,
+    SqliteConnection, SqlitePool,
+    postgres::{PgArguments, PgRow},
     query::Query,
     sqlite::{SqliteArguments, SqliteRow},
 };
@@ -14,41 +19,56 @@ use super::CatalogueError;
 /// A statement on the writer for what is under way: it outlives this process however that ends, but a power cut may
 /// take the last of it back. A client that is told of it asks again whenever it goes on, and the store's list tells the
 /// rest. It waits for no disk, which every request to open or to sign would do otherwise. How many rows it changed is
-/// not known, for the count is of both statements: let it return what it wrote.
+/// not known, for the count is of both statements: let it return what it wrote. PostgreSQL waits for its disk all the same,
+/// once for all who commit at a time.
 macro_rules! passing {
     ($statement:literal) => {
-        $crate::catalogue::database::sql(concat!("PRAGMA synchronous = NORMAL; ", $statement))
+        $crate::catalogue::database::either(
+            concat!("PRAGMA synchronous = NORMAL; ", $statement),
+            $statement,
+        )
     };
 }
 pub(in crate::catalogue) use passing;
 
 /// What a row can be read as.
-pub(super) trait Readable: for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
+pub(super) trait Readable:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
 
-impl<T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Readable for T {}
+impl<T> Readable for T where
+    T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
 
 /// Connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) enum Pool {
     Sqlite(SqlitePool),
+    Postgres(PgPool),
 }
 
 /// What is undone unless it is committed.
 #[derive(Debug)]
 pub(super) enum Transaction {
     Sqlite(sqlx::Transaction<'static, Sqlite>),
+    Postgres(sqlx::Transaction<'static, Postgres>),
 }
 
 /// Where a statement is run.
 pub(super) enum Target<'a> {
     SqlitePool(&'a SqlitePool),
     Sqlite(&'a mut SqliteConnection),
+    PgPool(&'a PgPool),
+    Postgres(&'a mut PgConnection),
 }
 
 impl<'a> From<&'a Pool> for Target<'a> {
     fn from(pool: &'a Pool) -> Self {
         match pool {
             Pool::Sqlite(pool) => Self::SqlitePool(pool),
+            Pool::Postgres(pool) => Self::PgPool(pool),
         }
     }
 }
@@ -57,28 +77,45 @@ impl<'a> From<&'a mut Transaction> for Target<'a> {
     fn from(transaction: &'a mut Transaction) -> Self {
         match transaction {
             Transaction::Sqlite(transaction) => Self::Sqlite(transaction),
+            Transaction::Postgres(transaction) => Self::Postgres(transaction),
         }
     }
 }
 
 impl Pool {
-    /// A transaction that may write, begun by this text.
-    pub(super) async fn begin(&self, text: &'static str) -> Result<Transaction, CatalogueError> {
+    /// A transaction that may write, begun by this text of SQLite's. With PostgreSQL it has one lock that all such
+    /// transactions of all servers take and hold to their end: as with SQLite, what it reads after that is true when it
+    /// commits.
+    pub(super) async fn begin(&self, sqlite: &'static str) -> Result<Transaction, CatalogueError> {
         Ok(match self {
-            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with(text).await?),
+            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with(sqlite).await?),
+            // "imgn" in ASCII.
+            Self::Postgres(pool) => Transaction::Postgres(
+                pool.begin_with("BEGIN; SELECT pg_advisory_xact_lock(1768777582)")
+                    .await?,
+            ),
         })
+    }
+
+    pub(super) fn is_postgres(&self) -> bool {
+        matches!(self, Self::Postgres(_))
     }
 
     /// One moment of the database, for several statements that read.
     pub(super) async fn snapshot(&self) -> Result<Transaction, CatalogueError> {
         Ok(match self {
             Self::Sqlite(pool) => Transaction::Sqlite(pool.begin().await?),
+            Self::Postgres(pool) => Transaction::Postgres(
+                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                    .await?,
+            ),
         })
     }
 
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
         }
     }
 }
@@ -87,6 +124,7 @@ impl Transaction {
     pub(super) async fn commit(self) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(transaction) => transaction.commit().await?,
+            Self::Postgres(transaction) => transaction.commit().await?,
         }
         Ok(())
     }
@@ -142,14 +180,22 @@ pub(super) struct Sql {
 
 #[derive(Debug)]
 enum Text {
-    Fixed(&'static str),
+    Fixed {
+        sqlite: &'static str,
+        postgres: &'static str,
+    },
     Built(String),
 }
 
 /// A statement that is the same for both databases.
 pub(super) fn sql(text: &'static str) -> Sql {
+    either(text, text)
+}
+
+/// A statement that each of them has words of its own for.
+pub(super) fn either(sqlite: &'static str, postgres: &'static str) -> Sql {
     Sql {
-        text: Text::Fixed(text),
+        text: Text::Fixed { sqlite, postgres },
         values: Vec::new(),
     }
 }
@@ -196,6 +242,8 @@ impl Sql {
         let rows = match target.into() {
             Target::SqlitePool(pool) => read_all(self.sqlite().fetch_all(pool).await?),
             Target::Sqlite(connection) => read_all(self.sqlite().fetch_all(connection).await?),
+            Target::PgPool(pool) => read_all(self.postgres().fetch_all(pool).await?),
+            Target::Postgres(connection) => read_all(self.postgres().fetch_all(connection).await?),
         };
         Ok(rows?)
     }
@@ -212,6 +260,14 @@ impl Sql {
             }
             Target::Sqlite(connection) => {
                 let row = self.sqlite().fetch_optional(connection).await?;
+                row.map(|row| T::from_row(&row)).transpose()
+            }
+            Target::PgPool(pool) => {
+                let row = self.postgres().fetch_optional(pool).await?;
+                row.map(|row| T::from_row(&row)).transpose()
+            }
+            Target::Postgres(connection) => {
+                let row = self.postgres().fetch_optional(connection).await?;
                 row.map(|row| T::from_row(&row)).transpose()
             }
         };
@@ -272,12 +328,16 @@ impl Sql {
         Ok(match target.into() {
             Target::SqlitePool(pool) => self.sqlite().execute(pool).await?.rows_affected(),
             Target::Sqlite(connection) => self.sqlite().execute(connection).await?.rows_affected(),
+            Target::PgPool(pool) => self.postgres().execute(pool).await?.rows_affected(),
+            Target::Postgres(connection) => {
+                self.postgres().execute(connection).await?.rows_affected()
+            }
         })
     }
 
     fn sqlite(self) -> Query<'static, Sqlite, SqliteArguments> {
         let text = match self.text {
-            Text::Fixed(text) => text.into_sql_str(),
+            Text::Fixed { sqlite, .. } => sqlite.into_sql_str(),
             Text::Built(text) => safe(text),
         };
         let mut query = sqlx::query(text);
@@ -286,6 +346,26 @@ impl Sql {
                 Value::Bool(value) => query.bind(value),
                 Value::Number(value) => query.bind(value),
                 Value::Text(value) => query.bind(value),
+                Value::Bytes(value) => query.bind(value),
+            };
+        }
+        query
+    }
+}
+
+impl Sql {
+    /// A text of PostgreSQL's cannot have the character NUL, which names and metadata from outside may.
+    fn postgres(self) -> Query<'static, Postgres, PgArguments> {
+        let text = match self.text {
+            Text::Fixed { postgres, .. } => postgres.into_sql_str(),
+            Text::Built(text) => safe(text),
+        };
+        let mut query = sqlx::query(text);
+        for value in self.values {
+            query = match value {
+                Value::Bool(value) => query.bind(value),
+                Value::Number(value) => query.bind(value),
+                Value::Text(value) => query.bind(value.map(|text| text.replace('\0', "\u{fffd}"))),
                 Value::Bytes(value) => query.bind(value),
             };
         }

@@ -96,8 +96,10 @@ pub(super) async fn discard(
     sql(
         "INSERT INTO garbage (key, url_expires_at, due_at, multipart_id) VALUES ($1, $2, $3, $4)
          ON CONFLICT (key) DO UPDATE SET
-             multipart_id = coalesce($4, multipart_id),
-             url_expires_at = max(coalesce(url_expires_at, $2), coalesce($2, url_expires_at)),
+             multipart_id = coalesce($4, garbage.multipart_id),
+             url_expires_at = CASE
+                 WHEN garbage.url_expires_at > $2 THEN garbage.url_expires_at
+                 ELSE coalesce($2, garbage.url_expires_at) END,
              due_at = $3",
     )
     .bind(key)

@@ -7,7 +7,7 @@ use sqlx::{ColumnIndex, Decode, FromRow, Row as DatabaseRow, Type};
 
 use super::{
     Catalogue, CatalogueError, Upload,
-    database::{Sql, Transaction, sql},
+    database::{Sql, Transaction, either, sql},
     from_column,
     garbage::discard,
     parse, sha256, timestamp, to_column,
@@ -16,6 +16,19 @@ use crate::{auth::Caller, auth::Role, storage::keys};
 
 /// Pictures of a timeline that are read at a time: a text of a few hundred kilobytes.
 const TIMELINE_CHUNK: i64 = 1 << 16;
+
+/// A chunk of a timeline up to the place before which it ends. [`POSTGRES_TIMELINE`] is the same.
+const SQLITE_TIMELINE: &str = "SELECT count(*), coalesce(group_concat(sequence, ' '), ''), coalesce(group_concat(created, ' '), ''), \
+                 coalesce(group_concat(ratio, ' '), '') FROM (SELECT sequence, max(created_at / 1000, 0) AS created, \
+                 min(max(CAST(round(2048.0 * width / max(height, 1)) AS INTEGER), 1), 65535) AS ratio FROM images \
+                 WHERE sequence < ";
+
+const POSTGRES_TIMELINE: &str = "SELECT count(*), coalesce(string_agg(sequence::text, ' ' ORDER BY sequence DESC), ''), \
+     coalesce(string_agg(created::text, ' ' ORDER BY sequence DESC), ''), \
+     coalesce(string_agg(ratio::text, ' ' ORDER BY sequence DESC), '') FROM (SELECT sequence, \
+     greatest(created_at / 1000, 0) AS created, \
+     least(greatest(round(2048.0 * width / greatest(height, 1))::bigint, 1), 65535) AS ratio FROM images \
+     WHERE sequence < ";
 
 /// What verification found out about a picture.
 #[derive(Debug, Clone)]
@@ -94,10 +107,14 @@ impl Search {
         self.0.is_empty()
     }
 
-    fn push_to(&self, query: &mut Sql) {
+    fn push_to(&self, query: &mut Sql, is_postgres: bool) {
         for word in &self.0 {
             query
-                .push(" AND instr(images.search, ")
+                .push(if is_postgres {
+                    " AND strpos(images.search, "
+                } else {
+                    " AND instr(images.search, "
+                })
                 .push_bind(word.clone())
                 .push(") > 0");
         }
@@ -237,7 +254,9 @@ impl Catalogue {
             .push_bind(query.before.map_or(i64::MAX, to_column))
             .push(" AND images.sequence >= ")
             .push_bind(to_column(query.from));
-        query.search.push_to(&mut statement);
+        query
+            .search
+            .push_to(&mut statement, self.reader.is_postgres());
         statement
             .push(" ORDER BY images.sequence DESC LIMIT ")
             .push_bind(i64::from(query.limit) + 1);
@@ -247,10 +266,12 @@ impl Catalogue {
 
     /// The feed as a whole.
     pub(crate) async fn feed(&self) -> Result<Feed, CatalogueError> {
-        let (id, last): (String, i64) =
-            sql("SELECT id, coalesce((SELECT max(sequence) FROM changes), 0) FROM feed")
-                .fetch_one(&self.reader)
-                .await?;
+        let (id, last): (String, i64) = either(
+            "SELECT id, coalesce((SELECT max(sequence) FROM changes), 0) FROM feed",
+            "SELECT id, last FROM feed",
+        )
+        .fetch_one(&self.reader)
+        .await?;
         Ok(Feed {
             id,
             last: from_column(last, "sequence")?,
@@ -273,18 +294,17 @@ impl Catalogue {
         // A sequence beyond 32 bits would take a picture a second for 136 years.
         let mut before = i64::from(u32::MAX) + 1;
         loop {
-            let mut statement = Sql::built(
-                "SELECT count(*), coalesce(group_concat(sequence, ' '), ''), coalesce(group_concat(created, ' '), ''), \
-                 coalesce(group_concat(ratio, ' '), '') FROM (SELECT sequence, max(created_at / 1000, 0) AS created, \
-                 min(max(CAST(round(2048.0 * width / max(height, 1)) AS INTEGER), 1), 65535) AS ratio FROM images \
-                 WHERE sequence < ",
-            );
+            let mut statement = Sql::built(if self.reader.is_postgres() {
+                POSTGRES_TIMELINE
+            } else {
+                SQLITE_TIMELINE
+            });
             statement.push_bind(before);
-            search.push_to(&mut statement);
+            search.push_to(&mut statement, self.reader.is_postgres());
             statement
                 .push(" ORDER BY sequence DESC LIMIT ")
                 .push_bind(TIMELINE_CHUNK)
-                .push(")");
+                .push(") AS chunk");
             let (count, sequences, created, ratios): (i64, String, String, String) =
                 statement.fetch_one(&mut snapshot).await?;
             numbers(&sequences, &mut timeline.sequences)?;
@@ -361,13 +381,13 @@ impl Catalogue {
             "DELETE FROM uploads WHERE published_image = $1",
             "DELETE FROM images WHERE id = $1",
             "DELETE FROM changes WHERE image_id = $1 AND kind = 'added'",
-            "INSERT INTO changes (kind, image_id) VALUES ('deleted', $1)",
         ] {
             sql(statement)
                 .bind(id.to_string())
                 .execute(&mut transaction)
                 .await?;
         }
+        append(&mut transaction, "deleted", id).await?;
         transaction.commit().await?;
         self.tell_changed();
         Ok(Deletion::Deleted)
@@ -380,11 +400,7 @@ pub(super) async fn insert_image(
     upload: &Upload,
     picture: &Picture,
 ) -> Result<(), CatalogueError> {
-    let sequence: i64 =
-        sql("INSERT INTO changes (kind, image_id) VALUES ('added', $1) RETURNING sequence")
-            .bind(upload.image.to_string())
-            .scalar(&mut *connection)
-            .await?;
+    let sequence = append(connection, "added", upload.image).await?;
     let announced = &upload.announced;
     let created = Timestamp::now();
     let search = search_text(
@@ -398,7 +414,7 @@ pub(super) async fn insert_image(
              (id, sequence, owner, file_name, width, height, content_type, size, sha256, thumbhash, animated,
               taken_at, created_at, camera, lens, exposure, location, search)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-             $18 || char(10) || (SELECT lower(name) FROM tokens WHERE id = $19))",
+             $18 || (SELECT lower(name) FROM tokens WHERE id = $19))",
     )
     .bind(upload.image.to_string())
     .bind(sequence)
@@ -417,11 +433,29 @@ pub(super) async fn insert_image(
     .bind(&picture.lens)
     .bind(picture.exposure.as_ref().map(json).transpose()?)
     .bind(picture.location.as_ref().map(json).transpose()?)
-    .bind(search)
+    .bind(search + "\n")
     .bind(upload.owner)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Puts an entry at the end of the feed, and answers its place. With PostgreSQL the place is taken from a row that is held
+/// until the commit: a sequence of its own would give places in another order than that in which they are seen.
+async fn append(
+    connection: &mut Transaction,
+    kind: &'static str,
+    image: ImageId,
+) -> Result<i64, CatalogueError> {
+    either(
+        "INSERT INTO changes (kind, image_id) VALUES ($1, $2) RETURNING sequence",
+        "WITH next AS (UPDATE feed SET last = last + 1 RETURNING last)
+         INSERT INTO changes (sequence, kind, image_id) SELECT last, $1, $2 FROM next RETURNING sequence",
+    )
+    .bind(kind)
+    .bind(image.to_string())
+    .scalar(connection)
+    .await
 }
 
 fn json(value: &impl Serialize) -> Result<String, CatalogueError> {

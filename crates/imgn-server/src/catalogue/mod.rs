@@ -1,9 +1,12 @@
 //! The catalogue: who may write, what is being uploaded, what is published, in which order that happened, and which
-//! keys are to be deleted. It is SQLite, and no S3: it never touches the bytes of a picture.
+//! keys are to be deleted. It is SQLite or PostgreSQL, and no S3: it never touches the bytes of a picture.
 //!
 //! Invariant: each change is one transaction that takes an upload or a picture from one whole state to the next. All
-//! of them go through one connection, one after the other; reads have connections of their own and see the last commit.
+//! of them that read before they write go one after the other: with SQLite through one connection, with PostgreSQL by
+//! one lock; reads have connections of their own and see the last commit.
 
+#[cfg(test)]
+mod conformance;
 mod database;
 mod garbage;
 mod images;
@@ -16,11 +19,14 @@ mod uploads;
 use std::{str::FromStr as _, time::Duration};
 
 use imgn_protocol::{Sha256, Timestamp};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
 
 use tokio::sync::watch;
 
-use crate::config::Database;
+use crate::config::{Database, DatabaseUrl};
 use database::{Pool, Transaction, sql};
 
 pub(crate) use garbage::Garbage;
@@ -34,6 +40,12 @@ pub(crate) use uploads::{Abort, Expiry, Outcome, Published, Upload, UploadState}
 
 /// How long a writer waits for another process (the `token` commands) to end its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a statement of PostgreSQL's waits for what another one holds.
+const LOCK_TIMEOUT: &str = "10s";
+
+/// How long a server may hold what others wait for and say nothing, as one does whose network is gone.
+const IDLE_TIMEOUT: &str = "30s";
 
 /// Connections for reading. SQLite reads from the page cache: more than the cores serve nobody.
 const READERS: u32 = 4;
@@ -80,7 +92,10 @@ pub enum CatalogueError {
         /// Which value.
         what: &'static str,
     },
-    /// Anything else that SQLite says.
+    /// The database does not answer, or has just ended; it may come again.
+    #[error("the catalogue's database does not answer")]
+    Unreachable(#[source] sqlx::Error),
+    /// Anything else that the database says.
     #[error("the catalogue failed")]
     Database(#[source] sqlx::Error),
 }
@@ -90,6 +105,22 @@ impl From<sqlx::Error> for CatalogueError {
         if matches!(error, sqlx::Error::PoolTimedOut) {
             return Self::Busy;
         }
+        if is_unreachable(&error) {
+            return Self::Unreachable(error);
+        }
+        let state = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
+        // PostgreSQL's have five characters: https://www.postgresql.org/docs/current/errcodes-appendix.html
+        if let Some(state) = state.as_deref().filter(|state| state.len() == 5) {
+            return match state {
+                // Serialization, deadlock, a lock that did not come free.
+                "40001" | "40P01" | "55P03" => Self::Busy,
+                "53100" => Self::Full,
+                _ => Self::Database(error),
+            };
+        }
+        drop(state);
         // SQLite's result codes; the low byte is the primary one: https://sqlite.org/rescode.html
         let code = error
             .as_database_error()
@@ -100,6 +131,22 @@ impl From<sqlx::Error> for CatalogueError {
             Some(13) => Self::Full,
             _ => Self::Database(error),
         }
+    }
+}
+
+/// Whether the connection failed and not the statement. Of PostgreSQL's states: class 08, the ends of its operator and of
+/// a crash, and too many connections.
+fn is_unreachable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|state| {
+            state.len() == 5
+                && (state.starts_with("08")
+                    || state.starts_with("57P0")
+                    || state == "53300"
+                    || state == "25P03")
+        }),
+        _ => false,
     }
 }
 
@@ -123,6 +170,9 @@ impl Catalogue {
         let options = match database {
             Database::File(path) => SqliteConnectOptions::new().filename(path),
             Database::Url(url) => SqliteConnectOptions::from_str(url).map_err(failed)?,
+            Database::Postgres { url, connections } => {
+                return Self::open_postgres(url, *connections, failed, database).await;
+            }
         };
         let options = options
             .create_if_missing(true)
@@ -136,7 +186,7 @@ impl Catalogue {
             .connect_with(options.clone())
             .await
             .map_err(failed)?;
-        sqlx::migrate!()
+        sqlx::migrate!("./migrations")
             .run(&writer)
             .await
             .map_err(|source| CatalogueError::Migrate {
@@ -151,6 +201,40 @@ impl Catalogue {
         Ok(Self {
             writer: Pool::Sqlite(writer),
             reader: Pool::Sqlite(reader),
+            changed: watch::Sender::new(()),
+        })
+    }
+
+    async fn open_postgres(
+        url: &DatabaseUrl,
+        connections: u32,
+        failed: impl Fn(sqlx::Error) -> CatalogueError,
+        database: &Database,
+    ) -> Result<Self, CatalogueError> {
+        let options = PgConnectOptions::from_str(url.expose())
+            .map_err(&failed)?
+            .application_name("imgn-server")
+            .options([
+                ("lock_timeout", LOCK_TIMEOUT),
+                ("idle_in_transaction_session_timeout", IDLE_TIMEOUT),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .connect_with(options)
+            .await
+            .map_err(&failed)?;
+        sqlx::migrate!("./migrations/postgres")
+            .run(&pool)
+            .await
+            .map_err(|source| CatalogueError::Migrate {
+                database: database.to_string(),
+                source,
+            })?;
+        let pool = Pool::Postgres(pool);
+        Ok(Self {
+            writer: pool.clone(),
+            reader: pool,
             changed: watch::Sender::new(()),
         })
     }

@@ -213,7 +213,8 @@ impl Catalogue {
         }
         let ahead = expiry.url_expires_at.saturating_sub(now()).max(0);
         let updated: Vec<String> = passing!(
-            "UPDATE staged SET url_expires_at = max(url_expires_at, $2) WHERE id = $1 RETURNING id"
+            "UPDATE staged SET url_expires_at = CASE WHEN url_expires_at > $2 THEN url_expires_at ELSE $2 END
+             WHERE id = $1 RETURNING id"
         )
         .bind(staged.id.to_string())
         .bind(expiry.url_expires_at + ahead)

@@ -78,7 +78,7 @@ impl Catalogue {
         let mut transaction = self.begin().await?;
         let changed = sql(
             "INSERT INTO tokens (name, role, hash, created_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (name) DO UPDATE SET role = $2, hash = $3, created_at = $4 WHERE hash IS NULL",
+             ON CONFLICT (name) DO UPDATE SET role = $2, hash = $3, created_at = $4 WHERE tokens.hash IS NULL",
         )
         .bind(name)
         .bind(role.as_str())

@@ -4,7 +4,7 @@ use imgn_protocol::{ErrorCode, ImageId, OpenRequest, Rejection, UploadId};
 
 use super::{
     Catalogue, CatalogueError,
-    database::{Sql, Target, Transaction, passing, sql},
+    database::{Sql, Transaction, either, passing, sql},
     garbage::discard,
     images::{Picture, insert_image},
     multipart::{Plan, algorithm_named, name_of},
@@ -262,7 +262,11 @@ impl Catalogue {
 
     /// The upload, whosever it is.
     pub(crate) async fn upload(&self, id: UploadId) -> Result<Option<Upload>, CatalogueError> {
-        find(&self.reader, id).await
+        let row: Option<Row> = sql("SELECT * FROM uploads WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(&self.reader)
+            .await?;
+        row.map(Upload::try_from).transpose()
     }
 
     /// Writes down that a URL is about to be signed; `false` when the upload takes no more bytes.
@@ -450,14 +454,19 @@ pub(crate) struct Expiry {
     pub(crate) look_at: i64,
 }
 
+/// The upload, which nothing else changes from here on until the transaction ends: PostgreSQL holds the row against the
+/// statements that need no transaction.
 pub(super) async fn find(
-    target: impl Into<Target<'_>>,
+    transaction: &mut Transaction,
     id: UploadId,
 ) -> Result<Option<Upload>, CatalogueError> {
-    let row: Option<Row> = sql("SELECT * FROM uploads WHERE id = $1")
-        .bind(id.to_string())
-        .fetch_optional(target)
-        .await?;
+    let row: Option<Row> = either(
+        "SELECT * FROM uploads WHERE id = $1",
+        "SELECT * FROM uploads WHERE id = $1 FOR UPDATE",
+    )
+    .bind(id.to_string())
+    .fetch_optional(transaction)
+    .await?;
     row.map(Upload::try_from).transpose()
 }
 
@@ -567,7 +576,7 @@ pub(super) async fn record_url(
     expiry: Expiry,
 ) -> Result<bool, CatalogueError> {
     let changed = sql(
-        "UPDATE uploads SET url_expires_at = max(coalesce(url_expires_at, $2), $2), look_at = $3, updated_at = $4
+        "UPDATE uploads SET url_expires_at = CASE WHEN url_expires_at > $2 THEN url_expires_at ELSE $2 END, look_at = $3, updated_at = $4
          WHERE id = $1 AND state = 'open'",
     )
     .bind(id.to_string())

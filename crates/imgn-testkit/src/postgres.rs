@@ -1,0 +1,138 @@
+//! A real PostgreSQL of a test's own.
+//!
+//! Not a dependency of the product. Invariant: its processes end, and its directory goes, with the handle.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+
+use crate::process::eventually;
+
+/// Where Debian's package `postgresql-15` and its kin have their programs, a folder for each version.
+const DEBIAN: &str = "/usr/lib/postgresql";
+
+/// The user that it runs as where the test is root's, which it refuses to be.
+const USER: &str = "postgres";
+
+/// The password of its owner. It is looked for in what must not tell it.
+pub const PASSWORD: &str = "only-for-tests";
+
+const START: Duration = Duration::from_secs(60);
+
+/// A running PostgreSQL.
+#[derive(Debug)]
+pub struct PostgreSql {
+    child: Child,
+    port: u16,
+    _directory: TempDir,
+}
+
+impl PostgreSql {
+    /// Starts an empty one on a free port.
+    ///
+    /// # Errors
+    /// Says what to install when it is not there.
+    pub async fn start() -> Result<Self> {
+        let programs = programs()?;
+        let directory = tempfile::tempdir()?;
+        let is_root = fs::metadata("/proc/self").is_ok_and(|own| {
+            use std::os::unix::fs::MetadataExt as _;
+            own.uid() == 0
+        });
+        if is_root {
+            let owned = Command::new("chown")
+                .arg(USER)
+                .arg(directory.path())
+                .status()?;
+            ensure!(owned.success(), "cannot give a directory to {USER}");
+        }
+        let command = |program: &str| {
+            let program = programs.join(program);
+            let mut command = match is_root {
+                true => {
+                    let mut command = Command::new("setpriv");
+                    let groups = "--init-groups";
+                    command.args(["--reuid", USER, "--regid", USER, groups]);
+                    command.arg(program);
+                    command
+                }
+                false => Command::new(program),
+            };
+            command.current_dir(directory.path()).stdin(Stdio::null());
+            command
+        };
+        let password = directory.path().join("password");
+        fs::write(&password, PASSWORD)?;
+        let made = command("initdb")
+            .args(["--no-sync", "--username=imgn", "--auth=scram-sha-256"])
+            .args(["--encoding=UTF8", "--locale=C.UTF-8", "--pwfile=password"])
+            .arg("--pgdata=data")
+            .output()?;
+        let told = String::from_utf8_lossy(&made.stderr);
+        ensure!(made.status.success(), "initdb failed: {told}");
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let log = fs::File::create(directory.path().join("log"))?;
+        let child = command("postgres")
+            .args(["-D", "data", "-h", "127.0.0.1", "-c", "fsync=off", "-k"])
+            .arg(directory.path())
+            .arg(format!("-p{port}"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        let mut started = Self {
+            child,
+            port,
+            _directory: directory,
+        };
+        started.wait(&programs.join("pg_isready")).await?;
+        Ok(started)
+    }
+
+    /// A URL of its only database, with the password.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!(
+            "postgres://imgn:{PASSWORD}@127.0.0.1:{}/postgres",
+            self.port
+        )
+    }
+
+    async fn wait(&mut self, is_ready: &Path) -> Result<()> {
+        let (child, port) = (&mut self.child, self.port.to_string());
+        eventually("PostgreSQL answers", START, async || {
+            let ended = child.try_wait()?;
+            ensure!(ended.is_none(), "PostgreSQL ended: {ended:?}");
+            let asked = Command::new(is_ready)
+                .args(["-q", "-h", "127.0.0.1", "-p", &port])
+                .status()?;
+            Ok(asked.success().then_some(()))
+        })
+        .await
+    }
+}
+
+impl Drop for PostgreSql {
+    fn drop(&mut self) {
+        // At once: its own processes end with it.
+        let _ = Command::new("kill")
+            .args(["-QUIT", &self.child.id().to_string()])
+            .status();
+        let _ = self.child.wait();
+    }
+}
+
+fn programs() -> Result<PathBuf> {
+    let versions = fs::read_dir(DEBIAN).into_iter().flatten().flatten();
+    versions
+        .map(|version| version.path().join("bin"))
+        .filter(|programs| programs.join("initdb").is_file())
+        .max()
+        .with_context(|| format!("no PostgreSQL in {DEBIAN}: install Debian's `postgresql-15`"))
+}
