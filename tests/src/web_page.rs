@@ -2,6 +2,7 @@
 
 mod links;
 mod offline;
+mod scenes;
 mod states;
 
 use std::{fs, path::Path};

@@ -1,0 +1,159 @@
+//! The screens that a real gallery shows seldom or only for a moment, on a made-up one: each under axe in four sizes,
+//! both themes and both languages, and with lines that begin at the right.
+//!
+//! Invariant: nothing is wider than the window.
+
+use std::process::Command;
+
+use imgn_testkit::process::Running;
+
+use super::*;
+use crate::driver::devtools;
+
+/// A scene of `npm run design`, and what is on the page once it is there.
+const SCENES: &[(&str, &str)] = &[
+    ("first-start", "[data-testid='first-start']"),
+    ("empty", "[data-testid='empty-gallery']"),
+    ("error", "[data-testid='gallery-error']"),
+    ("filling", "[data-testid='filling']"),
+    ("slow", ".skeleton"),
+    ("offline", "[data-testid='offline-banner']"),
+    ("failing", "[data-testid='failing-banner']"),
+    ("local", "[data-testid='cell']"),
+];
+
+/// From a phone to a large screen, in CSS pixels.
+const SIZES: [(u32, u32); 4] = [(360, 640), (800, 600), (1280, 800), (1920, 1080)];
+
+/// The page as its designers see it, on a port of its own.
+struct Design {
+    url: String,
+    _server: Running,
+}
+
+impl Design {
+    async fn start(directory: &Path) -> Result<Self> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?
+            .local_addr()?
+            .port();
+        let ui = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ui");
+        let mut command = Command::new("node");
+        command
+            .arg("node_modules/vite/bin/vite.js")
+            .args(["--mode", "design", "--host", "127.0.0.1", "--port"])
+            .arg(port.to_string())
+            .current_dir(ui);
+        let (server, _) = Running::start(command, &directory.join("design.log"))?;
+        eventually("the page is served", PATIENCE, async || {
+            let connected = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
+            Ok(connected.ok().map(drop))
+        })
+        .await?;
+        Ok(Self {
+            url: format!("http://127.0.0.1:{port}/"),
+            _server: server,
+        })
+    }
+
+    async fn show(&self, client: &Client, query: &str, shown: &str) -> Result<()> {
+        client.goto(&format!("{}?{query}", self.url)).await?;
+        let there = client
+            .wait()
+            .at_most(PATIENCE)
+            .for_element(Locator::Css(shown));
+        there
+            .await
+            .with_context(|| format!("{query}: no {shown}"))?;
+        Ok(())
+    }
+}
+
+async fn look(client: &Client, size: (u32, u32), theme: &str) -> Result<()> {
+    let (width, height) = size;
+    let metrics =
+        json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+    devtools(client, "Emulation.setDeviceMetricsOverride", metrics).await?;
+    let features = json!([
+        {"name": "prefers-color-scheme", "value": theme},
+        {"name": "prefers-reduced-motion", "value": "reduce"},
+    ]);
+    let media = json!({"features": features});
+    devtools(client, "Emulation.setEmulatedMedia", media).await?;
+    Ok(())
+}
+
+/// axe, and whether all fits into the width.
+async fn check(client: &Client, what: &str) -> Result<()> {
+    axe::check(client, what).await?;
+    const TOO_WIDE: &str = "
+        const page = document.documentElement;
+        if (page.scrollWidth <= page.clientWidth) return [];
+        return [...document.querySelectorAll('body *')]
+            .filter((one) => {
+                const { left, right } = one.getBoundingClientRect();
+                return left < -0.5 || right > page.clientWidth + 0.5;
+            })
+            .map((one) => one.outerHTML.slice(0, 120));";
+    let wide = script(client, TOO_WIDE, vec![]).await?;
+    ensure!(wide == json!([]), "{what}: too wide: {wide}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_scene_is_for_everybody_in_every_size() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let design = Design::start(directory.path()).await?;
+    let (_driver, client) = chromium(&directory.path().join("profile")).await?;
+    for (scene, shown) in SCENES {
+        for (language, direction) in [("en", "ltr"), ("de", "ltr"), ("en", "rtl")] {
+            let query =
+                format!("scene={scene}&pictures=2000&uploads=3&lang={language}&dir={direction}");
+            design.show(&client, &query, shown).await?;
+            for size in SIZES {
+                for theme in ["light", "dark"] {
+                    look(&client, size, theme).await?;
+                    let what = format!("{scene}, {language}, {direction}, {size:?}, {theme}");
+                    check(&client, &what).await?;
+                }
+            }
+        }
+    }
+    client.close().await?;
+    Ok(())
+}
+
+/// What opens over the gallery in the window: about the gallery and this computer, and how is uploaded.
+#[tokio::test]
+async fn every_dialog_of_the_window_is_for_everybody_in_every_size() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let design = Design::start(directory.path()).await?;
+    let (_driver, client) = chromium(&directory.path().join("profile")).await?;
+    for (language, direction) in [("en", "ltr"), ("de", "ltr"), ("en", "rtl")] {
+        for (what, path) in [
+            ("about the gallery", &["server", "cache-limit"][..]),
+            ("uploads", &["upload-toggle", "upload-row"]),
+            (
+                "upload settings",
+                &["upload-toggle", "upload-settings", "upload-rate"],
+            ),
+        ] {
+            for size in SIZES {
+                look(&client, size, "light").await?;
+                let query = format!("pictures=2000&uploads=3&lang={language}&dir={direction}");
+                design.show(&client, &query, "[data-testid='cell']").await?;
+                let (last, clicked) = path.split_last().context("a path")?;
+                for test_id in clicked {
+                    element(&client, test_id).await?.click().await?;
+                }
+                element(&client, last).await?;
+                for theme in ["light", "dark"] {
+                    look(&client, size, theme).await?;
+                    let what = format!("{what}, {language}, {direction}, {size:?}, {theme}");
+                    check(&client, &what).await?;
+                }
+            }
+        }
+    }
+    client.close().await?;
+    Ok(())
+}
