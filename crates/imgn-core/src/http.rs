@@ -16,7 +16,7 @@ use imgn_protocol::{ChangePage, ErrorCode, Image, ImageId, ImagePage, Token, Upl
 use imgn_upload::Failure;
 use reqwest::{Method, RequestBuilder, Response, redirect};
 use serde::de::DeserializeOwned;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit, watch};
 use url::{Host, Url};
 
 use crate::{ClientCode, CommandError, ImageQuery, secrets};
@@ -67,6 +67,8 @@ pub(crate) struct Server {
     api: reqwest::Client,
     store: reqwest::Client,
     reachable: watch::Sender<bool>,
+    /// Whoever asks a server that is away.
+    finding_out: Semaphore,
     clock: Clock,
     store_clock: Clock,
 }
@@ -86,6 +88,7 @@ impl Server {
             api,
             store,
             reachable: watch::Sender::new(true),
+            finding_out: Semaphore::new(1),
             clock: Clock::default(),
             store_clock: Clock::default(),
         }))
@@ -101,6 +104,18 @@ impl Server {
     }
 
     /// Whether the server answered when it was last asked.
+    /// Leave to ask for one of many things. While the server is away one at a time finds out whether it is back, and the
+    /// others do not wait for a connection that may not come about.
+    pub(crate) fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, CommandError> {
+        if *self.reachable.borrow() {
+            return Ok(None);
+        }
+        self.finding_out.try_acquire().map(Some).map_err(|_| {
+            let reason = "it did not answer when it was last asked".to_owned();
+            self.explain(Failure::Unreachable { reason })
+        })
+    }
+
     pub(crate) fn reachable(&self) -> watch::Receiver<bool> {
         self.reachable.subscribe()
     }

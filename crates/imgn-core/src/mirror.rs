@@ -257,14 +257,20 @@ impl Mirror {
         Ok(())
     }
 
-    fn set_offline(&self, offline: bool) {
+    /// The phase from here on.
+    fn enter(&self, phase: MirrorPhase) {
+        self.view
+            .send_if_modified(|view| std::mem::replace(&mut view.phase, phase) != phase);
+    }
+
+    /// This phase is over, if it was the one.
+    fn leave(&self, phase: MirrorPhase) {
         self.view.send_if_modified(|view| {
-            let phase = match (offline, view.phase) {
-                (true, _) => MirrorPhase::Offline,
-                (false, MirrorPhase::Offline) => MirrorPhase::Live,
-                (false, phase) => phase,
-            };
-            std::mem::replace(&mut view.phase, phase) != phase
+            let is_it = view.phase == phase;
+            if is_it {
+                view.phase = MirrorPhase::Live;
+            }
+            is_it
         });
     }
 

@@ -74,6 +74,8 @@ pub enum MirrorPhase {
     Live,
     /// The server does not answer: it is as old as it says.
     Offline,
+    /// It cannot be written, or read, on this computer: it is as old as it says.
+    Failing,
 }
 
 /// A picture of the gallery's list on this computer.

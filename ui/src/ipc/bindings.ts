@@ -296,7 +296,9 @@ export type MirrorPhase =
 /**  It is what the server has, or was when it was last asked. */
 "live" | 
 /**  The server does not answer: it is as old as it says. */
-"offline";
+"offline" | 
+/**  It cannot be written, or read, on this computer: it is as old as it says. */
+"failing";
 
 /**  The gallery's list on this computer. */
 export type MirrorView = {

@@ -1,5 +1,5 @@
 //! A made-up gallery for design work in a plain browser (`npm run design`). The address chooses the scene:
-//! `?scene=first-start|empty|error|offline|filling|local|web|slow`, `?pictures=1000000`, `?uploads=10000`, and `?live=3` for
+//! `?scene=first-start|empty|error|offline|failing|filling|local|web|slow`, `?pictures=1000000`, `?uploads=10000`, and `?live=3` for
 //! a new picture every three seconds. `?thumbs=/folder/` paints 0.jpg to 99.jpg of that folder instead of landscapes, which
 //! cost more than photographs do. `fake` in the console brings about what only the app can.
 
@@ -78,7 +78,7 @@ export function fakeBackend(address: string): Backend {
   let events: BackendEvents | null = null;
   let preferences: UploadPreferences = { keep_location: false, jobs: null, bytes_per_second: null };
   let mirror: MirrorView = {
-    phase: scene === "offline" || scene === "filling" ? scene : "live",
+    phase: scene === "offline" || scene === "filling" || scene === "failing" ? scene : "live",
     known: scene === "filling" ? 0 : count,
     total: count,
     checked_at: new Date(Date.now() - (scene === "offline" ? 7_500_000 : 0)).toISOString(),

@@ -23,7 +23,7 @@ export type UploadView = Omit<bindings.UploadView, "error" | "image"> & {
 /** How far what is shown is what the server has. */
 export interface MirrorView {
   /** `filling`: the list is being fetched for the first time. */
-  phase: "filling" | "live" | "offline";
+  phase: "filling" | "live" | "offline" | "failing";
   /** Pictures in the list so far. */
   known: number;
   /** How many there are to be; null when that is not known. */

@@ -38,6 +38,9 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   startFailedTitle: "imgn konnte nicht starten",
   offlineAsOf: (time) => `Offline. Gezeigt wird der Stand von ${time}.`,
   offline: "Offline. Was schon zu sehen war, lässt sich ansehen.",
+  failingList:
+    "Die Liste auf diesem Computer lässt sich nicht schreiben oder lesen. Ist die Platte voll? Sobald Platz ist, geht es von selbst weiter; sonst starten Sie imgn neu.",
+  failingListAsOf: (time) => `Gezeigt wird der Stand von ${time}.`,
   offlineWaiting: "Uploads warten und gehen von selbst weiter.",
   pendingDeletions: (count) =>
     plural(count, "# Löschung wartet auf den Server.", "# Löschungen warten auf den Server."),

@@ -40,6 +40,9 @@ export const english = ({ plural, number }: Grammar) => ({
   startFailedTitle: "imgn could not start",
   offlineAsOf: (time: string) => `Offline. Shown as of ${time}.`,
   offline: "Offline. What was seen can be looked at.",
+  failingList:
+    "The list on this computer cannot be written or read. Is the disk full? It goes on by itself once there is room; if not, start imgn again.",
+  failingListAsOf: (time: string) => `Shown as of ${time}.`,
   offlineWaiting: "Uploads wait and go on by themselves.",
   pendingDeletions: (count: number) =>
     plural(count, "# deletion waits for the server.", "# deletions wait for the server."),

@@ -60,7 +60,11 @@ impl App {
         if let Some(bytes) = self.0.thumbs.get(&key).await {
             return Ok(bytes);
         }
-        let bytes = match connection.server.thumb(id, size).await {
+        let asked = match connection.server.turn() {
+            Ok(_turn) => connection.server.thumb(id, size).await,
+            Err(away) => Err(away),
+        };
+        let bytes = match asked {
             Ok(bytes) => bytes,
             // Of an original that is kept on this computer it can be made.
             Err(error) => match thumb_of_kept(&connection, id, size).await? {

@@ -11,7 +11,7 @@ use super::{
     events::{Events, Told},
     store::Applied,
 };
-use crate::CommandError;
+use crate::{CommandError, MirrorPhase};
 
 /// Entries of a page: more make a request's own cost no smaller, and a transaction longer.
 const PAGE: u32 = 5000;
@@ -61,14 +61,21 @@ impl Mirror {
             match self.follow_once().await {
                 Ok(()) => pause = PAUSES[0],
                 Err(trouble) => {
-                    match &trouble {
+                    self.enter(match &trouble {
                         Trouble::Mirror(error) => {
                             tracing::warn!("the gallery's feed cannot be followed now: {error}");
                             self.store.note_damage(error).await;
+                            MirrorPhase::Failing
                         }
-                        _ => tracing::debug!(?trouble, "the gallery's feed cannot be followed now"),
-                    }
-                    self.set_offline(true);
+                        Trouble::Command(error) => {
+                            tracing::warn!("the gallery's feed cannot be followed now: {error}");
+                            MirrorPhase::Failing
+                        }
+                        Trouble::Server(failure) => {
+                            tracing::debug!(?failure, "the gallery's feed cannot be followed now");
+                            MirrorPhase::Offline
+                        }
+                    });
                 }
             }
             // Not all at once, when a server that many follow comes back.
@@ -118,7 +125,7 @@ impl Mirror {
         let status = self.store.status().await?;
         let (mut since, mut restarts) = (status.position, 0);
         let mut page = self.server.changes(since, PAGE).await?;
-        self.set_offline(false);
+        self.leave(MirrorPhase::Offline);
         self.look().await?;
         loop {
             let next_since = page.next_since;
@@ -149,6 +156,8 @@ impl Mirror {
             let strays = self.store.forget_strays().await?;
             self.originals.remove(&strays).await;
         }
+        self.leave(MirrorPhase::Failing);
+        self.look().await?;
         Ok(())
     }
 

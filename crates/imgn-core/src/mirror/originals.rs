@@ -15,15 +15,24 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::{Mirror, store::Kept};
 use crate::{
-    CommandError,
+    CommandError, MirrorPhase,
     http::{Server, broken, not_the_original},
 };
 
 /// Originals that are looked for at a time.
 const BATCH: u32 = 50;
 
+/// Files whose ids are looked up at a time.
+const SWEPT_AT_A_TIME: usize = 1000;
+
 /// How long what could not be fetched is left alone: the disk may be full, or the store out of order.
 const PAUSE: Duration = Duration::from_secs(60);
+
+/// How a file's name begins whose bytes are not all there.
+const TEMPORARY: &str = ".tmp-";
+
+/// A file of this age may be of another program that has just fetched it and not yet said so.
+const YOUNG: Duration = Duration::from_secs(60 * 60);
 
 /// The folder of kept originals.
 #[derive(Debug)]
@@ -69,12 +78,39 @@ impl Originals {
         }
     }
 
+    /// Files that are there, and have been for a while; those that somebody began and will not end are removed.
+    fn old_files(&self) -> io::Result<Vec<ImageId>> {
+        let mut found = Vec::new();
+        for shard in entries(&self.folder)? {
+            for file in entries(&shard)? {
+                let age = file.metadata()?.modified()?.elapsed();
+                if age.unwrap_or_default() < YOUNG {
+                    continue;
+                }
+                let name = file.file_name().and_then(|name| name.to_str());
+                let name = name.unwrap_or_default();
+                if name.starts_with(TEMPORARY) {
+                    std::fs::remove_file(&file)?;
+                } else if let Ok(id) = name.parse() {
+                    found.push(id);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     async fn fetch(&self, server: &Server, image: &Image) -> Result<(), NotKept> {
         let path = self.path(image.id);
+        // Of a list that was made anew, which does not know what it had.
+        let (file, size, sum) = (path.clone(), image.size, image.sha256);
+        let is_here = tokio::task::spawn_blocking(move || is_whole(&file, size, sum)).await;
+        if is_here.unwrap_or(false) {
+            return Ok(());
+        }
         let folder = path.parent().unwrap_or(&self.folder);
         tokio::fs::create_dir_all(folder).await?;
         let temporary = tempfile::Builder::new()
-            .prefix(".tmp-")
+            .prefix(TEMPORARY)
             .tempfile_in(folder)?;
         let mut file = tokio::fs::File::from_std(temporary.reopen()?);
         let mut response = server.content(image.id).await.map_err(NotKept::This)?;
@@ -181,10 +217,17 @@ impl Mirror {
     }
 
     /// Fetches what is asked for whenever there is something. Never ends.
-    pub(crate) async fn keep_fetching_originals(&self) {
+    pub(crate) async fn keep_fetching_originals(self: &Arc<Self>) {
         let mut view = self.view();
+        let mut is_swept = false;
         loop {
-            view.mark_unchanged();
+            let phase = view.borrow_and_update().phase;
+            if phase == MirrorPhase::Live && !is_swept {
+                is_swept = true;
+                if let Err(error) = self.sweep_originals().await {
+                    tracing::warn!("{error}");
+                }
+            }
             let missing = self.fetch_originals().await.unwrap_or_else(|error| {
                 tracing::warn!("{error}");
                 1
@@ -204,6 +247,25 @@ impl Mirror {
         }
     }
 
+    /// Removes files that nobody asks for: a crash came between the list and the disk, or the list was made anew.
+    pub(crate) async fn sweep_originals(self: &Arc<Self>) -> Result<(), CommandError> {
+        let mirror = Arc::clone(self);
+        let found = tokio::task::spawn_blocking(move || mirror.originals.old_files()).await;
+        let found = match found {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                tracing::warn!("the folder of originals cannot be looked through ({error})");
+                return Ok(());
+            }
+            Err(_) => return Ok(()),
+        };
+        for some in found.chunks(SWEPT_AT_A_TIME) {
+            let strays = self.store.unasked(some).await?;
+            self.originals.remove(&strays).await;
+        }
+        Ok(())
+    }
+
     /// Somebody may have changed their mind, or deleted the picture, while it was on its way.
     async fn forget_if_unasked(&self, id: ImageId) -> Result<(), CommandError> {
         let known = self.store.picture(id).await?;
@@ -213,6 +275,14 @@ impl Mirror {
             self.originals.remove(&forgotten).await;
         }
         Ok(())
+    }
+}
+
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }
 

@@ -119,6 +119,14 @@ impl<'a> Posting<'a> {
     }
 }
 
+/// Whether a blob can be read to its end. One that cannot would lose its rest at its next writing.
+pub(super) fn is_whole(mut blob: &[u8]) -> bool {
+    while let Some((_, rest)) = Posting::read(blob) {
+        blob = rest;
+    }
+    blob.is_empty()
+}
+
 fn postings(mut blob: &[u8]) -> impl Iterator<Item = Posting<'_>> {
     std::iter::from_fn(move || {
         let (posting, rest) = Posting::read(blob)?;
@@ -236,6 +244,8 @@ mod tests {
             let [first, second] = [&first, &second]
                 .map(|words| words.iter().map(|(word, place)| (word.as_str(), *place)));
             let blob = grown(&grown(&[], first.clone()), second.clone());
+            prop_assert!(is_whole(&blob));
+            prop_assert!(blob.is_empty() || !is_whole(&blob[..blob.len() - 1]));
             let having: BTreeSet<u16> = first
                 .chain(second)
                 .filter(|(word, _)| word.starts_with(&beginning))

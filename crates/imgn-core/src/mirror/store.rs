@@ -479,6 +479,26 @@ fn display_url_of(base: &Url, id: ImageId) -> String {
     format!("{base}v1/images/{id}/thumb/{DISPLAY_SIZE}")
 }
 
+/// Whether this is what [`content_url`] makes. Asked of each picture of a gallery: nothing is allocated.
+fn is_content_url(base: &Url, id: ImageId, url: &str) -> bool {
+    below(base, id, url) == Some("/content")
+}
+
+/// The same of [`display_url_of`].
+fn is_display_url(base: &Url, id: ImageId, url: &str) -> bool {
+    let size = below(base, id, url).and_then(|rest| rest.strip_prefix("/thumb/"));
+    size.is_some_and(|size| size.parse() == Ok(DISPLAY_SIZE) && !size.starts_with(['+', '0']))
+}
+
+/// What follows the picture's own address.
+fn below<'a>(base: &Url, id: ImageId, url: &'a str) -> Option<&'a str> {
+    let rest = url
+        .strip_prefix(base.as_str())?
+        .strip_prefix("v1/images/")?;
+    let mut buffer = Uuid::encode_buffer();
+    rest.strip_prefix(&*id.as_uuid().hyphenated().encode_lower(&mut buffer))
+}
+
 fn json(numbers: &[impl std::fmt::Display]) -> String {
     let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
     format!("[{}]", numbers.join(","))
@@ -505,4 +525,29 @@ fn signed(number: u64) -> i64 {
 
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_left_out_only_where_it_can_be_made_again() {
+        let base = Url::parse("https://example.org/gallery/").unwrap();
+        let (id, other) = (ImageId::new(), ImageId::new());
+        let (content, display) = (content_url(&base, id), display_url_of(&base, id));
+        assert!(is_content_url(&base, id, &content) && is_display_url(&base, id, &display));
+        assert!(!is_content_url(&base, id, &display) && !is_display_url(&base, id, &content));
+        assert!(!is_content_url(&base, other, &content));
+        for wrong in [
+            format!("{content}/"),
+            content.replace("https", "http"),
+            content.to_uppercase(),
+            display.replace("2560", "02560"),
+            display.replace("2560", "+2560"),
+        ] {
+            assert!(!is_content_url(&base, id, &wrong), "{wrong}");
+            assert!(!is_display_url(&base, id, &wrong), "{wrong}");
+        }
+    }
 }

@@ -8,20 +8,39 @@ use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
 
 use super::postings::cut;
 
+/// In nanoseconds.
+const A_DAY: i128 = 24 * 60 * 60 * 1_000_000_000;
+
 /// Words that are asked for at a time; more are left out of account.
 const MAX_WORDS: usize = 16;
 
-/// All words that a picture is found by: name, camera, owner, the days it was taken and published.
-pub(super) fn of_image(image: &Image) -> String {
-    let mut words = String::with_capacity(96);
-    push_words(image.file_name.as_str(), &mut words);
-    push_words(image.camera.as_deref().unwrap_or_default(), &mut words);
-    push_words(&image.owner, &mut words);
-    if let Some(taken) = image.taken_at {
-        push_day(taken, &mut words);
+/// All words that pictures are found by: name, camera, owner, the days they were taken and published. A picture after
+/// the other, for those that follow each other are often of one day.
+#[derive(Default)]
+pub(super) struct OfImages {
+    /// Days since 1970, and their words: that of taking, and that of publishing.
+    days: [(i128, String); 2],
+}
+
+impl OfImages {
+    pub(super) fn of(&mut self, image: &Image) -> String {
+        let mut words = String::with_capacity(128);
+        push_words(image.file_name.as_str(), &mut words);
+        push_words(image.camera.as_deref().unwrap_or_default(), &mut words);
+        push_words(&image.owner, &mut words);
+        let moments = [image.taken_at, Some(image.created_at)];
+        for (moment, (last, its_words)) in moments.into_iter().zip(&mut self.days) {
+            let Some(moment) = moment else { continue };
+            let day = moment.as_nanosecond().div_euclid(A_DAY);
+            if day != *last || its_words.is_empty() {
+                *last = day;
+                its_words.clear();
+                push_day(moment, its_words);
+            }
+            words.push_str(its_words);
+        }
+        words
     }
-    push_day(image.created_at, &mut words);
-    words
 }
 
 /// The words of a search; each is asked for as a beginning.
@@ -144,6 +163,38 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(words(text), found, "{text}");
+        }
+    }
+
+    #[test]
+    fn pictures_have_the_words_of_their_own_days() {
+        let image = |taken: Option<&str>, published: &str| -> Image {
+            let image = serde_json::json!({
+                "id": imgn_protocol::ImageId::new(), "sequence": 1, "file_name": "a.jpg", "width": 1, "height": 1,
+                "content_type": "image/jpeg", "size": 1, "sha256": imgn_protocol::Sha256::of(b""),
+                "thumbhash": "", "animated": false, "taken_at": taken, "created_at": published,
+                "camera": null, "lens": null, "exposure": null, "location": null, "owner": "ada",
+                "url": "", "display_url": null,
+            });
+            serde_json::from_value(image).unwrap()
+        };
+        let mut words = OfImages::default();
+        for (taken, published, found) in [
+            (None, "2026-11-26T23:59:59Z", "a jpg ada 20261126 november "),
+            (None, "2026-11-26T00:00:00Z", "a jpg ada 20261126 november "),
+            (None, "2026-11-27T00:00:00Z", "a jpg ada 20261127 november "),
+            (
+                Some("1969-12-31T23:59:59.5Z"),
+                "2026-11-27T00:00:00Z",
+                "a jpg ada 19691231 december 20261127 november ",
+            ),
+            (
+                Some("1970-01-01T00:00:00Z"),
+                "2026-11-27T00:00:00Z",
+                "a jpg ada 19700101 january 20261127 november ",
+            ),
+        ] {
+            assert_eq!(words.of(&image(taken, published)), found);
         }
     }
 

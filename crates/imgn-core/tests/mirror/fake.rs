@@ -37,6 +37,8 @@ pub(crate) struct Gallery {
     pub(crate) pages_left: Option<u32>,
     /// How deletions are refused, if they are.
     pub(crate) refuses: Option<ErrorCode>,
+    /// Whether it gives no originals.
+    pub(crate) keeps_originals: bool,
     /// Whether everything is answered with 503.
     pub(crate) away: bool,
     pub(crate) thumbs_given: usize,
@@ -195,7 +197,11 @@ async fn thumb(
 }
 
 async fn content(State(gallery): State<Shared>, Path(id): Path<ImageId>) -> Response {
-    if gallery.lock().unwrap().away {
+    let keeps_them = {
+        let gallery = gallery.lock().unwrap();
+        gallery.away || gallery.keeps_originals
+    };
+    if keeps_them {
         return problem(ErrorCode::Unavailable);
     }
     original(id).into_response()

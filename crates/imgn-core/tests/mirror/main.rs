@@ -280,6 +280,52 @@ async fn originals_that_are_kept_are_here_whole_and_go_when_nobody_asks_for_them
     assert_eq!(originals_below(folder.path()).len(), 0);
 }
 
+#[tokio::test]
+async fn files_of_originals_are_not_fetched_twice_and_go_when_nobody_knows_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let gallery = Gallery::new();
+    let url = serve(&gallery).await;
+    let id = gallery.lock().unwrap().add("a.jpg");
+    let app = open(folder.path(), &url, false).await;
+    app.sync(false).await.unwrap();
+    app.keep(&[id], true).await.unwrap();
+    assert_eq!(app.sync(true).await.unwrap(), 0);
+    let file = originals_below(folder.path()).remove(0);
+    app.keep(&[id], false).await.unwrap();
+    assert!(!file.exists());
+
+    // As after a crash between the disk and the list.
+    std::fs::write(&file, original(id)).unwrap();
+    gallery.lock().unwrap().keeps_originals = true;
+    app.keep(&[id], true).await.unwrap();
+    assert_eq!(app.sync(true).await.unwrap(), 0);
+    assert_eq!(app.offline_state().await.unwrap().here, 1);
+    app.quit().await;
+
+    let write = |path: std::path::PathBuf, is_old: bool| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
+        if is_old {
+            let day = std::time::Duration::from_secs(86_400);
+            file.set_modified(std::time::SystemTime::now() - day)
+                .unwrap();
+        }
+        path
+    };
+    let stray = ImageId::new().to_string();
+    let folders = file.ancestors().nth(2).unwrap();
+    let stray = write(folders.join(&stray[stray.len() - 2..]).join(&stray), true);
+    let given_up = write(file.with_file_name(".tmp-a"), true);
+    let under_way = write(file.with_file_name(".tmp-b"), false);
+    let app = open(folder.path(), &url, true).await;
+    eventually("what nobody knows of is gone", async || {
+        !stray.exists() && !given_up.exists()
+    })
+    .await;
+    assert!(under_way.exists() && file.exists());
+    assert_eq!(app.original(id).await.unwrap().1, original(id));
+}
+
 fn originals_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -337,8 +383,17 @@ async fn damage_that_shows_itself_late_costs_no_queued_deletion() {
     pages[start..].fill(0xa5);
     std::fs::write(&file, pages).unwrap();
 
-    let app = open(folder.path(), &url, false).await;
+    let app = open(folder.path(), &url, true).await;
     assert!(app.timeline("").await.is_err(), "it is damaged");
+    // What the server tells cannot be written down, which is no fault of the server's.
+    gallery.lock().unwrap().away = false;
+    gallery.lock().unwrap().add("one more.jpg");
+    eventually("it says so", async || {
+        let server = app.state().await.server.unwrap();
+        server.reachable && server.mirror.phase == MirrorPhase::Failing
+    })
+    .await;
+    gallery.lock().unwrap().away = true;
     app.quit().await;
 
     let app = open(folder.path(), &url, false).await;
@@ -346,7 +401,7 @@ async fn damage_that_shows_itself_late_costs_no_queued_deletion() {
     gallery.lock().unwrap().away = false;
     app.sync(false).await.unwrap();
     let images = gallery.lock().unwrap().images();
-    assert_eq!(images.len(), 2999, "the deletion was carried out");
+    assert_eq!(images.len(), 3000, "the deletion was carried out");
     assert_eq!(shown(&app).await, images);
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use url::Url;
 
-use super::{MirrorError, Sql, blob, content_url, display_url_of, signed};
+use super::{MirrorError, Sql, blob, is_content_url, is_display_url, signed};
 
 /// Rows that are inserted by one statement.
 const ROWS: usize = 250;
@@ -20,13 +20,15 @@ pub(super) async fn insert_images(
         let statement = rows("INSERT OR REPLACE INTO images VALUES ", ROW, images.len());
         let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(images.len() == ROWS);
         for image in images {
-            let is_derived = image.url == content_url(base, image.id);
-            let display = image.display_url.as_ref().map(|url| {
-                match *url == display_url_of(base, image.id) {
-                    true => "",
-                    false => url.as_str(),
-                }
-            });
+            let is_derived = is_content_url(base, image.id, &image.url);
+            let display =
+                image
+                    .display_url
+                    .as_deref()
+                    .map(|url| match is_display_url(base, image.id, url) {
+                        true => "",
+                        false => url,
+                    });
             query = query
                 .bind(signed(image.sequence))
                 .bind(blob(image.id))

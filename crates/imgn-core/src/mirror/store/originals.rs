@@ -116,6 +116,29 @@ impl Store {
         })
     }
 
+    /// Those of these originals that nobody asks for, by themselves or as some of all.
+    pub(crate) async fn unasked(&self, ids: &[ImageId]) -> Result<Vec<ImageId>, MirrorError> {
+        let mut reading = self.reader.begin().await?;
+        let keep_all: bool = sqlx::query_scalar("SELECT keep_all FROM state")
+            .fetch_one(&mut *reading)
+            .await?;
+        let mut unasked = Vec::new();
+        for id in ids {
+            let is_asked: bool = sqlx::query_scalar(
+                "SELECT EXISTS (SELECT 1 FROM originals WHERE id = ?1)
+                     OR (?2 AND EXISTS (SELECT 1 FROM images WHERE id = ?1))",
+            )
+            .bind(blob(*id))
+            .bind(keep_all)
+            .fetch_one(&mut *reading)
+            .await?;
+            if !is_asked {
+                unasked.push(*id);
+            }
+        }
+        Ok(unasked)
+    }
+
     /// Forgets originals of pictures that are not in the gallery, after a feed that began anew. Answers which.
     pub(crate) async fn forget_strays(&self) -> Result<Vec<ImageId>, MirrorError> {
         let rows: Vec<Vec<u8>> = sqlx::query_scalar(

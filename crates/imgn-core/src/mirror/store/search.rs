@@ -113,9 +113,10 @@ pub(super) async fn insert_words(
     transaction: &mut SqliteConnection,
     images: &[&Image],
 ) -> Result<(), MirrorError> {
+    let mut words = words::OfImages::default();
     let texts: Vec<(u32, String)> = images
         .iter()
-        .filter_map(|image| Some((image.sequence.try_into().ok()?, words::of_image(image))))
+        .filter_map(|image| Some((image.sequence.try_into().ok()?, words.of(image))))
         .collect();
     // A page has each word many times, and is in few chunks: what is sorted is each word once.
     let mut added: HashMap<(i64, &str), Vec<u16>> = HashMap::new();
@@ -179,6 +180,9 @@ async fn change(
         .fetch_optional(&mut *transaction)
         .await?;
     let blob = blob.unwrap_or_default();
+    if !postings::is_whole(&blob) {
+        return Err(MirrorError::Invalid("index of words"));
+    }
     let changed = changed(&blob);
     if changed.is_empty() {
         sqlx::query("DELETE FROM words WHERE shelf = ?")
