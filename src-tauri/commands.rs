@@ -3,8 +3,8 @@
 //! Invariant: the list here, the one in `ipc.rs` and the one in `permissions/window.toml` are the same; a test says so.
 
 use imgn_core::{
-    AppState, ClientCode, CommandError, DeletionView, IntakeView, OfflineView, Picture,
-    UploadPreferences, UploadView, ViewError,
+    App, AppState, ClientCode, CommandError, DeletionView, IntakeView, LinkPreferences,
+    OfflineView, Picture, UploadPreferences, UploadView, ViewError,
     protocol::{ImageId, Token, UploadId},
 };
 use tauri::{AppHandle, State, WebviewWindow, ipc::Response};
@@ -77,6 +77,13 @@ pub(crate) async fn pick_folders(
     let dialog = window.dialog().file().set_parent(&window);
     dialog.pick_folders(|folders| drop(send.send(folders)));
     take(&shell, chosen.await.ok().flatten()).await
+}
+
+/// Uploads what is on the clipboard.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn paste(shell: State<'_, Shell>) -> Answer<IntakeView> {
+    Ok(shell.desk.take_clipboard().await?.into())
 }
 
 /// Nothing was chosen where the dialog was closed.
@@ -261,10 +268,64 @@ pub(crate) async fn copy_link(app: AppHandle, text: String) -> Answer<()> {
         let message = "This is not a link to a picture, and was not copied.";
         return Err(CommandError::new(ClientCode::InvalidInput, message).into());
     }
+    copy(&app, text)
+}
+
+fn copy(app: &AppHandle, text: String) -> Answer<()> {
     app.clipboard().write_text(text).map_err(|error| {
         let message = format!("The link could not be copied: {error}. Try again.");
         CommandError::new(ClientCode::ClipboardFailed, message).into()
     })
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn link_preferences(shell: State<'_, Shell>) -> Answer<LinkPreferences> {
+    Ok(shell.core.link_preferences().await)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn set_link_preferences(
+    shell: State<'_, Shell>,
+    preferences: LinkPreferences,
+) -> Answer<()> {
+    Ok(shell.core.set_link_preferences(preferences).await?)
+}
+
+/// The links to these pictures, a line each; in the chosen format where none is named.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn links(
+    shell: State<'_, Shell>,
+    ids: Vec<ImageId>,
+    format: Option<String>,
+    alt: Option<String>,
+) -> Answer<String> {
+    let (format, alt) = (format.as_deref(), alt.as_deref());
+    Ok(shell.core.links(&ids, format, alt).await?)
+}
+
+/// Puts them on the clipboard.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn copy_links(
+    app: AppHandle,
+    shell: State<'_, Shell>,
+    ids: Vec<ImageId>,
+    format: Option<String>,
+    alt: Option<String>,
+) -> Answer<()> {
+    let (format, alt) = (format.as_deref(), alt.as_deref());
+    let links = shell.core.links(&ids, format, alt).await?;
+    copy(&app, links)
+}
+
+/// What a format makes of a picture that is none; refused where it is no format.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn link_example(format: String) -> Answer<String> {
+    Ok(App::link_example(&format)?)
 }
 
 /// Whether a text may be a link in any of its forms. One line: pasted into a terminal, it runs nothing by itself.

@@ -38,6 +38,7 @@ pub(crate) fn builder() -> Builder<Wry> {
             commands::disconnect,
             commands::pick_files,
             commands::pick_folders,
+            commands::paste,
             commands::uploads,
             commands::cancel_upload,
             commands::retry_upload,
@@ -61,6 +62,11 @@ pub(crate) fn builder() -> Builder<Wry> {
             commands::download,
             commands::copy_link,
             commands::left,
+            commands::link_preferences,
+            commands::set_link_preferences,
+            commands::links,
+            commands::copy_links,
+            commands::link_example,
         ])
         .events(collect_events![
             view::StateChanged,
@@ -70,6 +76,7 @@ pub(crate) fn builder() -> Builder<Wry> {
             view::FileDrag,
             view::TakenIn,
             view::Leaving,
+            view::LinksCopied,
         ])
 }
 

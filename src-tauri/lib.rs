@@ -8,6 +8,7 @@
 
 mod commands;
 mod gallery;
+mod host;
 mod ipc;
 mod launch;
 mod quit;
@@ -16,15 +17,16 @@ mod thumb_scheme;
 mod view;
 mod web_view;
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::{io::IsTerminal as _, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use imgn_core::{App, Home};
+use imgn_desk::Desk;
 use tauri::Manager as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::{gallery::LocalGallery, launch::Arguments, quit::Quit, shell::Shell};
+use crate::{gallery::LocalGallery, host::TauriHost, launch::Arguments, quit::Quit, shell::Shell};
 
 /// The program: runs until the window is closed.
 #[expect(
@@ -58,13 +60,15 @@ fn run(arguments: Arguments) -> Result<()> {
     let core = tauri::async_runtime::block_on(App::open(home, arguments.options()))
         .context("cannot open the profile")?;
     let pictures = core.clone();
+    let host = Arc::new(TauriHost::default());
+    let desk = Desk::new(core.clone(), Arc::clone(&host) as Arc<_>);
     let ipc = ipc::builder();
     let invoke_handler = ipc::handler(ipc.invoke_handler());
 
     tauri::Builder::default()
         .plugin(tauri_plugin_clipboard_manager::init())
         .plugin(tauri_plugin_dialog::init())
-        .manage(Shell::new(core, gallery))
+        .manage(Shell::new(core, desk, gallery))
         .register_asynchronous_uri_scheme_protocol("thumb", move |_, request, responder| {
             thumb_scheme::answer(pictures.clone(), request, responder);
         })
@@ -72,6 +76,7 @@ fn run(arguments: Arguments) -> Result<()> {
         .on_window_event(shell::on_window_event)
         .setup(move |app| {
             ipc.mount_events(app);
+            host.begin(app.handle().clone());
             shell::start(app.handle(), arguments);
             quit::on_signal(app.handle());
             for window in app.webview_windows().values() {

@@ -5,8 +5,9 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use imgn_core::{
-    App, AppState, ClientCode, CommandError, Event, Folders, ImageQuery, IntakeView, ViewError,
+    App, AppState, ClientCode, CommandError, Event, ImageQuery, IntakeView, ViewError,
 };
+use imgn_desk::Desk;
 use tauri::{AppHandle, DragDropEvent, Manager as _, Window, WindowEvent};
 use tauri_plugin_dialog::{DialogExt as _, MessageDialogKind};
 use tauri_specta::Event as _;
@@ -32,6 +33,8 @@ pub(crate) const PICTURE_EXTENSIONS: [&str; 22] = [
 pub(crate) struct Shell {
     /// What every command is about.
     pub(crate) core: App,
+    /// How files come in, and what becomes of their links.
+    pub(crate) desk: Desk,
     gallery: LocalGallery,
     /// The page has nothing more to say.
     pub(crate) left: Arc<Notify>,
@@ -42,9 +45,10 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Shell {
     /// Puts them together; starts nothing.
-    pub(crate) fn new(core: App, gallery: LocalGallery) -> Self {
+    pub(crate) fn new(core: App, desk: Desk, gallery: LocalGallery) -> Self {
         Self {
             core,
+            desk,
             gallery,
             left: Arc::default(),
         }
@@ -62,8 +66,7 @@ impl Shell {
 
     /// Uploads what was dropped or chosen; of a folder, the pictures in it.
     pub(crate) async fn enqueue(&self, paths: Vec<PathBuf>) -> Result<IntakeView, ViewError> {
-        let taken = self.core.enqueue(paths, Folders::Walked, |_| {}).await?;
-        Ok(taken.into())
+        Ok(self.desk.take_files(paths).await?.into())
     }
 
     /// Hears the page out, then stops uploads, then the gallery; keeps everything. The caller bounds the time.
@@ -107,6 +110,7 @@ impl Shell {
 pub(crate) fn start(app: &AppHandle, arguments: Arguments) {
     let shell = app.state::<Shell>().inner().clone();
     tauri::async_runtime::spawn(forward_events(app.clone(), shell.core.clone()));
+    tauri::async_runtime::spawn(shell.desk.clone().run());
     let app = app.clone();
     tauri::async_runtime::spawn(async move {
         if let Err(error) = shell.begin(arguments).await {
@@ -173,7 +177,8 @@ fn forward(app: &AppHandle, event: Event) {
     });
 }
 
-fn sent(result: tauri::Result<()>) {
+/// An event that does not reach the window is no reason to stop.
+pub(crate) fn sent(result: tauri::Result<()>) {
     if let Err(error) = result {
         tracing::warn!(%error, "an event did not reach the window");
     }

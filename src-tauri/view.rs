@@ -30,6 +30,16 @@ pub(crate) struct DeletionFailed(pub(crate) RefusedDeletion);
 #[tauri_specta(event_name = "leaving")]
 pub(crate) struct Leaving;
 
+/// The links to so many pictures are on the clipboard.
+#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
+#[tauri_specta(event_name = "links_copied")]
+pub(crate) struct LinksCopied {
+    /// How many.
+    pub(crate) count: u32,
+    /// Why they are not there, for people.
+    pub(crate) error: Option<String>,
+}
+
 /// Where an original was written.
 #[derive(Debug, Clone, Serialize, Deserialize, Type)]
 pub(crate) struct DownloadView {

@@ -3,6 +3,7 @@
 //!
 //! Not here: what the web page shares with the window; that is tested in a browser.
 
+pub(crate) mod clipboard;
 mod offline;
 mod screen;
 mod window;

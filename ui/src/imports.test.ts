@@ -12,7 +12,8 @@ const ALLOWED: Record<string, readonly string[]> = {
   state: ["ipc"],
   grid: ["ipc", "kit", "state"],
   settings: ["ipc", "kit", "state"],
-  uploads: ["ipc", "kit", "state"],
+  links: ["ipc", "kit"],
+  uploads: ["ipc", "kit", "links", "state"],
   viewer: ["ipc", "kit", "state", "words"],
 };
 

@@ -55,8 +55,11 @@ pub(crate) enum Command {
     /// Upload pictures; a line a file, in the order given
     Upload {
         /// Pictures, and with -r folders; `-` is standard input
-        #[arg(required = true, value_name = "PATH")]
+        #[arg(required_unless_present = "clipboard", value_name = "PATH")]
         paths: Vec<PathBuf>,
+        /// What is on the clipboard, after the paths: a picture, copied files, or a data URL
+        #[arg(long)]
+        clipboard: bool,
         /// Of each folder, all pictures in it and below it: not what is hidden, and what is no picture is skipped
         #[arg(short, long)]
         recursive: bool,
@@ -175,9 +178,15 @@ pub(crate) struct Pace {
 
 #[derive(Debug, Args)]
 pub(crate) struct Format {
-    /// url, markdown, html, bbcode, or a template of {url} {id} {width} {height} {name} {name:markdown} {name:html}
+    /// url, markdown, html, bbcode, or a template of {url} {id} {name} {alt} {width} {height} {ext} {date:%Y-%m-%d}
+    ///
+    /// In a template, names are escaped for what it looks like: HTML, Markdown, BBCode or plain text. {name:markdown},
+    /// {name:html}, {name:bbcode} and {name:raw} say it for one place, as do {alt:...}.
     #[arg(long, default_value = "url", value_name = "F")]
     pub(crate) format: LinkFormat,
+    /// What stands for a picture where it cannot be seen, in place of its name
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) alt: Option<String>,
 }
 
 fn image_id(text: &str) -> Result<ImageId, String> {
@@ -235,6 +244,8 @@ mod tests {
             (&["imgn", "cancel", "--all"], true),
             (&["imgn", "resume"], true),
             (&["imgn", "upload", "-r", "--keep-gps", "a"], true),
+            (&["imgn", "upload", "--clipboard"], true),
+            (&["imgn", "upload"], false),
             (&["imgn", "upload", "--jobs", "65", "a"], false),
             (&["imgn", "thumb", "a", "--out", "b"], true),
             (&["imgn", "sync", "--originals"], true),

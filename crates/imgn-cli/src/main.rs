@@ -111,6 +111,7 @@ async fn run(cli: Cli, output: &Output) -> Result<bool> {
         Command::Status => account::status(&app, output).await,
         Command::Upload {
             paths,
+            clipboard,
             recursive,
             format,
             ..
@@ -120,11 +121,10 @@ async fn run(cli: Cli, output: &Output) -> Result<bool> {
             } else {
                 Folders::Refused
             };
-            upload::upload(&app, output, paths, folders, &format.format).await
+            let named = upload::Named { paths, clipboard };
+            upload::upload(&app, output, named, folders, &format).await
         }
-        Command::Resume { ids, format, .. } => {
-            queue::resume(&app, output, &ids, &format.format).await
-        }
+        Command::Resume { ids, format, .. } => queue::resume(&app, output, &ids, &format).await,
         Command::Queue => queue::queue(&app, output).await,
         Command::Pause(which) => queue::pause(&app, output, which).await,
         Command::Cancel(which) => queue::cancel(&app, output, which).await,
@@ -138,7 +138,7 @@ async fn run(cli: Cli, output: &Output) -> Result<bool> {
         Command::Cache { what } => offline::cache(&app, output, &what).await,
         Command::Get { id, output: to } => gallery::get(&app, output, id, to).await,
         Command::Delete { ids } => gallery::delete(&app, output, ids).await,
-        Command::Link { id, format } => gallery::print_link(&app, output, id, &format.format).await,
+        Command::Link { id, format } => gallery::print_link(&app, output, id, &format).await,
         // Made before there is an app: it asks no gallery.
         Command::Thumb { files, out, size } => thumb::thumb(output, &files, &out, size),
     };

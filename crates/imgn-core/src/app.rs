@@ -3,6 +3,7 @@
 mod ahead;
 mod control;
 mod gallery;
+mod links;
 mod offline;
 mod uploading;
 

@@ -28,12 +28,12 @@ pub use home::{Home, HomeError};
 pub use imgn_protocol as protocol;
 pub use imgn_upload::{Totals, UploadCode};
 pub use intake::{Folders, Intake, Taken, Unreadable};
-pub use link::{InvalidFormat, LinkFormat, Template, link};
+pub use link::{InvalidFormat, LinkFormat, Template, link, links};
 pub use mirror::Timeline;
-pub use settings::{CacheSettings, ServerSettings, Settings, UploadSettings};
+pub use settings::{CacheSettings, LinkSettings, ServerSettings, Settings, UploadSettings};
 pub use uploads::UploadReport;
 pub use view::{
-    AppState, DeletionView, Event, FailedDeletion, ImageQuery, IntakeView, MirrorPhase, MirrorView,
-    OfflineView, Picture, RefusedDeletion, ServerView, UploadPreferences, UploadState, UploadView,
-    ViewError,
+    AppState, DeletionView, Event, FailedDeletion, ImageQuery, IntakeView, LinkPreferences,
+    MirrorPhase, MirrorView, OfflineView, Picture, RefusedDeletion, ServerView, UploadPreferences,
+    UploadState, UploadView, ViewError,
 };

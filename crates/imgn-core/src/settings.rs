@@ -5,7 +5,7 @@ use std::{io::Write as _, num::NonZeroU64, path::Path};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{ClientCode, CommandError};
+use crate::{ClientCode, CommandError, LinkFormat};
 
 /// The settings of one profile. What a file leaves out has its default; what it has beside is left out of account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,8 @@ pub struct Settings {
     pub uploads: UploadSettings,
     /// What is kept for speed.
     pub cache: CacheSettings,
+    /// How links are given out.
+    pub links: LinkSettings,
 }
 
 /// Which gallery.
@@ -58,6 +60,26 @@ impl Default for CacheSettings {
     fn default() -> Self {
         Self {
             max_bytes: 512 * 1024 * 1024,
+        }
+    }
+}
+
+/// How links are given out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LinkSettings {
+    /// How the app writes them.
+    pub format: LinkFormat,
+    /// Whether the app puts them on the clipboard when an upload has ended.
+    pub copy: bool,
+}
+
+impl Default for LinkSettings {
+    /// Markdown, since most places where people write take it, copied: it is what an upload is for.
+    fn default() -> Self {
+        Self {
+            format: LinkFormat::Markdown,
+            copy: true,
         }
     }
 }
@@ -119,6 +141,10 @@ mod tests {
                 local: false,
                 signed_in: true,
             }),
+            links: LinkSettings {
+                format: "[{name}]({url})".parse().unwrap(),
+                copy: false,
+            },
             ..Settings::default()
         };
         settings.save(&path).unwrap();

@@ -210,6 +210,16 @@ pub struct UploadPreferences {
     pub bytes_per_second: Option<u64>,
 }
 
+/// What somebody chose for links.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct LinkPreferences {
+    /// `url`, `markdown`, `html`, `bbcode`, or the text of a template.
+    pub format: String,
+    /// Whether links are put on the clipboard when an upload has ended.
+    pub copy: bool,
+}
+
 /// Where an upload stands, as it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]

@@ -107,6 +107,16 @@ impl Window {
         Ok(process.parse()?)
     }
 
+    /// The session that it is in.
+    pub(crate) fn screen(&self) -> &Screen {
+        &self.screen
+    }
+
+    /// Brings it to the front, so that keys go to it.
+    pub(crate) fn focus(&self) -> Result<()> {
+        self.process().map(drop)
+    }
+
     /// The most memory that the app's own process had so far, in bytes.
     pub(crate) fn peak_memory(&self) -> Result<u64> {
         status_field(self.process()?, "VmHWM")

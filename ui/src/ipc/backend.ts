@@ -11,6 +11,7 @@ import type {
   FileDrag,
   Image,
   IntakeView,
+  LinkPreferences,
   OfflineView,
   Picture,
   Timeline,
@@ -39,12 +40,20 @@ export interface BackendEvents {
   takenIn(intake: IntakeView): void;
   /** The program ends as soon as this resolves, or a second later: what must not be lost is said now. */
   leaving(): Promise<void>;
+  /** The links to so many pictures are on the clipboard, or are not for the reason that is given. */
+  linksCopied(count: number, error: string | null): void;
 }
 
 /** How files come in. */
 export type Intake =
   /** The app's own file dialog; dropped files are taken outside of the web view, which never learns a path. */
-  | { readonly kind: "native"; pick(): Promise<IntakeView>; pickFolders(): Promise<IntakeView> }
+  | {
+      readonly kind: "native";
+      pick(): Promise<IntakeView>;
+      pickFolders(): Promise<IntakeView>;
+      /** What is on the clipboard. */
+      paste(): Promise<IntakeView>;
+    }
   /** This page's files. */
   | { readonly kind: "browser"; add(files: readonly File[]): void };
 
@@ -69,6 +78,19 @@ export interface UploadSettings {
   get(): Promise<UploadPreferences>;
   /** Takes effect at once, also for what is on its way. */
   set(preferences: UploadPreferences): Promise<void>;
+}
+
+/** Links as they are written where people write. */
+export interface Links {
+  preferences(): Promise<LinkPreferences>;
+  /** From the next link on. */
+  setPreferences(preferences: LinkPreferences): Promise<void>;
+  /** What a format makes of some picture; rejects where it is none. */
+  example(format: string): Promise<string>;
+  /** A line a picture; in the chosen format where it is null. `alt` stands in for the pictures' names. */
+  make(ids: string[], format: string | null, alt: string | null): Promise<string>;
+  /** The same, onto the clipboard. */
+  copy(ids: string[], format: string | null, alt: string | null): Promise<void>;
 }
 
 /** Originals on this computer. */
@@ -113,6 +135,8 @@ export interface Backend {
   readonly uploadSettings: UploadSettings | null;
   clearFinishedUploads(): Promise<void>;
   copyLink(text: string): Promise<void>;
+  /** None on the web page, which gives out addresses. */
+  readonly links: Links | null;
   /** What an `<img>` may have as its source. */
   pictureUrl(image: Image, size: PictureSize): string;
   /** Starts telling: nothing that happens after the promise is fulfilled is missed. Its value stops it. */

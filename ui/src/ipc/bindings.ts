@@ -11,6 +11,8 @@ export const commands = {
 	disconnect: () => __TAURI_INVOKE<AppState>("disconnect"),
 	pickFiles: () => __TAURI_INVOKE<IntakeView>("pick_files"),
 	pickFolders: () => __TAURI_INVOKE<IntakeView>("pick_folders"),
+	/**  Uploads what is on the clipboard. */
+	paste: () => __TAURI_INVOKE<IntakeView>("paste"),
 	uploads: () => __TAURI_INVOKE<UploadView[]>("uploads"),
 	cancelUpload: (id: UploadId) => __TAURI_INVOKE<null>("cancel_upload", { id }),
 	retryUpload: (id: UploadId) => __TAURI_INVOKE<null>("retry_upload", { id }),
@@ -35,6 +37,14 @@ export const commands = {
 	copyLink: (text: string) => __TAURI_INVOKE<null>("copy_link", { text }),
 	/**  The page has said all that it had to say before the program ends. */
 	left: () => __TAURI_INVOKE<null>("left"),
+	linkPreferences: () => __TAURI_INVOKE<LinkPreferences>("link_preferences"),
+	setLinkPreferences: (preferences: LinkPreferences) => __TAURI_INVOKE<null>("set_link_preferences", { preferences }),
+	/**  The links to these pictures, a line each; in the chosen format where none is named. */
+	links: (ids: ImageId[], format: string | null, alt: string | null) => __TAURI_INVOKE<string>("links", { ids, format, alt }),
+	/**  Puts them on the clipboard. */
+	copyLinks: (ids: ImageId[], format: string | null, alt: string | null) => __TAURI_INVOKE<null>("copy_links", { ids, format, alt }),
+	/**  What a format makes of a picture that is none; refused where it is no format. */
+	linkExample: (format: string) => __TAURI_INVOKE<string>("link_example", { format }),
 };
 
 /** Events */
@@ -42,6 +52,7 @@ export const events = {
 	deletionFailed: makeEvent<DeletionFailed, DeletionFailed>("deletion_failed"),
 	fileDrag: makeEvent<FileDrag, FileDrag>("file_drag"),
 	leaving: makeEvent<Leaving, Leaving>("leaving"),
+	linksCopied: makeEvent<LinksCopied, LinksCopied>("links_copied"),
 	stateChanged: makeEvent<StateChanged, StateChanged>("state_changed"),
 	takenIn: makeEvent<TakenIn, TakenIn>("taken_in"),
 	timelineChanged: makeEvent<TimelineChanged, TimelineChanged>("timeline_changed"),
@@ -90,8 +101,12 @@ export type ClientCode =
 "connection_failed" | 
 /**  The gallery on this computer cannot be started. */
 "gallery_failed" | 
-/**  The clipboard does not take what is copied. */
-"clipboard_failed";
+/**  The clipboard does not take what is copied, or does not give it. */
+"clipboard_failed" | 
+/**  There is nothing on the clipboard that could be uploaded. */
+"clipboard_empty" | 
+/**  There is no clipboard that could be read. */
+"clipboard_unavailable";
 
 /**  A code of the server, of the upload engine or of the client. */
 export type Code = 
@@ -280,6 +295,21 @@ export type IntakeView = {
 
 /**  The program ends. Whoever has something that is still to be said to it says it now, then calls `left`. */
 export type Leaving = null;
+/**  What somebody chose for links. */
+export type LinkPreferences = {
+	/**  `url`, `markdown`, `html`, `bbcode`, or the text of a template. */
+	format: string,
+	/**  Whether links are put on the clipboard when an upload has ended. */
+	copy: boolean,
+};
+
+/**  The links to so many pictures are on the clipboard. */
+export type LinksCopied = {
+	/**  How many. */
+	count: number,
+	/**  Why they are not there, for people. */
+	error: string | null,
+};
 
 /**  A place on Earth, WGS 84. */
 export type Location = {

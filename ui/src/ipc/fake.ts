@@ -12,6 +12,7 @@ import type {
   IntakeView,
   MirrorView,
   Picture,
+  LinkPreferences,
   UploadPreferences,
   UploadState,
   UploadView,
@@ -77,6 +78,7 @@ export function fakeBackend(address: string): Backend {
   let failing = scene === "error";
   let events: BackendEvents | null = null;
   let preferences: UploadPreferences = { keep_location: false, jobs: null, bytes_per_second: null };
+  let linkPreferences: LinkPreferences = { format: "markdown", copy: true };
   let mirror: MirrorView = {
     phase: scene === "offline" || scene === "filling" ? scene : "live",
     known: scene === "filling" ? 0 : count,
@@ -273,6 +275,7 @@ export function fakeBackend(address: string): Backend {
             kind: "native",
             pick: () => Promise.resolve(takenIn(enqueue(names).length, 0)),
             pickFolders: () => Promise.resolve(takenIn(enqueue(names).length, 3)),
+            paste: () => Promise.resolve(takenIn(enqueue(["Pasted 2026-11-26 10-00-00.png"]).length, 0)),
           },
     session,
     state: () => Promise.resolve(state),
@@ -369,6 +372,17 @@ export function fakeBackend(address: string): Backend {
       return Promise.resolve();
     },
     copyLink: () => Promise.resolve(),
+    links:
+      scene === "web"
+        ? null
+        : {
+            preferences: () => Promise.resolve(linkPreferences),
+            setPreferences: (chosen) => Promise.resolve(void (linkPreferences = chosen)),
+            example: (format) => Promise.resolve(`${format}: Sea.jpg`),
+            make: (ids, format, alt) =>
+              Promise.resolve(ids.map((id) => `${format}: ${alt ?? id}`).join("\n")),
+            copy: () => Promise.resolve(),
+          },
     pictureUrl: (image, size) =>
       thumbs === null ? madeUpPicture(image, size) : `${thumbs}${indexOfId(image.id) % 100}.jpg`,
     listen(listener) {

@@ -175,6 +175,7 @@ export function httpBackend(): Backend {
     uploadSettings: null,
     clearFinishedUploads: () => Promise.resolve(uploads.clearFinished()),
     copyLink: copyText,
+    links: null,
     pictureUrl: (image, size) =>
       size === "original" ? `/v1/images/${image.id}/content` : `/v1/images/${image.id}/thumb/${size}`,
     listen(events) {

@@ -30,6 +30,7 @@ export function tauriBackend(): Backend {
       kind: "native",
       pick: () => answer(commands.pickFiles()),
       pickFolders: () => answer(commands.pickFolders()),
+      paste: () => answer(commands.paste()),
     },
     session: {
       kind: "desktop",
@@ -67,6 +68,13 @@ export function tauriBackend(): Backend {
     },
     clearFinishedUploads: () => done(commands.clearFinishedUploads()),
     copyLink: (text) => done(commands.copyLink(text)),
+    links: {
+      preferences: () => answer(commands.linkPreferences()),
+      setPreferences: (preferences) => done(commands.setLinkPreferences(preferences)),
+      example: (format) => answer(commands.linkExample(format)),
+      make: (ids, format, alt) => answer(commands.links(ids, format, alt)),
+      copy: (ids, format, alt) => done(commands.copyLinks(ids, format, alt)),
+    },
     pictureUrl: (image, size) => `${pictures}${image.id}/${size}`,
     listen: listenToApp,
   };
@@ -79,6 +87,7 @@ async function listenToApp(told: BackendEvents): Promise<() => void> {
     events.timelineChanged.listen(() => told.timelineChanged()),
     events.deletionFailed.listen(({ payload }) => told.deletionFailed(payload)),
     events.takenIn.listen(({ payload }) => told.takenIn(payload)),
+    events.linksCopied.listen(({ payload }) => told.linksCopied(payload.count, payload.error)),
     events.fileDrag.listen(({ payload }) => told.fileDrag(payload)),
     events.leaving.listen(() => void told.leaving().finally(() => commands.left())),
   ];

@@ -3,7 +3,15 @@
 
 import type * as bindings from "./bindings";
 
-export type { Exposure, FileDrag, IntakeView, Location, UploadPreferences, UploadState } from "./bindings";
+export type {
+  Exposure,
+  FileDrag,
+  IntakeView,
+  LinkPreferences,
+  Location,
+  UploadPreferences,
+  UploadState,
+} from "./bindings";
 
 /** The code is for programs, the message for people. */
 export interface ViewError {

@@ -5,6 +5,7 @@ import type {
   AppState,
   DeletionFailure,
   FileDrag,
+  Image,
   IntakeView,
   Picture,
   ServerView,
@@ -62,6 +63,9 @@ export class AppModel {
   /** Files that wait for a token; null when no token is asked for. */
   unsigned = $state.raw<readonly File[] | null>(null);
 
+  /** Pictures whose links are written in another way than usual; null when none are. */
+  linking = $state.raw<readonly Image[] | null>(null);
+
   #notices = 0;
   /** Of stretches that are deleted, one after the other. */
   readonly #stretches = new Turns(1);
@@ -101,6 +105,8 @@ export class AppModel {
       timelineChanged: () => void this.gallery.refresh(),
       deletionFailed: (failure) => this.#tellRefused(failure),
       fileDrag: (drag) => this.hover(drag),
+      linksCopied: (count, error) =>
+        error === null ? this.tell(strings.linksCopied(count)) : this.tell(strings.notCopied(error), true),
       takenIn: (intake) => this.#tellTaken(intake),
       leaving: () => this.#deletion.flush(),
     });
@@ -167,6 +173,12 @@ export class AppModel {
     if (intake.kind === "native") await this.#take(intake.pickFolders());
   }
 
+  /** Uploads what is on the clipboard. */
+  async paste(): Promise<void> {
+    const { intake } = this.backend;
+    if (intake.kind === "native" && this.server !== null) await this.#take(intake.paste());
+  }
+
   async #take(taking: Promise<IntakeView>): Promise<void> {
     await this.attempt(taking.then((taken) => this.#tellTaken(taken)));
   }
@@ -217,10 +229,29 @@ export class AppModel {
     );
   }
 
+  /** In the chosen format, where there is a choice. */
+  copyImages(images: readonly Image[]): Promise<void> {
+    const { links } = this.backend;
+    if (links === null) return this.backend.copyLink(images.map(({ url }) => url).join("\n"));
+    return links.copy(
+      images.map(({ id }) => id),
+      null,
+      null,
+    );
+  }
+
   async copyLinks(pictures: readonly Picture[]): Promise<void> {
-    const links = pictures.map(({ image }) => image.url);
-    if (await this.attempt(this.backend.copyLink(links.join("\n"))))
-      this.tell(strings.linksCopied(links.length));
+    if (await this.attempt(this.copyImages(pictures.map(({ image }) => image))))
+      this.tell(strings.linksCopied(pictures.length));
+  }
+
+  /** Lets the format of the links be chosen, and what they say of the picture. */
+  async linkSelected(): Promise<void> {
+    if (this.gallery.selectedCount > MAX_PICTURES) this.tell(strings.tooManyLinks(MAX_PICTURES), true);
+    else
+      await this.#withSelected((pictures) =>
+        Promise.resolve(void (this.linking = pictures.map(({ image }) => image))),
+      );
   }
 
   async copySelectedLinks(): Promise<void> {

@@ -60,6 +60,7 @@ class World {
         this.downloaded.push(image);
         return Promise.resolve({ path: "/x" });
       },
+      links: null,
       copyLink: (text: string) => Promise.resolve(void this.copied.push(text)),
     };
     this.model = new AppModel(backend as unknown as Backend);

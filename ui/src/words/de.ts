@@ -61,6 +61,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   open: "Öffnen",
   selectOne: "Auswählen",
   deselectOne: "Nicht auswählen",
+  copyLinksAs: (count) => plural(count, "Link kopieren als …", "# Links kopieren als …"),
   copyLinks: (count) => plural(count, "Link kopieren", "# Links kopieren"),
   download: "Herunterladen",
   downloadMany: (count) => plural(count, "Herunterladen", "# herunterladen"),
@@ -102,6 +103,24 @@ export const german = ({ plural, number }: Grammar): Strings => ({
       ? `${name} ließ sich nicht löschen. ${reason}`
       : `${number(count)} Bilder ließen sich nicht löschen, darunter ${name}. ${reason}`,
   pictureGone: "Dieses Bild ist nicht in der Galerie.",
+
+  links: "Links",
+  linkFormat: "Kopiert als",
+  linkFormats: {
+    url: "Adresse",
+    markdown: "Markdown",
+    html: "HTML",
+    bbcode: "BBCode",
+    template: "Eigene Vorlage",
+  },
+  linkTemplate: "Vorlage für Links",
+  linkTemplateHint:
+    "{url} {name} {alt} {width} {height} {ext} {date:%Y-%m-%d}. Namen werden für das maskiert, wonach die Vorlage aussieht.",
+  linkTo: (count, name) =>
+    count === 1 ? `Link zu ${name}` : plural(count, "Link zu # Bild", "Links zu # Bildern"),
+  altText: "Alternativtext für alle, die das Bild nicht sehen",
+  copyAfterUpload: "Links kopieren, wenn ein Upload fertig ist",
+  notCopied: (reason) => `Die Links konnten nicht kopiert werden (${reason}).`,
 
   dropTitle: (count) =>
     count === 0 ? "Bilder ablegen" : plural(count, "# Bild ablegen", "# Bilder ablegen"),

@@ -64,6 +64,7 @@ export const english = ({ plural, number }: Grammar) => ({
   open: "Open",
   selectOne: "Select",
   deselectOne: "Deselect",
+  copyLinksAs: (count: number) => plural(count, "Copy link as…", "Copy # links as…"),
   copyLinks: (count: number) => plural(count, "Copy link", "Copy # links"),
   download: "Download",
   downloadMany: (count: number) => plural(count, "Download", "Download #"),
@@ -97,6 +98,25 @@ export const english = ({ plural, number }: Grammar) => ({
       ? `${name} could not be deleted. ${reason}`
       : `${number(count)} pictures could not be deleted, ${name} among them. ${reason}`,
   pictureGone: "This picture is not in the gallery.",
+
+  // Links.
+  links: "Links",
+  linkFormat: "Copied as",
+  linkFormats: {
+    url: "Address",
+    markdown: "Markdown",
+    html: "HTML",
+    bbcode: "BBCode",
+    template: "Own template",
+  },
+  linkTemplate: "Template for links",
+  linkTemplateHint:
+    "{url} {name} {alt} {width} {height} {ext} {date:%Y-%m-%d}. Names are escaped for what the template looks like.",
+  linkTo: (count: number, name: string) =>
+    count === 1 ? `Link to ${name}` : plural(count, "Link to # picture", "Links to # pictures"),
+  altText: "Alternative text, for who cannot see the picture",
+  copyAfterUpload: "Copy links when an upload has ended",
+  notCopied: (reason: string) => `The links could not be copied (${reason}).`,
 
   // Dropping files.
   dropTitle: (count: number) =>

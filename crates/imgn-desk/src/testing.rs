@@ -1,0 +1,29 @@
+//! What unit tests share.
+
+use imgn_core::protocol::{FileName, Image, ImageId, Sha256, Timestamp};
+
+/// A picture of this name.
+pub(crate) fn image(name: &str) -> Image {
+    let id = ImageId::new();
+    Image {
+        id,
+        sequence: 1,
+        file_name: FileName::clean(name),
+        width: 4,
+        height: 3,
+        content_type: "image/png".to_owned(),
+        size: 1,
+        sha256: Sha256::of(name.as_bytes()),
+        thumbhash: String::new(),
+        animated: false,
+        taken_at: None,
+        created_at: Timestamp::UNIX_EPOCH,
+        camera: None,
+        lens: None,
+        exposure: None,
+        location: None,
+        owner: "tester".to_owned(),
+        url: format!("https://gallery.example/v1/images/{id}/content"),
+        display_url: None,
+    }
+}
