@@ -7,14 +7,16 @@ use imgn_core::{
     OfflineView, Picture, UploadPreferences, UploadView, ViewError,
     protocol::{ImageId, Token, UploadId},
 };
+use imgn_desk::DesktopPreferences;
 use tauri::{AppHandle, State, WebviewWindow, ipc::Response};
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
-use tauri_plugin_dialog::{DialogExt as _, FilePath};
+use tauri_plugin_dialog::DialogExt as _;
 use tokio::sync::oneshot;
 
 use crate::{
-    shell::{PICTURE_EXTENSIONS, Shell},
-    view::DownloadView,
+    shell::Shell,
+    view::{DownloadView, Wanted},
+    window::Waiting,
 };
 
 /// No link is longer, in bytes: browsers and servers refuse far shorter ones.
@@ -59,12 +61,8 @@ pub(crate) async fn pick_files(
     window: WebviewWindow,
     shell: State<'_, Shell>,
 ) -> Answer<IntakeView> {
-    let (send, chosen) = oneshot::channel();
     let dialog = window.dialog().file().set_parent(&window);
-    dialog
-        .add_filter("Pictures", &PICTURE_EXTENSIONS)
-        .pick_files(|files| drop(send.send(files)));
-    take(&shell, chosen.await.ok().flatten()).await
+    shell.choose_files(dialog).await
 }
 
 #[tauri::command]
@@ -73,10 +71,8 @@ pub(crate) async fn pick_folders(
     window: WebviewWindow,
     shell: State<'_, Shell>,
 ) -> Answer<IntakeView> {
-    let (send, chosen) = oneshot::channel();
     let dialog = window.dialog().file().set_parent(&window);
-    dialog.pick_folders(|folders| drop(send.send(folders)));
-    take(&shell, chosen.await.ok().flatten()).await
+    shell.choose_folders(dialog).await
 }
 
 /// Uploads what is on the clipboard.
@@ -84,13 +80,6 @@ pub(crate) async fn pick_folders(
 #[specta::specta]
 pub(crate) async fn paste(shell: State<'_, Shell>) -> Answer<IntakeView> {
     Ok(shell.desk.take_clipboard().await?.into())
-}
-
-/// Nothing was chosen where the dialog was closed.
-async fn take(shell: &Shell, chosen: Option<Vec<FilePath>>) -> Answer<IntakeView> {
-    let chosen = chosen.unwrap_or_default().into_iter();
-    let paths = chosen.filter_map(|file| file.into_path().ok());
-    shell.enqueue(paths.collect()).await
 }
 
 #[tauri::command]
@@ -276,6 +265,28 @@ fn copy(app: &AppHandle, text: String) -> Answer<()> {
         let message = format!("The link could not be copied: {error}. Try again.");
         CommandError::new(ClientCode::ClipboardFailed, message).into()
     })
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn desktop_preferences(shell: State<'_, Shell>) -> Answer<DesktopPreferences> {
+    Ok(shell.desk.settings().into())
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn set_desktop_preferences(
+    shell: State<'_, Shell>,
+    preferences: DesktopPreferences,
+) -> Answer<()> {
+    Ok(shell.desk.choose(preferences).await?)
+}
+
+/// What the window is to show now, because somebody asked for it elsewhere.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn take_wanted(waiting: State<'_, Waiting>) -> Answer<Option<Wanted>> {
+    Ok(waiting.take())
 }
 
 #[tauri::command]

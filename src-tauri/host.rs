@@ -4,12 +4,17 @@
 
 use std::sync::OnceLock;
 
-use imgn_desk::{Host, News};
-use tauri::AppHandle;
+use imgn_desk::{Host, News, tray::TrayAction};
+use tauri::{AppHandle, Manager as _};
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
+use tauri_plugin_dialog::DialogExt as _;
 use tauri_specta::Event as _;
 
-use crate::{shell::sent, view::LinksCopied};
+use crate::{
+    shell::{Shell, sent, tell_failure},
+    view::{LinksCopied, Wanted},
+    window,
+};
 
 /// The shell as the desk sees it. Before there is an app it does nothing.
 #[derive(Default)]
@@ -37,6 +42,7 @@ impl Host for TauriHost {
             return;
         };
         let copied = match news {
+            News::Failed(message) => return tell_failure(app, message),
             News::LinksCopied(count) => LinksCopied {
                 count: u32::try_from(count).unwrap_or(u32::MAX),
                 error: None,
@@ -47,5 +53,37 @@ impl Host for TauriHost {
             },
         };
         sent(copied.emit(app));
+    }
+
+    fn act(&self, action: TrayAction) {
+        let Some(app) = self.app.get().cloned() else {
+            return;
+        };
+        match action {
+            TrayAction::UploadFiles | TrayAction::UploadFolder => {
+                tauri::async_runtime::spawn(choose(app, action == TrayAction::UploadFolder));
+            }
+            TrayAction::OpenGallery => window::open(&app),
+            TrayAction::Settings => window::open_on(&app, Wanted::Settings),
+            TrayAction::Quit => app.exit(0),
+            TrayAction::UploadClipboard
+            | TrayAction::Pause
+            | TrayAction::Resume
+            | TrayAction::CopyLink(_) => {}
+        }
+    }
+}
+
+/// Lets a person choose files or folders with no window, and uploads them.
+async fn choose(app: AppHandle, folders: bool) {
+    let shell = app.state::<Shell>().inner().clone();
+    let dialog = app.dialog().file();
+    let taken = if folders {
+        shell.choose_folders(dialog).await
+    } else {
+        shell.choose_files(dialog).await
+    };
+    if let Err(error) = taken {
+        tell_failure(&app, error.message);
     }
 }

@@ -62,6 +62,9 @@ pub(crate) fn builder() -> Builder<Wry> {
             commands::download,
             commands::copy_link,
             commands::left,
+            commands::desktop_preferences,
+            commands::set_desktop_preferences,
+            commands::take_wanted,
             commands::link_preferences,
             commands::set_link_preferences,
             commands::links,
@@ -77,6 +80,8 @@ pub(crate) fn builder() -> Builder<Wry> {
             view::TakenIn,
             view::Leaving,
             view::LinksCopied,
+            view::WantedChanged,
+            view::Failed,
         ])
 }
 

@@ -24,6 +24,12 @@ pub(crate) struct Arguments {
     /// Opens the gallery on this computer, and makes it if there is none.
     #[arg(long)]
     pub(crate) local_gallery: bool,
+    /// Uploads what is on the clipboard: for a key of the desktop's own, where imgn cannot have one.
+    #[arg(long)]
+    pub(crate) clipboard: bool,
+    /// Starts without the window, where there is a tray to reach it by.
+    #[arg(long)]
+    pub(crate) minimised: bool,
     /// Uploads the pictures of this folder if the gallery is empty.
     #[arg(long, value_name = "DIR")]
     pub(crate) import: Option<PathBuf>,

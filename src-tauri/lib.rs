@@ -14,19 +14,24 @@ mod launch;
 mod quit;
 mod shell;
 mod thumb_scheme;
+mod tray;
 mod view;
 mod web_view;
+mod window;
 
 use std::{io::IsTerminal as _, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use imgn_core::{App, Home};
-use imgn_desk::Desk;
+use imgn_desk::{Claim, Desk, Opened};
 use tauri::Manager as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::{gallery::LocalGallery, host::TauriHost, launch::Arguments, quit::Quit, shell::Shell};
+use crate::{
+    gallery::LocalGallery, host::TauriHost, launch::Arguments, quit::Quit, shell::Shell,
+    window::Waiting,
+};
 
 /// The program: runs until the window is closed.
 #[expect(
@@ -55,6 +60,21 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<()> {
     let home = Home::locate(arguments.home.clone())?;
+    let folder = std::env::current_dir().unwrap_or_default();
+    let named = arguments
+        .files
+        .iter()
+        .map(|word| word.clone().into_os_string());
+    let opened: Vec<_> = named.map(|word| Opened::of(word, &folder)).collect();
+    let mut words: Vec<_> = opened.iter().map(Opened::to_word).collect();
+    if arguments.clipboard {
+        words.push(shell::CLIPBOARD.into());
+    }
+    // Before anything of the profile is opened: the app that runs has it.
+    let instance = match imgn_desk::claim(&home, &words).context("imgn is already running")? {
+        Claim::Ours(instance) => instance,
+        Claim::Theirs => return Ok(()),
+    };
     let gallery = LocalGallery::new(home.path().join("gallery"));
     // Commands may arrive as soon as there is a window, so the profile is open before there is one.
     let core = tauri::async_runtime::block_on(App::open(home, arguments.options()))
@@ -62,12 +82,14 @@ fn run(arguments: Arguments) -> Result<()> {
     let pictures = core.clone();
     let host = Arc::new(TauriHost::default());
     let desk = Desk::new(core.clone(), Arc::clone(&host) as Arc<_>);
+    let desk = tauri::async_runtime::block_on(desk);
     let ipc = ipc::builder();
     let invoke_handler = ipc::handler(ipc.invoke_handler());
 
     tauri::Builder::default()
         .plugin(tauri_plugin_clipboard_manager::init())
         .plugin(tauri_plugin_dialog::init())
+        .manage(Waiting::default())
         .manage(Shell::new(core, desk, gallery))
         .register_asynchronous_uri_scheme_protocol("thumb", move |_, request, responder| {
             thumb_scheme::answer(pictures.clone(), request, responder);
@@ -77,11 +99,12 @@ fn run(arguments: Arguments) -> Result<()> {
         .setup(move |app| {
             ipc.mount_events(app);
             host.begin(app.handle().clone());
-            shell::start(app.handle(), arguments);
+            tray::start(app.handle(), arguments.minimised);
+            shell::start(app.handle(), arguments, opened);
+            let handle = app.handle().clone();
+            instance.listen(move |words| shell::joined(&handle, words));
+            app.manage(instance);
             quit::on_signal(app.handle());
-            for window in app.webview_windows().values() {
-                web_view::keep_little(window)?;
-            }
             Ok(())
         })
         .build(tauri::generate_context!())

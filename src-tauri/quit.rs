@@ -1,6 +1,6 @@
 //! The end of the program: it stops what runs, keeps everything, and takes at most three seconds.
 //!
-//! Invariant: however the end was asked for (last window closed, signal), it goes the same way once.
+//! Invariant: however the end was asked for (last window closed with no tray, its menu, a signal), it goes the same way once.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -9,7 +9,7 @@ use std::{
 
 use tauri::{AppHandle, RunEvent};
 
-use crate::shell::Shell;
+use crate::{shell::Shell, tray};
 
 /// How long the end may take. What has not stopped by then is repaired by the next start, as after a crash.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -28,9 +28,14 @@ impl Quit {
         event: &RunEvent,
         shell: impl FnOnce() -> Shell,
     ) {
-        let RunEvent::ExitRequested { api, .. } = event else {
+        let RunEvent::ExitRequested { api, code, .. } = event else {
             return;
         };
+        // Without a code it is the last window that was closed.
+        if code.is_none() && !self.begun.load(Ordering::Relaxed) && tray::stays(app) {
+            api.prevent_exit();
+            return;
+        }
         if self.begun.swap(true, Ordering::Relaxed) {
             return;
         }

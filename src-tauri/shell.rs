@@ -2,31 +2,40 @@
 //!
 //! Invariant: nothing here blocks the thread of the window.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use imgn_core::{
     App, AppState, ClientCode, CommandError, Event, ImageQuery, IntakeView, ViewError,
 };
-use imgn_desk::Desk;
-use tauri::{AppHandle, DragDropEvent, Manager as _, Window, WindowEvent};
-use tauri_plugin_dialog::{DialogExt as _, MessageDialogKind};
+use imgn_desk::{DeepLink, Desk, Opened, tray::TrayAction};
+use tauri::{AppHandle, DragDropEvent, Manager as _, Window, WindowEvent, Wry};
+use tauri_plugin_dialog::{DialogExt as _, FileDialogBuilder, FilePath, MessageDialogKind};
 use tauri_specta::Event as _;
-use tokio::sync::{Notify, broadcast::error::RecvError};
+use tokio::sync::{Notify, broadcast::error::RecvError, oneshot};
 
 use crate::{
     gallery::LocalGallery,
     launch::Arguments,
     view::{
-        DeletionFailed, DragPhase, FileDrag, Leaving, StateChanged, TakenIn, TimelineChanged,
-        UploadsChanged,
+        DeletionFailed, DragPhase, Failed, FileDrag, Leaving, StateChanged, TakenIn,
+        TimelineChanged, UploadsChanged, Wanted,
     },
+    window,
 };
 
 /// Files that the dialog offers. What a file truly is, the server finds in its bytes.
-pub(crate) const PICTURE_EXTENSIONS: [&str; 22] = [
+const PICTURE_EXTENSIONS: [&str; 22] = [
     "jpg", "jpeg", "png", "gif", "webp", "avif", "heic", "heif", "tif", "tiff", "bmp", "jxl",
     "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "pef", "srw", "raf",
 ];
+
+/// The word by which a second start says that it is about the clipboard. Of a file the whole path is said.
+pub(crate) const CLIPBOARD: &str = "--clipboard";
 
 /// The app without a window, and the gallery that it can start. Cheap to clone.
 #[derive(Clone)]
@@ -69,23 +78,59 @@ impl Shell {
         Ok(self.desk.take_files(paths).await?.into())
     }
 
-    /// Hears the page out, then stops uploads, then the gallery; keeps everything. The caller bounds the time.
-    pub(crate) async fn stop(&self, app: &AppHandle) {
+    /// Lets a person choose pictures, and uploads them; nothing where the dialog is closed.
+    pub(crate) async fn choose_files(
+        &self,
+        dialog: FileDialogBuilder<Wry>,
+    ) -> Result<IntakeView, ViewError> {
+        let (send, chosen) = oneshot::channel();
+        dialog
+            .add_filter("Pictures", &PICTURE_EXTENSIONS)
+            .pick_files(|files| drop(send.send(files)));
+        self.take_chosen(chosen.await.ok().flatten()).await
+    }
+
+    /// The same with folders.
+    pub(crate) async fn choose_folders(
+        &self,
+        dialog: FileDialogBuilder<Wry>,
+    ) -> Result<IntakeView, ViewError> {
+        let (send, chosen) = oneshot::channel();
+        dialog.pick_folders(|folders| drop(send.send(folders)));
+        self.take_chosen(chosen.await.ok().flatten()).await
+    }
+
+    async fn take_chosen(&self, chosen: Option<Vec<FilePath>>) -> Result<IntakeView, ViewError> {
+        let chosen = chosen.unwrap_or_default().into_iter();
+        let paths: Vec<_> = chosen.filter_map(|file| file.into_path().ok()).collect();
+        if paths.is_empty() {
+            return Ok(IntakeView::default());
+        }
+        self.enqueue(paths).await
+    }
+
+    /// Lets the page say what must not be lost, before it goes.
+    pub(crate) async fn hear_out(&self, app: &AppHandle) {
         if !app.webview_windows().is_empty() {
             sent(Leaving.emit(app));
             // A page that hangs is not waited for.
             let _ = tokio::time::timeout(FAREWELL, self.left.notified()).await;
         }
+    }
+
+    /// Hears the page out, then stops uploads, then the gallery; keeps everything. The caller bounds the time.
+    pub(crate) async fn stop(&self, app: &AppHandle) {
+        self.hear_out(app).await;
         self.core.quit().await;
         self.gallery.stop().await;
     }
 
     /// Connects to the gallery that was asked for or last used, and uploads what came with the command line.
-    async fn begin(&self, arguments: Arguments) -> Result<(), ViewError> {
+    async fn begin(&self, arguments: Arguments, files: Vec<PathBuf>) -> Result<(), ViewError> {
         if arguments.local_gallery || self.core.wants_local().await {
             self.start_local_gallery().await?;
         }
-        let mut files = arguments.files;
+        let mut files = files;
         if let Some(folder) = arguments.import
             && self.is_empty().await?
         {
@@ -107,16 +152,81 @@ impl Shell {
 }
 
 /// Begins to forward events, and connects.
-pub(crate) fn start(app: &AppHandle, arguments: Arguments) {
+pub(crate) fn start(app: &AppHandle, arguments: Arguments, opened: Vec<Opened>) {
     let shell = app.state::<Shell>().inner().clone();
     tauri::async_runtime::spawn(forward_events(app.clone(), shell.core.clone()));
     tauri::async_runtime::spawn(shell.desk.clone().run());
     let app = app.clone();
     tauri::async_runtime::spawn(async move {
-        if let Err(error) = shell.begin(arguments).await {
+        let (files, others) = files_of(opened);
+        let clipboard = arguments.clipboard;
+        if let Err(error) = shell.begin(arguments, files).await {
             tell(&app, &error);
         }
+        if clipboard {
+            take_clipboard(&app);
+        }
+        open_others(&app, others);
     });
+}
+
+/// The program was started again: what it was started with is opened here, and with nothing it is the window.
+pub(crate) fn joined(app: &AppHandle, words: Vec<OsString>) {
+    if words.is_empty() {
+        window::open(app);
+        return;
+    }
+    // They are absolute already.
+    let opened = words
+        .into_iter()
+        .map(|word| Opened::of(word, Path::new("/")));
+    let (files, others) = files_of(opened.collect());
+    if !files.is_empty() {
+        take(app, files);
+    }
+    open_others(app, others);
+}
+
+/// Uploads what is on the clipboard.
+fn take_clipboard(app: &AppHandle) {
+    let desk = app.state::<Shell>().desk.clone();
+    tauri::async_runtime::spawn(async move { desk.act(TrayAction::UploadClipboard).await });
+}
+
+fn files_of(opened: Vec<Opened>) -> (Vec<PathBuf>, Vec<Opened>) {
+    let (mut files, mut others) = (Vec::new(), Vec::new());
+    for opened in opened {
+        match opened {
+            Opened::File(path) => files.push(path),
+            other => others.push(other),
+        }
+    }
+    (files, others)
+}
+
+/// Shows what addresses ask for; whatever follows is asked for in the window.
+fn open_others(app: &AppHandle, others: Vec<Opened>) {
+    for opened in others {
+        match opened {
+            Opened::Link(DeepLink::Image { id, server }) => {
+                let server = server.map(String::from);
+                window::open_on(app, Wanted::Image { id, server });
+            }
+            Opened::Link(DeepLink::Connect { server }) => {
+                let server = String::from(server);
+                window::open_on(app, Wanted::Connect { server });
+            }
+            Opened::Unknown(text) => {
+                window::open(app);
+                show_message(
+                    app,
+                    &format!("This address means nothing to imgn: {text}"),
+                    MessageDialogKind::Error,
+                );
+            }
+            Opened::File(_) => {}
+        }
+    }
 }
 
 /// Takes dropped files, and tells the web view what hovers over it.
@@ -184,12 +294,23 @@ pub(crate) fn sent(result: tauri::Result<()>) {
     }
 }
 
+/// Says what went wrong where somebody may be looking.
+pub(crate) fn tell_failure(app: &AppHandle, message: String) {
+    if window::is_open(app) {
+        sent(Failed { message }.emit(app));
+    } else {
+        show_message(app, &message, MessageDialogKind::Error);
+    }
+}
+
+/// Says it in the system's own dialog.
+pub(crate) fn show_message(app: &AppHandle, message: &str, kind: MessageDialogKind) {
+    let dialog = app.dialog().message(message);
+    dialog.title("imgn").kind(kind).show(|_| {});
+}
+
 /// Says what nobody is waiting for the answer of, in the system's own dialog.
 fn tell(app: &AppHandle, error: &ViewError) {
     tracing::warn!(code = %error.code, message = error.message);
-    let dialog = app.dialog().message(&error.message);
-    dialog
-        .title("imgn")
-        .kind(MessageDialogKind::Error)
-        .show(|_| {});
+    show_message(app, &error.message, MessageDialogKind::Error);
 }

@@ -1,6 +1,6 @@
 //! Events as the web view hears them. Their payloads are `imgn-core`'s; only the drag over the window is the shell's own.
 
-use imgn_core::{AppState, IntakeView, RefusedDeletion, UploadView};
+use imgn_core::{AppState, IntakeView, RefusedDeletion, UploadView, protocol::ImageId};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use tauri_specta::Event;
@@ -38,6 +38,39 @@ pub(crate) struct LinksCopied {
     pub(crate) count: u32,
     /// Why they are not there, for people.
     pub(crate) error: Option<String>,
+}
+
+/// What the window is to show, because somebody asked for it elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Wanted {
+    /// The settings.
+    Settings,
+    /// This picture.
+    Image {
+        /// Which.
+        id: ImageId,
+        /// In which gallery, where it was said.
+        server: Option<String>,
+    },
+    /// The question whether to connect to a gallery.
+    Connect {
+        /// Its address.
+        server: String,
+    },
+}
+
+/// There is something that the window is to show; it takes it.
+#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
+#[tauri_specta(event_name = "wanted_changed")]
+pub(crate) struct WantedChanged;
+
+/// Something that was asked for elsewhere than in the window did not work.
+#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
+#[tauri_specta(event_name = "failed")]
+pub(crate) struct Failed {
+    /// Why, for people.
+    pub(crate) message: String,
 }
 
 /// Where an original was written.

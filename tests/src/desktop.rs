@@ -4,8 +4,10 @@
 //! Not here: what the web page shares with the window; that is tested in a browser.
 
 pub(crate) mod clipboard;
+mod links;
 mod offline;
 mod screen;
+mod tray;
 mod window;
 
 use std::{

@@ -30,7 +30,9 @@ pub use imgn_upload::{Totals, UploadCode};
 pub use intake::{Folders, Intake, Taken, Unreadable};
 pub use link::{InvalidFormat, LinkFormat, Template, link, links};
 pub use mirror::Timeline;
-pub use settings::{CacheSettings, LinkSettings, ServerSettings, Settings, UploadSettings};
+pub use settings::{
+    CacheSettings, DesktopSettings, LinkSettings, ServerSettings, Settings, UploadSettings,
+};
 pub use uploads::UploadReport;
 pub use view::{
     AppState, DeletionView, Event, FailedDeletion, ImageQuery, IntakeView, LinkPreferences,

@@ -20,6 +20,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// How links are given out.
     pub links: LinkSettings,
+    /// How the app lives beside other programs.
+    pub desktop: DesktopSettings,
 }
 
 /// Which gallery.
@@ -80,6 +82,32 @@ impl Default for LinkSettings {
         Self {
             format: LinkFormat::Markdown,
             copy: true,
+        }
+    }
+}
+
+/// How the app lives beside other programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DesktopSettings {
+    /// Whether the app stays in the tray, where there is one, when its window is closed.
+    pub keep_in_tray: bool,
+    /// Whether it starts without its window, where there is a tray.
+    pub start_minimised: bool,
+    /// Whether it starts with the session.
+    pub autostart: bool,
+    /// Whether it was said that the app is in the tray when its window was closed for the first time.
+    pub told_of_tray: bool,
+}
+
+impl Default for DesktopSettings {
+    /// Nothing starts by itself, and uploads outlive the window.
+    fn default() -> Self {
+        Self {
+            keep_in_tray: true,
+            start_minimised: false,
+            autostart: false,
+            told_of_tray: false,
         }
     }
 }

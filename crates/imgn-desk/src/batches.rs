@@ -204,23 +204,7 @@ fn outcome(view: &UploadView) -> Option<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn view(id: UploadId, state: UploadState) -> UploadView {
-        let published = matches!(state, UploadState::Published | UploadState::Duplicate);
-        UploadView {
-            id: id.to_string(),
-            file_name: format!("{id}.png"),
-            state,
-            size: Some(1),
-            sent_bytes: 1,
-            bytes_per_second: None,
-            image: published.then(|| Box::new(crate::testing::image(&format!("{id}.png")))),
-            error: None,
-            position: 0,
-            location_removed: false,
-            started_anew: false,
-        }
-    }
+    use crate::testing::view;
 
     #[test]
     fn a_batch_ends_once_with_its_pictures_in_the_order_of_taking_in() {

@@ -8,11 +8,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use imgn_core::{App, CommandError, Event, Folders, Intake, Taken, links};
+use imgn_core::{
+    App, AppState, CommandError, DesktopSettings, Event, Folders, Intake, Taken, links,
+};
 use jiff::Zoned;
-use tokio::sync::{broadcast::error::RecvError, oneshot};
+use tokio::sync::{broadcast::error::RecvError, oneshot, watch};
 
-use crate::{BatchId, Batches, Clip, ClipboardError, Ended, Origin, clipboard};
+use crate::{
+    BatchId, Batches, Clip, ClipboardError, DesktopPreferences, Ended, Language, Origin, autostart,
+    clipboard,
+    live::Live,
+    tray::{self, Pixels, Shown, TrayAction, TrayState},
+};
 
 /// What the shell does for the desk. Nothing here may block.
 pub trait Host: Send + Sync + 'static {
@@ -22,18 +29,26 @@ pub trait Host: Send + Sync + 'static {
     /// Why it could not, for people.
     fn copy(&self, text: String) -> Result<(), String>;
 
-    /// Says something to whoever looks at the window.
+    /// Says something to a person.
     fn tell(&self, news: News);
+
+    /// Does what somebody asked for in the tray and only a shell can do: windows, dialogs, the end.
+    fn act(&self, action: TrayAction);
 }
 
-/// What the window says.
+/// What a person is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
     /// The links to so many pictures are on the clipboard now.
     LinksCopied(usize),
     /// They should be, and are not, for this reason.
     NotCopied(String),
+    /// What was asked for did not work, for this reason.
+    Failed(String),
 }
+
+/// As the window and the desktop's menu have it.
+const ICON: &[u8] = include_bytes!("../../../icons/32x32.png");
 
 /// The app among other programs. Cheap to clone; all clones are the same.
 #[derive(Clone)]
@@ -45,40 +60,144 @@ struct Inner {
     batches: Mutex<Batches>,
     /// Programs that wait for a batch to end.
     waiting: Mutex<HashMap<BatchId, oneshot::Sender<Ended>>>,
+    live: Mutex<Live>,
+    tray: watch::Sender<TrayState>,
+    settings: Mutex<DesktopSettings>,
 }
 
 impl Desk {
     /// Puts them together; [`Desk::run`] lets it live.
-    pub fn new(core: App, host: Arc<dyn Host>) -> Self {
+    pub async fn new(core: App, host: Arc<dyn Host>) -> Self {
+        let settings = core.desktop_settings().await;
         Self(Arc::new(Inner {
             core,
             host,
             batches: Mutex::default(),
             waiting: Mutex::default(),
+            live: Mutex::default(),
+            tray: watch::Sender::new(TrayState {
+                language: Language::of_session(),
+                ..TrayState::default()
+            }),
+            settings: Mutex::new(settings),
         }))
+    }
+
+    /// What the tray tells, as it changes.
+    #[must_use]
+    pub fn tray(&self) -> watch::Receiver<TrayState> {
+        self.0.tray.subscribe()
+    }
+
+    /// What was chosen for life beside other programs.
+    #[must_use]
+    pub fn settings(&self) -> DesktopSettings {
+        locked(&self.0.settings).clone()
+    }
+
+    /// Chooses for life beside other programs, from now on.
+    ///
+    /// # Errors
+    /// When it cannot be done or kept.
+    pub async fn choose(&self, chosen: DesktopPreferences) -> Result<(), CommandError> {
+        let before = self.settings();
+        if chosen.autostart != before.autostart {
+            autostart::set(chosen.autostart, self.0.core.home())?;
+        }
+        let keep = {
+            let chosen = chosen.clone();
+            move |settings: &mut DesktopSettings| chosen.write(settings)
+        };
+        self.0.core.keep_desktop_settings(keep).await?;
+        chosen.write(&mut locked(&self.0.settings));
+        Ok(())
+    }
+
+    /// Shows the tray for as long as the app lives, and tells whether there is a host that does.
+    pub async fn show_tray(self, shown: watch::Sender<Shown>) {
+        let icon = Pixels::from_png(ICON);
+        let runtime = tokio::runtime::Handle::current();
+        let desk = self.clone();
+        let act = move |action| {
+            let desk = desk.clone();
+            runtime.spawn(async move { desk.act(action).await });
+        };
+        #[cfg(all(unix, not(target_os = "macos")))]
+        tray::show(self.tray(), icon, shown, act).await;
+        #[cfg(not(all(unix, not(target_os = "macos"))))]
+        drop((icon, act, shown.send_replace(Shown::No)));
+    }
+
+    /// What is to be said when the app is in the tray and its window closed: once in all of the profile's life.
+    pub async fn first_words_in_tray(&self) -> Option<&'static str> {
+        if std::mem::replace(&mut locked(&self.0.settings).told_of_tray, true) {
+            return None;
+        }
+        let kept = self
+            .0
+            .core
+            .keep_desktop_settings(|it| it.told_of_tray = true);
+        if let Err(error) = kept.await {
+            // It is said again at the next start.
+            tracing::warn!("{error}");
+        }
+        let words = self.0.tray.borrow().language;
+        Some(words.in_tray())
+    }
+
+    /// Does what somebody asked for in the tray.
+    pub async fn act(&self, action: TrayAction) {
+        let core = &self.0.core;
+        let done = match action {
+            TrayAction::UploadClipboard => self.take_clipboard().await.map(drop),
+            TrayAction::Pause => core.pause_all().await.map(drop),
+            TrayAction::Resume => core.resume_all().await.map(drop),
+            TrayAction::CopyLink(id) => core
+                .links(&[id], None, None)
+                .await
+                .map(|link| self.copy(link, 1)),
+            TrayAction::UploadFiles
+            | TrayAction::UploadFolder
+            | TrayAction::OpenGallery
+            | TrayAction::Settings
+            | TrayAction::Quit => {
+                self.0.host.act(action);
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            self.0.host.tell(News::Failed(error.message));
+        }
     }
 
     /// Follows the app until it is gone.
     pub async fn run(self) {
         let mut events = self.0.core.events();
-        let mut gallery = None;
+        let mut gallery = self.look().await;
         loop {
             match events.recv().await {
                 Ok(Event::UploadsChanged(uploads)) => {
                     let ended = locked(&self.0.batches).update(&uploads);
+                    locked(&self.0.live).update(&uploads);
+                    self.show();
                     self.give_out(ended).await;
                 }
                 Ok(Event::StateChanged(state)) => {
-                    let url = state.server.map(|server| server.url);
-                    if gallery.is_some() && gallery != url {
-                        locked(&self.0.batches).clear();
-                        locked(&self.0.waiting).clear();
+                    let url = state.server.as_ref().map(|server| server.url.clone());
+                    if gallery != url {
+                        if gallery.is_some() {
+                            locked(&self.0.batches).clear();
+                            locked(&self.0.waiting).clear();
+                        }
+                        gallery = self.look().await;
+                    } else {
+                        self.show_state(&state);
                     }
-                    gallery = url;
                 }
                 Ok(Event::TimelineChanged | Event::DeletionFailed(_)) => {}
                 // Some changes were missed: what they led to is looked at.
                 Err(RecvError::Lagged(_)) => {
+                    gallery = self.look().await;
                     let uploads = self.0.core.uploads().await;
                     let ended = locked(&self.0.batches).update(&uploads);
                     self.give_out(ended).await;
@@ -86,6 +205,43 @@ impl Desk {
                 Err(RecvError::Closed) => return,
             }
         }
+    }
+
+    /// Makes the tray what the app is now; answers which gallery it has.
+    async fn look(&self) -> Option<String> {
+        let state = self.0.core.state().await;
+        let uploads = self.0.core.uploads().await;
+        *locked(&self.0.live) = Live::of(&uploads);
+        self.show_state(&state);
+        self.show();
+        state.server.map(|server| server.url)
+    }
+
+    fn show_state(&self, state: &AppState) {
+        let server = state.server.as_ref();
+        self.change_tray(|tray| {
+            tray.connected = server.is_some();
+            tray.reachable = server.is_some_and(|server| server.reachable);
+        });
+    }
+
+    fn show(&self) {
+        let live = locked(&self.0.live);
+        let (progress, recent) = (live.progress(), live.recent());
+        drop(live);
+        self.change_tray(|tray| {
+            tray.progress = progress;
+            tray.recent = recent;
+        });
+    }
+
+    /// Nobody is woken where nothing changed.
+    fn change_tray(&self, change: impl FnOnce(&mut TrayState)) {
+        self.0.tray.send_if_modified(|tray| {
+            let before = tray.clone();
+            change(tray);
+            *tray != before
+        });
     }
 
     /// Takes files and folders in for a person: their links are on the clipboard when they have ended.

@@ -4,12 +4,23 @@
 //! It knows no window: the shell renders what is data here and does what is asked for here. Invariant: what comes from
 //! another program (clipboard, address, request, menu) is checked here and means nothing else than what is documented.
 
+mod autostart;
 mod batches;
 mod clipboard;
 mod desk;
+mod instance;
+mod live;
+mod opened;
+mod preferences;
 #[cfg(test)]
 mod testing;
+pub mod tray;
+mod words;
 
 pub use batches::{BatchId, Batches, Ended, Failure, Origin};
 pub use clipboard::{Clip, ClipboardError};
 pub use desk::{Desk, Host, News, pasted_names, read_clipboard};
+pub use instance::{Claim, Instance, claim};
+pub use opened::{DeepLink, Opened};
+pub use preferences::DesktopPreferences;
+pub use words::Language;

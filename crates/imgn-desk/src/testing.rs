@@ -1,6 +1,27 @@
 //! What unit tests share.
 
-use imgn_core::protocol::{FileName, Image, ImageId, Sha256, Timestamp};
+use imgn_core::{
+    UploadState, UploadView,
+    protocol::{FileName, Image, ImageId, Sha256, Timestamp, UploadId},
+};
+
+/// An upload in this state, of a file that is called as it is.
+pub(crate) fn view(id: UploadId, state: UploadState) -> UploadView {
+    let published = matches!(state, UploadState::Published | UploadState::Duplicate);
+    UploadView {
+        id: id.to_string(),
+        file_name: format!("{id}.png"),
+        state,
+        size: Some(1),
+        sent_bytes: 1,
+        bytes_per_second: None,
+        image: published.then(|| Box::new(image(&format!("{id}.png")))),
+        error: None,
+        position: 0,
+        location_removed: false,
+        started_anew: false,
+    }
+}
 
 /// A picture of this name.
 pub(crate) fn image(name: &str) -> Image {

@@ -7,6 +7,7 @@ import type {
   AppState,
   DeletionFailure,
   DeletionView,
+  DesktopPreferences,
   DownloadView,
   FileDrag,
   Image,
@@ -18,6 +19,7 @@ import type {
   UploadPreferences,
   UploadView,
   ViewError,
+  Wanted,
 } from "./types";
 
 /**
@@ -40,6 +42,10 @@ export interface BackendEvents {
   takenIn(intake: IntakeView): void;
   /** The program ends as soon as this resolves, or a second later: what must not be lost is said now. */
   leaving(): Promise<void>;
+  /** There is something to take with `takeWanted`. */
+  wantedChanged(): void;
+  /** What was asked for elsewhere than in the window did not work. */
+  failed(message: string): void;
   /** The links to so many pictures are on the clipboard, or are not for the reason that is given. */
   linksCopied(count: number, error: string | null): void;
 }
@@ -93,6 +99,15 @@ export interface Links {
   copy(ids: string[], format: string | null, alt: string | null): Promise<void>;
 }
 
+/** The app beside other programs. */
+export interface Desktop {
+  preferences(): Promise<DesktopPreferences>;
+  /** Takes effect at once. */
+  setPreferences(preferences: DesktopPreferences): Promise<void>;
+  /** What the window is to show now because somebody asked for it elsewhere; it is answered once. */
+  takeWanted(): Promise<Wanted | null>;
+}
+
 /** Originals on this computer. */
 export interface OfflineFiles {
   keep(ids: string[], keep: boolean): Promise<void>;
@@ -135,6 +150,8 @@ export interface Backend {
   readonly uploadSettings: UploadSettings | null;
   clearFinishedUploads(): Promise<void>;
   copyLink(text: string): Promise<void>;
+  /** None on the web page. */
+  readonly desktop: Desktop | null;
   /** None on the web page, which gives out addresses. */
   readonly links: Links | null;
   /** What an `<img>` may have as its source. */

@@ -37,6 +37,10 @@ export const commands = {
 	copyLink: (text: string) => __TAURI_INVOKE<null>("copy_link", { text }),
 	/**  The page has said all that it had to say before the program ends. */
 	left: () => __TAURI_INVOKE<null>("left"),
+	desktopPreferences: () => __TAURI_INVOKE<DesktopPreferences>("desktop_preferences"),
+	setDesktopPreferences: (preferences: DesktopPreferences) => __TAURI_INVOKE<null>("set_desktop_preferences", { preferences }),
+	/**  What the window is to show now, because somebody asked for it elsewhere. */
+	takeWanted: () => __TAURI_INVOKE<Wanted | null>("take_wanted"),
 	linkPreferences: () => __TAURI_INVOKE<LinkPreferences>("link_preferences"),
 	setLinkPreferences: (preferences: LinkPreferences) => __TAURI_INVOKE<null>("set_link_preferences", { preferences }),
 	/**  The links to these pictures, a line each; in the chosen format where none is named. */
@@ -50,6 +54,7 @@ export const commands = {
 /** Events */
 export const events = {
 	deletionFailed: makeEvent<DeletionFailed, DeletionFailed>("deletion_failed"),
+	failed: makeEvent<Failed, Failed>("failed"),
 	fileDrag: makeEvent<FileDrag, FileDrag>("file_drag"),
 	leaving: makeEvent<Leaving, Leaving>("leaving"),
 	linksCopied: makeEvent<LinksCopied, LinksCopied>("links_copied"),
@@ -57,6 +62,7 @@ export const events = {
 	takenIn: makeEvent<TakenIn, TakenIn>("taken_in"),
 	timelineChanged: makeEvent<TimelineChanged, TimelineChanged>("timeline_changed"),
 	uploadsChanged: makeEvent<UploadsChanged, UploadsChanged>("uploads_changed"),
+	wantedChanged: makeEvent<WantedChanged, WantedChanged>("wanted_changed"),
 };
 
 /* Types */
@@ -128,6 +134,16 @@ export type DeletionView = {
 	queued: ImageId[],
 	/**  Not deleted. */
 	failed: FailedDeletion[],
+};
+
+/**  What somebody chose. */
+export type DesktopPreferences = {
+	/**  Whether the app stays in the tray, where there is one, when its window is closed. */
+	keep_in_tray: boolean,
+	/**  Whether it starts without its window, where there is a tray. */
+	start_minimised: boolean,
+	/**  Whether it starts with the session. */
+	autostart: boolean,
 };
 
 /**  Where an original was written. */
@@ -207,6 +223,12 @@ export type Exposure = {
 	iso: number | null,
 	/**  Focal length in millimetres, as on the lens. */
 	focal_length_mm: number | null,
+};
+
+/**  Something that was asked for elsewhere than in the window did not work. */
+export type Failed = {
+	/**  Why, for people. */
+	message: string,
 };
 
 /**  A picture that was not deleted. */
@@ -503,6 +525,24 @@ export type ViewError = {
 	/**  For people: what happened, and what to do. */
 	message: string,
 };
+
+/**  What the window is to show, because somebody asked for it elsewhere. */
+export type Wanted = 
+/**  The settings. */
+{ kind: "settings" } | 
+/**  This picture. */
+{ kind: "image"; 
+/**  Which. */
+id: ImageId; 
+/**  In which gallery, where it was said. */
+server: string | null } | 
+/**  The question whether to connect to a gallery. */
+{ kind: "connect"; 
+/**  Its address. */
+server: string };
+
+/**  There is something that the window is to show; it takes it. */
+export type WantedChanged = null;
 
 /* Tauri Specta runtime */
 type EventEmit<T> = [T] extends [null] ? () => Promise<void> : (payload: T) => Promise<void>;

@@ -12,6 +12,7 @@ import type {
   IntakeView,
   MirrorView,
   Picture,
+  DesktopPreferences,
   LinkPreferences,
   UploadPreferences,
   UploadState,
@@ -78,6 +79,11 @@ export function fakeBackend(address: string): Backend {
   let failing = scene === "error";
   let events: BackendEvents | null = null;
   let preferences: UploadPreferences = { keep_location: false, jobs: null, bytes_per_second: null };
+  let desktopPreferences: DesktopPreferences = {
+    keep_in_tray: true,
+    start_minimised: false,
+    autostart: false,
+  };
   let linkPreferences: LinkPreferences = { format: "markdown", copy: true };
   let mirror: MirrorView = {
     phase: scene === "offline" || scene === "filling" ? scene : "live",
@@ -372,6 +378,14 @@ export function fakeBackend(address: string): Backend {
       return Promise.resolve();
     },
     copyLink: () => Promise.resolve(),
+    desktop:
+      scene === "web"
+        ? null
+        : {
+            preferences: () => Promise.resolve(desktopPreferences),
+            setPreferences: (chosen) => Promise.resolve(void (desktopPreferences = chosen)),
+            takeWanted: () => Promise.resolve(null),
+          },
     links:
       scene === "web"
         ? null

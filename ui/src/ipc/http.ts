@@ -176,6 +176,7 @@ export function httpBackend(): Backend {
     clearFinishedUploads: () => Promise.resolve(uploads.clearFinished()),
     copyLink: copyText,
     links: null,
+    desktop: null,
     pictureUrl: (image, size) =>
       size === "original" ? `/v1/images/${image.id}/content` : `/v1/images/${image.id}/thumb/${size}`,
     listen(events) {

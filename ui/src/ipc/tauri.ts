@@ -68,6 +68,11 @@ export function tauriBackend(): Backend {
     },
     clearFinishedUploads: () => done(commands.clearFinishedUploads()),
     copyLink: (text) => done(commands.copyLink(text)),
+    desktop: {
+      preferences: () => answer(commands.desktopPreferences()),
+      setPreferences: (preferences) => done(commands.setDesktopPreferences(preferences)),
+      takeWanted: () => answer(commands.takeWanted()),
+    },
     links: {
       preferences: () => answer(commands.linkPreferences()),
       setPreferences: (preferences) => done(commands.setLinkPreferences(preferences)),
@@ -88,6 +93,8 @@ async function listenToApp(told: BackendEvents): Promise<() => void> {
     events.deletionFailed.listen(({ payload }) => told.deletionFailed(payload)),
     events.takenIn.listen(({ payload }) => told.takenIn(payload)),
     events.linksCopied.listen(({ payload }) => told.linksCopied(payload.count, payload.error)),
+    events.wantedChanged.listen(() => told.wantedChanged()),
+    events.failed.listen(({ payload }) => told.failed(payload.message)),
     events.fileDrag.listen(({ payload }) => told.fileDrag(payload)),
     events.leaving.listen(() => void told.leaving().finally(() => commands.left())),
   ];

@@ -4,6 +4,8 @@
 import type * as bindings from "./bindings";
 
 export type {
+  DesktopPreferences,
+  Wanted,
   Exposure,
   FileDrag,
   IntakeView,

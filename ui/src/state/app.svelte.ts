@@ -63,6 +63,10 @@ export class AppModel {
   /** Files that wait for a token; null when no token is asked for. */
   unsigned = $state.raw<readonly File[] | null>(null);
 
+  /** The gallery that an address of another program's asks to connect to, and a picture there. */
+  connecting = $state.raw<{ server: string; image: string | null } | null>(null);
+  /** Whether the gallery's own dialog is open, with the settings. */
+  aboutServer = $state(false);
   /** Pictures whose links are written in another way than usual; null when none are. */
   linking = $state.raw<readonly Image[] | null>(null);
 
@@ -107,6 +111,8 @@ export class AppModel {
       fileDrag: (drag) => this.hover(drag),
       linksCopied: (count, error) =>
         error === null ? this.tell(strings.linksCopied(count)) : this.tell(strings.notCopied(error), true),
+      wantedChanged: () => void this.#takeWanted(),
+      failed: (message) => this.tell(sentence(message), true),
       takenIn: (intake) => this.#tellTaken(intake),
       leaving: () => this.#deletion.flush(),
     });
@@ -132,6 +138,7 @@ export class AppModel {
     try {
       this.#enter(await this.backend.state());
       await this.uploads.load();
+      await this.#takeWanted();
     } catch (thrown) {
       this.#failed(thrown);
     }
@@ -403,6 +410,27 @@ export class AppModel {
     localStorage.setItem(CAPTIONS_KEY, shown ? "shown" : "hidden");
   }
 
+  async #takeWanted(): Promise<void> {
+    const wanted = (await this.backend.desktop?.takeWanted()) ?? null;
+    if (wanted === null) return;
+    if (wanted.kind === "settings") this.aboutServer = true;
+    else if (wanted.kind === "image") {
+      if (wanted.server === null || sameServer(wanted.server, this.server?.url)) await this.view(wanted.id);
+      else this.connecting = { server: wanted.server, image: wanted.id };
+    } else if (!sameServer(wanted.server, this.server?.url))
+      this.connecting = { server: wanted.server, image: null };
+  }
+
+  /** Goes where an address of another program's led, after somebody said so. */
+  async connectAsked(): Promise<void> {
+    const { session } = this.backend;
+    const asked = this.connecting;
+    this.connecting = null;
+    if (asked === null || session.kind !== "desktop") return;
+    const connected = session.connect(asked.server, null).then((state) => this.entered(state));
+    if ((await this.attempt(connected)) && asked.image !== null) await this.view(asked.image);
+  }
+
   #failed(thrown: unknown): void {
     this.error = asBackendError(thrown, strings.errors.unexpected).view();
   }
@@ -444,6 +472,11 @@ function stretchesOf<T>(all: readonly T[]): T[][] {
 function storedDensity(): number {
   const stored = Number(localStorage.getItem(DENSITY_KEY) ?? DEFAULT_DENSITY);
   return Number.isInteger(stored) && stored >= 0 && stored < DENSITIES.length ? stored : DEFAULT_DENSITY;
+}
+
+function sameServer(one: string, other: string | undefined): boolean {
+  const plain = (url: string) => url.replace(/\/+$/, "");
+  return other !== undefined && plain(one) === plain(other);
 }
 
 /** The server's name for people. */

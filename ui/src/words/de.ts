@@ -104,6 +104,17 @@ export const german = ({ plural, number }: Grammar): Strings => ({
       : `${number(count)} Bilder ließen sich nicht löschen, darunter ${name}. ${reason}`,
   pictureGone: "Dieses Bild ist nicht in der Galerie.",
 
+  confirmConnectTitle: "Mit dieser Galerie verbinden?",
+  confirmConnectText:
+    "Ein Link bittet imgn, die gezeigte Galerie zu verlassen und sich mit einer anderen zu verbinden. Tun Sie das nur, wenn Sie wissen, wessen sie ist: Was Sie dann hochladen, geht dorthin.",
+
+  besideOthers: "Neben anderen Programmen",
+  desktopSwitches: {
+    keep_in_tray: "Im Infobereich bleiben, wenn das Fenster geschlossen wird",
+    start_minimised: "Ohne Fenster starten",
+    autostart: "Mit der Sitzung starten",
+  },
+
   links: "Links",
   linkFormat: "Kopiert als",
   linkFormats: {

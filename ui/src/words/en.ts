@@ -99,6 +99,18 @@ export const english = ({ plural, number }: Grammar) => ({
       : `${number(count)} pictures could not be deleted, ${name} among them. ${reason}`,
   pictureGone: "This picture is not in the gallery.",
 
+  confirmConnectTitle: "Connect to this gallery?",
+  confirmConnectText:
+    "A link asks imgn to leave the gallery that it shows and to connect to another one. Do so only if you know whose it is: what you upload then goes there.",
+
+  // Beside other programs.
+  besideOthers: "Beside other programs",
+  desktopSwitches: {
+    keep_in_tray: "Stay in the tray when the window is closed",
+    start_minimised: "Start without the window",
+    autostart: "Start with the session",
+  },
+
   // Links.
   links: "Links",
   linkFormat: "Copied as",

@@ -1,10 +1,11 @@
-//! Commands that give out links.
+//! Commands that give out links, and what was chosen for life beside other programs.
 
 use imgn_protocol::{FileName, Image, ImageId, Sha256, Timestamp};
 
 use super::App;
 use crate::{
-    ClientCode, CommandError, LinkFormat, LinkPreferences, LinkSettings, link, links as links_to,
+    ClientCode, CommandError, DesktopSettings, LinkFormat, LinkPreferences, LinkSettings, link,
+    links as links_to,
 };
 
 /// A template is no longer, in bytes: one of a screenful is none that a person wrote.
@@ -14,6 +15,23 @@ const TEMPLATE_BYTES: usize = 4096;
 const LINKS: usize = 500;
 
 impl App {
+    /// What was chosen for life beside other programs.
+    pub async fn desktop_settings(&self) -> DesktopSettings {
+        self.0.settings.lock().await.desktop.clone()
+    }
+
+    /// Keeps what was chosen for life beside other programs. Whoever does what it says checks it.
+    ///
+    /// # Errors
+    /// When the settings cannot be written.
+    pub async fn keep_desktop_settings(
+        &self,
+        change: impl FnOnce(&mut DesktopSettings) + Send + 'static,
+    ) -> Result<(), CommandError> {
+        self.change_settings(move |settings| change(&mut settings.desktop))
+            .await
+    }
+
     /// What was chosen for links.
     pub async fn link_settings(&self) -> LinkSettings {
         self.0.settings.lock().await.links.clone()
