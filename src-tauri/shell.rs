@@ -156,6 +156,8 @@ pub(crate) fn start(app: &AppHandle, arguments: Arguments, opened: Vec<Opened>) 
     let shell = app.state::<Shell>().inner().clone();
     tauri::async_runtime::spawn(forward_events(app.clone(), shell.core.clone()));
     tauri::async_runtime::spawn(shell.desk.clone().run());
+    let desk = shell.desk.clone();
+    tauri::async_runtime::spawn(async move { desk.begin().await });
     let app = app.clone();
     tauri::async_runtime::spawn(async move {
         let (files, others) = files_of(opened);

@@ -6,6 +6,7 @@
 pub(crate) mod clipboard;
 mod links;
 mod offline;
+mod quick;
 mod screen;
 mod tray;
 mod window;

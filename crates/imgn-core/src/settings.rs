@@ -96,17 +96,37 @@ pub struct DesktopSettings {
     pub start_minimised: bool,
     /// Whether it starts with the session.
     pub autostart: bool,
+    /// Whether a notification is shown when an upload has ended.
+    pub notify: bool,
+    /// For how long it offers to take the pictures back, in seconds; 0: it does not.
+    pub undo_seconds: u32,
+    /// The key that uploads the clipboard in every program, as in `Ctrl+Alt+U`; none where it is empty.
+    pub hotkey: String,
+    /// Whether editors that know PicGo are served, on this computer only.
+    pub editors: bool,
+    /// The port that they ask.
+    pub editors_port: u16,
+    /// What they show where they ask for more than PicGo's plain form; made when it is first needed. It opens nothing
+    /// but this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub editors_key: Option<String>,
     /// Whether it was said that the app is in the tray when its window was closed for the first time.
     pub told_of_tray: bool,
 }
 
 impl Default for DesktopSettings {
-    /// Nothing starts by itself, and uploads outlive the window.
+    /// Nothing starts by itself, no key is taken and no port opened; uploads outlive the window.
     fn default() -> Self {
         Self {
             keep_in_tray: true,
             start_minimised: false,
             autostart: false,
+            notify: true,
+            undo_seconds: 30,
+            hotkey: String::new(),
+            editors: false,
+            editors_port: 36677,
+            editors_key: None,
             told_of_tray: false,
         }
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use imgn_core::{
     UploadState, UploadView, ViewError,
-    protocol::{Image, UploadId},
+    protocol::{Image, ImageId, UploadId},
 };
 
 /// Who took files in; what is done with their links follows from it.
@@ -33,8 +33,8 @@ pub struct Ended {
     pub origin: Origin,
     /// The pictures that are in the gallery now, in the order of taking in.
     pub images: Vec<Image>,
-    /// Of those, how many were there before.
-    pub duplicates: usize,
+    /// Those of them that were not there before.
+    pub new: Vec<ImageId>,
     /// What did not get there.
     pub failed: Vec<Failure>,
 }
@@ -158,16 +158,16 @@ impl Batch {
             id: self.id,
             origin: self.origin,
             images: Vec::new(),
-            duplicates: 0,
+            new: Vec::new(),
             failed: Vec::new(),
         };
         for id in &self.uploads {
             match self.ended.remove(id) {
-                Some(Outcome::Published(image)) => ended.images.push(*image),
-                Some(Outcome::Duplicate(image)) => {
-                    ended.duplicates += 1;
+                Some(Outcome::Published(image)) => {
+                    ended.new.push(image.id);
                     ended.images.push(*image);
                 }
+                Some(Outcome::Duplicate(image)) => ended.images.push(*image),
                 Some(Outcome::Failed(failure)) => ended.failed.push(failure),
                 Some(Outcome::Cancelled) | None => {}
             }
@@ -254,7 +254,7 @@ mod tests {
         ];
         let ended = batches.close(first, &now);
         assert_eq!(ended.len(), 2);
-        assert_eq!((ended[1].images.len(), ended[1].duplicates), (1, 1));
+        assert_eq!((ended[1].images.len(), ended[1].new.len()), (1, 0));
         assert_eq!(ended[1].origin, Origin::Program);
         assert!(ended[1].failed.is_empty(), "who cancels knows it");
     }

@@ -1,6 +1,8 @@
 //! The app among other programs: one value, cheap to clone, through which the shell takes files in and which tells the
 //! shell what to do when they are in the gallery.
 
+mod announce;
+
 use std::{
     collections::HashMap,
     io::Cursor,
@@ -9,15 +11,21 @@ use std::{
 };
 
 use imgn_core::{
-    App, AppState, CommandError, DesktopSettings, Event, Folders, Intake, Taken, links,
+    App, AppState, ClientCode, CommandError, DesktopSettings, Event, Folders, Intake, Taken, links,
+    protocol::Token,
 };
 use jiff::Zoned;
 use tokio::sync::{broadcast::error::RecvError, oneshot, watch};
+use uuid::Uuid;
 
+use self::announce::{Announced, Listening};
 use crate::{
-    BatchId, Batches, Clip, ClipboardError, DesktopPreferences, Ended, Language, Origin, autostart,
-    clipboard,
+    BatchId, Batches, Clip, ClipboardError, DesktopPreferences, Ended, Hotkey, HotkeyError,
+    Language, Origin, autostart, clipboard,
+    hotkey::{self, Grab},
     live::Live,
+    notify::Notifier,
+    picgo::{self, PicGo},
     tray::{self, Pixels, Shown, TrayAction, TrayState},
 };
 
@@ -47,6 +55,9 @@ pub enum News {
     Failed(String),
 }
 
+/// Nobody takes an upload back after so many seconds without looking at the gallery.
+const MOST_UNDO: u32 = 600;
+
 /// As the window and the desktop's menu have it.
 const ICON: &[u8] = include_bytes!("../../../icons/32x32.png");
 
@@ -63,6 +74,13 @@ struct Inner {
     live: Mutex<Live>,
     tray: watch::Sender<TrayState>,
     settings: Mutex<DesktopSettings>,
+    notifier: Notifier,
+    announced: Mutex<Announced>,
+    listening: Listening,
+    /// The key that is had.
+    grab: Mutex<Option<Grab>>,
+    /// The server for editors.
+    picgo: Mutex<Option<PicGo>>,
 }
 
 impl Desk {
@@ -80,6 +98,11 @@ impl Desk {
                 ..TrayState::default()
             }),
             settings: Mutex::new(settings),
+            notifier: Notifier::default(),
+            announced: Mutex::default(),
+            listening: Listening::default(),
+            grab: Mutex::default(),
+            picgo: Mutex::default(),
         }))
     }
 
@@ -95,22 +118,110 @@ impl Desk {
         locked(&self.0.settings).clone()
     }
 
+    /// Does what the settings say, once at the start.
+    pub async fn begin(&self) {
+        let settings = self.settings();
+        let hotkey = self.take_key(&settings.hotkey);
+        let editors = self.serve_editors(&settings).await;
+        for failed in [hotkey, editors].into_iter().filter_map(Result::err) {
+            self.0.host.tell(News::Failed(failed.message));
+        }
+    }
+
     /// Chooses for life beside other programs, from now on.
     ///
     /// # Errors
-    /// When it cannot be done or kept.
+    /// When it cannot be done or kept; what was chosen before stays then.
     pub async fn choose(&self, chosen: DesktopPreferences) -> Result<(), CommandError> {
         let before = self.settings();
-        if chosen.autostart != before.autostart {
-            autostart::set(chosen.autostart, self.0.core.home())?;
+        let mut now = before.clone();
+        chosen.write(&mut now);
+        if now.undo_seconds > MOST_UNDO {
+            let message = format!("an upload is taken back within {MOST_UNDO} seconds at most");
+            return Err(CommandError::new(ClientCode::InvalidInput, message));
         }
-        let keep = {
-            let chosen = chosen.clone();
-            move |settings: &mut DesktopSettings| chosen.write(settings)
-        };
-        self.0.core.keep_desktop_settings(keep).await?;
-        chosen.write(&mut locked(&self.0.settings));
+        if now.editors && now.editors_key.is_none() {
+            // From the system's random source.
+            let random = || Uuid::new_v4().simple().to_string();
+            now.editors_key = Some(random() + &random());
+        }
+        if now.autostart != before.autostart {
+            autostart::set(now.autostart, self.0.core.home())?;
+        }
+        if now.hotkey != before.hotkey
+            && let Err(error) = self.take_key(&now.hotkey)
+        {
+            // It was given back for this, and is free.
+            let _ = self.take_key(&before.hotkey);
+            return Err(error);
+        }
+        if (now.editors, now.editors_port) != (before.editors, before.editors_port)
+            && let Err(error) = self.serve_editors(&now).await
+        {
+            let _ = self.serve_editors(&before).await;
+            return Err(error);
+        }
+        let kept = now.clone();
+        self.0
+            .core
+            .keep_desktop_settings(move |settings| {
+                let told_of_tray = settings.told_of_tray;
+                *settings = kept;
+                settings.told_of_tray |= told_of_tray;
+            })
+            .await?;
+        *locked(&self.0.settings) = now;
         Ok(())
+    }
+
+    /// Has this key from now on, and no other; none where it is empty.
+    fn take_key(&self, hotkey: &str) -> Result<(), CommandError> {
+        *locked(&self.0.grab) = None;
+        if hotkey.is_empty() {
+            return Ok(());
+        }
+        let (runtime, desk) = (tokio::runtime::Handle::current(), self.clone());
+        let on_press = move || {
+            let desk = desk.clone();
+            runtime.spawn(async move { desk.act(TrayAction::UploadClipboard).await });
+        };
+        let grabbed = hotkey
+            .parse::<Hotkey>()
+            .and_then(|hotkey| hotkey::grab(&hotkey, Arc::new(on_press)));
+        let invalid =
+            |error: HotkeyError| CommandError::new(ClientCode::InvalidInput, error.to_string());
+        *locked(&self.0.grab) = Some(grabbed.map_err(invalid)?);
+        Ok(())
+    }
+
+    async fn serve_editors(&self, settings: &DesktopSettings) -> Result<(), CommandError> {
+        let before = locked(&self.0.picgo).take();
+        if let Some(before) = before {
+            before.stop().await;
+        }
+        if !settings.editors {
+            return Ok(());
+        }
+        let key = Token::new(settings.editors_key.as_deref().unwrap_or_default());
+        let serving = picgo::serve(self.clone(), settings.editors_port, key).await?;
+        *locked(&self.0.picgo) = Some(serving);
+        Ok(())
+    }
+
+    /// Takes in for a program; what becomes of it is answered when all has ended.
+    ///
+    /// # Errors
+    /// As [`App::enqueue`].
+    pub(crate) async fn upload_for_program(
+        &self,
+        clip: Clip,
+    ) -> Result<oneshot::Receiver<Ended>, CommandError> {
+        let batch = locked(&self.0.batches).begin(Origin::Program);
+        let (send, waiting) = oneshot::channel();
+        locked(&self.0.waiting).insert(batch, send);
+        let taken = self.add_clip(batch, clip).await;
+        self.close(batch).await;
+        taken.map(|_| waiting)
     }
 
     /// Shows the tray for as long as the app lives, and tells whether there is a host that does.
@@ -141,8 +252,9 @@ impl Desk {
             // It is said again at the next start.
             tracing::warn!("{error}");
         }
-        let words = self.0.tray.borrow().language;
-        Some(words.in_tray())
+        let words = self.0.tray.borrow().language.in_tray();
+        // A notification where there are some; it is in nobody's way.
+        (!self.say(words).await).then_some(words)
     }
 
     /// Does what somebody asked for in the tray.
@@ -321,12 +433,14 @@ impl Desk {
 
     async fn tell(&self, ended: Ended) {
         let chosen = self.0.core.link_settings().await;
-        if chosen.copy && !ended.images.is_empty() {
-            self.copy(
-                links(&ended.images, None, &chosen.format),
-                ended.images.len(),
-            );
+        let text = links(&ended.images, None, &chosen.format);
+        let is_copied = chosen.copy && !ended.images.is_empty();
+        if is_copied {
+            self.copy(text.clone(), ended.images.len());
         }
+        let desk = self.clone();
+        // It asks for a thumbnail and speaks with another program; nobody waits for that.
+        tokio::spawn(async move { desk.announce(ended, text, is_copied).await });
     }
 
     fn copy(&self, text: String, count: usize) {

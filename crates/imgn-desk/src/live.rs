@@ -4,7 +4,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use imgn_core::{UploadState, UploadView, protocol::UploadId};
+use imgn_core::{
+    UploadState, UploadView,
+    protocol::{ImageId, UploadId},
+};
 
 use crate::tray::{Progress, RECENT, Recent};
 
@@ -65,6 +68,11 @@ impl Live {
         if self.active.is_empty() {
             (self.done, self.done_bytes) = (0, 0);
         }
+    }
+
+    /// These pictures are in the gallery no more.
+    pub(crate) fn forget(&mut self, images: &[ImageId]) {
+        self.recent.retain(|recent| !images.contains(&recent.id));
     }
 
     pub(crate) fn progress(&self) -> Progress {

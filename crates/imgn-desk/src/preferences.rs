@@ -13,6 +13,19 @@ pub struct DesktopPreferences {
     pub start_minimised: bool,
     /// Whether it starts with the session.
     pub autostart: bool,
+    /// Whether a notification is shown when an upload has ended.
+    pub notify: bool,
+    /// For how long it offers to take the pictures back, in seconds, at most 600; 0: it does not.
+    pub undo_seconds: u32,
+    /// The key that uploads the clipboard in every program, as in `Ctrl+Alt+U`; none where it is empty.
+    pub hotkey: String,
+    /// Whether editors that know PicGo are served, on this computer only.
+    pub editors: bool,
+    /// The port that they ask.
+    pub editors_port: u16,
+    /// What they show where they ask for more than PicGo's plain form. It is not chosen: what is given here is left out
+    /// of account.
+    pub editors_key: Option<String>,
 }
 
 impl DesktopPreferences {
@@ -21,6 +34,11 @@ impl DesktopPreferences {
         settings.keep_in_tray = self.keep_in_tray;
         settings.start_minimised = self.start_minimised;
         settings.autostart = self.autostart;
+        settings.notify = self.notify;
+        settings.undo_seconds = self.undo_seconds;
+        settings.hotkey.clone_from(&self.hotkey);
+        settings.editors = self.editors;
+        settings.editors_port = self.editors_port;
     }
 }
 
@@ -30,6 +48,12 @@ impl From<DesktopSettings> for DesktopPreferences {
             keep_in_tray: settings.keep_in_tray,
             start_minimised: settings.start_minimised,
             autostart: settings.autostart,
+            notify: settings.notify,
+            undo_seconds: settings.undo_seconds,
+            hotkey: settings.hotkey,
+            editors: settings.editors,
+            editors_port: settings.editors_port,
+            editors_key: settings.editors_key,
         }
     }
 }

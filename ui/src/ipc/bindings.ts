@@ -144,6 +144,21 @@ export type DesktopPreferences = {
 	start_minimised: boolean,
 	/**  Whether it starts with the session. */
 	autostart: boolean,
+	/**  Whether a notification is shown when an upload has ended. */
+	notify: boolean,
+	/**  For how long it offers to take the pictures back, in seconds, at most 600; 0: it does not. */
+	undo_seconds: number,
+	/**  The key that uploads the clipboard in every program, as in `Ctrl+Alt+U`; none where it is empty. */
+	hotkey: string,
+	/**  Whether editors that know PicGo are served, on this computer only. */
+	editors: boolean,
+	/**  The port that they ask. */
+	editors_port: number,
+	/**
+	 *  What they show where they ask for more than PicGo's plain form. It is not chosen: what is given here is left out
+	 *  of account.
+	 */
+	editors_key: string | null,
 };
 
 /**  Where an original was written. */

@@ -83,6 +83,12 @@ export function fakeBackend(address: string): Backend {
     keep_in_tray: true,
     start_minimised: false,
     autostart: false,
+    notify: true,
+    undo_seconds: 30,
+    hotkey: "",
+    editors: false,
+    editors_port: 36677,
+    editors_key: null,
   };
   let linkPreferences: LinkPreferences = { format: "markdown", copy: true };
   let mirror: MirrorView = {

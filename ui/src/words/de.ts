@@ -113,7 +113,15 @@ export const german = ({ plural, number }: Grammar): Strings => ({
     keep_in_tray: "Im Infobereich bleiben, wenn das Fenster geschlossen wird",
     start_minimised: "Ohne Fenster starten",
     autostart: "Mit der Sitzung starten",
+    notify: "Benachrichtigen, wenn ein Upload fertig ist",
+    editors: "Editoren bedienen, die PicGo kennen, nur auf diesem Computer",
   },
+
+  undoFor: "Benachrichtigungen bieten „Rückgängig“ an",
+  undoNever: "Nie",
+  hotkey: "Taste, die die Zwischenablage hochlädt",
+  editorsPort: "Port für Editoren",
+  editorsKey: "Editoren, die mehr als PicGos einfache Form verlangen, zeigen diesen Schlüssel vor:",
 
   links: "Links",
   linkFormat: "Kopiert als",

@@ -109,7 +109,15 @@ export const english = ({ plural, number }: Grammar) => ({
     keep_in_tray: "Stay in the tray when the window is closed",
     start_minimised: "Start without the window",
     autostart: "Start with the session",
+    notify: "Notify when an upload has ended",
+    editors: "Serve editors that know PicGo, on this computer only",
   },
+
+  undoFor: "Notifications offer Undo for",
+  undoNever: "Never",
+  hotkey: "Key that uploads the clipboard",
+  editorsPort: "Port for editors",
+  editorsKey: "Editors that ask for more than PicGo’s plain form show this key:",
 
   // Links.
   links: "Links",
