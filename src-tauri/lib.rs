@@ -33,7 +33,7 @@ use crate::{
     window::Waiting,
 };
 
-/// The program: runs until the window is closed.
+/// The program: runs until somebody ends it, or with no tray closes its window.
 #[expect(
     clippy::print_stderr,
     reason = "without a window there is no other place to say why"

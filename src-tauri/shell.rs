@@ -112,6 +112,8 @@ impl Shell {
     /// Lets the page say what must not be lost, before it goes.
     pub(crate) async fn hear_out(&self, app: &AppHandle) {
         if !app.webview_windows().is_empty() {
+            // What a page said that was given up is none of this one's.
+            let _ = tokio::time::timeout(Duration::ZERO, self.left.notified()).await;
             sent(Leaving.emit(app));
             // A page that hangs is not waited for.
             let _ = tokio::time::timeout(FAREWELL, self.left.notified()).await;
@@ -231,8 +233,21 @@ fn open_others(app: &AppHandle, others: Vec<Opened>) {
     }
 }
 
-/// Takes dropped files, and tells the web view what hovers over it.
+/// Takes dropped files, and tells the web view what hovers over it. A window that is closed is heard out: in the tray the
+/// program goes on, and what could still be undone is done with the window.
 pub(crate) fn on_window_event(window: &Window, event: &WindowEvent) {
+    if let WindowEvent::CloseRequested { api, .. } = event {
+        api.prevent_close();
+        let (window, app) = (window.clone(), window.app_handle().clone());
+        tauri::async_runtime::spawn(async move {
+            let closed = window.hide();
+            app.state::<Shell>().inner().clone().hear_out(&app).await;
+            if let Err(error) = closed.and_then(|()| window.destroy()) {
+                tracing::error!(%error, "the window does not close");
+            }
+        });
+        return;
+    }
     let WindowEvent::DragDrop(event) = event else {
         return;
     };

@@ -9,6 +9,7 @@ mod offline;
 mod quick;
 mod screen;
 mod tray;
+mod wayland;
 mod window;
 
 use std::{

@@ -332,6 +332,7 @@ export type IntakeView = {
 
 /**  The program ends. Whoever has something that is still to be said to it says it now, then calls `left`. */
 export type Leaving = null;
+
 /**  What somebody chose for links. */
 export type LinkPreferences = {
 	/**  `url`, `markdown`, `html`, `bbcode`, or the text of a template. */
