@@ -5,6 +5,7 @@ use std::{
     fs,
     io::Write as _,
     process::{Command, Stdio},
+    time::Instant,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,7 +15,7 @@ use imgn_testkit::{
 };
 use serde_json::json;
 
-use super::{file, press, screen::Screen, window::Window};
+use super::{file, screen::Screen, window::Window};
 use crate::{
     api::Api,
     driver::{PATIENCE, element},
@@ -34,7 +35,21 @@ pub(crate) fn copy(screen: &Screen, offer: &str, bytes: &[u8]) -> Result<()> {
     drop(stdin);
     // Its child stays and serves what was copied.
     ensure!(child.wait()?.success(), "xclip could not copy");
-    Ok(())
+    // It may say so a moment before the X server knows.
+    let begun = Instant::now();
+    loop {
+        let mut xclip = screen.command("xclip");
+        let output = xclip
+            .args(["-selection", "clipboard", "-t", offer, "-o"])
+            .output()?;
+        if output.stdout == bytes {
+            return Ok(());
+        }
+        ensure!(
+            begun.elapsed() < PATIENCE,
+            "{offer} is not on the clipboard"
+        );
+    }
 }
 
 /// What another program gets that pastes text.
@@ -101,8 +116,14 @@ async fn copied_files_are_linked_together_in_the_chosen_format() -> Result<()> {
     element(&window.page, "empty-gallery").await?;
 
     // Chosen in the upload settings, while the app runs.
-    window.show_panel(true).await?;
-    press(&window, "upload-settings").await?;
+    eventually("the settings are open", PATIENCE, async || {
+        window.show_panel(true).await.ok();
+        let button = element(&window.page, "upload-settings").await?;
+        // While the panel slides, a click may miss it.
+        button.click().await.ok();
+        Ok((!window.all("link-format").await?.is_empty()).then_some(()))
+    })
+    .await?;
     let format = element(&window.page, "link-format").await?;
     format.select_by_value("html").await.context("select")?;
     eventually("the choice is kept", PATIENCE, async || {

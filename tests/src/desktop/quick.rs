@@ -34,6 +34,15 @@ fn settings(screen: &Screen, desktop: &str) -> Result<()> {
     )?)
 }
 
+/// Starts what shows notifications.
+pub(crate) fn notifications(screen: &Screen) -> Result<Running> {
+    let mut python = screen.command("/usr/bin/python3");
+    python.arg(NOTIFICATIONS).stdin(Stdio::null());
+    let (server, ready) = Running::start(python, &screen.folder().join("notifications.log"))?;
+    ensure!(ready == "ready", "notifications said {ready:?}");
+    Ok(server)
+}
+
 /// What the desktop was told so far.
 fn told(notifications: &Running) -> Vec<Value> {
     let log = notifications.log();
@@ -56,11 +65,7 @@ async fn a_key_uploads_the_clipboard_and_the_notification_takes_it_back() -> Res
     let screen = Screen::start()?;
     settings(&screen, "hotkey = \"Ctrl+Alt+U\"\n")?;
     let _host = host(&screen)?;
-    let mut python = screen.command("/usr/bin/python3");
-    python.arg(NOTIFICATIONS).stdin(Stdio::null());
-    let (notifications, ready) =
-        Running::start(python, &screen.folder().join("notifications.log"))?;
-    ensure!(ready == "ready", "notifications said {ready:?}");
+    let notifications = notifications(&screen)?;
     let desktop = Desktop::start(screen, &["--minimised"])?;
     eventually("it is in the tray", PATIENCE, async || desktop.tray(&[])).await?;
 

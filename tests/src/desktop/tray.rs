@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::{
     clipboard::{copy, links},
     file,
+    quick::notifications,
     screen::Screen,
 };
 use crate::{api::Api, driver::PATIENCE};
@@ -208,22 +209,18 @@ async fn a_picture_on_the_clipboard_is_uploaded_by_the_tray_with_no_window() -> 
 async fn closing_the_window_leaves_the_app_in_the_tray_and_says_so_once() -> Result<()> {
     let screen = Screen::start()?;
     let _host = host(&screen)?;
+    let notifications = notifications(&screen)?;
     let mut desktop = Desktop::start(screen, &[])?;
     desktop.until_windows(1).await?;
     desktop.close_window().await?;
-    // What says so is a window, too.
-    desktop.until_windows(1).await?;
-    let settings = desktop
-        .screen
-        .folder()
-        .join("home/.local/share/imgn/settings.toml");
-    eventually("it is written down", PATIENCE, async || {
-        let kept = fs::read_to_string(&settings).unwrap_or_default();
-        Ok(kept.contains("told_of_tray = true").then_some(()))
+    desktop.until_windows(0).await?;
+    eventually("it says so", PATIENCE, async || {
+        Ok(notifications
+            .log()
+            .contains("stays in the tray")
+            .then_some(()))
     })
     .await?;
-    desktop.screen.xdotool(&["key", "Return"])?;
-    desktop.until_windows(0).await?;
     ensure!(!desktop.app.has_ended()?, "it is in the tray");
 
     desktop.click(&["Open gallery"]).await?;
@@ -258,6 +255,10 @@ async fn closing_the_window_leaves_the_app_in_the_tray_and_says_so_once() -> Res
     desktop.click(&["Resume uploads"]).await?;
     links(&desktop.screen, 1).await?;
 
+    ensure!(
+        notifications.log().matches("stays in the tray").count() == 1,
+        "it is said once"
+    );
     desktop.click(&["Quit"]).await?;
     eventually("it has ended", PATIENCE, async || {
         Ok(desktop.app.has_ended()?.then_some(()))
