@@ -6,6 +6,7 @@ mod gallery;
 mod links;
 mod offline;
 mod uploading;
+mod visit;
 
 use std::{
     num::NonZeroU64,

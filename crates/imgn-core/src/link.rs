@@ -46,6 +46,11 @@ pub enum InvalidFormat {
     /// Codes that make no date.
     #[error("`{{date:{0}}}` is no date; write it as in `{{date:%Y-%m-%d}}`")]
     Date(String),
+    /// A name in it would be a program's.
+    #[error(
+        "a name would act in a template with a script, a style, a comment or an attribute such as onclick; leave that out, or the name"
+    )]
+    Program,
     /// A brace that is not closed or not opened.
     #[error("a brace stands alone in the template; write {{{{ or }}}} for a brace itself")]
     Brace,

@@ -174,6 +174,8 @@ pub struct UploadView {
 pub struct IntakeView {
     /// Pictures that are on their way now.
     pub pictures: u32,
+    /// Files that were named and cannot be uploaded; each has ended with its reason.
+    pub refused: u32,
     /// Files in folders that are no pictures, and were left alone. Hidden ones are not counted.
     pub other_files: u32,
     /// Links to folders, which were not followed.
@@ -191,6 +193,7 @@ impl From<Intake> for IntakeView {
         };
         Self {
             pictures: intake.pictures,
+            refused: intake.refused,
             other_files: intake.other_files,
             linked_folders: intake.linked_folders,
             unreadable: intake.unreadable.into_iter().map(told).collect(),

@@ -57,6 +57,35 @@ pub(super) fn in_markdown(text: &str) -> String {
     escaped
 }
 
+/// The same between quotes, as titles of links are.
+pub(super) fn in_markdown_title(text: &str) -> String {
+    in_markdown(text).replace('"', "\\\"").replace('\'', "\\'")
+}
+
+/// Code of Markdown has no escape: what would end it becomes a mark that looks like it.
+pub(super) fn without_backticks(text: &str) -> String {
+    text.replace('`', "\u{2cb}")
+}
+
+/// A part of an address (RFC 3986): everything is encoded that could be anything else, or name another scheme.
+pub(super) fn in_address(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in one_line(text).bytes() {
+        match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            byte => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// In a tag of HTML with no quotes around it.
+pub(super) fn in_bare_html(text: &str) -> String {
+    references(text, |c| !c.is_alphanumeric())
+}
+
 pub(super) fn in_html(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in one_line(text).chars() {
@@ -74,9 +103,13 @@ pub(super) fn in_html(text: &str) -> String {
 
 /// For HTML inside of Markdown and the other way round: a character reference is plain text to both.
 pub(super) fn in_html_and_markdown(text: &str) -> String {
+    references(text, |c| c.is_ascii_punctuation())
+}
+
+fn references(text: &str, acts: impl Fn(char) -> bool) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in one_line(text).chars() {
-        if c.is_ascii_punctuation() {
+        if acts(c) {
             escaped.push_str(&format!("&#{};", u32::from(c)));
         } else {
             escaped.push(c);

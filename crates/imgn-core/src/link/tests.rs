@@ -95,11 +95,48 @@ fn a_template_is_escaped_for_what_it_is() {
             format!("<b>[a&#93;&#34;&#91;b&#93;&#60;i&#62;&#46;png]({URL})</b>"),
         ),
         ("{name}", name.to_owned()),
+        // Of two kinds at once.
+        (
+            "<p>[img]{url}[/img] {name}</p>",
+            format!("<p>[img]{URL}[/img] a］”［b］&lt;i&gt;.png</p>"),
+        ),
+        // Where quotes end something, they are escaped.
+        (
+            "![]({url} \"{name}\")",
+            format!(r#"![]({URL} "a\]\"\[b\]\<i\>.png")"#),
+        ),
+        // In a tag without quotes.
+        (
+            "<img alt={name} src={url}>",
+            format!("<img alt=a&#93;&#34;&#91;b&#93;&#60;i&#62;&#46;png src={URL}>"),
+        ),
+        // As an address.
+        (
+            "<a href=\"{name}\">x</a>",
+            "<a href=\"a%5D%22%5Bb%5D%3Ci%3E.png\">x</a>".to_owned(),
+        ),
+        ("[x]({name})", "[x](a%5D%22%5Bb%5D%3Ci%3E.png)".to_owned()),
+        ("- {name}", r#"- a\]"\[b\]\<i\>.png"#.to_owned()),
+        ("`{name}` {url}", format!("`{name}` {URL}")),
         ("![{name:raw}]({url})", format!("![{name}]({URL})")),
     ] {
         let format: LinkFormat = template.parse().unwrap();
         assert_eq!(link(&image(name, URL), None, &format), expected);
         assert_eq!(format.to_string(), template, "it is written as it was read");
+    }
+    let scheme = image("javascript:alert(1)", URL);
+    for (template, expected) in [
+        ("<a href={name}>", "<a href=javascript%3Aalert%281%29>"),
+        (
+            "[url={name}]x[/url]",
+            "[url=javascript%3Aalert%281%29]x[/url]",
+        ),
+    ] {
+        assert_eq!(link(&scheme, None, &template.parse().unwrap()), expected);
+    }
+    let code = image("a`b_c`.png", URL);
+    for (template, expected) in [("`{name}`", "`aˋb_cˋ.png`"), ("` {name}", r"` aˋb\_cˋ.png")] {
+        assert_eq!(link(&code, None, &template.parse().unwrap()), expected);
     }
     let with_query = image("a.png", "https://gallery.example/a?b=1&copy=2");
     let html = link(&with_query, None, &"<a href='{url}'>".parse().unwrap());
@@ -159,6 +196,10 @@ fn what_is_no_format_says_what_is() {
         ),
         ("{date:%Q%}", InvalidFormat::Date("%Q%".to_owned())),
         ("{date:}", InvalidFormat::Date(String::new())),
+        ("<script>f('{name}')</script>", InvalidFormat::Program),
+        ("<a onclick=\"f('{alt}')\">", InvalidFormat::Program),
+        ("<p style='{name}'>", InvalidFormat::Program),
+        ("<!-- {name} -->{url}", InvalidFormat::Program),
         ("{url", InvalidFormat::Brace),
         ("url}", InvalidFormat::Brace),
     ] {
@@ -221,6 +262,29 @@ proptest! {
         let (pictures, outside) = read_markdown(&bare);
         prop_assert!(pictures.is_empty());
         prop_assert_eq!(outside, shown);
+    }
+
+    #[test]
+    fn a_title_of_markdown_is_exactly_the_name(alt in text()) {
+        let text = link(&image("a.png", URL), Some(&alt), &"![x]({url} \"{alt}\")".parse().unwrap());
+        let shown = escape::one_line(&alt);
+        let shown = if shown.is_empty() { "a.png" } else { &shown };
+        let titles: Vec<_> = Parser::new(&text)
+            .filter_map(|event| match event {
+                Event::Start(Tag::Image { title, dest_url, .. }) => Some((dest_url.to_string(), title.to_string())),
+                _ => None,
+            })
+            .collect();
+        prop_assert_eq!(titles, vec![(URL.to_owned(), shown.to_owned())]);
+    }
+
+    #[test]
+    fn a_tag_without_quotes_has_no_attribute_but_its_own(alt in text()) {
+        let html = link(&image("a.png", URL), Some(&alt), &"<img alt={alt} src={url}>".parse().unwrap());
+        let inside = html.strip_prefix("<img alt=").and_then(|it| it.strip_suffix(&format!(" src={URL}>")));
+        let inside = inside.unwrap();
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '&' | '#' | ';');
+        prop_assert!(inside.chars().all(plain), "{}", inside);
     }
 
     #[test]

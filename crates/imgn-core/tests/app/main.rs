@@ -8,6 +8,7 @@
 
 mod control;
 mod gallery;
+mod visit;
 
 use axum::http::header;
 use imgn_core::{App, ClientCode, Event, ImageQuery, Options, UploadState};
