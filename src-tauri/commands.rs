@@ -49,6 +49,13 @@ pub(crate) async fn connect(
     Ok(shell.core.connect(&server, token).await?)
 }
 
+/// Connects to a gallery that a link named, after somebody said so.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn visit(shell: State<'_, Shell>, server: String) -> Answer<AppState> {
+    Ok(shell.core.visit(&server).await?)
+}
+
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn disconnect(shell: State<'_, Shell>) -> Answer<AppState> {
@@ -60,9 +67,9 @@ pub(crate) async fn disconnect(shell: State<'_, Shell>) -> Answer<AppState> {
 pub(crate) async fn pick_files(
     window: WebviewWindow,
     shell: State<'_, Shell>,
-) -> Answer<IntakeView> {
+) -> Answer<Option<IntakeView>> {
     let dialog = window.dialog().file().set_parent(&window);
-    shell.choose_files(dialog).await
+    Ok(shell.choose_files(dialog).await?.map(Into::into))
 }
 
 #[tauri::command]
@@ -70,9 +77,9 @@ pub(crate) async fn pick_files(
 pub(crate) async fn pick_folders(
     window: WebviewWindow,
     shell: State<'_, Shell>,
-) -> Answer<IntakeView> {
+) -> Answer<Option<IntakeView>> {
     let dialog = window.dialog().file().set_parent(&window);
-    shell.choose_folders(dialog).await
+    Ok(shell.choose_folders(dialog).await?.map(Into::into))
 }
 
 /// Uploads what is on the clipboard.
@@ -270,7 +277,7 @@ fn copy(app: &AppHandle, text: String) -> Answer<()> {
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn desktop_preferences(shell: State<'_, Shell>) -> Answer<DesktopPreferences> {
-    Ok(shell.desk.settings().into())
+    Ok(shell.desk.preferences())
 }
 
 #[tauri::command]

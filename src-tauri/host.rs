@@ -41,18 +41,13 @@ impl Host for TauriHost {
         let Some(app) = self.app.get() else {
             return;
         };
-        let copied = match news {
-            News::Failed(message) => return tell_failure(app, message),
-            News::LinksCopied(count) => LinksCopied {
-                count: u32::try_from(count).unwrap_or(u32::MAX),
-                error: None,
-            },
-            News::NotCopied(reason) => LinksCopied {
-                count: 0,
-                error: Some(reason),
-            },
-        };
-        sent(copied.emit(app));
+        match news {
+            News::Failed(message) => tell_failure(app, message),
+            News::LinksCopied(count) => {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                sent(LinksCopied { count }.emit(app));
+            }
+        }
     }
 
     fn act(&self, action: TrayAction) {
@@ -83,7 +78,10 @@ async fn choose(app: AppHandle, folders: bool) {
     } else {
         shell.choose_files(dialog).await
     };
-    if let Err(error) = taken {
-        tell_failure(&app, error.message);
+    match taken {
+        Ok(Some(intake)) => shell.desk.tell_intake(&intake),
+        // The dialog was closed.
+        Ok(None) => {}
+        Err(error) => tell_failure(&app, error.message),
     }
 }

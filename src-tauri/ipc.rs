@@ -35,6 +35,7 @@ pub(crate) fn builder() -> Builder<Wry> {
             commands::app_state,
             commands::start_local_gallery,
             commands::connect,
+            commands::visit,
             commands::disconnect,
             commands::pick_files,
             commands::pick_folders,
@@ -77,11 +78,9 @@ pub(crate) fn builder() -> Builder<Wry> {
             view::TimelineChanged,
             view::DeletionFailed,
             view::FileDrag,
-            view::TakenIn,
             view::Leaving,
             view::LinksCopied,
             view::WantedChanged,
-            view::Failed,
         ])
 }
 

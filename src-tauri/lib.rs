@@ -7,6 +7,7 @@
 //! system's own dialog, by a drop on the window or by the command line, and are taken here.
 
 mod commands;
+mod dialogs;
 mod gallery;
 mod host;
 mod ipc;
@@ -24,13 +25,18 @@ use std::{io::IsTerminal as _, process::ExitCode, sync::Arc};
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use imgn_core::{App, Home};
-use imgn_desk::{Claim, Desk, Opened};
+use imgn_desk::{Asked, Claim, Desk};
 use tauri::Manager as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    gallery::LocalGallery, host::TauriHost, launch::Arguments, quit::Quit, shell::Shell,
-    window::Waiting,
+    dialogs::Dialogs,
+    gallery::LocalGallery,
+    host::TauriHost,
+    launch::Arguments,
+    quit::Quit,
+    shell::Shell,
+    window::{Life, Waiting},
 };
 
 /// The program: runs until somebody ends it, or with no tray closes its window.
@@ -61,17 +67,10 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<()> {
     let home = Home::locate(arguments.home.clone())?;
     let folder = std::env::current_dir().unwrap_or_default();
-    let named = arguments
-        .files
-        .iter()
-        .map(|word| word.clone().into_os_string());
-    let opened: Vec<_> = named.map(|word| Opened::of(word, &folder)).collect();
-    let mut words: Vec<_> = opened.iter().map(Opened::to_word).collect();
-    if arguments.clipboard {
-        words.push(shell::CLIPBOARD.into());
-    }
+    let asked = arguments.asked(&folder);
     // Before anything of the profile is opened: the app that runs has it.
-    let instance = match imgn_desk::claim(&home, &words).context("imgn is already running")? {
+    let claimed = imgn_desk::claim(&home, &asked.to_words());
+    let instance = match claimed.context("imgn is already running and takes nothing")? {
         Claim::Ours(instance) => instance,
         Claim::Theirs => return Ok(()),
     };
@@ -90,6 +89,8 @@ fn run(arguments: Arguments) -> Result<()> {
         .plugin(tauri_plugin_clipboard_manager::init())
         .plugin(tauri_plugin_dialog::init())
         .manage(Waiting::default())
+        .manage(Life::default())
+        .manage(Dialogs::default())
         .manage(Shell::new(core, desk, gallery))
         .register_asynchronous_uri_scheme_protocol("thumb", move |_, request, responder| {
             thumb_scheme::answer(pictures.clone(), request, responder);
@@ -99,10 +100,10 @@ fn run(arguments: Arguments) -> Result<()> {
         .setup(move |app| {
             ipc.mount_events(app);
             host.begin(app.handle().clone());
-            tray::start(app.handle(), arguments.minimised);
-            shell::start(app.handle(), arguments, opened);
+            tray::start(app.handle(), asked.minimised);
+            shell::start(app.handle(), asked);
             let handle = app.handle().clone();
-            instance.listen(move |words| shell::joined(&handle, words));
+            instance.listen(move |words| shell::joined(&handle, Asked::of_words(words)));
             app.manage(instance);
             quit::on_signal(app.handle());
             Ok(())

@@ -7,9 +7,13 @@ use std::{
     time::Duration,
 };
 
-use tauri::{AppHandle, RunEvent};
+use tauri::{AppHandle, Manager as _, RunEvent};
 
-use crate::{shell::Shell, tray};
+use crate::{
+    shell::Shell,
+    tray,
+    window::{self, Life},
+};
 
 /// How long the end may take. What has not stopped by then is repaired by the next start, as after a crash.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -32,9 +36,18 @@ impl Quit {
             return;
         };
         // Without a code it is the last window that was closed.
-        if code.is_none() && !self.begun.load(Ordering::Relaxed) && tray::stays(app) {
-            api.prevent_exit();
-            return;
+        if code.is_none() && !self.begun.load(Ordering::Relaxed) {
+            if app.state::<Life>().gone() {
+                api.prevent_exit();
+                let app = app.clone();
+                // Not before this one is gone wholly.
+                tauri::async_runtime::spawn(async move { window::open(&app) });
+                return;
+            }
+            if tray::stays(app) {
+                api.prevent_exit();
+                return;
+            }
         }
         if self.begun.swap(true, Ordering::Relaxed) {
             return;

@@ -1,6 +1,7 @@
 //! The tray beside the window: shown where there is a host for it, and what keeps the app when its window is closed.
 //!
-//! Invariant: where no host shows the tray, the app is its window and ends with it.
+//! Invariant: where no host shows the tray, the app is its window and ends with it; where a host goes away, the window
+//! comes back.
 
 use std::time::Duration;
 
@@ -9,10 +10,7 @@ use tauri::{AppHandle, Manager as _};
 use tauri_plugin_dialog::MessageDialogKind;
 use tokio::sync::watch;
 
-use crate::{
-    shell::{Shell, show_message},
-    window,
-};
+use crate::{dialogs, shell::Shell, window};
 
 /// A panel that starts with the session may come a little later than the app.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,19 +27,25 @@ pub(crate) fn start(app: &AppHandle, minimised: bool) {
     tauri::async_runtime::spawn(shell.desk.clone().show_tray(shown));
     if !minimised {
         window::open(app);
-        return;
     }
-    let app = app.clone();
-    tauri::async_runtime::spawn(async move {
-        if !is_there(is_shown).await {
-            window::open_minimised(&app);
-        }
-    });
+    tauri::async_runtime::spawn(keep_reachable(app.clone(), is_shown));
 }
 
-async fn is_there(mut shown: watch::Receiver<Shown>) -> bool {
-    let there = shown.wait_for(|shown| *shown == Shown::Yes);
-    matches!(tokio::time::timeout(PATIENCE, there).await, Ok(Ok(_)))
+/// Opens the window, minimised, whenever no host has shown the tray for some time and there is none: nobody would reach
+/// the app any more.
+async fn keep_reachable(app: AppHandle, mut shown: watch::Receiver<Shown>) {
+    loop {
+        let there = shown.wait_for(|shown| *shown == Shown::Yes);
+        let is_there = matches!(tokio::time::timeout(PATIENCE, there).await, Ok(Ok(_)));
+        if !is_there && !window::is_open(&app) {
+            window::open_minimised(&app);
+        }
+        let changed = shown.wait_for(|shown| (*shown == Shown::Yes) != is_there);
+        // Nobody shows the tray any more, nor tells of it.
+        if changed.await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Whether the app stays when its last window is closed; says so for the first time.
@@ -54,7 +58,7 @@ pub(crate) fn stays(app: &AppHandle) -> bool {
     let app = app.clone();
     tauri::async_runtime::spawn(async move {
         if let Some(words) = shell.desk.first_words_in_tray().await {
-            show_message(&app, words, MessageDialogKind::Info);
+            dialogs::show(&app, words, MessageDialogKind::Info);
         }
     });
     true

@@ -36,8 +36,6 @@ pub(crate) struct Leaving;
 pub(crate) struct LinksCopied {
     /// How many.
     pub(crate) count: u32,
-    /// Why they are not there, for people.
-    pub(crate) error: Option<String>,
 }
 
 /// What the window is to show, because somebody asked for it elsewhere.
@@ -58,6 +56,23 @@ pub(crate) enum Wanted {
         /// Its address.
         server: String,
     },
+    /// What came of files and folders that came in elsewhere than by the window's own dialogs.
+    Intake {
+        /// It.
+        intake: IntakeView,
+    },
+    /// That something which was asked for elsewhere than in the window did not work.
+    Failure {
+        /// Why, for people.
+        message: String,
+    },
+}
+
+impl Wanted {
+    /// Whether it is said, and leads nowhere.
+    pub(crate) fn is_message(&self) -> bool {
+        matches!(self, Self::Intake { .. } | Self::Failure { .. })
+    }
 }
 
 /// There is something that the window is to show; it takes it.
@@ -65,25 +80,12 @@ pub(crate) enum Wanted {
 #[tauri_specta(event_name = "wanted_changed")]
 pub(crate) struct WantedChanged;
 
-/// Something that was asked for elsewhere than in the window did not work.
-#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
-#[tauri_specta(event_name = "failed")]
-pub(crate) struct Failed {
-    /// Why, for people.
-    pub(crate) message: String,
-}
-
 /// Where an original was written.
 #[derive(Debug, Clone, Serialize, Deserialize, Type)]
 pub(crate) struct DownloadView {
     /// None where the dialog was closed.
     pub(crate) path: Option<String>,
 }
-
-/// What came of files and folders that were dropped on the window.
-#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
-#[tauri_specta(event_name = "taken_in")]
-pub(crate) struct TakenIn(pub(crate) IntakeView);
 
 /// Files are dragged over the window. Their paths stay in Rust.
 #[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]

@@ -1,8 +1,12 @@
 //! The one window: opened when it is wanted, gone when it is closed, so that in the tray nobody pays for it.
 //!
-//! Invariant: what the window is to show at once waits for it; it is shown once.
+//! Invariant: what the window is to show waits until the page takes it, and is shown once; whoever asks for the window
+//! has it, also while it is being closed.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use tauri::{AppHandle, Manager as _, WebviewWindowBuilder};
 use tauri_specta::Event as _;
@@ -16,30 +20,113 @@ use crate::{
 /// As in `tauri.conf.json` and in the capability.
 const LABEL: &str = "main";
 
+/// Messages that wait for the page at most; the oldest are given up for the newest.
+const MESSAGES: usize = 10;
+
 /// What the window is to show as soon as it can.
 #[derive(Default)]
-pub(crate) struct Waiting(Mutex<Option<Wanted>>);
+pub(crate) struct Waiting(Mutex<VecDeque<Wanted>>);
 
 impl Waiting {
-    /// Takes it: the window shows it now.
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Wanted>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the next: the window shows it now.
     pub(crate) fn take(&self) -> Option<Wanted> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.take()
+        self.queue().pop_front()
     }
 
     fn put(&self, wanted: Wanted) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *waiting = Some(wanted);
+        let mut queue = self.queue();
+        if wanted.is_message() {
+            let messages = queue.iter().filter(|it| it.is_message()).count();
+            if messages >= MESSAGES
+                && let Some(oldest) = queue.iter().position(Wanted::is_message)
+            {
+                queue.remove(oldest);
+            }
+        } else {
+            // A window is in one place: the last that was asked for.
+            queue.retain(Wanted::is_message);
+        }
+        if queue.back() != Some(&wanted) {
+            queue.push_back(wanted);
+        }
     }
 }
 
-/// Whether it is there, seen or not.
+/// How far the window is on its way out.
+#[derive(Default)]
+pub(crate) struct Life(Mutex<Phase>);
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    /// It is there, or there is none.
+    #[default]
+    Settled,
+    /// It is hidden, and its page is heard out; it can be shown again.
+    Leaving,
+    /// It is being destroyed.
+    Going,
+    /// It is being destroyed, and somebody wants it again.
+    GoingAndWanted,
+}
+
+impl Life {
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody closes it; whether it was not on its way out already.
+    pub(crate) fn leave(&self) -> bool {
+        let mut phase = self.phase();
+        let is_first = *phase == Phase::Settled;
+        if is_first {
+            *phase = Phase::Leaving;
+        }
+        is_first
+    }
+
+    /// The page has been heard out; whether the window goes. Somebody may have asked for it meanwhile.
+    pub(crate) fn go(&self) -> bool {
+        let mut phase = self.phase();
+        let goes = *phase == Phase::Leaving;
+        if goes {
+            *phase = Phase::Going;
+        }
+        goes
+    }
+
+    /// It is wanted; whether it can be shown now.
+    fn want(&self) -> bool {
+        let mut phase = self.phase();
+        *phase = match *phase {
+            Phase::Settled | Phase::Leaving => Phase::Settled,
+            Phase::Going | Phase::GoingAndWanted => Phase::GoingAndWanted,
+        };
+        *phase == Phase::Settled
+    }
+
+    /// It is gone; whether it is to come back.
+    pub(crate) fn gone(&self) -> bool {
+        let is_wanted = *self.phase() == Phase::GoingAndWanted;
+        *self.phase() = Phase::Settled;
+        is_wanted
+    }
+}
+
+/// Whether there is one that stays, seen or not.
 pub(crate) fn is_open(app: &AppHandle) -> bool {
-    app.get_webview_window(LABEL).is_some()
+    let is_settled = *app.state::<Life>().phase() == Phase::Settled;
+    is_settled && app.get_webview_window(LABEL).is_some()
 }
 
 /// Opens it, or brings it to the front.
 pub(crate) fn open(app: &AppHandle) {
+    if !app.state::<Life>().want() {
+        return;
+    }
     let opened = match app.get_webview_window(LABEL) {
         Some(window) => window
             .unminimize()
@@ -67,6 +154,12 @@ pub(crate) fn open_on(app: &AppHandle, wanted: Wanted) {
     sent(WantedChanged.emit(app));
 }
 
+/// Lets the window that is there show something, as soon as its page can.
+pub(crate) fn show(app: &AppHandle, wanted: Wanted) {
+    app.state::<Waiting>().put(wanted);
+    sent(WantedChanged.emit(app));
+}
+
 fn build(app: &AppHandle, minimised: bool) -> tauri::Result<()> {
     let config = app.config().app.windows.iter().find(|it| it.label == LABEL);
     let config = config.cloned().unwrap_or_default();
@@ -76,4 +169,58 @@ fn build(app: &AppHandle, minimised: bool) -> tauri::Result<()> {
         window.minimize()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> Wanted {
+        let message = text.to_owned();
+        Wanted::Failure { message }
+    }
+
+    fn connect(server: &str) -> Wanted {
+        let server = server.to_owned();
+        Wanted::Connect { server }
+    }
+
+    #[test]
+    fn messages_wait_in_their_order_and_of_places_the_last() {
+        let waiting = Waiting::default();
+        for wanted in [
+            message("a"),
+            message("a"),
+            Wanted::Settings,
+            connect("one"),
+            message("b"),
+            connect("two"),
+        ] {
+            waiting.put(wanted);
+        }
+        let taken: Vec<_> = std::iter::from_fn(|| waiting.take()).collect();
+        assert_eq!(taken, [message("a"), message("b"), connect("two")]);
+        for number in 0..30 {
+            waiting.put(message(&number.to_string()));
+        }
+        assert_eq!(waiting.take(), Some(message("20")));
+    }
+
+    #[test]
+    fn a_window_that_is_asked_for_while_it_is_closed_is_there() {
+        let life = Life::default();
+        // While its page is heard out.
+        assert!(life.leave());
+        assert!(!life.leave());
+        assert!(life.want());
+        assert!(!life.go());
+        // While it is destroyed.
+        assert!(life.leave() && life.go());
+        assert!(!life.want());
+        assert!(life.gone());
+        // And with nobody asking.
+        assert!(life.leave() && life.go());
+        assert!(!life.gone());
+        assert!(life.want());
+    }
 }

@@ -6,6 +6,7 @@ Prints `ready` once it can be spoken to, and to standard error a JSON object a l
 Runs until it is killed.
 
 notifications.py press ID ACTION: as if somebody had pressed that.
+notifications.py dismiss ID: as if somebody had taken it away.
 """
 
 import json
@@ -29,6 +30,8 @@ INTERFACE = """<node><interface name='org.freedesktop.Notifications'>
 </method>
 <method name='CloseNotification'><arg type='u' direction='in'/></method>
 <method name='Press'><arg type='u' direction='in'/><arg type='s' direction='in'/></method>
+<method name='Dismiss'><arg type='u' direction='in'/></method>
+<signal name='NotificationClosed'><arg type='u'/><arg type='u'/></signal>
 <signal name='ActionInvoked'><arg type='u'/><arg type='s'/></signal>
 </interface></node>"""
 
@@ -53,7 +56,12 @@ def serve() -> None:
             say({"id": last, "summary": summary, "body": body, "actions": actions, "picture": size})
             answer = GLib.Variant("(u)", (last,))
         elif method == "CloseNotification":
-            say({"closed": arguments.unpack()[0]})
+            (number,) = arguments.unpack()
+            say({"closed": number})
+            connection.emit_signal(None, PATH, NAME, "NotificationClosed", GLib.Variant("(uu)", (number, 3)))
+        elif method == "Dismiss":
+            closed = GLib.Variant("(uu)", (arguments.unpack()[0], 2))
+            connection.emit_signal(None, PATH, NAME, "NotificationClosed", closed)
         elif method == "Press":
             connection.emit_signal(None, PATH, NAME, "ActionInvoked", arguments)
         invocation.return_value(answer)
@@ -73,5 +81,8 @@ if sys.argv[1:2] == ["press"]:
     bus = Gio.bus_get_sync(Gio.BusType.SESSION)
     pressed = GLib.Variant("(us)", (int(sys.argv[2]), sys.argv[3]))
     bus.call_sync(NAME, PATH, NAME, "Press", pressed, None, 0, 5000, None)
+elif sys.argv[1:2] == ["dismiss"]:
+    bus = Gio.bus_get_sync(Gio.BusType.SESSION)
+    bus.call_sync(NAME, PATH, NAME, "Dismiss", GLib.Variant("(u)", (int(sys.argv[2]),)), None, 0, 5000, None)
 else:
     serve()

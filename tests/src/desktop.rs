@@ -4,7 +4,10 @@
 //! Not here: what the web page shares with the window; that is tested in a browser.
 
 pub(crate) mod clipboard;
+mod joining;
+mod keys;
 mod links;
+mod notices;
 mod offline;
 mod quick;
 mod screen;

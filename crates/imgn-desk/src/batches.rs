@@ -20,6 +20,17 @@ pub enum Origin {
     Program,
 }
 
+/// Whether links are on the clipboard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Copied {
+    /// They are.
+    Yes,
+    /// Nobody wanted it.
+    No,
+    /// They should be and are not, for this reason.
+    Failed(String),
+}
+
 /// Names a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BatchId(u64);

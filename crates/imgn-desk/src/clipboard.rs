@@ -1,7 +1,8 @@
 //! What is on the clipboard, as pictures and files. Read when somebody asks, never watched.
 //!
 //! Blocking, and bounded in time and size: what is on a clipboard comes from another program, which may hang. Invariant:
-//! of what is there, what says most is taken: copied files before a picture, a picture before a text that holds one.
+//! of what is there, what says most is taken: copied files before a picture, a picture before a text that holds one. A text
+//! names no file: a page can put one there.
 
 mod text;
 #[cfg(all(unix, not(target_os = "macos")))]
@@ -38,7 +39,7 @@ const PICTURE_TYPES: [&str; 12] = [
     "image/x-MS-bmp",
 ];
 
-/// Copied files, as file managers offer them.
+/// Copied files, as file managers offer them and pages cannot.
 const FILE_TYPES: [&str; 3] = [
     "text/uri-list",
     "x-special/gnome-copied-files",
@@ -154,10 +155,6 @@ fn choose(source: &mut impl Source) -> Result<Clip, ClipboardError> {
         if !pictures.is_empty() {
             return Ok(Clip::Pictures(pictures));
         }
-        let files = text::files(&copied);
-        if *offer != "text/html" && !files.is_empty() {
-            return Ok(Clip::Files(files));
-        }
     }
     Err(ClipboardError::NoPicture)
 }
@@ -219,10 +216,12 @@ mod tests {
         assert_eq!(chosen(gnome), files(&["/a.png"]));
         let text: &[(&str, &[u8])] = &[("UTF8_STRING", b"data:image/png;base64,cG5n")];
         assert_eq!(chosen(text), picture(b"png"));
-        assert_eq!(
-            chosen(&[("text/plain", b"file:///a.png")]),
-            files(&["/a.png"])
-        );
+        // Any page can put such a text there; files are what file managers copy.
+        let from_page: &[(&str, &[u8])] = &[
+            ("text/html", b"<a href='file:///a.png'>file:///a.png</a>"),
+            ("text/plain", b"file:///a.png"),
+        ];
+        assert_eq!(chosen(from_page), None);
         assert_eq!(chosen(&[("text/plain", b"hello")]), None);
         assert_eq!(chosen(&[("image/png", b"")]), None);
         assert_eq!(chosen(&[]), None);

@@ -2,6 +2,9 @@
 //! shell what to do when they are in the gallery.
 
 mod announce;
+mod choose;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,
@@ -11,21 +14,19 @@ use std::{
 };
 
 use imgn_core::{
-    App, AppState, ClientCode, CommandError, DesktopSettings, Event, Folders, Intake, Taken, links,
-    protocol::Token,
+    App, AppState, CommandError, DesktopSettings, Event, Folders, Intake, Taken, links,
 };
 use jiff::Zoned;
 use tokio::sync::{broadcast::error::RecvError, oneshot, watch};
-use uuid::Uuid;
 
-use self::announce::{Announced, Listening};
+use self::{
+    announce::{Announced, Listening},
+    choose::Chosen,
+};
 use crate::{
-    BatchId, Batches, Clip, ClipboardError, DesktopPreferences, Ended, Hotkey, HotkeyError,
-    Language, Origin, autostart, clipboard,
-    hotkey::{self, Grab},
+    BatchId, Batches, Clip, ClipboardError, Copied, Ended, Language, Origin, clipboard,
     live::Live,
     notify::Notifier,
-    picgo::{self, PicGo},
     tray::{self, Pixels, Shown, TrayAction, TrayState},
 };
 
@@ -49,14 +50,9 @@ pub trait Host: Send + Sync + 'static {
 pub enum News {
     /// The links to so many pictures are on the clipboard now.
     LinksCopied(usize),
-    /// They should be, and are not, for this reason.
-    NotCopied(String),
     /// What was asked for did not work, for this reason.
     Failed(String),
 }
-
-/// Nobody takes an upload back after so many seconds without looking at the gallery.
-const MOST_UNDO: u32 = 600;
 
 /// As the window and the desktop's menu have it.
 const ICON: &[u8] = include_bytes!("../../../icons/32x32.png");
@@ -77,10 +73,10 @@ struct Inner {
     notifier: Notifier,
     announced: Mutex<Announced>,
     listening: Listening,
-    /// The key that is had.
-    grab: Mutex<Option<Grab>>,
-    /// The server for editors.
-    picgo: Mutex<Option<PicGo>>,
+    /// What does what was chosen.
+    chosen: Chosen,
+    /// Where the gallery is that is connected.
+    gallery: Mutex<Option<String>>,
 }
 
 impl Desk {
@@ -101,8 +97,8 @@ impl Desk {
             notifier: Notifier::default(),
             announced: Mutex::default(),
             listening: Listening::default(),
-            grab: Mutex::default(),
-            picgo: Mutex::default(),
+            chosen: Chosen::default(),
+            gallery: Mutex::default(),
         }))
     }
 
@@ -118,96 +114,6 @@ impl Desk {
         locked(&self.0.settings).clone()
     }
 
-    /// Does what the settings say, once at the start.
-    pub async fn begin(&self) {
-        let settings = self.settings();
-        let hotkey = self.take_key(&settings.hotkey);
-        let editors = self.serve_editors(&settings).await;
-        for failed in [hotkey, editors].into_iter().filter_map(Result::err) {
-            self.0.host.tell(News::Failed(failed.message));
-        }
-    }
-
-    /// Chooses for life beside other programs, from now on.
-    ///
-    /// # Errors
-    /// When it cannot be done or kept; what was chosen before stays then.
-    pub async fn choose(&self, chosen: DesktopPreferences) -> Result<(), CommandError> {
-        let before = self.settings();
-        let mut now = before.clone();
-        chosen.write(&mut now);
-        if now.undo_seconds > MOST_UNDO {
-            let message = format!("an upload is taken back within {MOST_UNDO} seconds at most");
-            return Err(CommandError::new(ClientCode::InvalidInput, message));
-        }
-        if now.editors && now.editors_key.is_none() {
-            // From the system's random source.
-            let random = || Uuid::new_v4().simple().to_string();
-            now.editors_key = Some(random() + &random());
-        }
-        if now.autostart != before.autostart {
-            autostart::set(now.autostart, self.0.core.home())?;
-        }
-        if now.hotkey != before.hotkey
-            && let Err(error) = self.take_key(&now.hotkey)
-        {
-            // It was given back for this, and is free.
-            let _ = self.take_key(&before.hotkey);
-            return Err(error);
-        }
-        if (now.editors, now.editors_port) != (before.editors, before.editors_port)
-            && let Err(error) = self.serve_editors(&now).await
-        {
-            let _ = self.serve_editors(&before).await;
-            return Err(error);
-        }
-        let kept = now.clone();
-        self.0
-            .core
-            .keep_desktop_settings(move |settings| {
-                let told_of_tray = settings.told_of_tray;
-                *settings = kept;
-                settings.told_of_tray |= told_of_tray;
-            })
-            .await?;
-        *locked(&self.0.settings) = now;
-        Ok(())
-    }
-
-    /// Has this key from now on, and no other; none where it is empty.
-    fn take_key(&self, hotkey: &str) -> Result<(), CommandError> {
-        *locked(&self.0.grab) = None;
-        if hotkey.is_empty() {
-            return Ok(());
-        }
-        let (runtime, desk) = (tokio::runtime::Handle::current(), self.clone());
-        let on_press = move || {
-            let desk = desk.clone();
-            runtime.spawn(async move { desk.act(TrayAction::UploadClipboard).await });
-        };
-        let grabbed = hotkey
-            .parse::<Hotkey>()
-            .and_then(|hotkey| hotkey::grab(&hotkey, Arc::new(on_press)));
-        let invalid =
-            |error: HotkeyError| CommandError::new(ClientCode::InvalidInput, error.to_string());
-        *locked(&self.0.grab) = Some(grabbed.map_err(invalid)?);
-        Ok(())
-    }
-
-    async fn serve_editors(&self, settings: &DesktopSettings) -> Result<(), CommandError> {
-        let before = locked(&self.0.picgo).take();
-        if let Some(before) = before {
-            before.stop().await;
-        }
-        if !settings.editors {
-            return Ok(());
-        }
-        let key = Token::new(settings.editors_key.as_deref().unwrap_or_default());
-        let serving = picgo::serve(self.clone(), settings.editors_port, key).await?;
-        *locked(&self.0.picgo) = Some(serving);
-        Ok(())
-    }
-
     /// Takes in for a program; what becomes of it is answered when all has ended.
     ///
     /// # Errors
@@ -219,9 +125,15 @@ impl Desk {
         let batch = locked(&self.0.batches).begin(Origin::Program);
         let (send, waiting) = oneshot::channel();
         locked(&self.0.waiting).insert(batch, send);
-        let taken = self.add_clip(batch, clip).await;
+        // A folder is somebody's to name who sees what is in it.
+        let taken = self.add_clip(batch, clip, Folders::Refused).await;
         self.close(batch).await;
         taken.map(|_| waiting)
+    }
+
+    /// The end of the program: what others could still ask for is not answered any more.
+    pub async fn end(&self) {
+        tokio::join!(self.end_announcing(), self.let_go());
     }
 
     /// Shows the tray for as long as the app lives, and tells whether there is a host that does.
@@ -261,13 +173,16 @@ impl Desk {
     pub async fn act(&self, action: TrayAction) {
         let core = &self.0.core;
         let done = match action {
-            TrayAction::UploadClipboard => self.take_clipboard().await.map(drop),
+            TrayAction::UploadClipboard => {
+                let taken = self.take_clipboard().await;
+                taken.map(|intake| self.tell_intake(&intake))
+            }
             TrayAction::Pause => core.pause_all().await.map(drop),
             TrayAction::Resume => core.resume_all().await.map(drop),
             TrayAction::CopyLink(id) => core
                 .links(&[id], None, None)
                 .await
-                .map(|link| self.copy(link, 1)),
+                .map(|link| self.copy_or_tell(link, 1)),
             TrayAction::UploadFiles
             | TrayAction::UploadFolder
             | TrayAction::OpenGallery
@@ -285,7 +200,7 @@ impl Desk {
     /// Follows the app until it is gone.
     pub async fn run(self) {
         let mut events = self.0.core.events();
-        let mut gallery = self.look().await;
+        self.look().await;
         loop {
             match events.recv().await {
                 Ok(Event::UploadsChanged(uploads)) => {
@@ -296,20 +211,17 @@ impl Desk {
                 }
                 Ok(Event::StateChanged(state)) => {
                     let url = state.server.as_ref().map(|server| server.url.clone());
-                    if gallery != url {
-                        if gallery.is_some() {
-                            locked(&self.0.batches).clear();
-                            locked(&self.0.waiting).clear();
-                        }
-                        gallery = self.look().await;
-                    } else {
+                    let is_same = *locked(&self.0.gallery) == url;
+                    if is_same {
                         self.show_state(&state);
+                    } else {
+                        self.look().await;
                     }
                 }
                 Ok(Event::TimelineChanged | Event::DeletionFailed(_)) => {}
                 // Some changes were missed: what they led to is looked at.
                 Err(RecvError::Lagged(_)) => {
-                    gallery = self.look().await;
+                    self.look().await;
                     let uploads = self.0.core.uploads().await;
                     let ended = locked(&self.0.batches).update(&uploads);
                     self.give_out(ended).await;
@@ -319,14 +231,25 @@ impl Desk {
         }
     }
 
-    /// Makes the tray what the app is now; answers which gallery it has.
-    async fn look(&self) -> Option<String> {
+    /// Makes the tray what the app is now. Of another gallery nothing is told any more, and nothing taken back.
+    async fn look(&self) {
         let state = self.0.core.state().await;
         let uploads = self.0.core.uploads().await;
+        let url = state.server.as_ref().map(|server| server.url.clone());
+        let left = {
+            let mut gallery = locked(&self.0.gallery);
+            std::mem::replace(&mut *gallery, url.clone()).filter(|left| Some(left) != url.as_ref())
+        };
+        if left.is_some() {
+            locked(&self.0.batches).clear();
+            locked(&self.0.waiting).clear();
+            let desk = self.clone();
+            // It speaks with another program.
+            tokio::spawn(async move { desk.forget_announced().await });
+        }
         *locked(&self.0.live) = Live::of(&uploads);
         self.show_state(&state);
         self.show();
-        state.server.map(|server| server.url)
     }
 
     fn show_state(&self, state: &AppState) {
@@ -362,9 +285,20 @@ impl Desk {
     /// As [`App::enqueue`].
     pub async fn take_files(&self, paths: Vec<PathBuf>) -> Result<Intake, CommandError> {
         let batch = locked(&self.0.batches).begin(Origin::Person);
-        let taken = self.add_files(batch, paths).await;
+        let taken = self.add_files(batch, paths, Folders::Walked).await;
         self.close(batch).await;
         taken
+    }
+
+    /// Says where nobody sees it otherwise that there was nothing to upload, or what could not be read.
+    pub fn tell_intake(&self, intake: &Intake) {
+        let words = self.0.tray.borrow().language;
+        let told = match intake.unreadable.first() {
+            Some(folder) => words.unreadable(folder),
+            None if intake.is_nothing() => words.nothing_in_it().to_owned(),
+            None => return,
+        };
+        self.0.host.tell(News::Failed(told));
     }
 
     /// Takes in for a person what is on the clipboard.
@@ -381,14 +315,19 @@ impl Desk {
     /// As [`App::enqueue`].
     pub async fn take_clip(&self, clip: Clip) -> Result<Intake, CommandError> {
         let batch = locked(&self.0.batches).begin(Origin::Person);
-        let taken = self.add_clip(batch, clip).await;
+        let taken = self.add_clip(batch, clip, Folders::Walked).await;
         self.close(batch).await;
         taken
     }
 
-    async fn add_clip(&self, batch: BatchId, clip: Clip) -> Result<Intake, CommandError> {
+    async fn add_clip(
+        &self,
+        batch: BatchId,
+        clip: Clip,
+        folders: Folders,
+    ) -> Result<Intake, CommandError> {
         let pictures = match clip {
-            Clip::Files(paths) => return self.add_files(batch, paths).await,
+            Clip::Files(paths) => return self.add_files(batch, paths, folders).await,
             Clip::Pictures(pictures) => pictures,
         };
         let mut intake = Intake::default();
@@ -404,12 +343,17 @@ impl Desk {
         Ok(intake)
     }
 
-    async fn add_files(&self, batch: BatchId, paths: Vec<PathBuf>) -> Result<Intake, CommandError> {
+    async fn add_files(
+        &self,
+        batch: BatchId,
+        paths: Vec<PathBuf>,
+        folders: Folders,
+    ) -> Result<Intake, CommandError> {
         let add = |taken: Vec<Taken>| {
             let ids = taken.into_iter().map(|file| file.id);
             locked(&self.0.batches).add(batch, ids);
         };
-        self.0.core.enqueue(paths, Folders::Walked, add).await
+        self.0.core.enqueue(paths, folders, add).await
     }
 
     async fn close(&self, batch: BatchId) {
@@ -420,35 +364,55 @@ impl Desk {
 
     async fn give_out(&self, batches: Vec<Ended>) {
         for ended in batches {
-            let waiting = locked(&self.0.waiting).remove(&ended.id);
-            match ended.origin {
-                Origin::Person => self.tell(ended).await,
-                Origin::Program => {
-                    // Who waited may have given up.
-                    let _ = waiting.map(|waiting| waiting.send(ended));
-                }
+            if let Some(waiting) = locked(&self.0.waiting).remove(&ended.id) {
+                // Who waited may have given up.
+                let _ = waiting.send(ended.clone());
             }
+            self.tell(ended).await;
         }
     }
 
+    /// The clipboard is a person's: what a program took in is not put on it.
     async fn tell(&self, ended: Ended) {
         let chosen = self.0.core.link_settings().await;
         let text = links(&ended.images, None, &chosen.format);
-        let is_copied = chosen.copy && !ended.images.is_empty();
-        if is_copied {
-            self.copy(text.clone(), ended.images.len());
-        }
+        let is_wanted = chosen.copy && ended.origin == Origin::Person && !ended.images.is_empty();
+        let copied = if is_wanted {
+            self.copy(text.clone(), ended.images.len())
+        } else {
+            Copied::No
+        };
         let desk = self.clone();
         // It asks for a thumbnail and speaks with another program; nobody waits for that.
-        tokio::spawn(async move { desk.announce(ended, text, is_copied).await });
+        tokio::spawn(async move {
+            let is_said = desk.announce(ended, text, &copied).await;
+            if let Copied::Failed(reason) = copied
+                && !is_said
+            {
+                let words = desk.0.tray.borrow().language;
+                let news = News::Failed(words.not_copied(&reason));
+                desk.0.host.tell(news);
+            }
+        });
     }
 
-    fn copy(&self, text: String, count: usize) {
+    /// Because somebody asked for it.
+    fn copy_or_tell(&self, text: String, count: usize) {
+        if let Copied::Failed(reason) = self.copy(text, count) {
+            let words = self.0.tray.borrow().language;
+            self.0.host.tell(News::Failed(words.not_copied(&reason)));
+        }
+    }
+
+    fn copy(&self, text: String, count: usize) -> Copied {
         let host = &self.0.host;
-        host.tell(match host.copy(text) {
-            Ok(()) => News::LinksCopied(count),
-            Err(reason) => News::NotCopied(reason),
-        });
+        match host.copy(text) {
+            Ok(()) => {
+                host.tell(News::LinksCopied(count));
+                Copied::Yes
+            }
+            Err(reason) => Copied::Failed(reason),
+        }
     }
 }
 

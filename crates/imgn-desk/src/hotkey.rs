@@ -1,14 +1,123 @@
-//! A key that works in every program: what it is, and who has it.
+//! A key that works in every program: what it is, and who has it. In an X11 session the X server gives it, in a Wayland
+//! session the desktop's portal: there the X server has keys only while one of its own windows has the focus.
 //!
-//! Invariant: a key that another program has is told and never taken.
+//! Invariant: a key that another program has is told and never taken, and one that is had is pressed in every program.
 
+#[cfg(all(unix, not(target_os = "macos")))]
+mod portal;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod x11;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
+
+/// What is done with a key. It must not block.
+#[derive(Clone)]
+pub(crate) struct Wanted {
+    /// When it is pressed.
+    pub(crate) on_press: Arc<dyn Fn() + Send + Sync>,
+    /// When it is not had any more, for this reason.
+    pub(crate) on_lost: Arc<dyn Fn(HotkeyError) + Send + Sync>,
+}
+
+/// A key that is had.
+pub(crate) struct Held {
+    /// Which.
+    pub(crate) hotkey: Hotkey,
+    #[cfg(all(unix, not(target_os = "macos")))]
+    grab: Grab,
+}
 
 #[cfg(all(unix, not(target_os = "macos")))]
-pub(crate) use x11::{Grab, grab};
+enum Grab {
+    X11(x11::Grab),
+    Portal(portal::Grab),
+}
+
+/// Whether keys of the X server are those of the session.
+#[cfg(all(unix, not(target_os = "macos")))]
+fn is_wayland() -> bool {
+    let value = |name| std::env::var(name).unwrap_or_default();
+    value("XDG_SESSION_TYPE") == "wayland" || !value("WAYLAND_DISPLAY").is_empty()
+}
+
+/// Has this key in place of the one that was had; `description` is what the desktop shows it for. Where it cannot be had,
+/// the one of before is had again.
+///
+/// # Errors
+/// When another program has it, the keyboard has no such key, or the session gives none.
+#[cfg(all(unix, not(target_os = "macos")))]
+pub(crate) async fn take(
+    hotkey: Hotkey,
+    description: &str,
+    before: &mut Option<Held>,
+    wanted: Wanted,
+) -> Result<(), HotkeyError> {
+    if before.as_ref().is_some_and(|held| held.hotkey == hotkey) {
+        return Ok(());
+    }
+    if !is_wayland() {
+        // The new one first: nobody takes the old one meanwhile.
+        let asked = hotkey.clone();
+        let grabbing = tokio::task::spawn_blocking(move || x11::grab(&asked, wanted));
+        let grabbed = grabbing.await.map_err(|error| {
+            let reason = error.to_string();
+            HotkeyError::Unavailable(reason)
+        })??;
+        let grab = Grab::X11(grabbed);
+        give_back(before.replace(Held { hotkey, grab })).await;
+        return Ok(());
+    }
+    // To the desktop it is one shortcut, which has one key at a time.
+    let old = before.take();
+    let again = old.as_ref().map(|held| held.hotkey.clone());
+    give_back(old).await;
+    match portal::grab(&hotkey, description, wanted.clone()).await {
+        Ok(grab) => {
+            let grab = Grab::Portal(grab);
+            *before = Some(Held { hotkey, grab });
+            Ok(())
+        }
+        Err(error) => {
+            if let Some(hotkey) = again
+                && let Ok(grab) = portal::grab(&hotkey, description, wanted).await
+            {
+                let grab = Grab::Portal(grab);
+                *before = Some(Held { hotkey, grab });
+            }
+            Err(error)
+        }
+    }
+}
+
+/// It is free when this returns.
+#[cfg(all(unix, not(target_os = "macos")))]
+pub(crate) async fn give_back(held: Option<Held>) {
+    match held.map(|held| held.grab) {
+        Some(Grab::X11(grab)) => {
+            // Its end speaks with the X server.
+            let _ = tokio::task::spawn_blocking(move || drop(grab)).await;
+        }
+        Some(Grab::Portal(grab)) => grab.give_back().await,
+        None => {}
+    }
+}
+
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+#[expect(clippy::unused_async, reason = "it is elsewhere")]
+pub(crate) async fn take(
+    _hotkey: Hotkey,
+    _description: &str,
+    _before: &mut Option<Held>,
+    _wanted: Wanted,
+) -> Result<(), HotkeyError> {
+    Err(HotkeyError::Unavailable(
+        "not yet on this system".to_owned(),
+    ))
+}
+
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+#[expect(clippy::unused_async, reason = "it is elsewhere")]
+pub(crate) async fn give_back(_held: Option<Held>) {}
 
 /// A key with those that are held with it, as in `Ctrl+Alt+U`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,17 +138,17 @@ enum Key {
     Named(usize),
 }
 
-/// Other keys: their names here, and their keysyms (X11's `keysymdef.h`).
-const NAMED: [(&str, u32); 9] = [
-    ("Print", 0xff61),
-    ("Pause", 0xff13),
-    ("Insert", 0xff63),
-    ("Delete", 0xffff),
-    ("Home", 0xff50),
-    ("End", 0xff57),
-    ("PageUp", 0xff55),
-    ("PageDown", 0xff56),
-    ("Space", 0x20),
+/// Other keys: their names here, and their keysyms and the names of those (X11's `keysymdef.h`).
+const NAMED: [(&str, u32, &str); 9] = [
+    ("Print", 0xff61, "Print"),
+    ("Pause", 0xff13, "Pause"),
+    ("Insert", 0xff63, "Insert"),
+    ("Delete", 0xffff, "Delete"),
+    ("Home", 0xff50, "Home"),
+    ("End", 0xff57, "End"),
+    ("PageUp", 0xff55, "Page_Up"),
+    ("PageDown", 0xff56, "Page_Down"),
+    ("Space", 0x20, "space"),
 ];
 
 /// Those that nobody types with, so that they may stand alone.
@@ -57,6 +166,11 @@ pub enum HotkeyError {
     /// Somebody has it.
     #[error("another program has {0}; choose another key")]
     Taken(Hotkey),
+    /// The desktop was asked, and gave none.
+    #[error(
+        "the desktop did not give {0} to imgn; choose another key, or give imgn one in the desktop's own settings for keys and choose it here again"
+    )]
+    NotGiven(Hotkey),
     /// The keyboard has no such key.
     #[error("this keyboard has no key for {0}; choose another one")]
     Missing(Hotkey),
@@ -118,7 +232,7 @@ impl Key {
         }
         let at = NAMED
             .iter()
-            .position(|(name, _)| name.eq_ignore_ascii_case(text))?;
+            .position(|(name, ..)| name.eq_ignore_ascii_case(text))?;
         Some(Self::Named(at))
     }
 
@@ -128,6 +242,14 @@ impl Key {
             Self::Character(character) => character.to_ascii_lowercase().into(),
             Self::Function(number) => 0xffbd + u32::from(number),
             Self::Named(at) => NAMED[at].1,
+        }
+    }
+
+    fn keysym_name(self) -> String {
+        match self {
+            Self::Character(character) => char::from(character.to_ascii_lowercase()).to_string(),
+            Self::Function(number) => format!("F{number}"),
+            Self::Named(at) => NAMED[at].2.to_owned(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! It knows no window: the shell renders what is data here and does what is asked for here. Invariant: what comes from
 //! another program (clipboard, address, request, menu) is checked here and means nothing else than what is documented.
 
+mod asked;
 mod autostart;
 mod batches;
 mod clipboard;
@@ -20,7 +21,8 @@ mod testing;
 pub mod tray;
 mod words;
 
-pub use batches::{BatchId, Batches, Ended, Failure, Origin};
+pub use asked::Asked;
+pub use batches::{BatchId, Batches, Copied, Ended, Failure, Origin};
 pub use clipboard::{Clip, ClipboardError};
 pub use desk::{Desk, Host, News, pasted_names, read_clipboard};
 pub use hotkey::{Hotkey, HotkeyError};

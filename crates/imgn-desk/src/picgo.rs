@@ -2,7 +2,8 @@
 //! `{"list": ["/path", …]}`, or with nothing for the clipboard; the answer is `{"success": true, "result": ["https://…"]}`.
 //!
 //! Off unless somebody turns it on. Invariant: it listens on the loopback interface only and does nothing for a page of a
-//! browser: a request with a foreign `Host` or with an `Origin` is refused, whatever else it has.
+//! browser: a request with a foreign `Host` or with an `Origin` is refused, whatever else it has. It takes files that are
+//! named, never a folder, and what it published is announced as everything is.
 
 use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
@@ -227,12 +228,9 @@ fn refusal(
             .map(|(_, value)| value.into_owned())
     });
     let given = bearer.map(str::to_owned).or(in_query);
-    let is_right = given.as_ref().is_some_and(|given| {
-        given
-            .as_bytes()
-            .ct_eq(shared.key.expose().as_bytes())
-            .into()
-    });
+    let is_right = given
+        .as_ref()
+        .is_some_and(|given| is_key(&shared.key, given));
     // One that is wrong is refused also where none is needed.
     if (needs_key || given.is_some()) && !is_right {
         return Some(failed(
@@ -243,6 +241,12 @@ fn refusal(
     None
 }
 
+/// Whether this is the key. An empty one opens nothing.
+fn is_key(key: &Token, given: &str) -> bool {
+    let key = key.expose().as_bytes();
+    !key.is_empty() && bool::from(given.as_bytes().ct_eq(key))
+}
+
 fn failed(status: StatusCode, message: &str) -> Response {
     let answer = Answer {
         success: false,
@@ -250,4 +254,17 @@ fn failed(status: StatusCode, message: &str) -> Response {
         message: Some(message.to_owned()),
     };
     (status, Json(answer)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_key_opens_nothing() {
+        assert!(is_key(&Token::new("0123"), "0123"));
+        for (key, given) in [("", ""), ("0123", ""), ("", "0123"), ("0123", "012")] {
+            assert!(!is_key(&Token::new(key), given));
+        }
+    }
 }

@@ -19,6 +19,8 @@ pub struct DesktopPreferences {
     pub undo_seconds: u32,
     /// The key that uploads the clipboard in every program, as in `Ctrl+Alt+U`; none where it is empty.
     pub hotkey: String,
+    /// Why it does not work, for people; left out of account where it is given.
+    pub hotkey_problem: Option<String>,
     /// Whether editors that know PicGo are served, on this computer only.
     pub editors: bool,
     /// The port that they ask.
@@ -26,6 +28,8 @@ pub struct DesktopPreferences {
     /// What they show where they ask for more than PicGo's plain form. It is not chosen: what is given here is left out
     /// of account.
     pub editors_key: Option<String>,
+    /// Why they are not served, for people; left out of account where it is given.
+    pub editors_problem: Option<String>,
 }
 
 impl DesktopPreferences {
@@ -51,9 +55,11 @@ impl From<DesktopSettings> for DesktopPreferences {
             notify: settings.notify,
             undo_seconds: settings.undo_seconds,
             hotkey: settings.hotkey,
+            hotkey_problem: None,
             editors: settings.editors,
             editors_port: settings.editors_port,
             editors_key: settings.editors_key,
+            editors_problem: None,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What the desk says outside of the window, in English and German. What the window says is in `ui/src/words/`.
 
-use crate::Ended;
+use imgn_core::Unreadable;
+
+use crate::{Copied, Ended, Origin};
 
 /// A language there are words in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,10 +70,30 @@ words! {
     undo = "Undo", "Rückgängig";
     copy_again = "Copy again", "Nochmals kopieren";
     too_late = "It is too late to undo this upload here; delete the picture in the gallery.", "Hier lässt sich dieser Upload nicht mehr rückgängig machen; löschen Sie das Bild in der Galerie.";
+    hotkey_is_for = "Upload the clipboard", "Zwischenablage hochladen";
+    nothing_in_it = "There is no picture in what was given to imgn; nothing is uploaded.", "In dem, was imgn bekommen hat, ist kein Bild; es wird nichts hochgeladen.";
     offline = "Offline, uploads wait", "Offline, Uploads warten";
 }
 
 impl Language {
+    /// A folder of which nothing was taken.
+    pub(crate) fn unreadable(self, folder: &Unreadable) -> String {
+        let name = folder.path.file_name().unwrap_or(folder.path.as_os_str());
+        let (name, reason) = (name.display(), &folder.reason);
+        self.choose(
+            format!("The folder {name} cannot be read ({reason})."),
+            format!("Der Ordner {name} lässt sich nicht lesen ({reason})."),
+        )
+    }
+
+    /// A key that was had and is no more.
+    pub(crate) fn hotkey_lost(self, reason: &str) -> String {
+        self.choose(
+            format!("imgn’s key does not work any more: {reason}."),
+            format!("imgns Taste wirkt nicht mehr: {reason}."),
+        )
+    }
+
     pub(crate) fn uploading(self, done: u64, total: u64, percent: u64) -> String {
         self.choose(
             format!("Uploading: {done} of {total}, {percent} %"),
@@ -80,23 +102,40 @@ impl Language {
     }
 
     /// The title of what is said when an upload has ended.
-    pub(crate) fn ended(self, count: usize, is_copied: bool) -> String {
-        match (self, count, is_copied) {
-            (Self::English, 0, _) => "Upload failed".to_owned(),
-            (Self::English, 1, true) => "Uploaded, link copied".to_owned(),
-            (Self::English, _, true) => format!("{count} pictures uploaded, links copied"),
-            (Self::English, 1, false) => "Uploaded".to_owned(),
-            (Self::English, _, false) => format!("{count} pictures uploaded"),
-            (Self::German, 0, _) => "Upload fehlgeschlagen".to_owned(),
-            (Self::German, 1, true) => "Hochgeladen, Link kopiert".to_owned(),
-            (Self::German, _, true) => format!("{count} Bilder hochgeladen, Links kopiert"),
-            (Self::German, 1, false) => "Hochgeladen".to_owned(),
-            (Self::German, _, false) => format!("{count} Bilder hochgeladen"),
+    pub(crate) fn ended(self, ended: &Ended, copied: &Copied) -> String {
+        let count = ended.images.len();
+        if count == 0 {
+            return self
+                .choose("Upload failed", "Upload fehlgeschlagen")
+                .to_owned();
         }
+        let uploaded = match (self, count) {
+            (Self::English, 1) => "Uploaded".to_owned(),
+            (Self::English, _) => format!("{count} pictures uploaded"),
+            (Self::German, 1) => "Hochgeladen".to_owned(),
+            (Self::German, _) => format!("{count} Bilder hochgeladen"),
+        };
+        let what = match (ended.origin, copied, count) {
+            (Origin::Program, ..) => {
+                self.choose(" for another program", " für ein anderes Programm")
+            }
+            (_, Copied::Yes, 1) => self.choose(", link copied", ", Link kopiert"),
+            (_, Copied::Yes, _) => self.choose(", links copied", ", Links kopiert"),
+            (_, Copied::No | Copied::Failed(_), _) => "",
+        };
+        uploaded + what
+    }
+
+    /// Why links are not on the clipboard.
+    pub(crate) fn not_copied(self, reason: &str) -> String {
+        self.choose(
+            format!("The link could not be copied ({reason})."),
+            format!("Der Link konnte nicht kopiert werden ({reason})."),
+        )
     }
 
     /// Which pictures it is about: the first by its name, and what went wrong.
-    pub(crate) fn named(self, ended: &Ended) -> String {
+    pub(crate) fn named(self, ended: &Ended, copied: &Copied) -> String {
         let mut lines = Vec::new();
         if let Some(first) = ended.images.first() {
             let (name, more) = (&first.file_name, ended.images.len() - 1);
@@ -121,6 +160,9 @@ impl Language {
                 failure.file_name,
                 reason.unwrap_or_default()
             ));
+        }
+        if let Copied::Failed(reason) = copied {
+            lines.push(self.not_copied(reason));
         }
         lines.join("\n")
     }
@@ -147,6 +189,49 @@ impl Language {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Batches, testing};
+    use imgn_core::{UploadState, protocol::UploadId};
+
+    fn ended(origin: Origin, states: &[UploadState]) -> Ended {
+        let mut batches = Batches::default();
+        let batch = batches.begin(origin);
+        let uploads = states
+            .iter()
+            .map(|state| testing::view(UploadId::new(), *state));
+        let uploads: Vec<_> = uploads.collect();
+        batches.add(batch, uploads.iter().map(|it| it.id.parse().unwrap()));
+        batches.close(batch, &uploads).remove(0)
+    }
+
+    #[test]
+    fn only_what_was_copied_is_said_to_be_copied() {
+        use UploadState::{Failed, Published};
+        let (one, two) = (
+            ended(Origin::Person, &[Published]),
+            ended(Origin::Person, &[Published, Published]),
+        );
+        let failed = Copied::Failed("no clipboard".to_owned());
+        let english = Language::English;
+        assert_eq!(english.ended(&one, &Copied::Yes), "Uploaded, link copied");
+        assert_eq!(
+            english.ended(&two, &Copied::Yes),
+            "2 pictures uploaded, links copied"
+        );
+        assert_eq!(english.ended(&one, &Copied::No), "Uploaded");
+        assert_eq!(english.ended(&one, &failed), "Uploaded");
+        let body = english.named(&one, &failed);
+        assert!(
+            body.ends_with("\nThe link could not be copied (no clipboard)."),
+            "{body}"
+        );
+        let program = ended(Origin::Program, &[Published]);
+        assert_eq!(
+            Language::German.ended(&program, &Copied::No),
+            "Hochgeladen für ein anderes Programm"
+        );
+        let none = ended(Origin::Person, &[Failed]);
+        assert_eq!(english.ended(&none, &Copied::No), "Upload failed");
+    }
 
     #[test]
     fn the_first_language_with_words_is_chosen() {

@@ -5,6 +5,7 @@ use imgn_testkit::{
     pictures,
     process::{ServerProcess, eventually, program},
 };
+use serde_json::json;
 
 use super::{file, screen::Screen, window::Window};
 use crate::{
@@ -42,6 +43,12 @@ async fn an_address_shows_a_picture_and_connects_only_when_somebody_says_so() ->
     window.drop_files(&[picture]).await?;
     let here = window.painted("here.jpg").await?.id;
     let local = window.server().await?;
+    // Signed in there once, it is so when a link leads there.
+    let credentials = json!({"server": other.url, "token": other.token});
+    for (command, arguments) in [("connect", credentials), ("start_local_gallery", json!({}))] {
+        let answer = window.invoke(command, arguments).await?;
+        ensure!(answer.pointer("/ok").is_some(), "{answer}");
+    }
     open(&window, &format!("imgn://image/{here}"))?;
     let shown = async |name: &str| -> Result<()> {
         eventually(&format!("{name} is looked at"), PATIENCE, async || {
@@ -86,10 +93,15 @@ async fn an_address_shows_a_picture_and_connects_only_when_somebody_says_so() ->
     );
 
     open(&window, &address)?;
+    element(&window.page, "confirm-address").await?;
+    // Another link changes nothing of what is being asked.
+    open(&window, "imgn://connect?server=https://evil.example")?;
     super::press(&window, "confirm-connect").await?;
     eventually("it is connected", PATIENCE, async || {
         Ok((window.server().await.ok() == Some(other.url.clone())).then_some(()))
     })
     .await?;
+    let state = window.invoke("app_state", json!({})).await?;
+    ensure!(state["ok"]["server"]["signed_in"] == true, "{state}");
     shown("there.jpg").await
 }

@@ -22,10 +22,11 @@ use crate::{
     driver::{PATIENCE, element},
 };
 
-const NOTIFICATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/desktop/notifications.py");
+pub(crate) const NOTIFICATIONS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/desktop/notifications.py");
 
 /// Chooses before the app is started for the first time, as a person with an editor does.
-fn settings(screen: &Screen, desktop: &str) -> Result<()> {
+pub(crate) fn settings(screen: &Screen, desktop: &str) -> Result<()> {
     let folder = screen.folder().join("home/.local/share/imgn");
     fs::create_dir_all(&folder)?;
     Ok(fs::write(
@@ -44,14 +45,14 @@ pub(crate) fn notifications(screen: &Screen) -> Result<Running> {
 }
 
 /// What the desktop was told so far.
-fn told(notifications: &Running) -> Vec<Value> {
+pub(crate) fn told(notifications: &Running) -> Vec<Value> {
     let log = notifications.log();
     log.lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect()
 }
 
-fn press(screen: &Screen, id: &Value, action: &str) -> Result<()> {
+pub(crate) fn press(screen: &Screen, id: &Value, action: &str) -> Result<()> {
     let mut python = screen.command("/usr/bin/python3");
     let output = python
         .args([NOTIFICATIONS, "press", &id.to_string(), action])

@@ -35,6 +35,27 @@ pub(crate) struct Desktop {
 pub(crate) struct App(Child);
 
 impl App {
+    /// Starts it; what it says goes to the session's log.
+    pub(crate) fn spawn(screen: &Screen, mut command: Command) -> Result<Self> {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(screen.app_log())?;
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        Ok(Self(command.spawn()?))
+    }
+
+    /// Asks it to end, as a session does.
+    pub(crate) fn terminate(&self) -> Result<()> {
+        let id = self.0.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &id]).status()?;
+        ensure!(told.success(), "no process {id}");
+        Ok(())
+    }
+
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> Result<bool> {
         Ok(self.0.try_wait()?.is_some())
@@ -62,18 +83,20 @@ pub(crate) fn command(screen: &Screen, server: &ServerProcess) -> Result<Command
 impl Desktop {
     /// Starts a server and the app with these arguments.
     pub(crate) fn start(screen: Screen, arguments: &[&str]) -> Result<Self> {
+        Self::start_in(screen, arguments, &[])
+    }
+
+    /// The same with something more in the environment.
+    pub(crate) fn start_in(
+        screen: Screen,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let server = ServerProcess::start(&screen.folder().join("server"), &[])?;
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(screen.app_log())?;
         let mut app = command(&screen, &server)?;
-        app.args(arguments)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        app.args(arguments).envs(environment.iter().copied());
         Ok(Self {
-            app: App(app.spawn()?),
+            app: App::spawn(&screen, app)?,
             api: Api::new(&server.url, Some(&server.token))?,
             server,
             screen,

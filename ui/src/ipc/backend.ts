@@ -39,15 +39,12 @@ export interface BackendEvents {
   deletionFailed(failure: DeletionFailure): void;
   fileDrag(drag: FileDrag): void;
   /** What came of files and folders that were dropped on the app's window. */
-  takenIn(intake: IntakeView): void;
   /** The program ends as soon as this resolves, or a second later: what must not be lost is said now. */
   leaving(): Promise<void>;
   /** There is something to take with `takeWanted`. */
   wantedChanged(): void;
-  /** What was asked for elsewhere than in the window did not work. */
-  failed(message: string): void;
-  /** The links to so many pictures are on the clipboard, or are not for the reason that is given. */
-  linksCopied(count: number, error: string | null): void;
+  /** The links to so many pictures are on the clipboard. */
+  linksCopied(count: number): void;
 }
 
 /** How files come in. */
@@ -55,8 +52,9 @@ export type Intake =
   /** The app's own file dialog; dropped files are taken outside of the web view, which never learns a path. */
   | {
       readonly kind: "native";
-      pick(): Promise<IntakeView>;
-      pickFolders(): Promise<IntakeView>;
+      /** Null where the dialog was closed. */
+      pick(): Promise<IntakeView | null>;
+      pickFolders(): Promise<IntakeView | null>;
       /** What is on the clipboard. */
       paste(): Promise<IntakeView>;
     }
@@ -69,6 +67,8 @@ export type Session =
       readonly kind: "desktop";
       startLocalGallery(): Promise<AppState>;
       connect(server: string, token: string | null): Promise<AppState>;
+      /** Of a link: with what the keyring has for it, and nothing that was meant for another gallery. */
+      visit(server: string): Promise<AppState>;
       disconnect(): Promise<AppState>;
     }
   | {
@@ -104,7 +104,7 @@ export interface Desktop {
   preferences(): Promise<DesktopPreferences>;
   /** Takes effect at once. */
   setPreferences(preferences: DesktopPreferences): Promise<void>;
-  /** What the window is to show now because somebody asked for it elsewhere; it is answered once. */
+  /** What the window is to show next because somebody asked for it elsewhere; each is answered once. */
   takeWanted(): Promise<Wanted | null>;
 }
 

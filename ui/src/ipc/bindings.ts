@@ -8,9 +8,11 @@ export const commands = {
 	appState: () => __TAURI_INVOKE<AppState>("app_state"),
 	startLocalGallery: () => __TAURI_INVOKE<AppState>("start_local_gallery"),
 	connect: (server: string, token: string | null) => __TAURI_INVOKE<AppState>("connect", { server, token }),
+	/**  Connects to a gallery that a link named, after somebody said so. */
+	visit: (server: string) => __TAURI_INVOKE<AppState>("visit", { server }),
 	disconnect: () => __TAURI_INVOKE<AppState>("disconnect"),
-	pickFiles: () => __TAURI_INVOKE<IntakeView>("pick_files"),
-	pickFolders: () => __TAURI_INVOKE<IntakeView>("pick_folders"),
+	pickFiles: () => __TAURI_INVOKE<IntakeView | null>("pick_files"),
+	pickFolders: () => __TAURI_INVOKE<IntakeView | null>("pick_folders"),
 	/**  Uploads what is on the clipboard. */
 	paste: () => __TAURI_INVOKE<IntakeView>("paste"),
 	uploads: () => __TAURI_INVOKE<UploadView[]>("uploads"),
@@ -54,12 +56,10 @@ export const commands = {
 /** Events */
 export const events = {
 	deletionFailed: makeEvent<DeletionFailed, DeletionFailed>("deletion_failed"),
-	failed: makeEvent<Failed, Failed>("failed"),
 	fileDrag: makeEvent<FileDrag, FileDrag>("file_drag"),
 	leaving: makeEvent<Leaving, Leaving>("leaving"),
 	linksCopied: makeEvent<LinksCopied, LinksCopied>("links_copied"),
 	stateChanged: makeEvent<StateChanged, StateChanged>("state_changed"),
-	takenIn: makeEvent<TakenIn, TakenIn>("taken_in"),
 	timelineChanged: makeEvent<TimelineChanged, TimelineChanged>("timeline_changed"),
 	uploadsChanged: makeEvent<UploadsChanged, UploadsChanged>("uploads_changed"),
 	wantedChanged: makeEvent<WantedChanged, WantedChanged>("wanted_changed"),
@@ -150,6 +150,8 @@ export type DesktopPreferences = {
 	undo_seconds: number,
 	/**  The key that uploads the clipboard in every program, as in `Ctrl+Alt+U`; none where it is empty. */
 	hotkey: string,
+	/**  Why it does not work, for people; left out of account where it is given. */
+	hotkey_problem: string | null,
 	/**  Whether editors that know PicGo are served, on this computer only. */
 	editors: boolean,
 	/**  The port that they ask. */
@@ -159,6 +161,8 @@ export type DesktopPreferences = {
 	 *  of account.
 	 */
 	editors_key: string | null,
+	/**  Why they are not served, for people; left out of account where it is given. */
+	editors_problem: string | null,
 };
 
 /**  Where an original was written. */
@@ -240,12 +244,6 @@ export type Exposure = {
 	focal_length_mm: number | null,
 };
 
-/**  Something that was asked for elsewhere than in the window did not work. */
-export type Failed = {
-	/**  Why, for people. */
-	message: string,
-};
-
 /**  A picture that was not deleted. */
 export type FailedDeletion = {
 	/**  Which. */
@@ -322,6 +320,8 @@ export type ImageId = string;
 export type IntakeView = {
 	/**  Pictures that are on their way now. */
 	pictures: number,
+	/**  Files that were named and cannot be uploaded; each has ended with its reason. */
+	refused: number,
 	/**  Files in folders that are no pictures, and were left alone. Hidden ones are not counted. */
 	other_files: number,
 	/**  Links to folders, which were not followed. */
@@ -345,8 +345,6 @@ export type LinkPreferences = {
 export type LinksCopied = {
 	/**  How many. */
 	count: number,
-	/**  Why they are not there, for people. */
-	error: string | null,
 };
 
 /**  A place on Earth, WGS 84. */
@@ -435,9 +433,6 @@ export type Sha256 = string;
 
 /**  The app's state is now this. */
 export type StateChanged = AppState;
-
-/**  What came of files and folders that were dropped on the window. */
-export type TakenIn = IntakeView;
 
 /**  The timeline is another one; whoever shows it asks for it again. */
 export type TimelineChanged = null;
@@ -555,7 +550,15 @@ server: string | null } |
 /**  The question whether to connect to a gallery. */
 { kind: "connect"; 
 /**  Its address. */
-server: string };
+server: string } | 
+/**  What came of files and folders that came in elsewhere than by the window's own dialogs. */
+{ kind: "intake"; 
+/**  It. */
+intake: IntakeView } | 
+/**  That something which was asked for elsewhere than in the window did not work. */
+{ kind: "failure"; 
+/**  Why, for people. */
+message: string };
 
 /**  There is something that the window is to show; it takes it. */
 export type WantedChanged = null;

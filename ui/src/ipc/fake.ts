@@ -24,6 +24,7 @@ const ENDED: readonly UploadState[] = ["published", "duplicate", "rejected", "fa
 
 const takenIn = (pictures: number, other_files: number): IntakeView => ({
   pictures,
+  refused: 0,
   other_files,
   linked_folders: 0,
   unreadable: [],
@@ -86,9 +87,11 @@ export function fakeBackend(address: string): Backend {
     notify: true,
     undo_seconds: 30,
     hotkey: "",
+    hotkey_problem: null,
     editors: false,
     editors_port: 36677,
     editors_key: null,
+    editors_problem: null,
   };
   let linkPreferences: LinkPreferences = { format: "markdown", copy: true };
   let mirror: MirrorView = {
@@ -234,6 +237,9 @@ export function fakeBackend(address: string): Backend {
               mirror,
             };
             return enter({ ...state, server });
+          },
+          visit(url) {
+            return this.connect(url, null);
           },
           async connect(url, token) {
             await pause(600);

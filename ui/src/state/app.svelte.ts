@@ -10,6 +10,7 @@ import type {
   Picture,
   ServerView,
   ViewError,
+  Wanted,
 } from "../ipc/types";
 import { hurryWhenLeaving, Turns } from "../ipc/turns";
 import { strings } from "../strings";
@@ -71,6 +72,8 @@ export class AppModel {
   linking = $state.raw<readonly Image[] | null>(null);
 
   #notices = 0;
+  /** What is being shown of what was asked for elsewhere. */
+  #wanted: Promise<void> = Promise.resolve();
   /** Of stretches that are deleted, one after the other. */
   readonly #stretches = new Turns(1);
   readonly #deletion = new Deletion<Doomed>({
@@ -109,11 +112,8 @@ export class AppModel {
       timelineChanged: () => void this.gallery.refresh(),
       deletionFailed: (failure) => this.#tellRefused(failure),
       fileDrag: (drag) => this.hover(drag),
-      linksCopied: (count, error) =>
-        error === null ? this.tell(strings.linksCopied(count)) : this.tell(strings.notCopied(error), true),
-      wantedChanged: () => void this.#takeWanted(),
-      failed: (message) => this.tell(sentence(message), true),
-      takenIn: (intake) => this.#tellTaken(intake),
+      linksCopied: (count) => this.tell(strings.linksCopied(count)),
+      wantedChanged: () => this.#takeWanted(),
       leaving: () => this.#deletion.flush(),
     });
     listening.then(
@@ -138,7 +138,7 @@ export class AppModel {
     try {
       this.#enter(await this.backend.state());
       await this.uploads.load();
-      await this.#takeWanted();
+      this.#takeWanted();
     } catch (thrown) {
       this.#failed(thrown);
     }
@@ -186,12 +186,13 @@ export class AppModel {
     if (intake.kind === "native" && this.server !== null) await this.#take(intake.paste());
   }
 
-  async #take(taking: Promise<IntakeView>): Promise<void> {
+  async #take(taking: Promise<IntakeView | null>): Promise<void> {
     await this.attempt(taking.then((taken) => this.#tellTaken(taken)));
   }
 
   /** Says what was left alone, and nothing where that is nothing: the panel shows what is on its way. */
-  #tellTaken(taken: IntakeView): void {
+  #tellTaken(taken: IntakeView | null): void {
+    if (taken === null) return;
     const text = takenInText(taken);
     if (text !== null) this.tell(text, taken.unreadable.length > 0);
   }
@@ -410,15 +411,41 @@ export class AppModel {
     localStorage.setItem(CAPTIONS_KEY, shown ? "shown" : "hidden");
   }
 
-  async #takeWanted(): Promise<void> {
-    const wanted = (await this.backend.desktop?.takeWanted()) ?? null;
-    if (wanted === null) return;
-    if (wanted.kind === "settings") this.aboutServer = true;
-    else if (wanted.kind === "image") {
-      if (wanted.server === null || sameServer(wanted.server, this.server?.url)) await this.view(wanted.id);
-      else this.connecting = { server: wanted.server, image: wanted.id };
-    } else if (!sameServer(wanted.server, this.server?.url))
-      this.connecting = { server: wanted.server, image: null };
+  /** Shows what was asked for elsewhere, one after the other. What is being asked about stays what it is. */
+  #takeWanted(): void {
+    this.#wanted = this.#wanted.then(async () => {
+      const { desktop } = this.backend;
+      await this.attempt(
+        (async () => {
+          while (desktop !== null && this.connecting === null) {
+            const wanted = await desktop.takeWanted();
+            if (wanted === null) return;
+            await this.#show(wanted);
+          }
+        })(),
+      );
+    });
+  }
+
+  async #show(wanted: Wanted): Promise<void> {
+    switch (wanted.kind) {
+      case "settings":
+        this.aboutServer = true;
+        break;
+      case "image":
+        if (wanted.server === null || sameServer(wanted.server, this.server?.url)) await this.view(wanted.id);
+        else this.connecting = { server: wanted.server, image: wanted.id };
+        break;
+      case "connect":
+        if (!sameServer(wanted.server, this.server?.url))
+          this.connecting = { server: wanted.server, image: null };
+        break;
+      case "intake":
+        this.#tellTaken(wanted.intake);
+        break;
+      case "failure":
+        this.tell(sentence(wanted.message), true);
+    }
   }
 
   /** Goes where an address of another program's led, after somebody said so. */
@@ -426,9 +453,17 @@ export class AppModel {
     const { session } = this.backend;
     const asked = this.connecting;
     this.connecting = null;
-    if (asked === null || session.kind !== "desktop") return;
-    const connected = session.connect(asked.server, null).then((state) => this.entered(state));
-    if ((await this.attempt(connected)) && asked.image !== null) await this.view(asked.image);
+    if (asked !== null && session.kind === "desktop") {
+      const connected = session.visit(asked.server).then((state) => this.entered(state));
+      if ((await this.attempt(connected)) && asked.image !== null) await this.view(asked.image);
+    }
+    this.#takeWanted();
+  }
+
+  /** Stays at this gallery. */
+  stayHere(): void {
+    this.connecting = null;
+    this.#takeWanted();
   }
 
   #failed(thrown: unknown): void {

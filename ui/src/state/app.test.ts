@@ -1,9 +1,9 @@
 import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
 
-import type { Backend } from "../ipc/backend";
+import type { Backend, BackendEvents } from "../ipc/backend";
 import { BackendError } from "../ipc/backend";
 import { aPicture, aTimeline } from "../ipc/testing";
-import type { AppState, Image, Timeline } from "../ipc/types";
+import type { AppState, Image, Timeline, Wanted } from "../ipc/types";
 import { strings } from "../strings";
 import { NOTHING, selectStretch, toggle } from "./selection";
 
@@ -144,6 +144,60 @@ describe("of very many selected pictures", () => {
     go();
     await deleting;
     expect(model.undoable).toBeNull();
+  });
+});
+
+describe("what was asked for elsewhere", () => {
+  it("is shown in its order, and a question stays what it is until it is answered", async () => {
+    const queue: Wanted[] = [
+      { kind: "failure", message: "no picture" },
+      { kind: "connect", server: "https://one.example/" },
+      { kind: "connect", server: "https://two.example" },
+    ];
+    const visited: string[] = [];
+    const heard: { events?: BackendEvents } = {};
+    const backend = {
+      listen: (told: BackendEvents) => {
+        heard.events = told;
+        return Promise.resolve(() => undefined);
+      },
+      state: () => Promise.resolve(aState("https://one.example")),
+      uploads: () => Promise.resolve([]),
+      timeline: () => Promise.resolve(aTimeline([])),
+      desktop: { takeWanted: () => Promise.resolve(queue.shift() ?? null) },
+      session: {
+        kind: "desktop",
+        visit: (server: string) => {
+          visited.push(server);
+          return Promise.resolve(aState(server, 1));
+        },
+      },
+    };
+    const page = { addEventListener: () => undefined, removeEventListener: () => undefined };
+    vi.stubGlobal("addEventListener", page.addEventListener);
+    vi.stubGlobal("removeEventListener", page.removeEventListener);
+    vi.stubGlobal("window", page);
+    vi.stubGlobal("document", { ...page, visibilityState: "visible" });
+    const model = new AppModel(backend as unknown as Backend);
+    const stop = model.start();
+    await settled();
+    expect(model.notice).toMatchObject({ text: "No picture.", failed: true });
+    // The gallery that is shown is no question.
+    expect(model.connecting).toEqual({ server: "https://two.example", image: null });
+
+    queue.push({ kind: "connect", server: "https://evil.example" });
+    heard.events!.wantedChanged();
+    await settled();
+    expect(model.connecting).toEqual({ server: "https://two.example", image: null });
+    await model.connectAsked();
+    await settled();
+    expect(visited).toEqual(["https://two.example"]);
+    // Then the next, as a question of its own.
+    expect(model.connecting).toEqual({ server: "https://evil.example", image: null });
+    model.stayHere();
+    await settled();
+    expect([model.connecting, visited.length]).toEqual([null, 1]);
+    stop();
   });
 });
 

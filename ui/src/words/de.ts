@@ -139,7 +139,6 @@ export const german = ({ plural, number }: Grammar): Strings => ({
     count === 1 ? `Link zu ${name}` : plural(count, "Link zu # Bild", "Links zu # Bildern"),
   altText: "Alternativtext für alle, die das Bild nicht sehen",
   copyAfterUpload: "Links kopieren, wenn ein Upload fertig ist",
-  notCopied: (reason) => `Die Links konnten nicht kopiert werden (${reason}).`,
 
   dropTitle: (count) =>
     count === 0 ? "Bilder ablegen" : plural(count, "# Bild ablegen", "# Bilder ablegen"),
@@ -194,6 +193,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   uploadControls: "Alle Uploads",
   chooseFolder: "Ordner hochladen",
   takenIn: (pictures) => plural(pictures, "# Bild", "# Bilder"),
+  nothingTakenIn: "Darin sind keine Bilder; es wird nichts hochgeladen.",
   otherFilesSkipped: (count) => plural(count, "# andere Datei ausgelassen", "# andere Dateien ausgelassen"),
   linksSkipped: (count) =>
     plural(count, "# Verweis auf einen Ordner nicht gefolgt", "# Verweisen auf Ordner nicht gefolgt"),

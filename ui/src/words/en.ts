@@ -136,7 +136,6 @@ export const english = ({ plural, number }: Grammar) => ({
     count === 1 ? `Link to ${name}` : plural(count, "Link to # picture", "Links to # pictures"),
   altText: "Alternative text, for who cannot see the picture",
   copyAfterUpload: "Copy links when an upload has ended",
-  notCopied: (reason: string) => `The links could not be copied (${reason}).`,
 
   // Dropping files.
   dropTitle: (count: number) =>
@@ -192,6 +191,7 @@ export const english = ({ plural, number }: Grammar) => ({
   uploadControls: "All uploads",
   chooseFolder: "Upload a folder",
   takenIn: (pictures: number) => plural(pictures, "# picture", "# pictures"),
+  nothingTakenIn: "There are no pictures in it; nothing is uploaded.",
   otherFilesSkipped: (count: number) => plural(count, "# other file skipped", "# other files skipped"),
   linksSkipped: (count: number) =>
     plural(count, "# link to a folder not followed", "# links to folders not followed"),
