@@ -24,7 +24,7 @@ impl Dialogs {
     }
 
     /// Whether this is to be shown now.
-    fn begin(&self, message: &str, kind: &MessageDialogKind) -> bool {
+    fn begin(&self, message: &str, kind: MessageDialogKind) -> bool {
         let mut shown = self.shown();
         match &shown.now {
             None => {
@@ -34,7 +34,7 @@ impl Dialogs {
             // It is read there already.
             Some(now) if now == message => false,
             Some(_) => {
-                shown.next = Some((message.to_owned(), kind.clone()));
+                shown.next = Some((message.to_owned(), kind));
                 false
             }
         }
@@ -50,7 +50,7 @@ impl Dialogs {
 
 /// Says it, or after what is being said.
 pub(crate) fn show(app: &AppHandle, message: &str, kind: MessageDialogKind) {
-    if !app.state::<Dialogs>().begin(message, &kind) {
+    if !app.state::<Dialogs>().begin(message, kind) {
         return;
     }
     let closed = app.clone();
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn one_dialog_is_shown_at_a_time_and_then_the_last_of_what_came_meanwhile() {
         let dialogs = Dialogs::default();
-        let begin = |message| dialogs.begin(message, &MessageDialogKind::Error);
+        let begin = |message| dialogs.begin(message, MessageDialogKind::Error);
         assert!(begin("a"));
         for message in ["a", "b", "c", "a"] {
             assert!(!begin(message));
