@@ -286,12 +286,12 @@ pub(crate) fn on_window_event(window: &Window, event: &WindowEvent) {
     if let WindowEvent::CloseRequested { api, .. } = event {
         api.prevent_close();
         let (window, app) = (window.clone(), window.app_handle().clone());
-        if app.state::<Life>().leave() {
+        if let Some(closing) = app.state::<Life>().leave() {
             // Here and now: whoever shows it again does so after this.
             let closed = window.hide();
             tauri::async_runtime::spawn(async move {
                 app.state::<Shell>().inner().clone().hear_out(&app).await;
-                if !app.state::<Life>().go() {
+                if !app.state::<Life>().go(closing) {
                     return;
                 }
                 if let Err(error) = closed.and_then(|()| window.destroy()) {

@@ -58,7 +58,18 @@ impl Waiting {
 
 /// How far the window is on its way out.
 #[derive(Default)]
-pub(crate) struct Life(Mutex<Phase>);
+pub(crate) struct Life(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    phase: Phase,
+    /// How often it was closed so far.
+    closings: u64,
+}
+
+/// Which closing of the window it is about: one that was called off is not carried out in the place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Closing(u64);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Phase {
@@ -66,7 +77,7 @@ enum Phase {
     #[default]
     Settled,
     /// It is hidden, and its page is heard out; it can be shown again.
-    Leaving,
+    Leaving(Closing),
     /// It is being destroyed.
     Going,
     /// It is being destroyed, and somebody wants it again.
@@ -74,51 +85,54 @@ enum Phase {
 }
 
 impl Life {
-    fn phase(&self) -> MutexGuard<'_, Phase> {
+    fn locked(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody closes it; whether it was not on its way out already.
-    pub(crate) fn leave(&self) -> bool {
-        let mut phase = self.phase();
-        let is_first = *phase == Phase::Settled;
-        if is_first {
-            *phase = Phase::Leaving;
+    /// Somebody closes it; none where it is on its way out already.
+    pub(crate) fn leave(&self) -> Option<Closing> {
+        let mut inner = self.locked();
+        if inner.phase != Phase::Settled {
+            return None;
         }
-        is_first
+        inner.closings += 1;
+        let closing = Closing(inner.closings);
+        inner.phase = Phase::Leaving(closing);
+        Some(closing)
     }
 
     /// The page has been heard out; whether the window goes. Somebody may have asked for it meanwhile.
-    pub(crate) fn go(&self) -> bool {
-        let mut phase = self.phase();
-        let goes = *phase == Phase::Leaving;
+    pub(crate) fn go(&self, closing: Closing) -> bool {
+        let mut inner = self.locked();
+        let goes = inner.phase == Phase::Leaving(closing);
         if goes {
-            *phase = Phase::Going;
+            inner.phase = Phase::Going;
         }
         goes
     }
 
     /// It is wanted; whether it can be shown now.
     fn want(&self) -> bool {
-        let mut phase = self.phase();
-        *phase = match *phase {
-            Phase::Settled | Phase::Leaving => Phase::Settled,
+        let mut inner = self.locked();
+        inner.phase = match inner.phase {
+            Phase::Settled | Phase::Leaving(_) => Phase::Settled,
             Phase::Going | Phase::GoingAndWanted => Phase::GoingAndWanted,
         };
-        *phase == Phase::Settled
+        inner.phase == Phase::Settled
     }
 
     /// It is gone; whether it is to come back.
     pub(crate) fn gone(&self) -> bool {
-        let is_wanted = *self.phase() == Phase::GoingAndWanted;
-        *self.phase() = Phase::Settled;
+        let mut inner = self.locked();
+        let is_wanted = inner.phase == Phase::GoingAndWanted;
+        inner.phase = Phase::Settled;
         is_wanted
     }
 }
 
 /// Whether there is one that stays, seen or not.
 pub(crate) fn is_open(app: &AppHandle) -> bool {
-    let is_settled = *app.state::<Life>().phase() == Phase::Settled;
+    let is_settled = app.state::<Life>().locked().phase == Phase::Settled;
     is_settled && app.get_webview_window(LABEL).is_some()
 }
 
@@ -210,16 +224,19 @@ mod tests {
     fn a_window_that_is_asked_for_while_it_is_closed_is_there() {
         let life = Life::default();
         // While its page is heard out.
-        assert!(life.leave());
-        assert!(!life.leave());
+        let first = life.leave().unwrap();
+        assert_eq!(life.leave(), None);
         assert!(life.want());
-        assert!(!life.go());
-        // While it is destroyed.
-        assert!(life.leave() && life.go());
+        assert!(!life.go(first));
+        // While it is destroyed; the first closing was called off.
+        let second = life.leave().unwrap();
+        assert!(!life.go(first));
+        assert!(life.go(second));
         assert!(!life.want());
         assert!(life.gone());
         // And with nobody asking.
-        assert!(life.leave() && life.go());
+        let third = life.leave().unwrap();
+        assert!(life.go(third));
         assert!(!life.gone());
         assert!(life.want());
     }

@@ -226,9 +226,17 @@ async fn a_dropped_folder_is_taken_with_all_pictures_in_it() -> Result<()> {
     fs::create_dir(&nothing)?;
     let window = Window::open(screen, &["--local-gallery"]).await?;
     element(&window.page, "empty-gallery").await?;
+    // All that is said, for each is seen for some seconds only.
+    let listen = "window.said = '';
+        new MutationObserver(() => {
+            for (const place of document.querySelectorAll('[role=status]')) window.said += place.textContent + '\\n';
+        }).observe(document.body, { subtree: true, childList: true, characterData: true });";
+    window.page.execute(listen, vec![]).await?;
     let said = async |words: &str| -> Result<()> {
         eventually(&format!("it says {words:?}"), PATIENCE, async || {
-            Ok(window.page.source().await?.contains(words).then_some(()))
+            let said = window.page.execute("return window.said;", vec![]).await?;
+            let is_said = said.as_str().is_some_and(|said| said.contains(words));
+            Ok(is_said.then_some(()))
         })
         .await
     };

@@ -194,7 +194,8 @@ export class AppModel {
   #tellTaken(taken: IntakeView | null): void {
     if (taken === null) return;
     const text = takenInText(taken);
-    if (text !== null) this.tell(text, taken.unreadable.length > 0);
+    const isNothing = taken.pictures === 0 && taken.refused === 0;
+    if (text !== null) this.tell(text, isNothing || taken.unreadable.length > 0);
   }
 
   /** Does what somebody asked for and tells them when it fails. */
