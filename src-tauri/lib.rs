@@ -13,6 +13,7 @@ mod host;
 mod ipc;
 mod launch;
 mod quit;
+mod settings_commands;
 mod shell;
 mod thumb_scheme;
 mod tray;
@@ -82,6 +83,8 @@ fn run(arguments: Arguments) -> Result<()> {
     let host = Arc::new(TauriHost::default());
     let desk = Desk::new(core.clone(), Arc::clone(&host) as Arc<_>);
     let desk = tauri::async_runtime::block_on(desk);
+    let shown = (pictures, desk.clone());
+    let theme = settings_commands::theme_of(tauri::async_runtime::block_on(core.look()).theme);
     let ipc = ipc::builder();
     let invoke_handler = ipc::handler(ipc.invoke_handler());
 
@@ -93,12 +96,13 @@ fn run(arguments: Arguments) -> Result<()> {
         .manage(Dialogs::default())
         .manage(Shell::new(core, desk, gallery))
         .register_asynchronous_uri_scheme_protocol("thumb", move |_, request, responder| {
-            thumb_scheme::answer(pictures.clone(), request, responder);
+            thumb_scheme::answer(shown.clone(), request, responder);
         })
         .invoke_handler(invoke_handler)
         .on_window_event(shell::on_window_event)
         .setup(move |app| {
             ipc.mount_events(app);
+            app.handle().set_theme(theme);
             host.begin(app.handle().clone());
             tray::start(app.handle(), asked.minimised);
             shell::start(app.handle(), asked);

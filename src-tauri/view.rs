@@ -80,6 +80,11 @@ impl Wanted {
 #[tauri_specta(event_name = "wanted_changed")]
 pub(crate) struct WantedChanged;
 
+/// What `asked` answers is something else now.
+#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
+#[tauri_specta(event_name = "asked_changed")]
+pub(crate) struct AskedChanged;
+
 /// Where an original was written.
 #[derive(Debug, Clone, Serialize, Deserialize, Type)]
 pub(crate) struct DownloadView {

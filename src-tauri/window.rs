@@ -12,8 +12,8 @@ use tauri::{AppHandle, Manager as _, WebviewWindowBuilder};
 use tauri_specta::Event as _;
 
 use crate::{
-    shell::sent,
-    view::{Wanted, WantedChanged},
+    shell::{Shell, sent},
+    view::{AskedChanged, Wanted, WantedChanged},
     web_view,
 };
 
@@ -172,6 +172,15 @@ pub(crate) fn open_on(app: &AppHandle, wanted: Wanted) {
 pub(crate) fn show(app: &AppHandle, wanted: Wanted) {
     app.state::<Waiting>().put(wanted);
     sent(WantedChanged.emit(app));
+}
+
+/// Opens it where there is something to be asked, and tells it that this is another question now, or none.
+pub(crate) fn ask(app: &AppHandle) {
+    if app.state::<Shell>().desk.asked().is_some() {
+        open(app);
+    }
+    // Where it is only now being made, it asks by itself.
+    sent(AskedChanged.emit(app));
 }
 
 fn build(app: &AppHandle, minimised: bool) -> tauri::Result<()> {

@@ -11,6 +11,7 @@ mod notices;
 mod offline;
 mod quick;
 mod screen;
+mod settings;
 mod tray;
 mod wayland;
 mod window;

@@ -1,29 +1,16 @@
-//! Chooses what stands behind the screens, and shows them.
-
-import { mount } from "svelte";
+//! Learns how the page is to look and in which language it speaks, then starts it.
 
 // First of all: it fixes the order of the layers that the components put their styles into.
 import "./styles/index.css";
 
-import App from "./App.svelte";
-import type { Backend } from "./ipc/backend";
-import { locale } from "./locale";
-import { AppModel } from "./state/app.svelte";
+import { applyLook, AS_THE_SYSTEM, type Look, storedLook } from "./look";
 
-async function chooseBackend(): Promise<Backend> {
-  // `npm run design`; no other build has the made-up gallery in it.
-  if (import.meta.env.MODE === "design") {
-    // `?dir=rtl`: how it looks where lines begin at the right.
-    document.documentElement.dir = new URLSearchParams(location.search).get("dir") ?? "";
-    return (await import("./ipc/fake")).fakeBackend(location.search);
-  }
-  if ("__TAURI_INTERNALS__" in window) return (await import("./ipc/tauri")).tauriBackend();
-  if (import.meta.env.PROD) (await import("./worker/register")).registerWorker();
-  return (await import("./ipc/http")).httpBackend();
+async function chosenLook(): Promise<Look> {
+  if (!("__TAURI_INTERNALS__" in window)) return storedLook();
+  const { commands } = await import("./ipc/bindings");
+  // An app that does not answer says so on the screen that follows.
+  return commands.generalPreferences().catch(() => AS_THE_SYSTEM);
 }
 
-document.documentElement.lang = locale.language;
-
-const target = document.getElementById("app");
-if (target === null) throw new Error("the page has no place for the app");
-mount(App, { target, props: { model: new AppModel(await chooseBackend()) } });
+applyLook(await chosenLook());
+await (await import("./start")).start();

@@ -52,6 +52,17 @@ pub(crate) enum Command {
     Logout,
     /// Tell which gallery is chosen, whether it answers and takes the token
     Status,
+    /// Look whether all that imgn needs is there: server, clock, keyring, clipboard, tray, disk; a line each, and what to do
+    Doctor,
+    /// List what was uploaded from this computer, newest first: id, time, link, name
+    History {
+        /// At most so many
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
+        /// Only pictures with all of these words in their name, folder, camera or days
+        #[arg(long, value_name = "Q")]
+        search: Option<String>,
+    },
     /// Upload pictures; a line a file, in the order given
     Upload {
         /// Pictures, and with -r folders; `-` is standard input

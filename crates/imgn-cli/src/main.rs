@@ -7,6 +7,7 @@
 
 mod account;
 mod args;
+mod doctor;
 mod follow;
 mod gallery;
 mod offline;
@@ -109,6 +110,8 @@ async fn run(cli: Cli, output: &Output) -> Result<bool> {
         }
         Command::Logout => account::logout(&app, output).await,
         Command::Status => account::status(&app, output).await,
+        Command::Doctor => doctor::doctor(&app, output).await,
+        Command::History { limit, search } => doctor::history(&app, output, limit, search).await,
         Command::Upload {
             paths,
             clipboard,

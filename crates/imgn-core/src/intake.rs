@@ -58,13 +58,15 @@ pub struct Intake {
     pub linked_folders: u32,
     /// Folders of which nothing was taken.
     pub unreadable: Vec<Unreadable>,
+    /// Whether somebody was asked, and said that nothing of it is to be published.
+    pub withheld: bool,
 }
 
 impl Intake {
     /// Whether nothing came of it that anybody would see.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.pictures == 0 && self.refused == 0 && self.unreadable.is_empty()
+        !self.withheld && self.pictures == 0 && self.refused == 0 && self.unreadable.is_empty()
     }
 }
 

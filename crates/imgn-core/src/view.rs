@@ -1,9 +1,9 @@
 //! What a face of the app (window, command line) shows: plain data, complete in itself.
 
-use imgn_protocol::{Image, ImageId, Timestamp};
+use imgn_protocol::{Image, ImageId, Timestamp, UploadId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Code, Intake, Unreadable};
+use crate::{Ask, Code, Intake, Language, Theme, Unreadable};
 
 /// The app as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,14 +24,70 @@ pub struct AppState {
 pub struct ServerView {
     /// Its address.
     pub url: String,
+    /// What it is called here; where it is empty, its address says it.
+    pub name: String,
     /// Whether it is the gallery on this computer, started by the app itself.
     pub local: bool,
     /// Whether there is a token, so that pictures can be uploaded and deleted.
     pub signed_in: bool,
+    /// Whether that token is held until the program ends and kept nowhere.
+    pub token_for_now: bool,
+    /// Why the keyring gives no token although there is one.
+    pub token_trouble: Option<ViewError>,
     /// Whether it answered when it was last asked.
     pub reachable: bool,
     /// Its list on this computer.
     pub mirror: MirrorView,
+}
+
+/// A gallery that was chosen and not left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct GalleryView {
+    /// Its address.
+    pub url: String,
+    /// What it is called here; where it is empty, its address says it.
+    pub name: String,
+    /// Whether it is the gallery on this computer.
+    pub local: bool,
+    /// Whether there is a token for it.
+    pub signed_in: bool,
+    /// Whether it is the one that is shown.
+    pub is_current: bool,
+}
+
+/// What somebody chose for the app as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct GeneralPreferences {
+    /// Light or dark.
+    pub theme: Theme,
+    /// In which language.
+    pub language: Language,
+    /// `system`, `none`, or the address of a proxy.
+    pub proxy: String,
+    /// When somebody is shown what is about to become public.
+    pub ask: Ask,
+}
+
+/// A picture that was uploaded from here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct HistoryEntry {
+    /// The upload. It is what comes before the next ones is asked for by.
+    #[cfg_attr(feature = "bindings", specta(type = String))]
+    pub upload: UploadId,
+    /// The picture, as the gallery took it.
+    pub image: Image,
+    /// When it was taken in here.
+    #[cfg_attr(feature = "bindings", specta(type = String))]
+    pub uploaded_at: Timestamp,
+    /// The gallery's address, or `local` for the one on this computer.
+    pub gallery: String,
+    /// Whether that gallery is the one that is shown.
+    pub is_current: bool,
+    /// Whether it is in the gallery no more, as far as this computer knows.
+    pub is_gone: bool,
 }
 
 /// The gallery's list on this computer.

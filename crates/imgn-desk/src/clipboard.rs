@@ -111,30 +111,48 @@ pub(crate) fn read() -> Result<Clip, ClipboardError> {
     read_at_latest(Instant::now() + PATIENCE)
 }
 
+/// Whether it could be read: asks what is offered, and for nothing of it.
+///
+/// # Errors
+/// When it could not.
+pub(crate) fn look() -> Result<(), ClipboardError> {
+    at_latest(Instant::now() + PATIENCE, |source| source.types().map(drop))
+}
+
+fn read_at_latest(deadline: Instant) -> Result<Clip, ClipboardError> {
+    at_latest(deadline, choose)
+}
+
 /// Wayland first: there X11's clipboard is a mirror of it, kept by the compositor.
 #[cfg(all(unix, not(target_os = "macos")))]
-fn read_at_latest(deadline: Instant) -> Result<Clip, ClipboardError> {
+fn at_latest<T>(
+    deadline: Instant,
+    ask: impl Fn(&mut dyn Source) -> Result<T, ClipboardError>,
+) -> Result<T, ClipboardError> {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let mut reason = "there is no desktop session".to_owned();
     if is_set("WAYLAND_DISPLAY") {
-        match choose(&mut wayland::Wayland::new(deadline)) {
+        match ask(&mut wayland::Wayland::new(deadline)) {
             Err(ClipboardError::Unavailable(because)) => reason = because,
             read => return read,
         }
     }
     if is_set("DISPLAY") {
-        return choose(&mut x11::X11::connect(deadline)?);
+        return ask(&mut x11::X11::connect(deadline)?);
     }
     Err(ClipboardError::Unavailable(reason))
 }
 
 #[cfg(not(all(unix, not(target_os = "macos"))))]
-fn read_at_latest(_deadline: Instant) -> Result<Clip, ClipboardError> {
+fn at_latest<T>(
+    _deadline: Instant,
+    _ask: impl Fn(&mut dyn Source) -> Result<T, ClipboardError>,
+) -> Result<T, ClipboardError> {
     let reason = "not yet on this system".to_owned();
     Err(ClipboardError::Unavailable(reason))
 }
 
-fn choose(source: &mut impl Source) -> Result<Clip, ClipboardError> {
+fn choose(source: &mut dyn Source) -> Result<Clip, ClipboardError> {
     let types = source.types()?;
     let offered = |known: &&&str| types.iter().any(|it| it.eq_ignore_ascii_case(known));
     for offer in FILE_TYPES.iter().filter(offered) {

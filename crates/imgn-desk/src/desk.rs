@@ -2,6 +2,7 @@
 //! shell what to do when they are in the gallery.
 
 mod announce;
+mod asking;
 mod choose;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,8 @@ use std::{
 };
 
 use imgn_core::{
-    App, AppState, CommandError, DesktopSettings, Event, Folders, Intake, Taken, links,
+    App, AppState, ClientCode, CommandError, DesktopSettings, Event, Folders, GeneralPreferences,
+    Intake, Taken, links,
 };
 use jiff::Zoned;
 use tokio::sync::{broadcast::error::RecvError, oneshot, watch};
@@ -25,6 +27,7 @@ use self::{
 };
 use crate::{
     BatchId, Batches, Clip, ClipboardError, Copied, Ended, Language, Origin, clipboard,
+    guard::Guard,
     live::Live,
     notify::Notifier,
     tray::{self, Pixels, Shown, TrayAction, TrayState},
@@ -52,6 +55,8 @@ pub enum News {
     LinksCopied(usize),
     /// What was asked for did not work, for this reason.
     Failed(String),
+    /// What [`Desk::asked`] answers is something else now: it is to be asked, or no longer.
+    Asking,
 }
 
 /// As the window and the desktop's menu have it.
@@ -77,12 +82,17 @@ struct Inner {
     chosen: Chosen,
     /// Where the gallery is that is connected.
     gallery: Mutex<Option<String>>,
+    /// What may become public when somebody says so.
+    guard: Mutex<Guard>,
+    /// Whose turn it is to ask.
+    asking: tokio::sync::Mutex<()>,
 }
 
 impl Desk {
     /// Puts them together; [`Desk::run`] lets it live.
     pub async fn new(core: App, host: Arc<dyn Host>) -> Self {
         let settings = core.desktop_settings().await;
+        let language = core.look().await.language.into();
         Self(Arc::new(Inner {
             core,
             host,
@@ -90,7 +100,7 @@ impl Desk {
             waiting: Mutex::default(),
             live: Mutex::default(),
             tray: watch::Sender::new(TrayState {
-                language: Language::of_session(),
+                language,
                 ..TrayState::default()
             }),
             settings: Mutex::new(settings),
@@ -99,6 +109,8 @@ impl Desk {
             listening: Listening::default(),
             chosen: Chosen::default(),
             gallery: Mutex::default(),
+            guard: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -114,6 +126,17 @@ impl Desk {
         locked(&self.0.settings).clone()
     }
 
+    /// Chooses for the app as a whole, from now on.
+    ///
+    /// # Errors
+    /// When it cannot be done or kept; what was chosen before stays then.
+    pub async fn choose_general(&self, chosen: GeneralPreferences) -> Result<(), CommandError> {
+        let language: Language = chosen.language.into();
+        self.0.core.set_general_preferences(chosen).await?;
+        self.change_tray(|tray| tray.language = language);
+        Ok(())
+    }
+
     /// Takes in for a program; what becomes of it is answered when all has ended.
     ///
     /// # Errors
@@ -122,6 +145,10 @@ impl Desk {
         &self,
         clip: Clip,
     ) -> Result<oneshot::Receiver<Ended>, CommandError> {
+        if !self.may_publish(&clip).await? {
+            let message = "nobody said in imgn's window that it may be published";
+            return Err(CommandError::new(ClientCode::Cancelled, message));
+        }
         let batch = locked(&self.0.batches).begin(Origin::Program);
         let (send, waiting) = oneshot::channel();
         locked(&self.0.waiting).insert(batch, send);
@@ -243,6 +270,7 @@ impl Desk {
         if left.is_some() {
             locked(&self.0.batches).clear();
             locked(&self.0.waiting).clear();
+            self.withdraw_question();
             let desk = self.clone();
             // It speaks with another program.
             tokio::spawn(async move { desk.forget_announced().await });
@@ -284,10 +312,7 @@ impl Desk {
     /// # Errors
     /// As [`App::enqueue`].
     pub async fn take_files(&self, paths: Vec<PathBuf>) -> Result<Intake, CommandError> {
-        let batch = locked(&self.0.batches).begin(Origin::Person);
-        let taken = self.add_files(batch, paths, Folders::Walked).await;
-        self.close(batch).await;
-        taken
+        self.take_clip(Clip::Files(paths)).await
     }
 
     /// Says where nobody sees it otherwise that there was nothing to upload, or what could not be read.
@@ -314,6 +339,12 @@ impl Desk {
     /// # Errors
     /// As [`App::enqueue`].
     pub async fn take_clip(&self, clip: Clip) -> Result<Intake, CommandError> {
+        if !self.may_publish(&clip).await? {
+            return Ok(Intake {
+                withheld: true,
+                ..Intake::default()
+            });
+        }
         let batch = locked(&self.0.batches).begin(Origin::Person);
         let taken = self.add_clip(batch, clip, Folders::Walked).await;
         self.close(batch).await;

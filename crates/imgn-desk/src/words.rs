@@ -14,6 +14,16 @@ pub enum Language {
     German,
 }
 
+impl From<imgn_core::Language> for Language {
+    fn from(chosen: imgn_core::Language) -> Self {
+        match chosen {
+            imgn_core::Language::System => Self::of_session(),
+            imgn_core::Language::English => Self::English,
+            imgn_core::Language::German => Self::German,
+        }
+    }
+}
+
 impl Language {
     /// The first of the session's languages that there are words in (`LANGUAGE`, `LC_ALL`, `LC_MESSAGES`, `LANG`).
     #[must_use]

@@ -5,11 +5,16 @@
 
 import type {
   AppState,
+  AskedView,
+  Check,
   DeletionFailure,
   DeletionView,
   DesktopPreferences,
   DownloadView,
   FileDrag,
+  GalleryView,
+  GeneralPreferences,
+  HistoryEntry,
   Image,
   IntakeView,
   LinkPreferences,
@@ -43,6 +48,8 @@ export interface BackendEvents {
   leaving(): Promise<void>;
   /** There is something to take with `takeWanted`. */
   wantedChanged(): void;
+  /** What `Desktop.asked` answers is something else now. */
+  askedChanged(): void;
   /** The links to so many pictures are on the clipboard. */
   linksCopied(count: number): void;
 }
@@ -69,7 +76,16 @@ export type Session =
       connect(server: string, token: string | null): Promise<AppState>;
       /** Of a link: with what the keyring has for it, and nothing that was meant for another gallery. */
       visit(server: string): Promise<AppState>;
+      /** The same, with the token in memory and nowhere else. */
+      connectForNow(server: string, token: string): Promise<AppState>;
       disconnect(): Promise<AppState>;
+      /** Those that were chosen and not left. */
+      galleries(): Promise<GalleryView[]>;
+      switchTo(server: string): Promise<AppState>;
+      /** By its address where the name is empty. */
+      rename(server: string, name: string): Promise<void>;
+      /** One that is not shown. */
+      forget(server: string): Promise<void>;
     }
   | {
       readonly kind: "web";
@@ -85,6 +101,25 @@ export interface UploadSettings {
   /** Takes effect at once, also for what is on its way. */
   set(preferences: UploadPreferences): Promise<void>;
 }
+
+/** What somebody chose for the app as a whole. The web page looks at theme and language only. */
+export interface GeneralSettings {
+  get(): Promise<GeneralPreferences>;
+  /** Takes effect at once; the language when the page is loaded again. */
+  set(preferences: GeneralPreferences): Promise<void>;
+}
+
+/** What was uploaded from this computer. */
+export interface History {
+  /** The newest first; those before an entry, by its upload. At most `HISTORY_PAGE`. */
+  page(search: string, before: string | null): Promise<HistoryEntry[]>;
+  copyLink(entry: HistoryEntry): Promise<void>;
+  /** Forgets these by their uploads, or all; the pictures stay. */
+  forget(uploads: string[] | null): Promise<void>;
+}
+
+/** So many entries of the history are asked for at once. */
+export const HISTORY_PAGE = 100;
 
 /** Links as they are written where people write. */
 export interface Links {
@@ -106,6 +141,13 @@ export interface Desktop {
   setPreferences(preferences: DesktopPreferences): Promise<void>;
   /** What the window is to show next because somebody asked for it elsewhere; each is answered once. */
   takeWanted(): Promise<Wanted | null>;
+  /** Looks whether all that the app needs is there. */
+  examine(): Promise<Check[]>;
+  /** What is about to become public, if somebody says so. */
+  asked(): Promise<AskedView | null>;
+  answerAsked(id: number, mayPublish: boolean): Promise<void>;
+  /** What an `<img>` may have as its source, for a picture of a question. */
+  askedUrl(id: number, index: number): string;
 }
 
 /** Originals on this computer. */
@@ -154,6 +196,9 @@ export interface Backend {
   readonly desktop: Desktop | null;
   /** None on the web page, which gives out addresses. */
   readonly links: Links | null;
+  readonly general: GeneralSettings;
+  /** None on the web page, which is forgotten with its tab. */
+  readonly history: History | null;
   /** What an `<img>` may have as its source. */
   pictureUrl(image: Image, size: PictureSize): string;
   /** Starts telling: nothing that happens after the promise is fulfilled is missed. Its value stops it. */

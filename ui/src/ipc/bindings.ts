@@ -51,10 +51,30 @@ export const commands = {
 	copyLinks: (ids: ImageId[], format: string | null, alt: string | null) => __TAURI_INVOKE<null>("copy_links", { ids, format, alt }),
 	/**  What a format makes of a picture that is none; refused where it is no format. */
 	linkExample: (format: string) => __TAURI_INVOKE<string>("link_example", { format }),
+	/**  Connects with a token that is kept nowhere. */
+	connectForNow: (server: string, token: string) => __TAURI_INVOKE<AppState>("connect_for_now", { server, token }),
+	galleries: () => __TAURI_INVOKE<GalleryView[]>("galleries"),
+	switchGallery: (server: string) => __TAURI_INVOKE<AppState>("switch_gallery", { server }),
+	nameGallery: (server: string, name: string) => __TAURI_INVOKE<null>("name_gallery", { server, name }),
+	forgetGallery: (server: string) => __TAURI_INVOKE<null>("forget_gallery", { server }),
+	generalPreferences: () => __TAURI_INVOKE<GeneralPreferences>("general_preferences"),
+	setGeneralPreferences: (preferences: GeneralPreferences) => __TAURI_INVOKE<null>("set_general_preferences", { preferences }),
+	/**  Looks whether all that imgn needs is there. */
+	examine: () => __TAURI_INVOKE<Check[]>("examine"),
+	/**  What was uploaded from here, newest first. */
+	history: (search: string, before: UploadId | null, limit: number) => __TAURI_INVOKE<HistoryEntry[]>("history", { search, before, limit }),
+	/**  Puts the link to a picture of the history on the clipboard. */
+	copyHistoryLink: (id: ImageId) => __TAURI_INVOKE<null>("copy_history_link", { id }),
+	/**  Forgets these of the history, or all. */
+	forgetHistory: (uploads: UploadId[] | null) => __TAURI_INVOKE<null>("forget_history", { uploads }),
+	/**  What somebody is asked before it becomes public. */
+	asked: () => __TAURI_INVOKE<AskedView | null>("asked"),
+	answerAsked: (id: AskedId, mayPublish: boolean) => __TAURI_INVOKE<null>("answer_asked", { id, mayPublish }),
 };
 
 /** Events */
 export const events = {
+	askedChanged: makeEvent<AskedChanged, AskedChanged>("asked_changed"),
 	deletionFailed: makeEvent<DeletionFailed, DeletionFailed>("deletion_failed"),
 	fileDrag: makeEvent<FileDrag, FileDrag>("file_drag"),
 	leaving: makeEvent<Leaving, Leaving>("leaving"),
@@ -422,6 +442,9 @@ export type ServerView = {
 	local: boolean,
 	/**  Whether there is a token, so that pictures can be uploaded and deleted. */
 	signed_in: boolean,
+	name: string,
+	token_for_now: boolean,
+	token_trouble: ViewError | null,
 	/**  Whether it answered when it was last asked. */
 	reachable: boolean,
 	/**  Its list on this computer. */
@@ -562,6 +585,20 @@ message: string };
 
 /**  There is something that the window is to show; it takes it. */
 export type WantedChanged = null;
+export type AskedChanged = null;
+export type AskedId = number;
+export type AskedView = { id: AskedId, server: string, pictures: number, bytes: number, files: AskedFile[], with_location: number, all_looked_through: boolean, keeps_location: boolean, always: boolean };
+export type AskedFile = { name: string, size: number | null, has_location: boolean };
+export type GalleryView = { url: string, name: string, local: boolean, signed_in: boolean, is_current: boolean };
+export type Theme = "system" | "light" | "dark";
+export type Language = "system" | "en" | "de";
+export type Ask = "first" | "always" | "never";
+export type GeneralPreferences = { theme: Theme, language: Language, proxy: string, ask: Ask };
+export type Subject = "server" | "clock" | "keyring" | "clipboard" | "tray" | "disk";
+export type Verdict = "good" | "warning" | "bad";
+export type Finding = "server_answers" | "server_read_only" | "token_refused" | "server_unreachable" | "server_odd" | "no_gallery" | "clock_right" | "clock_ahead" | "clock_behind" | "clock_unknown" | "keyring_works" | "keyring_not_asked" | "keyring_locked" | "keyring_missing" | "keyring_hangs" | "keyring_broken" | "clipboard_readable" | "clipboard_missing" | "clipboard_hangs" | "tray_shown" | "tray_missing" | "no_session" | "disk_fine" | "disk_low" | "disk_full" | "disk_failed" | "disk_writable";
+export type Check = { subject: Subject, verdict: Verdict, finding: Finding, value: string | null, message: string, advice: string };
+export type HistoryEntry = { upload: string, image: Image, uploaded_at: string, gallery: string, is_current: boolean, is_gone: boolean };
 
 /* Tauri Specta runtime */
 type EventEmit<T> = [T] extends [null] ? () => Promise<void> : (payload: T) => Promise<void>;

@@ -5,7 +5,7 @@
 import { convertFileSrc, invoke } from "@tauri-apps/api/core";
 
 import { strings } from "../strings";
-import { asBackendError, type Backend, type BackendEvents } from "./backend";
+import { asBackendError, type Backend, type BackendEvents, HISTORY_PAGE } from "./backend";
 import { commands, events } from "./bindings";
 import { readTimeline } from "./timeline";
 
@@ -37,7 +37,12 @@ export function tauriBackend(): Backend {
       startLocalGallery: () => answer(commands.startLocalGallery()),
       connect: (server, token) => answer(commands.connect(server, token)),
       visit: (server) => answer(commands.visit(server)),
+      connectForNow: (server, token) => answer(commands.connectForNow(server, token)),
       disconnect: () => answer(commands.disconnect()),
+      galleries: () => answer(commands.galleries()),
+      switchTo: (server) => answer(commands.switchGallery(server)),
+      rename: (server, name) => done(commands.nameGallery(server, name)),
+      forget: (server) => done(commands.forgetGallery(server)),
     },
     state: () => answer(commands.appState()),
     // Bytes, which the generated bindings do not know.
@@ -73,6 +78,10 @@ export function tauriBackend(): Backend {
       preferences: () => answer(commands.desktopPreferences()),
       setPreferences: (preferences) => done(commands.setDesktopPreferences(preferences)),
       takeWanted: () => answer(commands.takeWanted()),
+      examine: () => answer(commands.examine()),
+      asked: () => answer(commands.asked()),
+      answerAsked: (id, mayPublish) => done(commands.answerAsked(id, mayPublish)),
+      askedUrl: (id, index) => `${pictures}asked-${id}/${index}`,
     },
     links: {
       preferences: () => answer(commands.linkPreferences()),
@@ -80,6 +89,15 @@ export function tauriBackend(): Backend {
       example: (format) => answer(commands.linkExample(format)),
       make: (ids, format, alt) => answer(commands.links(ids, format, alt)),
       copy: (ids, format, alt) => done(commands.copyLinks(ids, format, alt)),
+    },
+    general: {
+      get: () => answer(commands.generalPreferences()),
+      set: (preferences) => done(commands.setGeneralPreferences(preferences)),
+    },
+    history: {
+      page: (search, before) => answer(commands.history(search, before, HISTORY_PAGE)),
+      copyLink: ({ image }) => done(commands.copyHistoryLink(image.id)),
+      forget: (uploads) => done(commands.forgetHistory(uploads)),
     },
     pictureUrl: (image, size) => `${pictures}${image.id}/${size}`,
     listen: listenToApp,
@@ -94,6 +112,7 @@ async function listenToApp(told: BackendEvents): Promise<() => void> {
     events.deletionFailed.listen(({ payload }) => told.deletionFailed(payload)),
     events.linksCopied.listen(({ payload }) => told.linksCopied(payload.count)),
     events.wantedChanged.listen(() => told.wantedChanged()),
+    events.askedChanged.listen(() => told.askedChanged()),
     events.fileDrag.listen(({ payload }) => told.fileDrag(payload)),
     events.leaving.listen(() => void told.leaving().finally(() => commands.left())),
   ];

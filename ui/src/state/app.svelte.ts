@@ -3,6 +3,7 @@
 import { asBackendError, MAX_PICTURES, sentence, type Backend } from "../ipc/backend";
 import type {
   AppState,
+  AskedView,
   DeletionFailure,
   FileDrag,
   Image,
@@ -22,6 +23,10 @@ import { indexOf } from "./timeline";
 import { hasEnded, hasFailed, takenInText } from "./upload-list";
 import { Uploads } from "./uploads.svelte";
 
+export const SETTINGS_SECTIONS = ["gallery", "uploads", "storage", "desktop", "general", "doctor"] as const;
+export type SettingsSection = (typeof SETTINGS_SECTIONS)[number];
+
+const REOPEN_KEY = "imgn.settings";
 const CAPTIONS_KEY = "imgn.captions";
 const DENSITY_KEY = "imgn.density";
 
@@ -66,8 +71,12 @@ export class AppModel {
 
   /** The gallery that an address of another program's asks to connect to, and a picture there. */
   connecting = $state.raw<{ server: string; image: string | null } | null>(null);
-  /** Whether the gallery's own dialog is open, with the settings. */
-  aboutServer = $state(false);
+  /** The section of the settings that is shown; null when they are not. */
+  settings = $state<SettingsSection | null>(takeReopened());
+  /** Whether what was uploaded from here is shown. */
+  historyOpen = $state(false);
+  /** What may become public if somebody says so; null when nothing is asked. */
+  asked = $state.raw<AskedView | null>(null);
   /** Pictures whose links are written in another way than usual; null when none are. */
   linking = $state.raw<readonly Image[] | null>(null);
 
@@ -114,6 +123,7 @@ export class AppModel {
       fileDrag: (drag) => this.hover(drag),
       linksCopied: (count) => this.tell(strings.linksCopied(count)),
       wantedChanged: () => this.#takeWanted(),
+      askedChanged: () => void this.#takeAsked(),
       leaving: () => this.#deletion.flush(),
     });
     listening.then(
@@ -139,6 +149,7 @@ export class AppModel {
       this.#enter(await this.backend.state());
       await this.uploads.load();
       this.#takeWanted();
+      await this.#takeAsked();
     } catch (thrown) {
       this.#failed(thrown);
     }
@@ -333,6 +344,11 @@ export class AppModel {
     this.#deletion.start(pictures.map(asDoomed));
   }
 
+  /** The same with what is known by its name and place alone. */
+  deleteDoomed(doomed: readonly Doomed[]): void {
+    this.#deletion.start(doomed);
+  }
+
   /** The same with all that are selected. */
   async deleteSelected(): Promise<void> {
     const doomed: Doomed[] = [];
@@ -431,7 +447,7 @@ export class AppModel {
   async #show(wanted: Wanted): Promise<void> {
     switch (wanted.kind) {
       case "settings":
-        this.aboutServer = true;
+        this.settings ??= "gallery";
         break;
       case "image":
         if (wanted.server === null || sameServer(wanted.server, this.server?.url)) await this.view(wanted.id);
@@ -447,6 +463,32 @@ export class AppModel {
       case "failure":
         this.tell(sentence(wanted.message), true);
     }
+  }
+
+  async #takeAsked(): Promise<void> {
+    this.asked = (await this.backend.desktop?.asked()) ?? null;
+  }
+
+  /** Says whether what was asked about may become public. */
+  async answer(asked: AskedView, mayPublish: boolean): Promise<void> {
+    this.asked = null;
+    const { desktop } = this.backend;
+    if (desktop !== null) await this.attempt(desktop.answerAsked(asked.id, mayPublish));
+  }
+
+  /** Asks before every upload from now on, or no longer. */
+  async askAlways(always: boolean): Promise<void> {
+    const { general } = this.backend;
+    const chosen = general
+      .get()
+      .then((preferences) => general.set({ ...preferences, ask: always ? "always" : "first" }));
+    await this.attempt(chosen);
+  }
+
+  /** Loads the page again in another language, and comes back to where somebody chose it. */
+  reload(): void {
+    if (this.settings !== null) sessionStorage.setItem(REOPEN_KEY, this.settings);
+    location.reload();
   }
 
   /** Goes where an address of another program's led, after somebody said so. */
@@ -510,17 +552,30 @@ function storedDensity(): number {
   return Number.isInteger(stored) && stored >= 0 && stored < DENSITIES.length ? stored : DEFAULT_DENSITY;
 }
 
+/** Before the page was loaded again. */
+function takeReopened(): SettingsSection | null {
+  if (typeof sessionStorage === "undefined") return null;
+  const stored = sessionStorage.getItem(REOPEN_KEY);
+  sessionStorage.removeItem(REOPEN_KEY);
+  return SETTINGS_SECTIONS.find((section) => section === stored) ?? null;
+}
+
 function sameServer(one: string, other: string | undefined): boolean {
   const plain = (url: string) => url.replace(/\/+$/, "");
   return other !== undefined && plain(one) === plain(other);
 }
 
 /** The server's name for people. */
-export function serverName(server: ServerView): string {
-  if (server.local) return strings.localGallery;
+export function serverName(server: Pick<ServerView, "local" | "name" | "url">): string {
+  if (server.name !== "") return server.name;
+  return server.local ? strings.localGallery : hostOf(server.url);
+}
+
+/** An address for people. */
+export function hostOf(url: string): string {
   try {
-    return new URL(server.url).host;
+    return new URL(url).host;
   } catch {
-    return server.url;
+    return url;
   }
 }

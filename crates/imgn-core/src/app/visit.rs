@@ -18,8 +18,8 @@ impl App {
     /// not take what it has, or the settings cannot be written.
     pub async fn visit(&self, server: &str) -> Result<AppState, CommandError> {
         let url = parse_server(server)?;
-        let kept = self.0.settings.lock().await.server.clone();
-        let own = self.chosen_server(kept)?;
+        let settings = self.0.settings.lock().await.clone();
+        let own = self.chosen_server(&settings)?;
         let has_token = self.0.options.token.is_some();
         if has_token && own.is_some_and(|own| own.url == url) {
             return self.connect(server, None).await;
@@ -37,7 +37,7 @@ impl App {
         };
         let signed_in = token.is_some();
         let credentials = token.map_or(Credentials::Nobody, Credentials::Given);
-        let asked = Server::new(url.clone(), credentials)?;
+        let asked = Server::new(url.clone(), credentials, &settings.network.proxy)?;
         check(&asked, signed_in).await?;
         let chosen = ServerSettings {
             url,
@@ -45,7 +45,7 @@ impl App {
             signed_in,
         };
         if !has_token {
-            self.choose(Some(chosen.clone())).await?;
+            self.choose(chosen.clone()).await?;
         }
         self.establish(asked, &chosen).await?;
         Ok(self.told_state().await)

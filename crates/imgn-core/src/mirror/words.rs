@@ -12,7 +12,7 @@ use super::postings::cut;
 const MAX_WORDS: usize = 16;
 
 /// All words that a picture is found by: name, camera, owner, the days it was taken and published.
-pub(super) fn of_image(image: &Image) -> String {
+pub(crate) fn of_image(image: &Image) -> String {
     let mut words = String::with_capacity(96);
     push_words(image.file_name.as_str(), &mut words);
     push_words(image.camera.as_deref().unwrap_or_default(), &mut words);
@@ -21,6 +21,13 @@ pub(super) fn of_image(image: &Image) -> String {
         push_day(taken, &mut words);
     }
     push_day(image.created_at, &mut words);
+    words
+}
+
+/// All words of a text.
+pub(crate) fn of_text(text: &str) -> String {
+    let mut words = String::new();
+    push_words(text, &mut words);
     words
 }
 

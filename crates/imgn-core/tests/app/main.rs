@@ -8,6 +8,7 @@
 
 mod control;
 mod gallery;
+mod profiles;
 mod visit;
 
 use axum::http::header;
