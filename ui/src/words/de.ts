@@ -261,7 +261,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   askedTitle: (count: number) => plural(count, "# Bild veröffentlichen?", "# Bilder veröffentlichen?"),
   askedText: (gallery: string) =>
     `Das wird öffentlich in ${gallery}: Wer die Galerie ansieht, sieht es, und wer einen Link hat, kann ihn öffnen.`,
-  askedTotal: (size: string) => `Zusammen ${size}`,
+  askedTotal: (size: string) => `zusammen ${size}`,
   askedMore: (count: number) => plural(count, "und # weiteres", "und # weitere"),
   askedLocationNone: "Keines davon sagt, wo es aufgenommen wurde.",
   askedLocationUnknown: "Der Aufnahmeort wird nicht mitgesendet, falls sie ihn nennen.",

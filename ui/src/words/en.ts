@@ -250,7 +250,7 @@ export const english = ({ plural, number }: Grammar) => ({
   askedTitle: (count: number) => plural(count, "Publish # picture?", "Publish # pictures?"),
   askedText: (gallery: string) =>
     `They become public in ${gallery}: whoever looks at it sees them, and whoever has a link can open it.`,
-  askedTotal: (size: string) => `${size} together`,
+  askedTotal: (size: string) => `${size} altogether`,
   askedMore: (count: number) => plural(count, "and # more", "and # more"),
   askedLocationNone: "None of them says where it was taken.",
   askedLocationUnknown: "Where they were taken is left out of what is sent, if they say it.",
