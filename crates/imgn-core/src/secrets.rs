@@ -58,10 +58,11 @@ pub(crate) async fn forget(server: &Url) -> Result<(), CommandError> {
 
 /// Keeps something that is no secret, reads it, and takes it out again.
 pub(crate) async fn probe() -> Result<(), CommandError> {
-    const NAME: &str = "a test of imgn's";
     const VALUE: &str = "not a secret";
+    // Several programs may ask at the same time.
+    let name = format!("a test of imgn's ({})", std::process::id());
     bounded(PATIENCE, move || {
-        let entry = entry(NAME)?;
+        let entry = entry(&name)?;
         entry.set_password(VALUE)?;
         let read = entry.get_password();
         entry.delete_credential()?;

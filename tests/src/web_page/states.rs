@@ -116,6 +116,9 @@ async fn with_pictures(client: &Client, language: &str) -> Result<()> {
     element(client, "server").await?.click().await?;
     element(client, "sign-out").await?;
     check("server").await?;
+    element(client, "settings-general").await?.click().await?;
+    element(client, "theme").await?;
+    check("look").await?;
     press(client, ESCAPE).await?;
 
     client.find(open).await?.click().await?;

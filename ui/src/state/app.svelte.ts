@@ -469,6 +469,11 @@ export class AppModel {
     this.asked = (await this.backend.desktop?.asked()) ?? null;
   }
 
+  /** Asks how things stand, for who looks at that. */
+  async look(): Promise<void> {
+    await this.attempt(this.backend.state().then((state) => this.#enter(state)));
+  }
+
   /** Says whether what was asked about may become public. */
   async answer(asked: AskedView, mayPublish: boolean): Promise<void> {
     this.asked = null;
