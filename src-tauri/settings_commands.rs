@@ -7,7 +7,7 @@ use imgn_core::{
     Theme, ViewError,
     protocol::{ImageId, Token, UploadId},
 };
-use imgn_desk::{AskedId, AskedView};
+use imgn_desk::{Question, QuestionId};
 use tauri::{AppHandle, State};
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
 
@@ -134,7 +134,7 @@ pub(crate) async fn forget_history(
 /// What somebody is asked before it becomes public.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn asked(shell: State<'_, Shell>) -> Answer<Option<AskedView>> {
+pub(crate) async fn asked(shell: State<'_, Shell>) -> Answer<Option<Question>> {
     Ok(shell.desk.asked())
 }
 
@@ -142,7 +142,7 @@ pub(crate) async fn asked(shell: State<'_, Shell>) -> Answer<Option<AskedView>> 
 #[specta::specta]
 pub(crate) async fn answer_asked(
     shell: State<'_, Shell>,
-    id: AskedId,
+    id: QuestionId,
     may_publish: bool,
 ) -> Answer<()> {
     Ok(shell.desk.answer(id, may_publish).await?)

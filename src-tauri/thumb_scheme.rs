@@ -9,7 +9,7 @@ use imgn_core::{
     App, CommandError,
     protocol::{DISPLAY_SIZE, ErrorCode, ImageId, THUMBNAIL_SIZES},
 };
-use imgn_desk::{AskedId, Desk};
+use imgn_desk::{Desk, QuestionId};
 use tauri::{
     UriSchemeResponder,
     http::{
@@ -45,7 +45,7 @@ const FOREVER: &str = "private, max-age=31536000, immutable";
 enum Wanted {
     Thumbnail(ImageId, u32),
     Original(ImageId),
-    Asked(AskedId, usize),
+    Asked(QuestionId, usize),
 }
 
 /// Answers a request of the web view, in its own time.
@@ -95,7 +95,7 @@ fn parse(path: &str) -> Option<Wanted> {
     let (id, size) = path.strip_prefix('/')?.split_once('/')?;
     if let Some(question) = id.strip_prefix("asked-") {
         return Some(Wanted::Asked(
-            AskedId(question.parse().ok()?),
+            QuestionId(question.parse().ok()?),
             size.parse().ok()?,
         ));
     }

@@ -10,14 +10,14 @@ use tokio::sync::oneshot;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 #[serde(transparent)]
-pub struct AskedId(pub u32);
+pub struct QuestionId(pub u32);
 
 /// A question, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
-pub struct AskedView {
+pub struct Question {
     /// Which.
-    pub id: AskedId,
+    pub id: QuestionId,
     /// The gallery's address.
     pub server: String,
     /// How many pictures.
@@ -25,7 +25,7 @@ pub struct AskedView {
     /// Their bytes together.
     pub bytes: u64,
     /// The first of them.
-    pub files: Vec<AskedFile>,
+    pub files: Vec<QuestionFile>,
     /// How many say where they were taken, of those that were looked through.
     pub with_location: u32,
     /// Whether all of them were.
@@ -39,7 +39,7 @@ pub struct AskedView {
 /// A picture of a question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
-pub struct AskedFile {
+pub struct QuestionFile {
     /// What it is called in the gallery.
     pub name: String,
     /// In bytes, where it is known.
@@ -56,7 +56,7 @@ pub(crate) struct Guard {
 }
 
 struct Open {
-    view: AskedView,
+    view: Question,
     sources: Vec<PreviewSource>,
     answer: oneshot::Sender<bool>,
 }
@@ -74,15 +74,15 @@ impl Guard {
         &mut self,
         preview: Preview,
         about: About,
-    ) -> (AskedId, oneshot::Receiver<bool>) {
+    ) -> (QuestionId, oneshot::Receiver<bool>) {
         self.last = self.last.wrapping_add(1);
-        let id = AskedId(self.last);
-        let file = |picture: &PreviewPicture| AskedFile {
+        let id = QuestionId(self.last);
+        let file = |picture: &PreviewPicture| QuestionFile {
             name: picture.name.to_string(),
             size: picture.size,
             has_location: picture.has_location,
         };
-        let view = AskedView {
+        let view = Question {
             id,
             server: about.server,
             pictures: preview.pictures,
@@ -104,25 +104,25 @@ impl Guard {
     }
 
     /// What is asked now.
-    pub(crate) fn view(&self) -> Option<AskedView> {
+    pub(crate) fn view(&self) -> Option<Question> {
         self.open.as_ref().map(|open| open.view.clone())
     }
 
     /// A picture of a question that is open.
-    pub(crate) fn source(&self, id: AskedId, index: usize) -> Option<PreviewSource> {
+    pub(crate) fn source(&self, id: QuestionId, index: usize) -> Option<PreviewSource> {
         let open = self.open.as_ref().filter(|open| open.view.id == id)?;
         open.sources.get(index).cloned()
     }
 
     /// Takes the question back with what it was about; none where it is another one's turn.
-    pub(crate) fn take(&mut self, id: AskedId) -> Option<AskedView> {
+    pub(crate) fn take(&mut self, id: QuestionId) -> Option<Question> {
         self.open
             .take_if(|open| open.view.id == id)
             .map(|open| open.view)
     }
 
     /// Tells who waits. Answers what it was about; none where it is another one's turn.
-    pub(crate) fn answer(&mut self, id: AskedId, may_publish: bool) -> Option<AskedView> {
+    pub(crate) fn answer(&mut self, id: QuestionId, may_publish: bool) -> Option<Question> {
         let open = self.open.take_if(|open| open.view.id == id)?;
         // Who waited may have given up.
         let _ = open.answer.send(may_publish);

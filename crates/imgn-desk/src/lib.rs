@@ -28,7 +28,7 @@ pub use batches::{BatchId, Batches, Copied, Ended, Failure, Origin};
 pub use clipboard::{Clip, ClipboardError};
 pub use desk::{Desk, Host, News, pasted_names, read_clipboard};
 pub use doctor::examine;
-pub use guard::{AskedFile, AskedId, AskedView};
+pub use guard::{Question, QuestionFile, QuestionId};
 pub use hotkey::{Hotkey, HotkeyError};
 pub use instance::{Claim, Instance, claim};
 pub use opened::{DeepLink, Opened};

@@ -5,7 +5,7 @@
 
 import type {
   AppState,
-  AskedView,
+  Question,
   Check,
   DeletionFailure,
   DeletionView,
@@ -144,7 +144,7 @@ export interface Desktop {
   /** Looks whether all that the app needs is there. */
   examine(): Promise<Check[]>;
   /** What is about to become public, if somebody says so. */
-  asked(): Promise<AskedView | null>;
+  asked(): Promise<Question | null>;
   answerAsked(id: number, mayPublish: boolean): Promise<void>;
   /** What an `<img>` may have as its source, for a picture of a question. */
   askedUrl(id: number, index: number): string;

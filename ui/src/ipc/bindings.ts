@@ -68,8 +68,8 @@ export const commands = {
 	/**  Forgets these of the history, or all. */
 	forgetHistory: (uploads: UploadId[] | null) => __TAURI_INVOKE<null>("forget_history", { uploads }),
 	/**  What somebody is asked before it becomes public. */
-	asked: () => __TAURI_INVOKE<AskedView | null>("asked"),
-	answerAsked: (id: AskedId, mayPublish: boolean) => __TAURI_INVOKE<null>("answer_asked", { id, mayPublish }),
+	asked: () => __TAURI_INVOKE<Question | null>("asked"),
+	answerAsked: (id: QuestionId, mayPublish: boolean) => __TAURI_INVOKE<null>("answer_asked", { id, mayPublish }),
 };
 
 /** Events */
@@ -586,9 +586,9 @@ message: string };
 /**  There is something that the window is to show; it takes it. */
 export type WantedChanged = null;
 export type AskedChanged = null;
-export type AskedId = number;
-export type AskedView = { id: AskedId, server: string, pictures: number, bytes: number, files: AskedFile[], with_location: number, all_looked_through: boolean, keeps_location: boolean, always: boolean };
-export type AskedFile = { name: string, size: number | null, has_location: boolean };
+export type QuestionId = number;
+export type Question = { id: QuestionId, server: string, pictures: number, bytes: number, files: QuestionFile[], with_location: number, all_looked_through: boolean, keeps_location: boolean, always: boolean };
+export type QuestionFile = { name: string, size: number | null, has_location: boolean };
 export type GalleryView = { url: string, name: string, local: boolean, signed_in: boolean, is_current: boolean };
 export type Theme = "system" | "light" | "dark";
 export type Language = "system" | "en" | "de";

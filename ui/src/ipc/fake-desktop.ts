@@ -1,7 +1,7 @@
 //! What the made-up gallery has of the app around it: other galleries, the doctor, the history, and a question.
 
 import { madeUpImage } from "./fake-pictures";
-import type { AskedView, Check, GalleryView, HistoryEntry, ServerView } from "./types";
+import type { Question, Check, GalleryView, HistoryEntry, ServerView } from "./types";
 import { uuidV7 } from "./uuid";
 
 export const madeUpServer = (url: string, signed_in: boolean): Omit<ServerView, "mirror"> => ({
@@ -47,7 +47,7 @@ export function madeUpEntry(index: number): HistoryEntry {
   };
 }
 
-export const madeUpQuestion = (): AskedView => ({
+export const madeUpQuestion = (): Question => ({
   id: 1,
   server: "https://gallery.example.org/",
   pictures: 31,

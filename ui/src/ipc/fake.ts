@@ -11,7 +11,7 @@ import { madeUpChecks, madeUpEntry, madeUpGalleries, madeUpQuestion, madeUpServe
 import { indexOfId, madeUpImage, madeUpPicture } from "./fake-pictures";
 import type {
   AppState,
-  AskedView,
+  Question,
   GeneralPreferences,
   IntakeView,
   MirrorView,
@@ -98,7 +98,7 @@ export function fakeBackend(address: string): Backend {
     editors_problem: null,
   };
   let general: GeneralPreferences = { ...storedLook(), proxy: "system", ask: "first" };
-  let asked: AskedView | null = scene === "asked" ? madeUpQuestion() : null;
+  let asked: Question | null = scene === "asked" ? madeUpQuestion() : null;
   const madeUpHistory = Array.from({ length: 260 }, (_, index) => madeUpEntry(index));
   let linkPreferences: LinkPreferences = { format: "markdown", copy: true };
   let mirror: MirrorView = {

@@ -4,7 +4,7 @@
 import type * as bindings from "./bindings";
 
 export type {
-  AskedView,
+  Question,
   DesktopPreferences,
   Finding,
   GalleryView,

@@ -3,7 +3,7 @@
 import { asBackendError, MAX_PICTURES, sentence, type Backend } from "../ipc/backend";
 import type {
   AppState,
-  AskedView,
+  Question,
   DeletionFailure,
   FileDrag,
   Image,
@@ -76,7 +76,7 @@ export class AppModel {
   /** Whether what was uploaded from here is shown. */
   historyOpen = $state(false);
   /** What may become public if somebody says so; null when nothing is asked. */
-  asked = $state.raw<AskedView | null>(null);
+  asked = $state.raw<Question | null>(null);
   /** Pictures whose links are written in another way than usual; null when none are. */
   linking = $state.raw<readonly Image[] | null>(null);
 
@@ -475,7 +475,7 @@ export class AppModel {
   }
 
   /** Says whether what was asked about may become public. */
-  async answer(asked: AskedView, mayPublish: boolean): Promise<void> {
+  async answer(asked: Question, mayPublish: boolean): Promise<void> {
     this.asked = null;
     const { desktop } = this.backend;
     if (desktop !== null) await this.attempt(desktop.answerAsked(asked.id, mayPublish));

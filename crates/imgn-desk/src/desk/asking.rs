@@ -1,20 +1,23 @@
 //! Whether what is about to become public may: the desk's side of the question.
 
+#[cfg(test)]
+mod tests;
+
 use imgn_core::{App, Ask, CommandError, protocol::THUMBNAIL_SIZES};
 use jiff::Zoned;
 
 use super::{Desk, News, locked, pasted_names};
-use crate::{AskedId, AskedView, Clip, guard::About};
+use crate::{Clip, Question, QuestionId, guard::About};
 
 impl Desk {
     /// What somebody is asked now.
     #[must_use]
-    pub fn asked(&self) -> Option<AskedView> {
+    pub fn asked(&self) -> Option<Question> {
         locked(&self.0.guard).view()
     }
 
     /// A picture of a question, as a JPEG for the grid; none where it is no picture of one that is open.
-    pub async fn asked_thumb(&self, id: AskedId, index: usize) -> Option<Vec<u8>> {
+    pub async fn asked_thumb(&self, id: QuestionId, index: usize) -> Option<Vec<u8>> {
         let source = locked(&self.0.guard).source(id, index)?;
         let made = self.0.core.preview_thumb(source, THUMBNAIL_SIZES[0]).await;
         made.inspect_err(|error| tracing::debug!("no preview: {error}"))
@@ -25,7 +28,7 @@ impl Desk {
     ///
     /// # Errors
     /// When it cannot be kept that somebody said so; nothing is uploaded then.
-    pub async fn answer(&self, id: AskedId, may_publish: bool) -> Result<(), CommandError> {
+    pub async fn answer(&self, id: QuestionId, may_publish: bool) -> Result<(), CommandError> {
         let Some(view) = self.asked().filter(|view| view.id == id) else {
             return Ok(());
         };
@@ -90,7 +93,7 @@ async fn about(core: &App) -> Option<About> {
 /// A question that ends with who waits for its answer.
 struct Open<'a> {
     desk: &'a Desk,
-    id: AskedId,
+    id: QuestionId,
 }
 
 impl Drop for Open<'_> {
