@@ -99,6 +99,34 @@ export type AppState = {
 	server: ServerView | null,
 };
 
+/**  When somebody is shown what is about to become public. */
+export type Ask = 
+/**  Before the first upload to each gallery that others can reach. */
+"first" | 
+/**  Before every upload. */
+"always" | 
+/**  Never. */
+"never";
+
+/**  What `asked` answers is something else now. */
+export type AskedChanged = null;
+
+/**  One thing that was looked at. */
+export type Check = {
+	/**  What it is about. */
+	subject: Subject,
+	/**  How bad it is. */
+	verdict: Verdict,
+	/**  What was found. */
+	finding: Finding,
+	/**  What belongs to it: an address, a reason, seconds, bytes; see [`Finding`]. */
+	value: string | null,
+	/**  What was found, in English. */
+	message: string,
+	/**  What to do, in English; empty where there is nothing to do. */
+	advice: string,
+};
+
 /**  What only the client knows to go wrong. */
 export type ClientCode = 
 /**  No gallery was chosen yet. */
@@ -288,6 +316,105 @@ export type FileDrag = {
  */
 export type FileName = string;
 
+/**  What was found. Faces with words of their own match this. */
+export type Finding = 
+/**  The value is its address. */
+"server_answers" | 
+/**  There is no token. The value is its address. */
+"server_read_only" | 
+/**  It does not take the token. The value is its address. */
+"token_refused" | 
+/**  It does not answer. The value says why. */
+"server_unreachable" | 
+/**  It answers with something else. The value says with what. */
+"server_odd" | 
+/**  None is chosen. */
+"no_gallery" | 
+/**  The value is the difference in seconds. */
+"clock_right" | 
+/**  The value is by how many seconds. */
+"clock_ahead" | 
+/**  The value is by how many seconds. */
+"clock_behind" | 
+/**  There was nothing to compare it with. */
+"clock_unknown" | 
+/**  Something was kept in it, read, and taken out again. */
+"keyring_works" | 
+/**  The token comes from the environment. */
+"keyring_not_asked" | 
+/**  It is locked. */
+"keyring_locked" | 
+/**  There is none. */
+"keyring_missing" | 
+/**  It did not answer in time. */
+"keyring_hangs" | 
+/**  The value says what it answered. */
+"keyring_broken" | 
+/**  It can be read. */
+"clipboard_readable" | 
+/**  The value says why not. */
+"clipboard_missing" | 
+/**  Who copied last does not hand over. */
+"clipboard_hangs" | 
+/**  A host shows it. */
+"tray_shown" | 
+/**  No host is there to show it. */
+"tray_missing" | 
+/**  There is no session to ask. The value says why. */
+"no_session" | 
+/**  The value is how many bytes are free. */
+"disk_fine" | 
+/**  The value is how many bytes are free. */
+"disk_low" | 
+/**  The value is how many bytes are free. */
+"disk_full" | 
+/**  The value says why. */
+"disk_failed" | 
+/**  It can be written; how much is free is not known. */
+"disk_writable";
+
+/**  A gallery that was chosen and not left. */
+export type GalleryView = {
+	/**  Its address. */
+	url: string,
+	/**  What it is called here; where it is empty, its address says it. */
+	name: string,
+	/**  Whether it is the gallery on this computer. */
+	local: boolean,
+	/**  Whether there is a token for it. */
+	signed_in: boolean,
+	/**  Whether it is the one that is shown. */
+	is_current: boolean,
+};
+
+/**  What somebody chose for the app as a whole. */
+export type GeneralPreferences = {
+	/**  Light or dark. */
+	theme: Theme,
+	/**  In which language. */
+	language: Language,
+	/**  `system`, `none`, or the address of a proxy. */
+	proxy: string,
+	/**  When somebody is shown what is about to become public. */
+	ask: Ask,
+};
+
+/**  A picture that was uploaded from here. */
+export type HistoryEntry = {
+	/**  The upload. It is what comes before the next ones is asked for by. */
+	upload: string,
+	/**  The picture, as the gallery took it. */
+	image: Image,
+	/**  When it was taken in here. */
+	uploaded_at: string,
+	/**  The gallery's address, or `local` for the one on this computer. */
+	gallery: string,
+	/**  Whether that gallery is the one that is shown. */
+	is_current: boolean,
+	/**  Whether it is in the gallery no more, as far as this computer knows. */
+	is_gone: boolean,
+};
+
 /**  A picture in the gallery. */
 export type Image = {
 	/**  Which picture. */
@@ -349,6 +476,15 @@ export type IntakeView = {
 	/**  Folders that could not be read: what happened, and to which, for people; their names, not their paths. */
 	unreadable: string[],
 };
+
+/**  A language that there are words in. Each is written as its tag, so that a file is understood by who reads it. */
+export type Language = 
+/**  The first of the session's that there are words in. */
+"system" | 
+/**  English. */
+"en" | 
+/**  German. */
+"de";
 
 /**  The program ends. Whoever has something that is still to be said to it says it now, then calls `left`. */
 export type Leaving = null;
@@ -426,6 +562,41 @@ export type Picture = {
 	original_here: boolean,
 };
 
+/**  A question, as it is shown. */
+export type Question = {
+	/**  Which. */
+	id: QuestionId,
+	/**  The gallery's address. */
+	server: string,
+	/**  How many pictures. */
+	pictures: number,
+	/**  Their bytes together. */
+	bytes: number,
+	/**  The first of them. */
+	files: QuestionFile[],
+	/**  How many say where they were taken, of those that were looked through. */
+	with_location: number,
+	/**  Whether all of them were. */
+	all_looked_through: boolean,
+	/**  Whether that is sent with them. */
+	keeps_location: boolean,
+	/**  Whether it is asked before every upload. */
+	always: boolean,
+};
+
+/**  A picture of a question. */
+export type QuestionFile = {
+	/**  What it is called in the gallery. */
+	name: string,
+	/**  In bytes, where it is known. */
+	size: number | null,
+	/**  Whether it says where it was taken. */
+	has_location: boolean,
+};
+
+/**  Names a question, for as long as the program runs. */
+export type QuestionId = number;
+
 /**  A deletion that was queued and that the server refused: the picture is back. */
 export type RefusedDeletion = {
 	/**  The picture's name, or its id where it is not known any more. */
@@ -438,12 +609,15 @@ export type RefusedDeletion = {
 export type ServerView = {
 	/**  Its address. */
 	url: string,
+	/**  What it is called here; where it is empty, its address says it. */
+	name: string,
 	/**  Whether it is the gallery on this computer, started by the app itself. */
 	local: boolean,
 	/**  Whether there is a token, so that pictures can be uploaded and deleted. */
 	signed_in: boolean,
-	name: string,
+	/**  Whether that token is held until the program ends and kept nowhere. */
 	token_for_now: boolean,
+	/**  Why the keyring gives no token although there is one. */
 	token_trouble: ViewError | null,
 	/**  Whether it answered when it was last asked. */
 	reachable: boolean,
@@ -456,6 +630,30 @@ export type Sha256 = string;
 
 /**  The app's state is now this. */
 export type StateChanged = AppState;
+
+/**  What is looked at. */
+export type Subject = 
+/**  The gallery's server. */
+"server" | 
+/**  This computer's clock, by the gallery's. */
+"clock" | 
+/**  Where tokens are kept. */
+"keyring" | 
+/**  Where pictures and links are copied. */
+"clipboard" | 
+/**  What shows the app without its window. */
+"tray" | 
+/**  Where the profile is. */
+"disk";
+
+/**  Light or dark. */
+export type Theme = 
+/**  As the desktop is. */
+"system" | 
+/**  Dark on light. */
+"light" | 
+/**  Light on dark. */
+"dark";
 
 /**  The timeline is another one; whoever shows it asks for it again. */
 export type TimelineChanged = null;
@@ -552,6 +750,15 @@ export type UploadView = {
 /**  These uploads changed. */
 export type UploadsChanged = UploadView[];
 
+/**  How bad it is. */
+export type Verdict = 
+/**  As it should be. */
+"good" | 
+/**  Something is missing that not everybody needs. */
+"warning" | 
+/**  Uploads fail, or will. */
+"bad";
+
 /**  What went wrong. */
 export type ViewError = {
 	/**  For programs: of a closed set. */
@@ -585,20 +792,6 @@ message: string };
 
 /**  There is something that the window is to show; it takes it. */
 export type WantedChanged = null;
-export type AskedChanged = null;
-export type QuestionId = number;
-export type Question = { id: QuestionId, server: string, pictures: number, bytes: number, files: QuestionFile[], with_location: number, all_looked_through: boolean, keeps_location: boolean, always: boolean };
-export type QuestionFile = { name: string, size: number | null, has_location: boolean };
-export type GalleryView = { url: string, name: string, local: boolean, signed_in: boolean, is_current: boolean };
-export type Theme = "system" | "light" | "dark";
-export type Language = "system" | "en" | "de";
-export type Ask = "first" | "always" | "never";
-export type GeneralPreferences = { theme: Theme, language: Language, proxy: string, ask: Ask };
-export type Subject = "server" | "clock" | "keyring" | "clipboard" | "tray" | "disk";
-export type Verdict = "good" | "warning" | "bad";
-export type Finding = "server_answers" | "server_read_only" | "token_refused" | "server_unreachable" | "server_odd" | "no_gallery" | "clock_right" | "clock_ahead" | "clock_behind" | "clock_unknown" | "keyring_works" | "keyring_not_asked" | "keyring_locked" | "keyring_missing" | "keyring_hangs" | "keyring_broken" | "clipboard_readable" | "clipboard_missing" | "clipboard_hangs" | "tray_shown" | "tray_missing" | "no_session" | "disk_fine" | "disk_low" | "disk_full" | "disk_failed" | "disk_writable";
-export type Check = { subject: Subject, verdict: Verdict, finding: Finding, value: string | null, message: string, advice: string };
-export type HistoryEntry = { upload: string, image: Image, uploaded_at: string, gallery: string, is_current: boolean, is_gone: boolean };
 
 /* Tauri Specta runtime */
 type EventEmit<T> = [T] extends [null] ? () => Promise<void> : (payload: T) => Promise<void>;
