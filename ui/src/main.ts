@@ -5,11 +5,15 @@ import "./styles/index.css";
 
 import { applyLook, AS_THE_SYSTEM, type Look, storedLook } from "./look";
 
+interface Internals {
+  invoke(command: string): Promise<Look>;
+}
+
 async function chosenLook(): Promise<Look> {
-  if (!("__TAURI_INTERNALS__" in window)) return storedLook();
-  const { commands } = await import("./ipc/bindings");
-  // An app that does not answer says so on the screen that follows.
-  return commands.generalPreferences().catch(() => AS_THE_SYSTEM);
+  const app = (window as { __TAURI_INTERNALS__?: Internals }).__TAURI_INTERNALS__;
+  if (app === undefined) return storedLook();
+  // Not by the bindings: they would be another file to wait for. An app that does not answer says so on the screen.
+  return app.invoke("general_preferences").catch(() => AS_THE_SYSTEM);
 }
 
 applyLook(await chosenLook());
