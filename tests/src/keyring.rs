@@ -348,7 +348,8 @@ fn the_doctor_tells_the_keyrings_apart() -> Result<()> {
         );
         ensure!(
             answer.code == Some(i32::from(!is_good)),
-            "{keyring:?}: {}", answer.stdout
+            "{keyring:?}: {}",
+            answer.stdout
         );
         let server = about("server")?;
         let expected = if is_good {

@@ -1,9 +1,7 @@
 //! Which language people read here: the address's `?lang=`, or else the one that was chosen (`look.ts`), or else the first
 //! of the browser's that there are texts in.
 
-export type Language = "en" | "de";
-
-export const LANGUAGES: readonly Language[] = ["en", "de"];
+import { LANGUAGES, type Language } from "./languages";
 
 export interface Locale {
   readonly language: Language;

@@ -3,7 +3,7 @@
 //!
 //! Not here: any text. Invariant: no module with texts is loaded before the language is known.
 
-import { LANGUAGES, type Language } from "./locale";
+import { LANGUAGES, type Language } from "./languages";
 
 const KEY = "imgn.look";
 
