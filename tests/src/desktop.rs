@@ -32,6 +32,7 @@ use serde_json::json;
 use self::{screen::Screen, window::Window};
 use crate::{
     api::Api,
+    axe,
     driver::{PATIENCE, element},
     photographs, upright,
 };
@@ -65,6 +66,7 @@ async fn dropped_photographs_are_painted_upright_and_kept_byte_for_byte() -> Res
 
     // The first start, as a newcomer has it.
     element(&window.page, "first-start").await?;
+    axe::check(&window.page, "the first start").await?;
     element(&window.page, "start-local-gallery")
         .await?
         .click()

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{file, screen::Screen, window::Window};
 use crate::{
     api::Api,
+    axe,
     driver::{PATIENCE, element},
 };
 
@@ -76,6 +77,7 @@ async fn an_address_shows_a_picture_and_connects_only_when_somebody_says_so() ->
         },
     )
     .await?;
+    axe::check(&window.page, "whether to connect").await?;
     window.focus()?;
     // A stray Enter is a no.
     window.screen().xdotool(&["key", "Return"])?;

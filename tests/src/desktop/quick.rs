@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{
     clipboard::{copy, links, pasted},
     file,
+    keys::{self, until_had},
     screen::Screen,
     tray::{Desktop, host},
     window::Window,
@@ -68,7 +69,7 @@ async fn a_key_uploads_the_clipboard_and_the_notification_takes_it_back() -> Res
     let _host = host(&screen)?;
     let notifications = notifications(&screen)?;
     let desktop = Desktop::start(screen, &["--minimised"])?;
-    eventually("it is in the tray", PATIENCE, async || desktop.tray(&[])).await?;
+    until_had(&desktop.screen, keys::U).await?;
 
     copy(
         &desktop.screen,
@@ -129,6 +130,14 @@ async fn a_key_uploads_the_clipboard_and_the_notification_takes_it_back() -> Res
     // Held, a key is pressed once; pressed with nothing to upload, it harms nothing.
     copy(&desktop.screen, "UTF8_STRING", b"just words")?;
     desktop.screen.xdotool(&["key", "ctrl+alt+u"])?;
+    eventually("it says so, too", PATIENCE, async || {
+        let why = |it: &Value| {
+            let body = it["body"].as_str();
+            body.is_some_and(|it| it.contains("no picture and no file on the clipboard"))
+        };
+        Ok(told(&notifications).iter().any(why).then_some(()))
+    })
+    .await?;
     copy(
         &desktop.screen,
         "image/png",
@@ -146,7 +155,7 @@ async fn a_key_that_another_program_has_is_told_and_not_taken() -> Result<()> {
     settings(&screen, "hotkey = \"Ctrl+Alt+U\"\n")?;
     let _host = host(&screen)?;
     let desktop = Desktop::start(screen, &["--minimised"])?;
-    eventually("it is in the tray", PATIENCE, async || desktop.tray(&[])).await?;
+    until_had(&desktop.screen, keys::U).await?;
     let Desktop { app, screen, .. } = desktop;
 
     let other = screen.folder().join("other");

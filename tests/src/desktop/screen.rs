@@ -83,6 +83,13 @@ impl Screen {
         in_session(Command::new(program), &self.environment)
     }
 
+    /// The name of its X server.
+    pub(crate) fn display(&self) -> Result<&str> {
+        let mut names = self.environment.iter();
+        let display = names.find(|(name, _)| *name == "DISPLAY");
+        Ok(&display.context("it has a display")?.1)
+    }
+
     /// Where the app's standard outputs are kept.
     pub(crate) fn app_log(&self) -> PathBuf {
         self.folder.path().join("app.log")

@@ -269,6 +269,7 @@ async fn what_was_uploaded_is_in_the_history_although_the_file_is_gone() -> Resu
     ensure!(told["path"] == json!(first), "{told}");
 
     // From here it is deleted from the gallery, unless somebody undoes it.
+    axe::stop_time(&window.page).await?;
     press(&window, "history-delete").await?;
     element(&window.page, "undo-notice").await?;
     axe::check(&window.page, "the history, with something to undo").await?;
