@@ -44,6 +44,13 @@ async fn an_address_shows_a_picture_and_connects_only_when_somebody_says_so() ->
     window.drop_files(&[picture]).await?;
     let here = window.painted("here.jpg").await?.id;
     let local = window.server().await?;
+    // Every way to link to it.
+    window.keys("ctrl+a")?;
+    super::press(&window, "selection-link").await?;
+    element(&window.page, "made-link").await?;
+    axe::check(&window.page, "links to be chosen from").await?;
+    window.keys("Escape")?;
+    super::press(&window, "clear-selection").await?;
     // Signed in there once, it is so when a link leads there.
     let credentials = json!({"server": other.url, "token": other.token});
     for (command, arguments) in [("connect", credentials), ("start_local_gallery", json!({}))] {
