@@ -62,6 +62,8 @@ export class AppModel {
   density = $state(storedDensity());
   /** What is deleted unless somebody undoes it. */
   undoable = $state.raw<readonly Doomed[] | null>(null);
+  /** What is shown nowhere any more: it is that, or is just being deleted. */
+  leaving = $state.raw<readonly Doomed[]>([]);
   /** Whether the pictures that hover over the window are this window's own. */
   draggingOut = false;
   /** What was done last, in words; the number tells two equal ones apart. */
@@ -86,8 +88,11 @@ export class AppModel {
   /** Of stretches that are deleted, one after the other. */
   readonly #stretches = new Turns(1);
   readonly #deletion = new Deletion<Doomed>({
-    hide: (pictures) => this.gallery.hide(pictures.map(({ sequence }) => sequence)),
-    show: (pictures) => this.gallery.unhide(pictures.map(({ sequence }) => sequence)),
+    hide: (pictures) => {
+      this.leaving = [...this.leaving, ...pictures];
+      this.gallery.hide(pictures.map(({ sequence }) => sequence));
+    },
+    show: (pictures) => this.#unhide(pictures),
     carryOut: (pictures) => this.#deleteForGood(pictures),
     pending: (pictures) => (this.undoable = pictures),
   });
@@ -400,6 +405,13 @@ export class AppModel {
       this.tell(strings.deletionFailed(first.name, failures.length, sentence(first.message)), true);
     // The list without them first, or they would come back for a moment.
     await this.gallery.refreshNow();
+    this.#unhide(doomed);
+  }
+
+  /** They are undone, or deleted: the gallery is shown as it is. */
+  #unhide(doomed: readonly Doomed[]): void {
+    const settled = new Set(doomed);
+    this.leaving = this.leaving.filter((picture) => !settled.has(picture));
     this.gallery.unhide(doomed.map(({ sequence }) => sequence));
   }
 

@@ -37,7 +37,7 @@ class World {
   readonly keptHere: string[][] = [];
   readonly downloaded: Image[] = [];
   refused: string | null = null;
-  /** What holds the next rows back. */
+  /** What holds the next rows and deletions back. */
   hold: Promise<void> | null = null;
   readonly model: InstanceType<typeof AppModel>;
 
@@ -52,11 +52,12 @@ class World {
         await this.hold;
         return [...timeline.sequences.subarray(start, end)].map((sequence) => aPicture(sequence));
       },
-      deleteImages: (ids: string[]) => {
+      deleteImages: async (ids: string[]) => {
+        await this.hold;
         if (this.refused !== null && ids.includes(this.refused))
-          return Promise.reject(new BackendError("unauthorized", "No token."));
+          throw new BackendError("unauthorized", "No token.");
         this.deleted.push(ids);
-        return Promise.resolve({ deleted: ids, queued: [], failed: [] });
+        return { deleted: ids, queued: [], failed: [] };
       },
       offline: { keep: (ids: string[]) => Promise.resolve(void this.keptHere.push(ids)) },
       download: (image: Image) => {
@@ -119,6 +120,32 @@ describe("of very many selected pictures", () => {
     expect(world.deleted.map(({ length }) => length)).toEqual([500, 500, 200]);
     expect(model.gallery.timeline.sequences).toHaveLength(0);
     expect(model.notice).toBeNull();
+  });
+
+  it("one is leaving until it is deleted, and not for as long as it can be undone only", async () => {
+    const world = new World(2);
+    await settled();
+    const { model } = world;
+    const [first, second] = [1, 2].map((sequence) => ({ id: `p${sequence}`, sequence, file_name: "" }));
+    if (first === undefined || second === undefined) throw new Error("two were made");
+    model.deleteDoomed([first]);
+    expect(model.leaving).toEqual([first]);
+    model.undoDeletion();
+    expect(model.leaving).toEqual([]);
+
+    let go: () => void = () => undefined;
+    world.hold = new Promise((resolve) => (go = resolve));
+    model.deleteDoomed([first]);
+    // The time of the first is over with that.
+    model.deleteDoomed([second]);
+    await settled();
+    expect(model.leaving).toEqual([first, second]);
+    go();
+    await settled();
+    expect(world.deleted).toEqual([["p1"]]);
+    expect(model.leaving).toEqual([second]);
+    model.undoDeletion();
+    expect(model.leaving).toEqual([]);
   });
 
   it("those of a stretch that is refused come back, the others do not", async () => {
