@@ -55,7 +55,17 @@ impl Screen {
         ];
 
         let mut xvfb = Command::new("Xvfb");
-        xvfb.args(["-displayfd", "1", "-screen", "0", SIZE, "-nolisten", "tcp"]);
+        // Without the last it begins anew whenever its last program goes, also under one that is just coming.
+        xvfb.args([
+            "-displayfd",
+            "1",
+            "-screen",
+            "0",
+            SIZE,
+            "-nolisten",
+            "tcp",
+            "-noreset",
+        ]);
         let (display, number) = Running::start(xvfb, &log("display"))?;
         environment.push(("DISPLAY", format!(":{number}")));
 
