@@ -3,18 +3,20 @@
 //! Invariant: the list here, the one in `ipc.rs` and the one in `permissions/window.toml` are the same; a test says so.
 
 use imgn_core::{
-    AppState, ClientCode, CommandError, DeletionView, IntakeView, OfflineView, Picture,
-    UploadPreferences, UploadView, ViewError,
+    App, AppState, ClientCode, CommandError, DeletionView, IntakeView, LinkPreferences,
+    OfflineView, Picture, UploadPreferences, UploadView, ViewError,
     protocol::{ImageId, Token, UploadId},
 };
+use imgn_desk::DesktopPreferences;
 use tauri::{AppHandle, State, WebviewWindow, ipc::Response};
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
-use tauri_plugin_dialog::{DialogExt as _, FilePath};
+use tauri_plugin_dialog::DialogExt as _;
 use tokio::sync::oneshot;
 
 use crate::{
-    shell::{PICTURE_EXTENSIONS, Shell},
-    view::DownloadView,
+    shell::Shell,
+    view::{DownloadView, Wanted},
+    window::Waiting,
 };
 
 /// No link is longer, in bytes: browsers and servers refuse far shorter ones.
@@ -47,6 +49,13 @@ pub(crate) async fn connect(
     Ok(shell.core.connect(&server, token).await?)
 }
 
+/// Connects to a gallery that a link named, after somebody said so.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn visit(shell: State<'_, Shell>, server: String) -> Answer<AppState> {
+    Ok(shell.core.visit(&server).await?)
+}
+
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn disconnect(shell: State<'_, Shell>) -> Answer<AppState> {
@@ -58,13 +67,9 @@ pub(crate) async fn disconnect(shell: State<'_, Shell>) -> Answer<AppState> {
 pub(crate) async fn pick_files(
     window: WebviewWindow,
     shell: State<'_, Shell>,
-) -> Answer<IntakeView> {
-    let (send, chosen) = oneshot::channel();
+) -> Answer<Option<IntakeView>> {
     let dialog = window.dialog().file().set_parent(&window);
-    dialog
-        .add_filter("Pictures", &PICTURE_EXTENSIONS)
-        .pick_files(|files| drop(send.send(files)));
-    take(&shell, chosen.await.ok().flatten()).await
+    Ok(shell.choose_files(dialog).await?.map(Into::into))
 }
 
 #[tauri::command]
@@ -72,18 +77,16 @@ pub(crate) async fn pick_files(
 pub(crate) async fn pick_folders(
     window: WebviewWindow,
     shell: State<'_, Shell>,
-) -> Answer<IntakeView> {
-    let (send, chosen) = oneshot::channel();
+) -> Answer<Option<IntakeView>> {
     let dialog = window.dialog().file().set_parent(&window);
-    dialog.pick_folders(|folders| drop(send.send(folders)));
-    take(&shell, chosen.await.ok().flatten()).await
+    Ok(shell.choose_folders(dialog).await?.map(Into::into))
 }
 
-/// Nothing was chosen where the dialog was closed.
-async fn take(shell: &Shell, chosen: Option<Vec<FilePath>>) -> Answer<IntakeView> {
-    let chosen = chosen.unwrap_or_default().into_iter();
-    let paths = chosen.filter_map(|file| file.into_path().ok());
-    shell.enqueue(paths.collect()).await
+/// Uploads what is on the clipboard.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn paste(shell: State<'_, Shell>) -> Answer<IntakeView> {
+    Ok(shell.desk.take_clipboard().await?.into())
 }
 
 #[tauri::command]
@@ -261,10 +264,86 @@ pub(crate) async fn copy_link(app: AppHandle, text: String) -> Answer<()> {
         let message = "This is not a link to a picture, and was not copied.";
         return Err(CommandError::new(ClientCode::InvalidInput, message).into());
     }
+    copy(&app, text)
+}
+
+fn copy(app: &AppHandle, text: String) -> Answer<()> {
     app.clipboard().write_text(text).map_err(|error| {
         let message = format!("The link could not be copied: {error}. Try again.");
         CommandError::new(ClientCode::ClipboardFailed, message).into()
     })
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn desktop_preferences(shell: State<'_, Shell>) -> Answer<DesktopPreferences> {
+    Ok(shell.desk.preferences())
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn set_desktop_preferences(
+    shell: State<'_, Shell>,
+    preferences: DesktopPreferences,
+) -> Answer<()> {
+    Ok(shell.desk.choose(preferences).await?)
+}
+
+/// What the window is to show now, because somebody asked for it elsewhere.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn take_wanted(waiting: State<'_, Waiting>) -> Answer<Option<Wanted>> {
+    Ok(waiting.take())
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn link_preferences(shell: State<'_, Shell>) -> Answer<LinkPreferences> {
+    Ok(shell.core.link_preferences().await)
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn set_link_preferences(
+    shell: State<'_, Shell>,
+    preferences: LinkPreferences,
+) -> Answer<()> {
+    Ok(shell.core.set_link_preferences(preferences).await?)
+}
+
+/// The links to these pictures, a line each; in the chosen format where none is named.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn links(
+    shell: State<'_, Shell>,
+    ids: Vec<ImageId>,
+    format: Option<String>,
+    alt: Option<String>,
+) -> Answer<String> {
+    let (format, alt) = (format.as_deref(), alt.as_deref());
+    Ok(shell.core.links(&ids, format, alt).await?)
+}
+
+/// Puts them on the clipboard.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn copy_links(
+    app: AppHandle,
+    shell: State<'_, Shell>,
+    ids: Vec<ImageId>,
+    format: Option<String>,
+    alt: Option<String>,
+) -> Answer<()> {
+    let (format, alt) = (format.as_deref(), alt.as_deref());
+    let links = shell.core.links(&ids, format, alt).await?;
+    copy(&app, links)
+}
+
+/// What a format makes of a picture that is none; refused where it is no format.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn link_example(format: String) -> Answer<String> {
+    Ok(App::link_example(&format)?)
 }
 
 /// Whether a text may be a link in any of its forms. One line: pasted into a terminal, it runs nothing by itself.

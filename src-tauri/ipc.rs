@@ -3,7 +3,7 @@
 use tauri::{Wry, generate_handler, ipc::Invoke};
 use tauri_specta::{Builder, ErrorHandlingMode, collect_commands, collect_events};
 
-use crate::{commands, view};
+use crate::{commands, settings_commands, view};
 
 /// Commands that answer with bytes, which the generated bindings do not know.
 const WITHOUT_BINDINGS: [&str; 1] = ["timeline"];
@@ -35,9 +35,11 @@ pub(crate) fn builder() -> Builder<Wry> {
             commands::app_state,
             commands::start_local_gallery,
             commands::connect,
+            commands::visit,
             commands::disconnect,
             commands::pick_files,
             commands::pick_folders,
+            commands::paste,
             commands::uploads,
             commands::cancel_upload,
             commands::retry_upload,
@@ -61,6 +63,27 @@ pub(crate) fn builder() -> Builder<Wry> {
             commands::download,
             commands::copy_link,
             commands::left,
+            commands::desktop_preferences,
+            commands::set_desktop_preferences,
+            commands::take_wanted,
+            commands::link_preferences,
+            commands::set_link_preferences,
+            commands::links,
+            commands::copy_links,
+            commands::link_example,
+            settings_commands::connect_for_now,
+            settings_commands::galleries,
+            settings_commands::switch_gallery,
+            settings_commands::name_gallery,
+            settings_commands::forget_gallery,
+            settings_commands::general_preferences,
+            settings_commands::set_general_preferences,
+            settings_commands::examine,
+            settings_commands::history,
+            settings_commands::copy_history_link,
+            settings_commands::forget_history,
+            settings_commands::asked,
+            settings_commands::answer_asked,
         ])
         .events(collect_events![
             view::StateChanged,
@@ -68,8 +91,10 @@ pub(crate) fn builder() -> Builder<Wry> {
             view::TimelineChanged,
             view::DeletionFailed,
             view::FileDrag,
-            view::TakenIn,
             view::Leaving,
+            view::LinksCopied,
+            view::WantedChanged,
+            view::AskedChanged,
         ])
 }
 

@@ -1,15 +1,16 @@
 //! What the program is started with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use imgn_core::{Options, protocol::Token};
+use imgn_desk::{Asked, Opened};
 
 /// A window on a picture gallery: drop pictures on it, and they are public.
 #[derive(clap::Parser)]
 #[command(name = "imgn-desktop", version)]
 pub(crate) struct Arguments {
     /// Pictures, and folders of them, to upload as soon as a gallery is connected.
-    pub(crate) files: Vec<PathBuf>,
+    files: Vec<PathBuf>,
     /// The folder of everything that the app keeps.
     #[arg(long, value_name = "DIR", env = "IMGN_HOME")]
     pub(crate) home: Option<PathBuf>,
@@ -23,13 +24,34 @@ pub(crate) struct Arguments {
     server: Option<String>,
     /// Opens the gallery on this computer, and makes it if there is none.
     #[arg(long)]
-    pub(crate) local_gallery: bool,
+    local_gallery: bool,
+    /// Uploads what is on the clipboard: for a key of the desktop's own, where imgn cannot have one.
+    #[arg(long)]
+    clipboard: bool,
+    /// Starts without the window, where there is a tray to reach it by.
+    #[arg(long)]
+    minimised: bool,
     /// Uploads the pictures of this folder if the gallery is empty.
     #[arg(long, value_name = "DIR")]
-    pub(crate) import: Option<PathBuf>,
+    import: Option<PathBuf>,
 }
 
 impl Arguments {
+    /// What is asked for by a start in this folder, of this process or of the one that runs already.
+    pub(crate) fn asked(&self, folder: &Path) -> Asked {
+        let words = self.files.iter().cloned();
+        Asked {
+            opened: words
+                .map(|word| Opened::of(word.into_os_string(), folder))
+                .collect(),
+            clipboard: self.clipboard,
+            minimised: self.minimised,
+            local_gallery: self.local_gallery,
+            server: self.server.clone(),
+            import: self.import.as_ref().map(|import| folder.join(import)),
+        }
+    }
+
     /// How the app without a window is to behave. The token comes from the environment only: arguments can be seen by
     /// every user of a computer.
     pub(crate) fn options(&self) -> Options {

@@ -7,26 +7,40 @@
 //! system's own dialog, by a drop on the window or by the command line, and are taken here.
 
 mod commands;
+mod dialogs;
 mod gallery;
+mod host;
 mod ipc;
 mod launch;
 mod quit;
+mod settings_commands;
 mod shell;
 mod thumb_scheme;
+mod tray;
 mod view;
 mod web_view;
+mod window;
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::{io::IsTerminal as _, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use imgn_core::{App, Home};
+use imgn_desk::{Asked, Claim, Desk};
 use tauri::Manager as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::{gallery::LocalGallery, launch::Arguments, quit::Quit, shell::Shell};
+use crate::{
+    dialogs::Dialogs,
+    gallery::LocalGallery,
+    host::TauriHost,
+    launch::Arguments,
+    quit::Quit,
+    shell::Shell,
+    window::{Life, Waiting},
+};
 
-/// The program: runs until the window is closed.
+/// The program: runs until somebody ends it, or with no tray closes its window.
 #[expect(
     clippy::print_stderr,
     reason = "without a window there is no other place to say why"
@@ -53,30 +67,49 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<()> {
     let home = Home::locate(arguments.home.clone())?;
+    let folder = std::env::current_dir().unwrap_or_default();
+    let asked = arguments.asked(&folder);
+    // Before anything of the profile is opened: the app that runs has it.
+    let claimed = imgn_desk::claim(&home, &asked.to_words());
+    let instance = match claimed.context("imgn is already running and takes nothing")? {
+        Claim::Ours(instance) => instance,
+        Claim::Theirs => return Ok(()),
+    };
     let gallery = LocalGallery::new(home.path().join("gallery"));
     // Commands may arrive as soon as there is a window, so the profile is open before there is one.
     let core = tauri::async_runtime::block_on(App::open(home, arguments.options()))
         .context("cannot open the profile")?;
     let pictures = core.clone();
+    let host = Arc::new(TauriHost::default());
+    let desk = Desk::new(core.clone(), Arc::clone(&host) as Arc<_>);
+    let desk = tauri::async_runtime::block_on(desk);
+    let shown = (pictures, desk.clone());
+    let theme = settings_commands::theme_of(tauri::async_runtime::block_on(core.look()).theme);
     let ipc = ipc::builder();
     let invoke_handler = ipc::handler(ipc.invoke_handler());
 
     tauri::Builder::default()
         .plugin(tauri_plugin_clipboard_manager::init())
         .plugin(tauri_plugin_dialog::init())
-        .manage(Shell::new(core, gallery))
+        .manage(Waiting::default())
+        .manage(Life::default())
+        .manage(Dialogs::default())
+        .manage(Shell::new(core, desk, gallery))
         .register_asynchronous_uri_scheme_protocol("thumb", move |_, request, responder| {
-            thumb_scheme::answer(pictures.clone(), request, responder);
+            thumb_scheme::answer(shown.clone(), request, responder);
         })
         .invoke_handler(invoke_handler)
         .on_window_event(shell::on_window_event)
         .setup(move |app| {
             ipc.mount_events(app);
-            shell::start(app.handle(), arguments);
+            app.handle().set_theme(theme);
+            host.begin(app.handle().clone());
+            tray::start(app.handle(), asked.minimised);
+            shell::start(app.handle(), asked);
+            let handle = app.handle().clone();
+            instance.listen(move |words| shell::joined(&handle, Asked::of_words(words)));
+            app.manage(instance);
             quit::on_signal(app.handle());
-            for window in app.webview_windows().values() {
-                web_view::keep_little(window)?;
-            }
             Ok(())
         })
         .build(tauri::generate_context!())

@@ -1,15 +1,19 @@
 //! The end of the program: it stops what runs, keeps everything, and takes at most three seconds.
 //!
-//! Invariant: however the end was asked for (last window closed, signal), it goes the same way once.
+//! Invariant: however the end was asked for (last window closed with no tray, its menu, a signal), it goes the same way once.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use tauri::{AppHandle, RunEvent};
+use tauri::{AppHandle, Manager as _, RunEvent};
 
-use crate::shell::Shell;
+use crate::{
+    shell::Shell,
+    tray,
+    window::{self, Life},
+};
 
 /// How long the end may take. What has not stopped by then is repaired by the next start, as after a crash.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -28,9 +32,23 @@ impl Quit {
         event: &RunEvent,
         shell: impl FnOnce() -> Shell,
     ) {
-        let RunEvent::ExitRequested { api, .. } = event else {
+        let RunEvent::ExitRequested { api, code, .. } = event else {
             return;
         };
+        // Without a code it is the last window that was closed.
+        if code.is_none() && !self.begun.load(Ordering::Relaxed) {
+            if app.state::<Life>().gone() {
+                api.prevent_exit();
+                let app = app.clone();
+                // Not before this one is gone wholly.
+                tauri::async_runtime::spawn(async move { window::open(&app) });
+                return;
+            }
+            if tray::stays(app) {
+                api.prevent_exit();
+                return;
+            }
+        }
         if self.begun.swap(true, Ordering::Relaxed) {
             return;
         }

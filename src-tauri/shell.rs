@@ -2,27 +2,36 @@
 //!
 //! Invariant: nothing here blocks the thread of the window.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
-
-use imgn_core::{
-    App, AppState, ClientCode, CommandError, Event, Folders, ImageQuery, IntakeView, ViewError,
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
-use tauri::{AppHandle, DragDropEvent, Manager as _, Window, WindowEvent};
-use tauri_plugin_dialog::{DialogExt as _, MessageDialogKind};
+
+use imgn_core::{App, AppState, ClientCode, CommandError, Event, ImageQuery, Intake, ViewError};
+use imgn_desk::{Asked, DeepLink, Desk, Opened, tray::TrayAction};
+use tauri::{AppHandle, DragDropEvent, Manager as _, Window, WindowEvent, Wry};
+use tauri_plugin_dialog::{FileDialogBuilder, FilePath, MessageDialogKind};
 use tauri_specta::Event as _;
-use tokio::sync::{Notify, broadcast::error::RecvError};
+use tokio::sync::{
+    Notify, OwnedRwLockReadGuard, RwLock, broadcast::error::RecvError, oneshot, watch,
+};
 
 use crate::{
+    dialogs,
     gallery::LocalGallery,
-    launch::Arguments,
     view::{
-        DeletionFailed, DragPhase, FileDrag, Leaving, StateChanged, TakenIn, TimelineChanged,
-        UploadsChanged,
+        DeletionFailed, DragPhase, FileDrag, Leaving, StateChanged, TimelineChanged,
+        UploadsChanged, Wanted,
     },
+    window::{self, Life},
 };
 
 /// Files that the dialog offers. What a file truly is, the server finds in its bytes.
-pub(crate) const PICTURE_EXTENSIONS: [&str; 22] = [
+const PICTURE_EXTENSIONS: [&str; 22] = [
     "jpg", "jpeg", "png", "gif", "webp", "avif", "heic", "heif", "tif", "tiff", "bmp", "jxl",
     "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "pef", "srw", "raf",
 ];
@@ -32,21 +41,37 @@ pub(crate) const PICTURE_EXTENSIONS: [&str; 22] = [
 pub(crate) struct Shell {
     /// What every command is about.
     pub(crate) core: App,
+    /// How files come in, and what becomes of their links.
+    pub(crate) desk: Desk,
     gallery: LocalGallery,
     /// The page has nothing more to say.
     pub(crate) left: Arc<Notify>,
+    /// Whether the gallery of the start is connected, or was tried in vain: what comes in before waits for it.
+    begun: watch::Sender<bool>,
+    /// Read by whoever takes something in, written by the end of the program: what came before it is in the journal.
+    intakes: Arc<RwLock<()>>,
+    /// Nothing more is taken in.
+    is_ending: Arc<AtomicBool>,
 }
 
-/// How long the end waits for what the page still has to say: a deletion whose time for undoing is not over.
+/// Held for as long as something is taken in.
+type Taking = OwnedRwLockReadGuard<()>;
+
+/// How long the end waits for what the page still has to say (a deletion whose time for undoing is not over), and for
+/// files that are just being taken in. Of a folder the rest is not.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Shell {
     /// Puts them together; starts nothing.
-    pub(crate) fn new(core: App, gallery: LocalGallery) -> Self {
+    pub(crate) fn new(core: App, desk: Desk, gallery: LocalGallery) -> Self {
         Self {
             core,
+            desk,
             gallery,
             left: Arc::default(),
+            begun: watch::Sender::new(false),
+            intakes: Arc::default(),
+            is_ending: Arc::default(),
         }
     }
 
@@ -61,37 +86,94 @@ impl Shell {
     }
 
     /// Uploads what was dropped or chosen; of a folder, the pictures in it.
-    pub(crate) async fn enqueue(&self, paths: Vec<PathBuf>) -> Result<IntakeView, ViewError> {
-        let taken = self.core.enqueue(paths, Folders::Walked, |_| {}).await?;
-        Ok(taken.into())
+    pub(crate) async fn enqueue(&self, paths: Vec<PathBuf>) -> Result<Intake, ViewError> {
+        let _taking = self.intakes.read().await;
+        Ok(self.desk.take_files(paths).await?)
     }
 
-    /// Hears the page out, then stops uploads, then the gallery; keeps everything. The caller bounds the time.
-    pub(crate) async fn stop(&self, app: &AppHandle) {
+    /// Lets something be taken in before the program ends; none where it is ending.
+    fn taking(&self) -> Option<Taking> {
+        let taking = Arc::clone(&self.intakes).try_read_owned().ok()?;
+        (!self.is_ending.load(Ordering::SeqCst)).then_some(taking)
+    }
+
+    /// Lets a person choose pictures, and uploads them; nothing where the dialog is closed.
+    pub(crate) async fn choose_files(
+        &self,
+        dialog: FileDialogBuilder<Wry>,
+    ) -> Result<Option<Intake>, ViewError> {
+        let (send, chosen) = oneshot::channel();
+        dialog
+            .add_filter("Pictures", &PICTURE_EXTENSIONS)
+            .pick_files(|files| drop(send.send(files)));
+        self.take_chosen(chosen.await.ok().flatten()).await
+    }
+
+    /// The same with folders.
+    pub(crate) async fn choose_folders(
+        &self,
+        dialog: FileDialogBuilder<Wry>,
+    ) -> Result<Option<Intake>, ViewError> {
+        let (send, chosen) = oneshot::channel();
+        dialog.pick_folders(|folders| drop(send.send(folders)));
+        self.take_chosen(chosen.await.ok().flatten()).await
+    }
+
+    async fn take_chosen(
+        &self,
+        chosen: Option<Vec<FilePath>>,
+    ) -> Result<Option<Intake>, ViewError> {
+        let chosen = chosen.unwrap_or_default().into_iter();
+        let paths: Vec<_> = chosen.filter_map(|file| file.into_path().ok()).collect();
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        self.enqueue(paths).await.map(Some)
+    }
+
+    /// Lets the page say what must not be lost, before it goes.
+    pub(crate) async fn hear_out(&self, app: &AppHandle) {
         if !app.webview_windows().is_empty() {
+            // What a page said that was given up is none of this one's.
+            let _ = tokio::time::timeout(Duration::ZERO, self.left.notified()).await;
             sent(Leaving.emit(app));
             // A page that hangs is not waited for.
             let _ = tokio::time::timeout(FAREWELL, self.left.notified()).await;
         }
+    }
+
+    /// Hears the page out, then stops uploads, then the gallery; keeps everything. The caller bounds the time.
+    pub(crate) async fn stop(&self, app: &AppHandle) {
+        // From here on nothing new is taken in, and what is being taken in is kept.
+        self.is_ending.store(true, Ordering::SeqCst);
+        let taken_in = tokio::time::timeout(FAREWELL, self.intakes.write());
+        let _ = tokio::join!(taken_in, self.hear_out(app));
+        self.desk.end().await;
         self.core.quit().await;
         self.gallery.stop().await;
     }
 
-    /// Connects to the gallery that was asked for or last used, and uploads what came with the command line.
-    async fn begin(&self, arguments: Arguments) -> Result<(), ViewError> {
-        if arguments.local_gallery || self.core.wants_local().await {
+    /// Connects to the gallery that was asked for or last used.
+    async fn begin(&self, local_gallery: bool) -> Result<(), ViewError> {
+        if local_gallery || self.core.wants_local().await {
             self.start_local_gallery().await?;
         }
-        let mut files = arguments.files;
-        if let Some(folder) = arguments.import
+        Ok(())
+    }
+
+    /// What is uploaded of what a start asks for.
+    async fn files_of(&self, asked: &Asked) -> Result<Vec<PathBuf>, ViewError> {
+        let opened = asked.opened.iter().filter_map(|opened| match opened {
+            Opened::File(path) => Some(path.clone()),
+            Opened::Link(_) | Opened::Unknown(_) => None,
+        });
+        let mut files: Vec<_> = opened.collect();
+        if let Some(folder) = &asked.import
             && self.is_empty().await?
         {
-            files.push(folder);
+            files.push(folder.clone());
         }
-        if !files.is_empty() {
-            self.enqueue(files).await?;
-        }
-        Ok(())
+        Ok(files)
     }
 
     async fn is_empty(&self) -> Result<bool, CommandError> {
@@ -103,20 +185,123 @@ impl Shell {
     }
 }
 
-/// Begins to forward events, and connects.
-pub(crate) fn start(app: &AppHandle, arguments: Arguments) {
+/// Begins to forward events, connects, and does what the start asks for.
+pub(crate) fn start(app: &AppHandle, asked: Asked) {
     let shell = app.state::<Shell>().inner().clone();
     tauri::async_runtime::spawn(forward_events(app.clone(), shell.core.clone()));
+    tauri::async_runtime::spawn(shell.desk.clone().run());
+    let desk = shell.desk.clone();
+    tauri::async_runtime::spawn(async move { desk.begin().await });
     let app = app.clone();
+    let taking = shell.taking();
     tauri::async_runtime::spawn(async move {
-        if let Err(error) = shell.begin(arguments).await {
+        if let Err(error) = shell.begin(asked.local_gallery).await {
             tell(&app, &error);
+        }
+        shell.begun.send_replace(true);
+        if let Some(taking) = taking {
+            answer(&app, asked, taking).await;
         }
     });
 }
 
-/// Takes dropped files, and tells the web view what hovers over it.
+/// The program was started again: what it was started with is done here, and with nothing it is the window. Not where
+/// this one is ending.
+pub(crate) fn joined(app: &AppHandle, asked: Asked) -> bool {
+    let shell = app.state::<Shell>().inner().clone();
+    let Some(taking) = shell.taking() else {
+        return false;
+    };
+    if asked.is_for_window() {
+        window::open(app);
+    }
+    let app = app.clone();
+    tauri::async_runtime::spawn(async move {
+        // What is being connected to is what it is for.
+        let _ = shell.begun.subscribe().wait_for(|begun| *begun).await;
+        let state = shell.core.state().await;
+        let is_local = state.server.as_ref().is_some_and(|server| server.local);
+        if asked.local_gallery && !is_local {
+            if let Err(error) = shell.start_local_gallery().await {
+                return tell(&app, &error);
+            }
+        } else if let Some(named) = &asked.server {
+            ask_to_connect(&app, named, state);
+        }
+        answer(&app, asked, taking).await;
+    });
+    true
+}
+
+/// A gallery is not changed under the hands of who looks at another one.
+fn ask_to_connect(app: &AppHandle, named: &str, state: AppState) {
+    let plain = |url: &str| url.trim().trim_end_matches('/').to_owned();
+    if state
+        .server
+        .is_none_or(|server| plain(&server.url) != plain(named))
+    {
+        let server = named.to_owned();
+        window::open_on(app, Wanted::Connect { server });
+    }
+}
+
+async fn answer(app: &AppHandle, asked: Asked, taking: Taking) {
+    let shell = app.state::<Shell>().inner().clone();
+    match shell.files_of(&asked).await {
+        Ok(files) if files.is_empty() => {}
+        Ok(files) => tell_taken(app, shell.desk.take_files(files).await.map_err(Into::into)),
+        Err(error) => tell(app, &error),
+    }
+    if asked.clipboard {
+        shell.desk.act(TrayAction::UploadClipboard).await;
+    }
+    drop(taking);
+    for opened in asked.opened {
+        open_address(app, opened);
+    }
+}
+
+/// Shows what an address asks for; whatever follows is asked for in the window.
+fn open_address(app: &AppHandle, opened: Opened) {
+    match opened {
+        Opened::Link(DeepLink::Image { id, server }) => {
+            let server = server.map(String::from);
+            window::open_on(app, Wanted::Image { id, server });
+        }
+        Opened::Link(DeepLink::Connect { server }) => {
+            let server = String::from(server);
+            window::open_on(app, Wanted::Connect { server });
+        }
+        Opened::Unknown(text) => {
+            let message = format!("This address means nothing to imgn: {text}");
+            window::open_on(app, Wanted::Failure { message });
+        }
+        Opened::File(_) => {}
+    }
+}
+
+/// Takes dropped files, and tells the web view what hovers over it. A window that is closed is heard out: in the tray the
+/// program goes on, and what could still be undone is done with the window.
 pub(crate) fn on_window_event(window: &Window, event: &WindowEvent) {
+    if let WindowEvent::CloseRequested { api, .. } = event {
+        api.prevent_close();
+        let (window, app) = (window.clone(), window.app_handle().clone());
+        if let Some(closing) = app.state::<Life>().leave() {
+            // Here and now: whoever shows it again does so after this.
+            let closed = window.hide();
+            tauri::async_runtime::spawn(async move {
+                app.state::<Shell>().inner().clone().hear_out(&app).await;
+                if !app.state::<Life>().go(closing) {
+                    return;
+                }
+                if let Err(error) = closed.and_then(|()| window.destroy()) {
+                    tracing::error!(%error, "the window does not close");
+                    app.state::<Life>().gone();
+                }
+            });
+        }
+        return;
+    }
     let WindowEvent::DragDrop(event) = event else {
         return;
     };
@@ -135,12 +320,19 @@ pub(crate) fn on_window_event(window: &Window, event: &WindowEvent) {
 fn take(app: &AppHandle, paths: Vec<PathBuf>) {
     let shell = app.state::<Shell>().inner().clone();
     let app = app.clone();
-    tauri::async_runtime::spawn(async move {
-        match shell.enqueue(paths).await {
-            Ok(taken) => sent(TakenIn(taken).emit(&app)),
-            Err(error) => tell(&app, &error),
+    tauri::async_runtime::spawn(async move { tell_taken(&app, shell.enqueue(paths).await) });
+}
+
+/// Says what came of files that did not come in by the window's own dialogs.
+fn tell_taken(app: &AppHandle, taken: Result<Intake, ViewError>) {
+    match taken {
+        Ok(intake) if window::is_open(app) => {
+            let intake = intake.into();
+            window::show(app, Wanted::Intake { intake });
         }
-    });
+        Ok(intake) => app.state::<Shell>().desk.tell_intake(&intake),
+        Err(error) => tell(app, &error),
+    }
 }
 
 fn tell_drag(app: &AppHandle, phase: DragPhase, count: usize) {
@@ -173,18 +365,30 @@ fn forward(app: &AppHandle, event: Event) {
     });
 }
 
-fn sent(result: tauri::Result<()>) {
+/// An event that does not reach the window is no reason to stop.
+pub(crate) fn sent(result: tauri::Result<()>) {
     if let Err(error) = result {
         tracing::warn!(%error, "an event did not reach the window");
     }
 }
 
-/// Says what nobody is waiting for the answer of, in the system's own dialog.
+/// Says what went wrong where somebody may be looking: in the window, or else with a notification, or else with the
+/// system's own dialog.
+pub(crate) fn tell_failure(app: &AppHandle, message: String) {
+    if window::is_open(app) {
+        window::show(app, Wanted::Failure { message });
+        return;
+    }
+    let app = app.clone();
+    let desk = app.state::<Shell>().desk.clone();
+    tauri::async_runtime::spawn(async move {
+        if !desk.say(&message).await {
+            dialogs::show(&app, &message, MessageDialogKind::Error);
+        }
+    });
+}
+
 fn tell(app: &AppHandle, error: &ViewError) {
     tracing::warn!(code = %error.code, message = error.message);
-    let dialog = app.dialog().message(&error.message);
-    dialog
-        .title("imgn")
-        .kind(MessageDialogKind::Error)
-        .show(|_| {});
+    tell_failure(app, error.message.clone());
 }

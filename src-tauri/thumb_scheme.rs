@@ -1,12 +1,15 @@
-//! Pictures for the web view: `thumb://localhost/{image id}/{320|1280|2560|original}`.
+//! Pictures for the web view: `thumb://localhost/{image id}/{320|1280|2560|original}`, and those that somebody is asked
+//! about before they are uploaded: `thumb://localhost/asked-{question}/{number}`.
 //!
-//! It reads and never writes, and it answers from the app's cache and server, never from a path. Invariant: what does
-//! not parse as exactly these two parts is not found, and the thread that asks is not held up.
+//! It reads and never writes, and it answers from the app's cache and server, or what the desk was given; never from a
+//! path that is asked for. Invariant: what does not parse as exactly these two parts is not found, and the thread that
+//! asks is not held up.
 
 use imgn_core::{
     App, CommandError,
     protocol::{DISPLAY_SIZE, ErrorCode, ImageId, THUMBNAIL_SIZES},
 };
+use imgn_desk::{Desk, QuestionId};
 use tauri::{
     UriSchemeResponder,
     http::{
@@ -42,10 +45,15 @@ const FOREVER: &str = "private, max-age=31536000, immutable";
 enum Wanted {
     Thumbnail(ImageId, u32),
     Original(ImageId),
+    Asked(QuestionId, usize),
 }
 
 /// Answers a request of the web view, in its own time.
-pub(crate) fn answer(core: App, request: Request<Vec<u8>>, responder: UriSchemeResponder) {
+pub(crate) fn answer(
+    (core, desk): (App, Desk),
+    request: Request<Vec<u8>>,
+    responder: UriSchemeResponder,
+) {
     let wanted = (request.method() == Method::GET)
         .then(|| parse(request.uri().path()))
         .flatten();
@@ -54,6 +62,17 @@ pub(crate) fn answer(core: App, request: Request<Vec<u8>>, responder: UriSchemeR
         return;
     };
     tauri::async_runtime::spawn(async move {
+        if let Wanted::Asked(id, index) = wanted {
+            let made = desk.asked_thumb(id, index).await;
+            let missing = || failure(StatusCode::NOT_FOUND);
+            let mut response = made.map_or_else(missing, |bytes| picture(THUMBNAIL_TYPE, bytes));
+            // The next start of the app numbers its questions anew.
+            response
+                .headers_mut()
+                .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            responder.respond(response);
+            return;
+        }
         responder.respond(match read(&core, wanted).await {
             Ok((content_type, bytes)) => picture(&content_type, bytes),
             Err(error) => {
@@ -68,11 +87,18 @@ async fn read(core: &App, wanted: Wanted) -> Result<(String, Vec<u8>), CommandEr
     match wanted {
         Wanted::Thumbnail(id, size) => Ok((THUMBNAIL_TYPE.to_owned(), core.thumb(id, size).await?)),
         Wanted::Original(id) => core.original(id).await,
+        Wanted::Asked(..) => Err(CommandError::new(ErrorCode::NotFound, "it is the desk's")),
     }
 }
 
 fn parse(path: &str) -> Option<Wanted> {
     let (id, size) = path.strip_prefix('/')?.split_once('/')?;
+    if let Some(question) = id.strip_prefix("asked-") {
+        return Some(Wanted::Asked(
+            QuestionId(question.parse().ok()?),
+            size.parse().ok()?,
+        ));
+    }
     // A UUID has one spelling here, so that a picture has one address in the web view's cache.
     let parsed: ImageId = id.parse().ok()?;
     if parsed.to_string() != id {

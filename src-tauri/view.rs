@@ -1,6 +1,6 @@
 //! Events as the web view hears them. Their payloads are `imgn-core`'s; only the drag over the window is the shell's own.
 
-use imgn_core::{AppState, IntakeView, RefusedDeletion, UploadView};
+use imgn_core::{AppState, IntakeView, RefusedDeletion, UploadView, protocol::ImageId};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use tauri_specta::Event;
@@ -30,17 +30,67 @@ pub(crate) struct DeletionFailed(pub(crate) RefusedDeletion);
 #[tauri_specta(event_name = "leaving")]
 pub(crate) struct Leaving;
 
+/// The links to so many pictures are on the clipboard.
+#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
+#[tauri_specta(event_name = "links_copied")]
+pub(crate) struct LinksCopied {
+    /// How many.
+    pub(crate) count: u32,
+}
+
+/// What the window is to show, because somebody asked for it elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Wanted {
+    /// The settings.
+    Settings,
+    /// This picture.
+    Image {
+        /// Which.
+        id: ImageId,
+        /// In which gallery, where it was said.
+        server: Option<String>,
+    },
+    /// The question whether to connect to a gallery.
+    Connect {
+        /// Its address.
+        server: String,
+    },
+    /// What came of files and folders that came in elsewhere than by the window's own dialogs.
+    Intake {
+        /// It.
+        intake: IntakeView,
+    },
+    /// That something which was asked for elsewhere than in the window did not work.
+    Failure {
+        /// Why, for people.
+        message: String,
+    },
+}
+
+impl Wanted {
+    /// Whether it is said, and leads nowhere.
+    pub(crate) fn is_message(&self) -> bool {
+        matches!(self, Self::Intake { .. } | Self::Failure { .. })
+    }
+}
+
+/// There is something that the window is to show; it takes it.
+#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
+#[tauri_specta(event_name = "wanted_changed")]
+pub(crate) struct WantedChanged;
+
+/// What `asked` answers is something else now.
+#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
+#[tauri_specta(event_name = "asked_changed")]
+pub(crate) struct AskedChanged;
+
 /// Where an original was written.
 #[derive(Debug, Clone, Serialize, Deserialize, Type)]
 pub(crate) struct DownloadView {
     /// None where the dialog was closed.
     pub(crate) path: Option<String>,
 }
-
-/// What came of files and folders that were dropped on the window.
-#[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]
-#[tauri_specta(event_name = "taken_in")]
-pub(crate) struct TakenIn(pub(crate) IntakeView);
 
 /// Files are dragged over the window. Their paths stay in Rust.
 #[derive(Debug, Clone, Serialize, Deserialize, Type, Event)]

@@ -36,6 +36,14 @@ pub(crate) async fn check(client: &Client, what: &str) -> Result<()> {
     Ok(())
 }
 
+/// From now on what a page shows for a few seconds stays: looking takes longer than the time for undoing.
+pub(crate) async fn stop_time(client: &Client) -> Result<()> {
+    const NO_END: &str = "
+        const set = window.setTimeout;
+        window.setTimeout = (act, time, ...rest) => (time >= 5000 ? 0 : set(act, time, ...rest));";
+    script(client, NO_END, vec![]).await.map(drop)
+}
+
 fn readable(found: &Value) -> String {
     serde_json::to_string_pretty(found).unwrap_or_default()
 }

@@ -3,8 +3,17 @@
 //!
 //! Not here: what the web page shares with the window; that is tested in a browser.
 
+pub(crate) mod clipboard;
+mod joining;
+mod keys;
+mod links;
+mod notices;
 mod offline;
+mod quick;
 mod screen;
+mod settings;
+mod tray;
+mod wayland;
 mod window;
 
 use std::{
@@ -23,6 +32,7 @@ use serde_json::json;
 use self::{screen::Screen, window::Window};
 use crate::{
     api::Api,
+    axe,
     driver::{PATIENCE, element},
     photographs, upright,
 };
@@ -56,6 +66,7 @@ async fn dropped_photographs_are_painted_upright_and_kept_byte_for_byte() -> Res
 
     // The first start, as a newcomer has it.
     element(&window.page, "first-start").await?;
+    axe::check(&window.page, "the first start").await?;
     element(&window.page, "start-local-gallery")
         .await?
         .click()

@@ -318,3 +318,90 @@ fn a_gallery_is_left_although_the_keyring_is_locked() -> Result<()> {
     ensure!(person.status(Keyring::Unlocked)?["server"].is_null());
     Ok(())
 }
+
+#[test]
+fn the_doctor_tells_the_keyrings_apart() -> Result<()> {
+    let person = Person::new()?;
+    person.logged_in()?;
+    for (keyring, finding) in [
+        (Keyring::Unlocked, "keyring_works"),
+        (Keyring::Locked, "keyring_locked"),
+        (Keyring::Absent, "keyring_missing"),
+        (Keyring::NoBus, "keyring_missing"),
+        (Keyring::SilentBus, "keyring_hangs"),
+    ] {
+        let answer = person.imgn(keyring, &["--json", "doctor"], "")?;
+        let checks = answer.objects()?;
+        let about = |subject: &str| {
+            let found = checks.iter().find(|check| check["subject"] == subject);
+            found
+                .cloned()
+                .with_context(|| format!("{subject}: {checks:?}"))
+        };
+        let found = about("keyring")?;
+        ensure!(found["finding"] == finding, "{keyring:?}: {found}");
+        let is_good = found["verdict"] == "good";
+        ensure!(is_good == (keyring == Keyring::Unlocked), "{found}");
+        ensure!(
+            is_good || !found["advice"].as_str().unwrap_or_default().is_empty(),
+            "{found}"
+        );
+        ensure!(
+            answer.code == Some(i32::from(!is_good)),
+            "{keyring:?}: {}",
+            answer.stdout
+        );
+        let server = about("server")?;
+        let expected = if is_good {
+            "server_answers"
+        } else {
+            "server_read_only"
+        };
+        ensure!(server["finding"] == expected, "{keyring:?}: {server}");
+        for subject in ["clock", "clipboard", "tray", "disk"] {
+            about(subject)?;
+        }
+    }
+    let token = [("IMGN_TOKEN", person.server.token.as_str())];
+    let answer = person.imgn_with(Keyring::SilentBus, &["doctor"], "", &token)?;
+    ensure!(answer.code == Some(0), "{}", answer.stdout);
+    ensure!(
+        answer
+            .stdout
+            .contains("not asked: the token is in IMGN_TOKEN"),
+        "{}",
+        answer.stdout
+    );
+    Ok(())
+}
+
+#[test]
+fn each_gallery_has_its_own_token() -> Result<()> {
+    let person = Person::new()?;
+    person.logged_in()?;
+    let other = ServerProcess::start(&person.directory.path().join("other"), &[])?;
+    let arguments = ["login", "--token-stdin", "--server", &other.url];
+    let answer = person.imgn(Keyring::Unlocked, &arguments, &other.token)?;
+    ensure!(answer.code == Some(0), "{}", answer.stderr);
+    // The last one is shown; the first is known with its token.
+    for server in [&other.url, &person.server.url] {
+        let arguments = ["--json", "status", "--server", server];
+        let status = only(&person.imgn(Keyring::Unlocked, &arguments, "")?)?;
+        ensure!(
+            status["signed_in"] == true && status["error"].is_null(),
+            "{status}"
+        );
+    }
+    ensure!(
+        person.status(Keyring::Unlocked)?["server"]
+            .as_str()
+            .is_some_and(|it| it.starts_with(&other.url))
+    );
+    // To leave one is not to leave the other.
+    let left = person.imgn(Keyring::Unlocked, &["logout"], "")?;
+    ensure!(left.code == Some(0), "{}", left.stderr);
+    let arguments = ["--json", "status", "--server", &person.server.url];
+    let status = only(&person.imgn(Keyring::Unlocked, &arguments, "")?)?;
+    ensure!(status["signed_in"] == true, "{status}");
+    person.ensure_token_in_no_file()
+}

@@ -2,7 +2,7 @@
 
 import { expect, it } from "vitest";
 
-/** What each folder may import from, beside itself, `strings.ts` and `locale.ts`. */
+/** What each folder may import from, beside itself, `strings.ts`, `locale.ts` and `look.ts`. */
 const ALLOWED: Record<string, readonly string[]> = {
   ipc: ["worker"],
   words: ["ipc"],
@@ -11,8 +11,10 @@ const ALLOWED: Record<string, readonly string[]> = {
   styles: [],
   state: ["ipc"],
   grid: ["ipc", "kit", "state"],
-  settings: ["ipc", "kit", "state"],
-  uploads: ["ipc", "kit", "state"],
+  settings: ["ipc", "kit", "links", "state"],
+  history: ["ipc", "kit", "state"],
+  links: ["ipc", "kit"],
+  uploads: ["ipc", "kit", "links", "state"],
   viewer: ["ipc", "kit", "state", "words"],
 };
 

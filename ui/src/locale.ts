@@ -1,8 +1,7 @@
-//! Which language people read here: the address's `?lang=`, or else the first of the browser's that there are texts in.
+//! Which language people read here: the address's `?lang=`, or else the one that was chosen (`look.ts`), or else the first
+//! of the browser's that there are texts in.
 
-export type Language = "en" | "de";
-
-const LANGUAGES: readonly Language[] = ["en", "de"];
+import { LANGUAGES, type Language } from "./languages";
 
 export interface Locale {
   readonly language: Language;
@@ -35,6 +34,10 @@ function isTag(tag: string): boolean {
 
 /** Of this page. Unit tests have neither an address nor a browser, and read English. */
 export const locale: Locale = chooseLocale(
-  typeof location === "undefined" ? null : new URLSearchParams(location.search).get("lang"),
+  typeof location === "undefined"
+    ? null
+    : (new URLSearchParams(location.search).get("lang") ??
+        document.documentElement.dataset["language"] ??
+        null),
   typeof document === "undefined" ? [] : navigator.languages,
 );

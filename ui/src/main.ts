@@ -1,29 +1,20 @@
-//! Chooses what stands behind the screens, and shows them.
-
-import { mount } from "svelte";
+//! Learns how the page is to look and in which language it speaks, then starts it.
 
 // First of all: it fixes the order of the layers that the components put their styles into.
 import "./styles/index.css";
 
-import App from "./App.svelte";
-import type { Backend } from "./ipc/backend";
-import { locale } from "./locale";
-import { AppModel } from "./state/app.svelte";
+import { applyLook, AS_THE_SYSTEM, type Look, storedLook } from "./look";
 
-async function chooseBackend(): Promise<Backend> {
-  // `npm run design`; no other build has the made-up gallery in it.
-  if (import.meta.env.MODE === "design") {
-    // `?dir=rtl`: how it looks where lines begin at the right.
-    document.documentElement.dir = new URLSearchParams(location.search).get("dir") ?? "";
-    return (await import("./ipc/fake")).fakeBackend(location.search);
-  }
-  if ("__TAURI_INTERNALS__" in window) return (await import("./ipc/tauri")).tauriBackend();
-  if (import.meta.env.PROD) (await import("./worker/register")).registerWorker();
-  return (await import("./ipc/http")).httpBackend();
+interface Internals {
+  invoke(command: string): Promise<Look>;
 }
 
-document.documentElement.lang = locale.language;
+async function chosenLook(): Promise<Look> {
+  const app = (window as { __TAURI_INTERNALS__?: Internals }).__TAURI_INTERNALS__;
+  if (app === undefined) return storedLook();
+  // Not by the bindings: they would be another file to wait for. An app that does not answer says so on the screen.
+  return app.invoke("general_preferences").catch(() => AS_THE_SYSTEM);
+}
 
-const target = document.getElementById("app");
-if (target === null) throw new Error("the page has no place for the app");
-mount(App, { target, props: { model: new AppModel(await chooseBackend()) } });
+applyLook(await chosenLook());
+await (await import("./start")).start();

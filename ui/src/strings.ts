@@ -1,6 +1,7 @@
 //! Every text that people read, in their language. The texts themselves are in `words/`.
 
-import { locale, type Language } from "./locale";
+import type { Language } from "./languages";
+import { locale } from "./locale";
 import { german } from "./words/de";
 import { english } from "./words/en";
 import { grammarOf, type Grammar } from "./words/grammar";

@@ -38,7 +38,9 @@ const TEST: &[&str] = &[
     "procps",
     "python3-gi",
     "python3-venv",
+    "sway",
     "webkit2gtk-driver",
+    "wl-clipboard",
     "xauth",
     "xclip",
     "xdotool",
@@ -307,7 +309,7 @@ fn locked_npm_packages(directory: &Path) -> Result<()> {
         "Installing npm packages into {}/node_modules",
         directory.display()
     );
-    // Not `npm ci`: newer npm wants every platform's optional package in the lock, also those that no registry has.
+    // Not `npm ci`: it asks for every platform's optional package, also where the registry in use lacks one.
     // What is in the lock is not written anew.
     process::run(npm(directory).args(["install", "--no-save", "--no-audit", "--no-fund"]))?;
     fs::write(&stamp, lock)?;

@@ -52,11 +52,25 @@ pub(crate) enum Command {
     Logout,
     /// Tell which gallery is chosen, whether it answers and takes the token
     Status,
+    /// Look whether all that imgn needs is there: server, clock, keyring, clipboard, tray, disk; a line each, and what to do
+    Doctor,
+    /// List what was uploaded from this computer, newest first: id, time, link, name
+    History {
+        /// At most so many
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
+        /// Only pictures with all of these words in their name, folder, camera or days
+        #[arg(long, value_name = "Q")]
+        search: Option<String>,
+    },
     /// Upload pictures; a line a file, in the order given
     Upload {
         /// Pictures, and with -r folders; `-` is standard input
-        #[arg(required = true, value_name = "PATH")]
+        #[arg(required_unless_present = "clipboard", value_name = "PATH")]
         paths: Vec<PathBuf>,
+        /// What is on the clipboard, after the paths: a picture, copied files, or a data URL
+        #[arg(long)]
+        clipboard: bool,
         /// Of each folder, all pictures in it and below it: not what is hidden, and what is no picture is skipped
         #[arg(short, long)]
         recursive: bool,
@@ -175,9 +189,15 @@ pub(crate) struct Pace {
 
 #[derive(Debug, Args)]
 pub(crate) struct Format {
-    /// url, markdown, html, bbcode, or a template of {url} {id} {width} {height} {name} {name:markdown} {name:html}
+    /// url, markdown, html, bbcode, or a template of {url} {id} {name} {alt} {width} {height} {ext} {date:%Y-%m-%d}
+    ///
+    /// In a template, names are escaped for what it looks like: HTML, Markdown, BBCode or plain text. {name:markdown},
+    /// {name:html}, {name:bbcode} and {name:raw} say it for one place, as do {alt:...}.
     #[arg(long, default_value = "url", value_name = "F")]
     pub(crate) format: LinkFormat,
+    /// What stands for a picture where it cannot be seen, in place of its name
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) alt: Option<String>,
 }
 
 fn image_id(text: &str) -> Result<ImageId, String> {
@@ -235,6 +255,8 @@ mod tests {
             (&["imgn", "cancel", "--all"], true),
             (&["imgn", "resume"], true),
             (&["imgn", "upload", "-r", "--keep-gps", "a"], true),
+            (&["imgn", "upload", "--clipboard"], true),
+            (&["imgn", "upload"], false),
             (&["imgn", "upload", "--jobs", "65", "a"], false),
             (&["imgn", "thumb", "a", "--out", "b"], true),
             (&["imgn", "sync", "--originals"], true),

@@ -11,15 +11,15 @@ use std::{
 
 use anyhow::Result;
 use imgn_core::{
-    App, ClientCode, Code, CommandError, Event, LinkFormat, UploadCode, UploadReport, UploadState,
-    ViewError, link,
+    App, ClientCode, Code, CommandError, Event, UploadCode, UploadReport, UploadState, ViewError,
+    link,
     protocol::{ImageId, Sha256, UploadId},
 };
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::{output::Output, signal::stop_signal};
+use crate::{args::Format, output::Output, signal::stop_signal};
 
 /// Where nothing has gone on for so long, nothing is waited for: the queue keeps what is left.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -53,7 +53,7 @@ pub(crate) struct Pending {
 pub(crate) struct Follow<'a> {
     app: &'a App,
     output: &'a Output,
-    format: &'a LinkFormat,
+    format: &'a Format,
     bar: ProgressBar,
     all_done: bool,
     left: Left,
@@ -80,7 +80,7 @@ enum Ending {
 }
 
 impl<'a> Follow<'a> {
-    pub(crate) fn new(app: &'a App, output: &'a Output, format: &'a LinkFormat) -> Self {
+    pub(crate) fn new(app: &'a App, output: &'a Output, format: &'a Format) -> Self {
         // Log lines would tear it, and tell more.
         let is_shown = std::io::stderr().is_terminal() && !output.quiet && !output.verbose;
         let target = if is_shown {
@@ -327,8 +327,10 @@ impl<'a> Follow<'a> {
             };
             self.bar.suspend(|| self.output.object(&line))?;
         } else if let Some(image) = image {
-            self.bar
-                .suspend(|| self.output.line(link(image, self.format)))?;
+            self.bar.suspend(|| {
+                self.output
+                    .line(link(image, self.format.alt.as_deref(), &self.format.format))
+            })?;
         }
         Ok(())
     }

@@ -7,12 +7,15 @@ use std::{
 
 use anyhow::Result;
 use imgn_core::{
-    App, CommandError, FailedDeletion, ImageQuery, LinkFormat, link,
+    App, CommandError, FailedDeletion, ImageQuery, link,
     protocol::{ErrorCode, Image, ImageId, Sha256},
 };
 use serde::Serialize;
 
-use crate::output::{Output, size};
+use crate::{
+    args::Format,
+    output::{Output, size},
+};
 
 /// What is asked for at a time.
 const PAGE: u32 = 100;
@@ -164,10 +167,10 @@ pub(crate) async fn print_link(
     app: &App,
     output: &Output,
     id: ImageId,
-    format: &LinkFormat,
+    format: &Format,
 ) -> Result<bool> {
     let image = app.image(id).await?;
-    let text = link(&image, format);
+    let text = link(&image, format.alt.as_deref(), &format.format);
     if output.json {
         output.object(&serde_json::json!({ "id": id, "link": text }))?;
     } else {

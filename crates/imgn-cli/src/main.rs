@@ -7,6 +7,7 @@
 
 mod account;
 mod args;
+mod doctor;
 mod follow;
 mod gallery;
 mod offline;
@@ -109,8 +110,11 @@ async fn run(cli: Cli, output: &Output) -> Result<bool> {
         }
         Command::Logout => account::logout(&app, output).await,
         Command::Status => account::status(&app, output).await,
+        Command::Doctor => doctor::doctor(&app, output).await,
+        Command::History { limit, search } => doctor::history(&app, output, limit, search).await,
         Command::Upload {
             paths,
+            clipboard,
             recursive,
             format,
             ..
@@ -120,11 +124,10 @@ async fn run(cli: Cli, output: &Output) -> Result<bool> {
             } else {
                 Folders::Refused
             };
-            upload::upload(&app, output, paths, folders, &format.format).await
+            let named = upload::Named { paths, clipboard };
+            upload::upload(&app, output, named, folders, &format).await
         }
-        Command::Resume { ids, format, .. } => {
-            queue::resume(&app, output, &ids, &format.format).await
-        }
+        Command::Resume { ids, format, .. } => queue::resume(&app, output, &ids, &format).await,
         Command::Queue => queue::queue(&app, output).await,
         Command::Pause(which) => queue::pause(&app, output, which).await,
         Command::Cancel(which) => queue::cancel(&app, output, which).await,
@@ -138,7 +141,7 @@ async fn run(cli: Cli, output: &Output) -> Result<bool> {
         Command::Cache { what } => offline::cache(&app, output, &what).await,
         Command::Get { id, output: to } => gallery::get(&app, output, id, to).await,
         Command::Delete { ids } => gallery::delete(&app, output, ids).await,
-        Command::Link { id, format } => gallery::print_link(&app, output, id, &format.format).await,
+        Command::Link { id, format } => gallery::print_link(&app, output, id, &format).await,
         // Made before there is an app: it asks no gallery.
         Command::Thumb { files, out, size } => thumb::thumb(output, &files, &out, size),
     };

@@ -4,13 +4,13 @@ use std::{collections::VecDeque, time::Duration};
 
 use anyhow::Result;
 use imgn_core::{
-    App, ClientCode, Code, CommandError, LinkFormat, UploadCode, UploadReport, UploadState,
-    UploadView, ViewError, protocol::UploadId,
+    App, ClientCode, Code, CommandError, UploadCode, UploadReport, UploadState, UploadView,
+    ViewError, protocol::UploadId,
 };
 use serde::Serialize;
 
 use crate::{
-    args::Which,
+    args::{Format, Which},
     follow::{Follow, Pending, pictures},
     output::{Output, size},
 };
@@ -147,7 +147,7 @@ pub(crate) async fn resume(
     app: &App,
     output: &Output,
     ids: &[UploadId],
-    format: &LinkFormat,
+    format: &Format,
 ) -> Result<bool> {
     let events = app.events();
     let mut pending = VecDeque::new();

@@ -2,27 +2,58 @@
 
 use std::{
     collections::VecDeque,
+    io::Cursor,
     path::{Path, PathBuf},
 };
 
 use anyhow::Result;
-use imgn_core::{App, Folders, Intake, LinkFormat, Taken};
+use imgn_core::{App, Folders, Intake, Taken};
+
+use imgn_desk::{Clip, pasted_names, read_clipboard};
+use jiff::Zoned;
 
 use crate::{
+    args::Format,
     follow::{Follow, Pending},
     output::Output,
 };
 
+/// What is to be uploaded.
+pub(crate) struct Named {
+    pub(crate) paths: Vec<PathBuf>,
+    /// And what is on the clipboard.
+    pub(crate) clipboard: bool,
+}
+
+/// What stands for a picture on the clipboard in place of a path.
+const CLIPBOARD: &str = "clipboard";
+
 pub(crate) async fn upload(
     app: &App,
     output: &Output,
-    paths: Vec<PathBuf>,
+    Named {
+        mut paths,
+        clipboard,
+    }: Named,
     folders: Folders,
-    format: &LinkFormat,
+    format: &Format,
 ) -> Result<bool> {
     let events = app.events();
     let mut pending = VecDeque::new();
     let mut intake = Intake::default();
+    let mut pasted = Vec::new();
+    let mut is_read = true;
+    if clipboard {
+        match read_clipboard().await {
+            Ok(Clip::Files(files)) => paths.extend(files),
+            Ok(Clip::Pictures(pictures)) => pasted = pictures,
+            // What was named beside it goes up all the same.
+            Err(error) => {
+                output.error(&error);
+                is_read = false;
+            }
+        }
+    }
     for group in paths.chunk_by(|a, b| !is_stdin(a) && !is_stdin(b)) {
         let before = pending.len();
         let mut take = |taken: Vec<Taken>| {
@@ -62,9 +93,23 @@ pub(crate) async fn upload(
             }));
         }
     }
+    for (picture, stem) in pasted.into_iter().zip(pasted_names(&Zoned::now())) {
+        let path = PathBuf::from(CLIPBOARD);
+        match app.enqueue_stream(Cursor::new(picture), &stem).await {
+            Ok(taken) => pending.extend(taken.into_iter().map(|Taken { id, .. }| Pending {
+                path: path.clone(),
+                taken: Ok(id),
+            })),
+            Err(error) => {
+                output.error(&error);
+                let taken = Err(error);
+                pending.push_back(Pending { path, taken });
+            }
+        }
+    }
     tell_skipped(output, &intake);
     let followed = Follow::new(app, output, format).run(pending, events);
-    Ok(followed.await? && intake.unreadable.is_empty())
+    Ok(followed.await? && is_read && intake.unreadable.is_empty())
 }
 
 fn add(sum: &mut Intake, more: Intake) {

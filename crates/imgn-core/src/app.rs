@@ -2,9 +2,18 @@
 
 mod ahead;
 mod control;
+mod doctor;
+mod galleries;
 mod gallery;
+mod general;
+mod history;
+mod links;
 mod offline;
+mod preview;
 mod uploading;
+mod visit;
+
+pub use preview::{Preview, PreviewPicture, PreviewSource};
 
 use std::{
     num::NonZeroU64,
@@ -24,10 +33,10 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     AppState, ClientCode, CommandError, Event, Home, ImageQuery, MirrorPhase, ServerView,
     cache::Cache,
-    http::{Credentials, Server, parse_server},
+    history::History,
+    http::Server,
     location::WithoutLocation,
     mirror::Mirror,
-    secrets,
     settings::{ServerSettings, Settings},
     uploads,
 };
@@ -68,6 +77,8 @@ struct Inner {
     revision: AtomicU32,
     events: broadcast::Sender<Event>,
     thumbs: Arc<Cache>,
+    /// What was uploaded from here.
+    history: History,
     /// Requests for thumbnails at the same time: enough for a screen to fill quickly, few enough that what is scrolled
     /// into view is not behind hundreds that were scrolled away.
     thumb_slots: Arc<Semaphore>,
@@ -79,8 +90,12 @@ struct Inner {
 struct Connection {
     server: Arc<Server>,
     engine: Arc<Engine>,
+    /// What the journal and the history know it as.
+    name: String,
     local: bool,
     signed_in: bool,
+    /// Whether its token is in nobody's keyring.
+    for_now: bool,
     mirror: LazyMirror,
     /// What keeps the mirror: it ends before the mirror is closed.
     following: std::sync::Mutex<Vec<AbortOnDropHandle<()>>>,
@@ -125,8 +140,10 @@ impl App {
                 Cache::none(home.cache()).await?
             }
         };
+        let history = History::new(home.history());
         let app = Self(Arc::new(Inner {
             home,
+            history,
             options,
             settings: Mutex::new(settings.clone()),
             connection: RwLock::new(None),
@@ -136,7 +153,7 @@ impl App {
             thumb_slots: Arc::new(Semaphore::new(THUMB_SLOTS)),
             original_slots: Semaphore::new(gallery::ORIGINALS),
         }));
-        if let Some(chosen) = app.chosen_server(settings.server)? {
+        if let Some(chosen) = app.chosen_server(&settings)? {
             app.reconnect(chosen).await?;
         }
         Ok(app)
@@ -160,105 +177,18 @@ impl App {
         // Before anything is looked at: what changes from here on is told with a higher one.
         let revision = self.0.revision.fetch_add(1, Ordering::SeqCst);
         let connection = self.0.connection.read().await.clone();
+        let mut server = connection.map(|connection| connection.view());
+        if let Some(server) = &mut server {
+            let settings = self.0.settings.lock().await;
+            let mut known = settings.galleries.iter();
+            let gallery = known.find(|it| it.server.url.as_str() == server.url);
+            server.name = gallery.map(|it| it.name.clone()).unwrap_or_default();
+        }
         AppState {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision,
-            server: connection.map(|connection| connection.view()),
+            server,
         }
-    }
-
-    /// Whether the profile's gallery is the one on this computer: its starter then calls [`App::connect_local`].
-    pub async fn wants_local(&self) -> bool {
-        let settings = self.0.settings.lock().await;
-        settings.server.as_ref().is_some_and(|server| server.local)
-    }
-
-    /// Chooses a gallery: asks it something, and whether it takes the token, before anything is kept. The address goes
-    /// into the settings, the token into the keyring; with `IMGN_TOKEN` that one is used and no keyring is touched.
-    ///
-    /// # Errors
-    /// When the server cannot be reached or is none, when it does not take the token, or when the token cannot be kept.
-    pub async fn connect(
-        &self,
-        server: &str,
-        token: Option<Token>,
-    ) -> Result<AppState, CommandError> {
-        let url = parse_server(server)?;
-        let given = self
-            .0
-            .options
-            .token
-            .clone()
-            .or(token.filter(|token| !token.is_empty()));
-        let credentials = given
-            .clone()
-            .map_or(Credentials::Nobody, Credentials::Given);
-        let asked = Server::new(url.clone(), credentials)?;
-        check(&asked, given.is_some()).await?;
-        let signed_in = match &given {
-            Some(_) if self.0.options.token.is_some() => false,
-            Some(token) => {
-                secrets::store(&url, token).await?;
-                true
-            }
-            None => false,
-        };
-        let chosen = ServerSettings {
-            url,
-            local: false,
-            signed_in,
-        };
-        self.choose(Some(chosen.clone())).await?;
-        self.establish(asked, &chosen).await?;
-        Ok(self.told_state().await)
-    }
-
-    /// Connects to the gallery on this computer, which the caller has started. The token is held in memory and kept
-    /// nowhere, for the next start of the gallery has another one: no keyring is touched.
-    ///
-    /// # Errors
-    /// When the server does not answer, or the settings cannot be written.
-    pub async fn connect_local(
-        &self,
-        server: &str,
-        token: Token,
-    ) -> Result<AppState, CommandError> {
-        let url = parse_server(server)?;
-        let asked = Server::new(url.clone(), Credentials::Given(token))?;
-        check(&asked, true).await?;
-        let chosen = ServerSettings {
-            url,
-            local: true,
-            signed_in: false,
-        };
-        self.choose(Some(chosen.clone())).await?;
-        self.establish(asked, &chosen).await?;
-        Ok(self.told_state().await)
-    }
-
-    /// Leaves the gallery: its address leaves the settings, its token the keyring. Uploads stay in the journal for when
-    /// it is chosen again. With `IMGN_TOKEN` no keyring is touched.
-    ///
-    /// # Errors
-    /// When the settings cannot be written, or the keyring does not give the token up; the gallery is left then, and the
-    /// token is still in the keyring.
-    pub async fn disconnect(&self) -> Result<AppState, CommandError> {
-        let kept = self.0.settings.lock().await.server.clone();
-        let left = self.chosen_server(kept.clone())?;
-        let is_kept = |left: &ServerSettings| kept.is_some_and(|kept| kept.url == left.url);
-        // The options may name another gallery than the settings, where the one that is not left stays.
-        if left.as_ref().is_some_and(is_kept) {
-            self.choose(None).await?;
-        }
-        self.drop_connection().await;
-        // Whoever shows the gallery leaves it, whatever the keyring does, and however long it takes.
-        let state = self.told_state().await;
-        if let Some(server) = left.filter(|server| server.signed_in)
-            && self.0.options.token.is_none()
-        {
-            secrets::forget(&server.url).await?;
-        }
-        Ok(state)
     }
 
     /// Asks the gallery whether it answers, and whether it takes the token where there may be one.
@@ -280,43 +210,7 @@ impl App {
     pub async fn quit(&self) {
         self.drop_connection().await;
         self.0.thumbs.close().await;
-    }
-
-    /// The gallery that the options or else the settings name.
-    fn chosen_server(
-        &self,
-        kept: Option<ServerSettings>,
-    ) -> Result<Option<ServerSettings>, CommandError> {
-        let Some(named) = &self.0.options.server else {
-            return Ok(kept);
-        };
-        let url = parse_server(named)?;
-        let known = kept.filter(|server| server.url == url);
-        // Whether the keyring has a token for a server that is not in the settings is found out when it is needed.
-        Ok(Some(known.unwrap_or(ServerSettings {
-            url,
-            local: false,
-            signed_in: true,
-        })))
-    }
-
-    async fn reconnect(&self, chosen: ServerSettings) -> Result<(), CommandError> {
-        let options = &self.0.options;
-        if chosen.local && options.starts_local {
-            return Ok(());
-        }
-        let credentials = match &options.token {
-            Some(token) => Credentials::Given(token.clone()),
-            None if chosen.signed_in => Credentials::keyring(),
-            None => Credentials::Nobody,
-        };
-        let server = Server::new(chosen.url.clone(), credentials)?;
-        self.establish(server, &chosen).await
-    }
-
-    async fn choose(&self, server: Option<ServerSettings>) -> Result<(), CommandError> {
-        self.change_settings(|settings| settings.server = server)
-            .await
+        self.0.history.close().await;
     }
 
     async fn change_settings(
@@ -347,7 +241,7 @@ impl App {
         let name = if chosen.local {
             LOCAL
         } else {
-            server.url().as_str()
+            &server.url().to_string()
         };
         let journal = Journal::open(&inner.home.journal(), &inner.home.owners(), name).await?;
         let chosen_for_uploads = inner.settings.lock().await.uploads;
@@ -360,6 +254,8 @@ impl App {
         let signed_in = server.has_credentials();
         let remote: Arc<dyn Remote> = Arc::clone(&server) as Arc<dyn Remote>;
         let engine = Arc::new(Engine::start(journal, remote, config).await?);
+        // Before anything of it is forgotten.
+        inner.history.remember(name, &engine.snapshots()).await;
         engine.forget_ended(REMEMBERED).await?;
         let mirror = LazyMirror {
             opened: OnceCell::new(),
@@ -380,6 +276,7 @@ impl App {
                 Arc::clone(&server),
                 inner.events.clone(),
                 inner.home.spool(),
+                (inner.history.clone(), name.to_owned()),
                 move || {
                     if let Some(mirror) = &kicked {
                         mirror.kick();
@@ -394,11 +291,14 @@ impl App {
             engine.adopt().await?;
             tasks.push(spawn(keep_adopting(Arc::clone(&engine))));
         }
+        let for_now = signed_in && !chosen.local && !chosen.signed_in;
         let connection = Connection {
             server,
             engine,
+            name: name.to_owned(),
             local: chosen.local,
             signed_in,
+            for_now: for_now && inner.options.token.is_none(),
             mirror,
             following: std::sync::Mutex::new(following),
             _tasks: tasks,
@@ -443,7 +343,9 @@ impl App {
             if let Some(mirror) = old.mirror.opened.get() {
                 mirror.close().await;
             }
-            for snapshot in old.engine.snapshots() {
+            let snapshots = old.engine.snapshots();
+            self.0.history.remember(&old.name, &snapshots).await;
+            for snapshot in snapshots {
                 let state = uploads::view(&snapshot, &old.server).state;
                 uploads::forget_spooled(&snapshot.entry.path, state, &self.0.home.spool()).await;
             }
@@ -467,8 +369,11 @@ impl Connection {
     fn view(&self) -> ServerView {
         ServerView {
             url: self.server.url().to_string(),
+            name: String::new(),
             local: self.local,
             signed_in: self.signed_in,
+            token_for_now: self.for_now,
+            token_trouble: self.server.token_trouble().map(Into::into),
             reachable: *self.server.reachable().borrow(),
             mirror: self
                 .mirror

@@ -57,8 +57,12 @@ client_codes! {
     ConnectionFailed = "connection_failed";
     /// The gallery on this computer cannot be started.
     GalleryFailed = "gallery_failed";
-    /// The clipboard does not take what is copied.
+    /// The clipboard does not take what is copied, or does not give it.
     ClipboardFailed = "clipboard_failed";
+    /// There is nothing on the clipboard that could be uploaded.
+    ClipboardEmpty = "clipboard_empty";
+    /// There is no clipboard that could be read.
+    ClipboardUnavailable = "clipboard_unavailable";
 }
 
 /// A code of the server, of the upload engine or of the client.

@@ -11,6 +11,7 @@ use std::{
 /// |---|---|
 /// | `settings.toml` | what people chose |
 /// | `journal.sqlite` | every upload, and where it stands |
+/// | `history.sqlite` | what was uploaded from here |
 /// | `owners/` | one locked file per running program, so that no upload is driven twice |
 /// | `spool/` | bytes that came by standard input, until they are in the gallery |
 /// | `cache/`, `cache.sqlite` | thumbnails and which they are; may be deleted at any time |
@@ -82,6 +83,12 @@ impl Home {
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal.sqlite")
+    }
+
+    /// Where what was uploaded from here is remembered.
+    #[must_use]
+    pub fn history(&self) -> PathBuf {
+        self.0.join("history.sqlite")
     }
 
     /// Where running programs hold their locks.

@@ -3,25 +3,28 @@
 //! Invariant: no error that leaves this module has a URL in it that was signed, or a token.
 
 mod clock;
+mod credentials;
 mod failure;
 mod remote;
 
 use std::{
     net::IpAddr,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
-use imgn_protocol::{ChangePage, ErrorCode, Image, ImageId, ImagePage, Token, UploadId};
+use imgn_protocol::{ChangePage, ErrorCode, Image, ImageId, ImagePage, UploadId};
 use imgn_upload::Failure;
 use reqwest::{Method, RequestBuilder, Response, redirect};
 use serde::de::DeserializeOwned;
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use url::{Host, Url};
 
-use crate::{ClientCode, CommandError, ImageQuery, secrets};
+use crate::{ClientCode, CommandError, ImageQuery, Proxy};
 use clock::Clock;
 use failure::{from_transport, refused_by_server};
+
+pub(crate) use credentials::Credentials;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -44,28 +47,11 @@ const THUMB_BYTES: usize = 8 * 1024 * 1024;
 /// A page of the change feed is never larger: 5,000 pictures of some 800 bytes each, and a good deal more.
 const PAGE_BYTES: usize = 64 * 1024 * 1024;
 
-/// Where the token comes from.
-pub(crate) enum Credentials {
-    /// It was handed over.
-    Given(Token),
-    /// From the keyring, asked when it is first needed.
-    Keyring(OnceCell<Result<Option<Token>, CommandError>>),
-    /// There is none.
-    Nobody,
-}
-
-impl Credentials {
-    pub(crate) fn keyring() -> Self {
-        Self::Keyring(OnceCell::new())
-    }
-}
-
 /// One server.
 pub(crate) struct Server {
     base: Url,
     credentials: Credentials,
-    api: reqwest::Client,
-    store: reqwest::Client,
+    clients: RwLock<Clients>,
     reachable: watch::Sender<bool>,
     /// Whoever asks a server that is away.
     finding_out: Semaphore,
@@ -73,20 +59,40 @@ pub(crate) struct Server {
     store_clock: Clock,
 }
 
-impl Server {
-    pub(crate) fn new(base: Url, credentials: Credentials) -> Result<Arc<Self>, CommandError> {
-        let is_here = is_loopback(&base);
-        let api = client(is_here, |builder| builder.read_timeout(STALL))?;
+/// Who asks the server, and who gives bytes to its store.
+#[derive(Clone)]
+struct Clients {
+    api: reqwest::Client,
+    store: reqwest::Client,
+}
+
+impl Clients {
+    fn new(base: &Url, proxy: &Proxy) -> Result<Self, CommandError> {
+        // A proxy of the network knows nothing of this computer's own servers.
+        let proxy = if is_loopback(base) {
+            &Proxy::None
+        } else {
+            proxy
+        };
+        let api = client(proxy, |builder| builder.read_timeout(STALL))?;
         // Sent exactly as signed: a redirect would be another request. Its stalls are the engine's to notice, for it
         // sees the bytes leave.
-        let store = client(is_here, |builder| {
-            builder.redirect(redirect::Policy::none())
-        })?;
+        let store = client(proxy, |builder| builder.redirect(redirect::Policy::none()))?;
+        Ok(Self { api, store })
+    }
+}
+
+impl Server {
+    pub(crate) fn new(
+        base: Url,
+        credentials: Credentials,
+        proxy: &Proxy,
+    ) -> Result<Arc<Self>, CommandError> {
+        let clients = RwLock::new(Clients::new(&base, proxy)?);
         Ok(Arc::new(Self {
             base,
             credentials,
-            api,
-            store,
+            clients,
             reachable: watch::Sender::new(true),
             finding_out: Semaphore::new(1),
             clock: Clock::default(),
@@ -96,6 +102,25 @@ impl Server {
 
     pub(crate) fn url(&self) -> &Url {
         &self.base
+    }
+
+    /// Goes another way from the next request on.
+    pub(crate) fn set_proxy(&self, proxy: &Proxy) -> Result<(), CommandError> {
+        let clients = Clients::new(&self.base, proxy)?;
+        *self.clients.write().unwrap_or_else(PoisonError::into_inner) = clients;
+        Ok(())
+    }
+
+    /// Asks the keyring anew when a token is needed next, where it gave none.
+    pub(crate) fn ask_keyring_again(&self) {
+        if let Credentials::Keyring(keyring) = &self.credentials {
+            keyring.ask_again();
+        }
+    }
+
+    fn clients(&self) -> Clients {
+        let clients = self.clients.read();
+        clients.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether there is a token, or may be one in the keyring.
@@ -218,9 +243,9 @@ impl Server {
     }
 
     /// Why there is no token although there could be one.
-    pub(crate) fn token_trouble(&self) -> Option<&CommandError> {
+    pub(crate) fn token_trouble(&self) -> Option<CommandError> {
         match &self.credentials {
-            Credentials::Keyring(asked) => asked.get()?.as_ref().err(),
+            Credentials::Keyring(keyring) => keyring.trouble(),
             Credentials::Given(_) | Credentials::Nobody => None,
         }
     }
@@ -229,13 +254,13 @@ impl Server {
     /// give it away is the keyring's trouble.
     pub(crate) fn explain(&self, failure: Failure) -> CommandError {
         match (&failure, self.token_trouble()) {
-            (Failure::Server { status: 401, .. }, Some(trouble)) => trouble.clone(),
+            (Failure::Server { status: 401, .. }, Some(trouble)) => trouble,
             _ => failure::explain(failure, &self.base),
         }
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.api.request(method, self.at(path))
+        self.clients().api.request(method, self.at(path))
     }
 
     fn at(&self, path: &str) -> Url {
@@ -247,14 +272,8 @@ impl Server {
 
     async fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
         let token = match &self.credentials {
-            Credentials::Given(token) => Some(token),
-            Credentials::Keyring(asked) => {
-                let known = asked.get_or_init(|| secrets::load(&self.base)).await;
-                if let Err(trouble) = known {
-                    tracing::warn!(code = %trouble.code, "the keyring gives no token: {trouble}");
-                }
-                known.as_ref().ok().and_then(Option::as_ref)
-            }
+            Credentials::Given(token) => Some(token.clone()),
+            Credentials::Keyring(keyring) => keyring.token(&self.base).await,
             Credentials::Nobody => None,
         };
         match token {
@@ -309,7 +328,7 @@ impl Server {
 }
 
 fn client(
-    is_here: bool,
+    proxy: &Proxy,
     shape: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
 ) -> Result<reqwest::Client, CommandError> {
     static PROVIDER: OnceLock<()> = OnceLock::new();
@@ -317,6 +336,15 @@ fn client(
         // An error says that the program has chosen another one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
+    let chosen = match proxy {
+        Proxy::At(url) => Some(reqwest::Proxy::all(url.clone()).map_err(|error| {
+            let message = format!(
+                "the proxy {url} cannot be used ({error}); choose another one in the settings"
+            );
+            CommandError::new(ClientCode::InvalidInput, message)
+        })?),
+        Proxy::System | Proxy::None => None,
+    };
     let builder = || {
         let builder = reqwest::Client::builder()
             .user_agent(concat!("imgn/", env!("CARGO_PKG_VERSION")))
@@ -324,8 +352,11 @@ fn client(
             .pool_idle_timeout(IDLE)
             // A Referer would carry where one came from: a signed URL.
             .referer(false);
-        // A proxy of the network knows nothing of this computer's own servers.
-        shape(if is_here { builder.no_proxy() } else { builder })
+        shape(match (proxy, &chosen) {
+            (Proxy::None, _) => builder.no_proxy(),
+            (_, Some(chosen)) => builder.proxy(chosen.clone()),
+            (_, None) => builder,
+        })
     };
     builder()
         .build()
@@ -337,7 +368,8 @@ fn client(
         })
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether it is on this computer.
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),

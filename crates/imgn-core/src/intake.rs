@@ -50,12 +50,24 @@ pub struct Taken {
 pub struct Intake {
     /// Pictures that are on their way now.
     pub pictures: u32,
+    /// Files that were named and cannot be uploaded; each has ended with its reason.
+    pub refused: u32,
     /// Files in folders that are no pictures, and were left alone. Hidden ones are not counted.
     pub other_files: u32,
     /// Links to folders, which were not followed.
     pub linked_folders: u32,
     /// Folders of which nothing was taken.
     pub unreadable: Vec<Unreadable>,
+    /// Whether somebody was asked, and said that nothing of it is to be published.
+    pub withheld: bool,
+}
+
+impl Intake {
+    /// Whether nothing came of it that anybody would see.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        !self.withheld && self.pictures == 0 && self.refused == 0 && self.unreadable.is_empty()
+    }
 }
 
 /// A folder that could not be read.
@@ -144,6 +156,8 @@ impl<T: FnMut(Vec<Looked>) -> ControlFlow<()>> Look<T> {
     fn push(&mut self, looked: Looked) -> ControlFlow<()> {
         if looked.upload.refused.is_none() {
             self.intake.pictures += 1;
+        } else {
+            self.intake.refused += 1;
         }
         if self.batch.is_empty() {
             self.since = Instant::now();

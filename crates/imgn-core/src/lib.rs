@@ -8,7 +8,9 @@
 
 mod app;
 mod cache;
+mod doctor;
 mod error;
+mod history;
 mod home;
 mod http;
 mod intake;
@@ -21,19 +23,24 @@ mod sqlite;
 mod uploads;
 mod view;
 
-pub use app::{App, Options};
+pub use app::{App, Options, Preview, PreviewPicture, PreviewSource};
 pub use cache::CacheUsage;
+pub use doctor::{Check, Finding, Subject, Verdict};
 pub use error::{ClientCode, Code, CommandError};
 pub use home::{Home, HomeError};
 pub use imgn_protocol as protocol;
 pub use imgn_upload::{Totals, UploadCode};
 pub use intake::{Folders, Intake, Taken, Unreadable};
-pub use link::{InvalidFormat, LinkFormat, Template, link};
+pub use link::{InvalidFormat, LinkFormat, Template, link, links};
 pub use mirror::Timeline;
-pub use settings::{CacheSettings, ServerSettings, Settings, UploadSettings};
+pub use settings::{
+    Ask, CacheSettings, DesktopSettings, GallerySettings, GuardSettings, InvalidProxy, Language,
+    LinkSettings, LookSettings, NetworkSettings, Proxy, ServerSettings, Settings, Theme,
+    UploadSettings,
+};
 pub use uploads::UploadReport;
 pub use view::{
-    AppState, DeletionView, Event, FailedDeletion, ImageQuery, IntakeView, MirrorPhase, MirrorView,
-    OfflineView, Picture, RefusedDeletion, ServerView, UploadPreferences, UploadState, UploadView,
-    ViewError,
+    AppState, DeletionView, Event, FailedDeletion, GalleryView, GeneralPreferences, HistoryEntry,
+    ImageQuery, IntakeView, LinkPreferences, MirrorPhase, MirrorView, OfflineView, Picture,
+    RefusedDeletion, ServerView, UploadPreferences, UploadState, UploadView, ViewError,
 };

@@ -14,7 +14,7 @@ mod follow;
 mod originals;
 mod postings;
 mod store;
-mod words;
+pub(crate) mod words;
 
 use std::{
     path::{Path, PathBuf},
@@ -125,6 +125,11 @@ impl Mirror {
 
     pub(crate) async fn picture(&self, id: ImageId) -> Result<Option<Known>, CommandError> {
         Ok(self.noting(self.store.picture(id)).await?)
+    }
+
+    /// Whether the list holds what the feed told up to this place.
+    pub(crate) async fn has_come_to(&self, sequence: u64) -> Result<bool, CommandError> {
+        Ok(self.store.status().await?.position >= sequence)
     }
 
     /// Some pictures before a place in the feed, newest first.

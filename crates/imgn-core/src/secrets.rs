@@ -56,6 +56,26 @@ pub(crate) async fn forget(server: &Url) -> Result<(), CommandError> {
     .await
 }
 
+/// Keeps something that is no secret, reads it, and takes it out again.
+pub(crate) async fn probe() -> Result<(), CommandError> {
+    const VALUE: &str = "not a secret";
+    // Several programs may ask at the same time.
+    let name = format!("a test of imgn's ({})", std::process::id());
+    bounded(PATIENCE, move || {
+        let entry = entry(&name)?;
+        entry.set_password(VALUE)?;
+        let read = entry.get_password();
+        entry.delete_credential()?;
+        if read? == VALUE {
+            Ok(())
+        } else {
+            let odd = "it gives back something else than it was given".to_owned();
+            Err(keyring_core::Error::BadStoreFormat(odd))
+        }
+    })
+    .await
+}
+
 /// The place of a server's token. The keyring is looked for each time: one that came up after this program, or was
 /// started again, knows nothing of a session of before.
 fn entry(server: &str) -> keyring_core::Result<Entry> {

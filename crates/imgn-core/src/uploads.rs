@@ -12,7 +12,7 @@ use imgn_protocol::{ErrorCode, Sha256, UploadId};
 use imgn_upload::{Engine, Fault, Snapshot, Stage, State, UploadCode, WaitingFor, Work};
 use tokio::sync::broadcast;
 
-use crate::{Event, UploadState, UploadView, ViewError, http::Server};
+use crate::{Event, UploadState, UploadView, ViewError, history::History, http::Server};
 
 /// An upload with what only programs ask for.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,7 +99,7 @@ fn explain(fault: &Fault, server: &Server) -> ViewError {
         return fault.clone().into();
     }
     match server.token_trouble() {
-        Some(trouble) => trouble.clone().into(),
+        Some(trouble) => trouble.into(),
         None => Fault {
             message: "a valid token is needed; log in with one and try again".to_owned(),
             ..fault.clone()
@@ -186,6 +186,7 @@ pub(crate) async fn tell(
     server: Arc<Server>,
     events: broadcast::Sender<Event>,
     spool: PathBuf,
+    (history, gallery): (History, String),
     is_published: impl Fn() + Send,
 ) {
     let mut rates: HashMap<UploadId, Rate> = HashMap::new();
@@ -211,6 +212,7 @@ pub(crate) async fn tell(
         }
         // Nobody may be listening.
         let _ = events.send(Event::UploadsChanged(views));
+        history.remember(&gallery, &changes).await;
         if published {
             is_published();
         }

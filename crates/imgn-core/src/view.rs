@@ -1,9 +1,9 @@
 //! What a face of the app (window, command line) shows: plain data, complete in itself.
 
-use imgn_protocol::{Image, ImageId, Timestamp};
+use imgn_protocol::{Image, ImageId, Timestamp, UploadId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Code, Intake, Unreadable};
+use crate::{Ask, Code, Intake, Language, Theme, Unreadable};
 
 /// The app as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,14 +24,70 @@ pub struct AppState {
 pub struct ServerView {
     /// Its address.
     pub url: String,
+    /// What it is called here; where it is empty, its address says it.
+    pub name: String,
     /// Whether it is the gallery on this computer, started by the app itself.
     pub local: bool,
     /// Whether there is a token, so that pictures can be uploaded and deleted.
     pub signed_in: bool,
+    /// Whether that token is held until the program ends and kept nowhere.
+    pub token_for_now: bool,
+    /// Why the keyring gives no token although there is one.
+    pub token_trouble: Option<ViewError>,
     /// Whether it answered when it was last asked.
     pub reachable: bool,
     /// Its list on this computer.
     pub mirror: MirrorView,
+}
+
+/// A gallery that was chosen and not left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct GalleryView {
+    /// Its address.
+    pub url: String,
+    /// What it is called here; where it is empty, its address says it.
+    pub name: String,
+    /// Whether it is the gallery on this computer.
+    pub local: bool,
+    /// Whether there is a token for it.
+    pub signed_in: bool,
+    /// Whether it is the one that is shown.
+    pub is_current: bool,
+}
+
+/// What somebody chose for the app as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct GeneralPreferences {
+    /// Light or dark.
+    pub theme: Theme,
+    /// In which language.
+    pub language: Language,
+    /// `system`, `none`, or the address of a proxy.
+    pub proxy: String,
+    /// When somebody is shown what is about to become public.
+    pub ask: Ask,
+}
+
+/// A picture that was uploaded from here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct HistoryEntry {
+    /// The upload. It is what comes before the next ones is asked for by.
+    #[cfg_attr(feature = "bindings", specta(type = String))]
+    pub upload: UploadId,
+    /// The picture, as the gallery took it.
+    pub image: Image,
+    /// When it was taken in here.
+    #[cfg_attr(feature = "bindings", specta(type = String))]
+    pub uploaded_at: Timestamp,
+    /// The gallery's address, or `local` for the one on this computer.
+    pub gallery: String,
+    /// Whether that gallery is the one that is shown.
+    pub is_current: bool,
+    /// Whether it is in the gallery no more, as far as this computer knows.
+    pub is_gone: bool,
 }
 
 /// The gallery's list on this computer.
@@ -176,6 +232,8 @@ pub struct UploadView {
 pub struct IntakeView {
     /// Pictures that are on their way now.
     pub pictures: u32,
+    /// Files that were named and cannot be uploaded; each has ended with its reason.
+    pub refused: u32,
     /// Files in folders that are no pictures, and were left alone. Hidden ones are not counted.
     pub other_files: u32,
     /// Links to folders, which were not followed.
@@ -193,6 +251,7 @@ impl From<Intake> for IntakeView {
         };
         Self {
             pictures: intake.pictures,
+            refused: intake.refused,
             other_files: intake.other_files,
             linked_folders: intake.linked_folders,
             unreadable: intake.unreadable.into_iter().map(told).collect(),
@@ -210,6 +269,16 @@ pub struct UploadPreferences {
     pub jobs: Option<u32>,
     /// Bytes a second of all uploads together; none: as fast as the line.
     pub bytes_per_second: Option<u64>,
+}
+
+/// What somebody chose for links.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct LinkPreferences {
+    /// `url`, `markdown`, `html`, `bbcode`, or the text of a template.
+    pub format: String,
+    /// Whether links are put on the clipboard when an upload has ended.
+    pub copy: bool,
 }
 
 /// Where an upload stands, as it is shown.

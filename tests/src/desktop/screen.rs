@@ -55,7 +55,17 @@ impl Screen {
         ];
 
         let mut xvfb = Command::new("Xvfb");
-        xvfb.args(["-displayfd", "1", "-screen", "0", SIZE, "-nolisten", "tcp"]);
+        // Without the last it begins anew whenever its last program goes, also under one that is just coming.
+        xvfb.args([
+            "-displayfd",
+            "1",
+            "-screen",
+            "0",
+            SIZE,
+            "-nolisten",
+            "tcp",
+            "-noreset",
+        ]);
         let (display, number) = Running::start(xvfb, &log("display"))?;
         environment.push(("DISPLAY", format!(":{number}")));
 
@@ -81,6 +91,13 @@ impl Screen {
     /// A program of this session, ready to start.
     pub(crate) fn command(&self, program: &str) -> Command {
         in_session(Command::new(program), &self.environment)
+    }
+
+    /// The name of its X server.
+    pub(crate) fn display(&self) -> Result<&str> {
+        let mut names = self.environment.iter();
+        let display = names.find(|(name, _)| *name == "DISPLAY");
+        Ok(&display.context("it has a display")?.1)
     }
 
     /// Where the app's standard outputs are kept.

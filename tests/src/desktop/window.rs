@@ -107,6 +107,16 @@ impl Window {
         Ok(process.parse()?)
     }
 
+    /// The session that it is in.
+    pub(crate) fn screen(&self) -> &Screen {
+        &self.screen
+    }
+
+    /// Brings it to the front, so that keys go to it.
+    pub(crate) fn focus(&self) -> Result<()> {
+        self.process().map(drop)
+    }
+
     /// The most memory that the app's own process had so far, in bytes.
     pub(crate) fn peak_memory(&self) -> Result<u64> {
         status_field(self.process()?, "VmHWM")
@@ -236,6 +246,9 @@ impl Window {
             .stdin(Stdio::null());
         let (source, ready) = Running::start(source, &screen.folder().join("dragsource.log"))?;
         ensure!(ready == "ready", "the drag source said {ready:?}");
+        // Those before it wrote into the same log.
+        let before = source.log().len();
+        let said = || source.log().split_off(before);
 
         let mut pointer = Pointer {
             screen,
@@ -246,7 +259,7 @@ impl Window {
         screen.xdotool(&["mousedown", "1"])?;
         eventually("the drag begins", PATIENCE, async || {
             pointer.nudge()?;
-            Ok(source.log().contains("begin").then_some(()))
+            Ok(said().contains("begin").then_some(()))
         })
         .await?;
 
@@ -266,13 +279,13 @@ impl Window {
         .await?;
         screen.xdotool(&["mouseup", "1"])?;
         eventually("the files are dropped", PATIENCE, async || {
-            Ok(source.log().contains("end ").then_some(()))
+            Ok(said().contains("end ").then_some(()))
         })
         .await?;
         ensure!(
-            !source.log().contains("failed"),
+            !said().contains("failed"),
             "the drop was refused:\n{}",
-            source.log()
+            said()
         );
         Ok(())
     }

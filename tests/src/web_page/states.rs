@@ -83,11 +83,7 @@ async fn every_state_is_for_everybody() -> Result<()> {
 
 /// The states that a gallery with pictures has while its server answers. It ends as it begins.
 async fn with_pictures(client: &Client, language: &str) -> Result<()> {
-    // The time for undoing does not pass while somebody looks.
-    const NO_END: &str = "
-        const set = window.setTimeout;
-        window.setTimeout = (act, time, ...rest) => (time >= 5000 ? 0 : set(act, time, ...rest));";
-    script(client, NO_END, vec![]).await?;
+    axe::stop_time(client).await?;
     let check = async |what: &str| check(client, &format!("{what}, {language}")).await;
     check("grid").await?;
     let open = Locator::Css("[data-testid='cell'] .open");
@@ -116,6 +112,9 @@ async fn with_pictures(client: &Client, language: &str) -> Result<()> {
     element(client, "server").await?.click().await?;
     element(client, "sign-out").await?;
     check("server").await?;
+    element(client, "settings-general").await?.click().await?;
+    element(client, "theme").await?;
+    check("look").await?;
     press(client, ESCAPE).await?;
 
     client.find(open).await?.click().await?;

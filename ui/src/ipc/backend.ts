@@ -5,18 +5,26 @@
 
 import type {
   AppState,
+  Question,
+  Check,
   DeletionFailure,
   DeletionView,
+  DesktopPreferences,
   DownloadView,
   FileDrag,
+  GalleryView,
+  GeneralPreferences,
+  HistoryEntry,
   Image,
   IntakeView,
+  LinkPreferences,
   OfflineView,
   Picture,
   Timeline,
   UploadPreferences,
   UploadView,
   ViewError,
+  Wanted,
 } from "./types";
 
 /**
@@ -36,15 +44,27 @@ export interface BackendEvents {
   deletionFailed(failure: DeletionFailure): void;
   fileDrag(drag: FileDrag): void;
   /** What came of files and folders that were dropped on the app's window. */
-  takenIn(intake: IntakeView): void;
   /** The program ends as soon as this resolves, or a second later: what must not be lost is said now. */
   leaving(): Promise<void>;
+  /** There is something to take with `takeWanted`. */
+  wantedChanged(): void;
+  /** What `Desktop.asked` answers is something else now. */
+  askedChanged(): void;
+  /** The links to so many pictures are on the clipboard. */
+  linksCopied(count: number): void;
 }
 
 /** How files come in. */
 export type Intake =
   /** The app's own file dialog; dropped files are taken outside of the web view, which never learns a path. */
-  | { readonly kind: "native"; pick(): Promise<IntakeView>; pickFolders(): Promise<IntakeView> }
+  | {
+      readonly kind: "native";
+      /** Null where the dialog was closed. */
+      pick(): Promise<IntakeView | null>;
+      pickFolders(): Promise<IntakeView | null>;
+      /** What is on the clipboard. */
+      paste(): Promise<IntakeView>;
+    }
   /** This page's files. */
   | { readonly kind: "browser"; add(files: readonly File[]): void };
 
@@ -54,7 +74,18 @@ export type Session =
       readonly kind: "desktop";
       startLocalGallery(): Promise<AppState>;
       connect(server: string, token: string | null): Promise<AppState>;
+      /** Of a link: with what the keyring has for it, and nothing that was meant for another gallery. */
+      visit(server: string): Promise<AppState>;
+      /** The same, with the token in memory and nowhere else. */
+      connectForNow(server: string, token: string): Promise<AppState>;
       disconnect(): Promise<AppState>;
+      /** Those that were chosen and not left. */
+      galleries(): Promise<GalleryView[]>;
+      switchTo(server: string): Promise<AppState>;
+      /** By its address where the name is empty. */
+      rename(server: string, name: string): Promise<void>;
+      /** One that is not shown. */
+      forget(server: string): Promise<void>;
     }
   | {
       readonly kind: "web";
@@ -69,6 +100,54 @@ export interface UploadSettings {
   get(): Promise<UploadPreferences>;
   /** Takes effect at once, also for what is on its way. */
   set(preferences: UploadPreferences): Promise<void>;
+}
+
+/** What somebody chose for the app as a whole. The web page looks at theme and language only. */
+export interface GeneralSettings {
+  get(): Promise<GeneralPreferences>;
+  /** Takes effect at once; the language when the page is loaded again. */
+  set(preferences: GeneralPreferences): Promise<void>;
+}
+
+/** What was uploaded from this computer. */
+export interface History {
+  /** The newest first; those before an entry, by its upload. At most `HISTORY_PAGE`. */
+  page(search: string, before: string | null): Promise<HistoryEntry[]>;
+  copyLink(entry: HistoryEntry): Promise<void>;
+  /** Forgets these by their uploads, or all; the pictures stay. */
+  forget(uploads: string[] | null): Promise<void>;
+}
+
+/** So many entries of the history are asked for at once. */
+export const HISTORY_PAGE = 100;
+
+/** Links as they are written where people write. */
+export interface Links {
+  preferences(): Promise<LinkPreferences>;
+  /** From the next link on. */
+  setPreferences(preferences: LinkPreferences): Promise<void>;
+  /** What a format makes of some picture; rejects where it is none. */
+  example(format: string): Promise<string>;
+  /** A line a picture; in the chosen format where it is null. `alt` stands in for the pictures' names. */
+  make(ids: string[], format: string | null, alt: string | null): Promise<string>;
+  /** The same, onto the clipboard. */
+  copy(ids: string[], format: string | null, alt: string | null): Promise<void>;
+}
+
+/** The app beside other programs. */
+export interface Desktop {
+  preferences(): Promise<DesktopPreferences>;
+  /** Takes effect at once. */
+  setPreferences(preferences: DesktopPreferences): Promise<void>;
+  /** What the window is to show next because somebody asked for it elsewhere; each is answered once. */
+  takeWanted(): Promise<Wanted | null>;
+  /** Looks whether all that the app needs is there. */
+  examine(): Promise<Check[]>;
+  /** What is about to become public, if somebody says so. */
+  asked(): Promise<Question | null>;
+  answerAsked(id: number, mayPublish: boolean): Promise<void>;
+  /** What an `<img>` may have as its source, for a picture of a question. */
+  askedUrl(id: number, index: number): string;
 }
 
 /** Originals on this computer. */
@@ -113,6 +192,13 @@ export interface Backend {
   readonly uploadSettings: UploadSettings | null;
   clearFinishedUploads(): Promise<void>;
   copyLink(text: string): Promise<void>;
+  /** None on the web page. */
+  readonly desktop: Desktop | null;
+  /** None on the web page, which gives out addresses. */
+  readonly links: Links | null;
+  readonly general: GeneralSettings;
+  /** None on the web page, which is forgotten with its tab. */
+  readonly history: History | null;
   /** What an `<img>` may have as its source. */
   pictureUrl(image: Image, size: PictureSize): string;
   /** Starts telling: nothing that happens after the promise is fulfilled is missed. Its value stops it. */

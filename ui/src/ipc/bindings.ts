@@ -8,9 +8,13 @@ export const commands = {
 	appState: () => __TAURI_INVOKE<AppState>("app_state"),
 	startLocalGallery: () => __TAURI_INVOKE<AppState>("start_local_gallery"),
 	connect: (server: string, token: string | null) => __TAURI_INVOKE<AppState>("connect", { server, token }),
+	/**  Connects to a gallery that a link named, after somebody said so. */
+	visit: (server: string) => __TAURI_INVOKE<AppState>("visit", { server }),
 	disconnect: () => __TAURI_INVOKE<AppState>("disconnect"),
-	pickFiles: () => __TAURI_INVOKE<IntakeView>("pick_files"),
-	pickFolders: () => __TAURI_INVOKE<IntakeView>("pick_folders"),
+	pickFiles: () => __TAURI_INVOKE<IntakeView | null>("pick_files"),
+	pickFolders: () => __TAURI_INVOKE<IntakeView | null>("pick_folders"),
+	/**  Uploads what is on the clipboard. */
+	paste: () => __TAURI_INVOKE<IntakeView>("paste"),
 	uploads: () => __TAURI_INVOKE<UploadView[]>("uploads"),
 	cancelUpload: (id: UploadId) => __TAURI_INVOKE<null>("cancel_upload", { id }),
 	retryUpload: (id: UploadId) => __TAURI_INVOKE<null>("retry_upload", { id }),
@@ -35,17 +39,50 @@ export const commands = {
 	copyLink: (text: string) => __TAURI_INVOKE<null>("copy_link", { text }),
 	/**  The page has said all that it had to say before the program ends. */
 	left: () => __TAURI_INVOKE<null>("left"),
+	desktopPreferences: () => __TAURI_INVOKE<DesktopPreferences>("desktop_preferences"),
+	setDesktopPreferences: (preferences: DesktopPreferences) => __TAURI_INVOKE<null>("set_desktop_preferences", { preferences }),
+	/**  What the window is to show now, because somebody asked for it elsewhere. */
+	takeWanted: () => __TAURI_INVOKE<Wanted | null>("take_wanted"),
+	linkPreferences: () => __TAURI_INVOKE<LinkPreferences>("link_preferences"),
+	setLinkPreferences: (preferences: LinkPreferences) => __TAURI_INVOKE<null>("set_link_preferences", { preferences }),
+	/**  The links to these pictures, a line each; in the chosen format where none is named. */
+	links: (ids: ImageId[], format: string | null, alt: string | null) => __TAURI_INVOKE<string>("links", { ids, format, alt }),
+	/**  Puts them on the clipboard. */
+	copyLinks: (ids: ImageId[], format: string | null, alt: string | null) => __TAURI_INVOKE<null>("copy_links", { ids, format, alt }),
+	/**  What a format makes of a picture that is none; refused where it is no format. */
+	linkExample: (format: string) => __TAURI_INVOKE<string>("link_example", { format }),
+	/**  Connects with a token that is kept nowhere. */
+	connectForNow: (server: string, token: string) => __TAURI_INVOKE<AppState>("connect_for_now", { server, token }),
+	galleries: () => __TAURI_INVOKE<GalleryView[]>("galleries"),
+	switchGallery: (server: string) => __TAURI_INVOKE<AppState>("switch_gallery", { server }),
+	nameGallery: (server: string, name: string) => __TAURI_INVOKE<null>("name_gallery", { server, name }),
+	forgetGallery: (server: string) => __TAURI_INVOKE<null>("forget_gallery", { server }),
+	generalPreferences: () => __TAURI_INVOKE<GeneralPreferences>("general_preferences"),
+	setGeneralPreferences: (preferences: GeneralPreferences) => __TAURI_INVOKE<null>("set_general_preferences", { preferences }),
+	/**  Looks whether all that imgn needs is there. */
+	examine: () => __TAURI_INVOKE<Check[]>("examine"),
+	/**  What was uploaded from here, newest first. */
+	history: (search: string, before: UploadId | null, limit: number) => __TAURI_INVOKE<HistoryEntry[]>("history", { search, before, limit }),
+	/**  Puts the link to a picture of the history on the clipboard. */
+	copyHistoryLink: (id: ImageId) => __TAURI_INVOKE<null>("copy_history_link", { id }),
+	/**  Forgets these of the history, or all. */
+	forgetHistory: (uploads: UploadId[] | null) => __TAURI_INVOKE<null>("forget_history", { uploads }),
+	/**  What somebody is asked before it becomes public. */
+	asked: () => __TAURI_INVOKE<Question | null>("asked"),
+	answerAsked: (id: QuestionId, mayPublish: boolean) => __TAURI_INVOKE<null>("answer_asked", { id, mayPublish }),
 };
 
 /** Events */
 export const events = {
+	askedChanged: makeEvent<AskedChanged, AskedChanged>("asked_changed"),
 	deletionFailed: makeEvent<DeletionFailed, DeletionFailed>("deletion_failed"),
 	fileDrag: makeEvent<FileDrag, FileDrag>("file_drag"),
 	leaving: makeEvent<Leaving, Leaving>("leaving"),
+	linksCopied: makeEvent<LinksCopied, LinksCopied>("links_copied"),
 	stateChanged: makeEvent<StateChanged, StateChanged>("state_changed"),
-	takenIn: makeEvent<TakenIn, TakenIn>("taken_in"),
 	timelineChanged: makeEvent<TimelineChanged, TimelineChanged>("timeline_changed"),
 	uploadsChanged: makeEvent<UploadsChanged, UploadsChanged>("uploads_changed"),
+	wantedChanged: makeEvent<WantedChanged, WantedChanged>("wanted_changed"),
 };
 
 /* Types */
@@ -60,6 +97,34 @@ export type AppState = {
 	revision: number,
 	/**  The gallery it is connected to; none at the first start. */
 	server: ServerView | null,
+};
+
+/**  When somebody is shown what is about to become public. */
+export type Ask = 
+/**  Before the first upload to each gallery that others can reach. */
+"first" | 
+/**  Before every upload. */
+"always" | 
+/**  Never. */
+"never";
+
+/**  What `asked` answers is something else now. */
+export type AskedChanged = null;
+
+/**  One thing that was looked at. */
+export type Check = {
+	/**  What it is about. */
+	subject: Subject,
+	/**  How bad it is. */
+	verdict: Verdict,
+	/**  What was found. */
+	finding: Finding,
+	/**  What belongs to it: an address, a reason, seconds, bytes; see [`Finding`]. */
+	value: string | null,
+	/**  What was found, in English. */
+	message: string,
+	/**  What to do, in English; empty where there is nothing to do. */
+	advice: string,
 };
 
 /**  What only the client knows to go wrong. */
@@ -90,8 +155,12 @@ export type ClientCode =
 "connection_failed" | 
 /**  The gallery on this computer cannot be started. */
 "gallery_failed" | 
-/**  The clipboard does not take what is copied. */
-"clipboard_failed";
+/**  The clipboard does not take what is copied, or does not give it. */
+"clipboard_failed" | 
+/**  There is nothing on the clipboard that could be uploaded. */
+"clipboard_empty" | 
+/**  There is no clipboard that could be read. */
+"clipboard_unavailable";
 
 /**  A code of the server, of the upload engine or of the client. */
 export type Code = 
@@ -113,6 +182,35 @@ export type DeletionView = {
 	queued: ImageId[],
 	/**  Not deleted. */
 	failed: FailedDeletion[],
+};
+
+/**  What somebody chose. */
+export type DesktopPreferences = {
+	/**  Whether the app stays in the tray, where there is one, when its window is closed. */
+	keep_in_tray: boolean,
+	/**  Whether it starts without its window, where there is a tray. */
+	start_minimised: boolean,
+	/**  Whether it starts with the session. */
+	autostart: boolean,
+	/**  Whether a notification is shown when an upload has ended. */
+	notify: boolean,
+	/**  For how long it offers to take the pictures back, in seconds, at most 600; 0: it does not. */
+	undo_seconds: number,
+	/**  The key that uploads the clipboard in every program, as in `Ctrl+Alt+U`; none where it is empty. */
+	hotkey: string,
+	/**  Why it does not work, for people; left out of account where it is given. */
+	hotkey_problem: string | null,
+	/**  Whether editors that know PicGo are served, on this computer only. */
+	editors: boolean,
+	/**  The port that they ask. */
+	editors_port: number,
+	/**
+	 *  What they show where they ask for more than PicGo's plain form. It is not chosen: what is given here is left out
+	 *  of account.
+	 */
+	editors_key: string | null,
+	/**  Why they are not served, for people; left out of account where it is given. */
+	editors_problem: string | null,
 };
 
 /**  Where an original was written. */
@@ -218,6 +316,105 @@ export type FileDrag = {
  */
 export type FileName = string;
 
+/**  What was found. Faces with words of their own match this. */
+export type Finding = 
+/**  The value is its address. */
+"server_answers" | 
+/**  There is no token. The value is its address. */
+"server_read_only" | 
+/**  It does not take the token. The value is its address. */
+"token_refused" | 
+/**  It does not answer. The value says why. */
+"server_unreachable" | 
+/**  It answers with something else. The value says with what. */
+"server_odd" | 
+/**  None is chosen. */
+"no_gallery" | 
+/**  The value is the difference in seconds. */
+"clock_right" | 
+/**  The value is by how many seconds. */
+"clock_ahead" | 
+/**  The value is by how many seconds. */
+"clock_behind" | 
+/**  There was nothing to compare it with. */
+"clock_unknown" | 
+/**  Something was kept in it, read, and taken out again. */
+"keyring_works" | 
+/**  The token comes from the environment. */
+"keyring_not_asked" | 
+/**  It is locked. */
+"keyring_locked" | 
+/**  There is none. */
+"keyring_missing" | 
+/**  It did not answer in time. */
+"keyring_hangs" | 
+/**  The value says what it answered. */
+"keyring_broken" | 
+/**  It can be read. */
+"clipboard_readable" | 
+/**  The value says why not. */
+"clipboard_missing" | 
+/**  Who copied last does not hand over. */
+"clipboard_hangs" | 
+/**  A host shows it. */
+"tray_shown" | 
+/**  No host is there to show it. */
+"tray_missing" | 
+/**  There is no session to ask. The value says why. */
+"no_session" | 
+/**  The value is how many bytes are free. */
+"disk_fine" | 
+/**  The value is how many bytes are free. */
+"disk_low" | 
+/**  The value is how many bytes are free. */
+"disk_full" | 
+/**  The value says why. */
+"disk_failed" | 
+/**  It can be written; how much is free is not known. */
+"disk_writable";
+
+/**  A gallery that was chosen and not left. */
+export type GalleryView = {
+	/**  Its address. */
+	url: string,
+	/**  What it is called here; where it is empty, its address says it. */
+	name: string,
+	/**  Whether it is the gallery on this computer. */
+	local: boolean,
+	/**  Whether there is a token for it. */
+	signed_in: boolean,
+	/**  Whether it is the one that is shown. */
+	is_current: boolean,
+};
+
+/**  What somebody chose for the app as a whole. */
+export type GeneralPreferences = {
+	/**  Light or dark. */
+	theme: Theme,
+	/**  In which language. */
+	language: Language,
+	/**  `system`, `none`, or the address of a proxy. */
+	proxy: string,
+	/**  When somebody is shown what is about to become public. */
+	ask: Ask,
+};
+
+/**  A picture that was uploaded from here. */
+export type HistoryEntry = {
+	/**  The upload. It is what comes before the next ones is asked for by. */
+	upload: string,
+	/**  The picture, as the gallery took it. */
+	image: Image,
+	/**  When it was taken in here. */
+	uploaded_at: string,
+	/**  The gallery's address, or `local` for the one on this computer. */
+	gallery: string,
+	/**  Whether that gallery is the one that is shown. */
+	is_current: boolean,
+	/**  Whether it is in the gallery no more, as far as this computer knows. */
+	is_gone: boolean,
+};
+
 /**  A picture in the gallery. */
 export type Image = {
 	/**  Which picture. */
@@ -270,6 +467,8 @@ export type ImageId = string;
 export type IntakeView = {
 	/**  Pictures that are on their way now. */
 	pictures: number,
+	/**  Files that were named and cannot be uploaded; each has ended with its reason. */
+	refused: number,
 	/**  Files in folders that are no pictures, and were left alone. Hidden ones are not counted. */
 	other_files: number,
 	/**  Links to folders, which were not followed. */
@@ -278,8 +477,31 @@ export type IntakeView = {
 	unreadable: string[],
 };
 
+/**  A language that there are words in. Each is written as its tag, so that a file is understood by who reads it. */
+export type Language = 
+/**  The first of the session's that there are words in. */
+"system" | 
+/**  English. */
+"en" | 
+/**  German. */
+"de";
+
 /**  The program ends. Whoever has something that is still to be said to it says it now, then calls `left`. */
 export type Leaving = null;
+
+/**  What somebody chose for links. */
+export type LinkPreferences = {
+	/**  `url`, `markdown`, `html`, `bbcode`, or the text of a template. */
+	format: string,
+	/**  Whether links are put on the clipboard when an upload has ended. */
+	copy: boolean,
+};
+
+/**  The links to so many pictures are on the clipboard. */
+export type LinksCopied = {
+	/**  How many. */
+	count: number,
+};
 
 /**  A place on Earth, WGS 84. */
 export type Location = {
@@ -342,6 +564,41 @@ export type Picture = {
 	original_here: boolean,
 };
 
+/**  A question, as it is shown. */
+export type Question = {
+	/**  Which. */
+	id: QuestionId,
+	/**  The gallery's address. */
+	server: string,
+	/**  How many pictures. */
+	pictures: number,
+	/**  Their bytes together. */
+	bytes: number,
+	/**  The first of them. */
+	files: QuestionFile[],
+	/**  How many say where they were taken, of those that were looked through. */
+	with_location: number,
+	/**  Whether all of them were. */
+	all_looked_through: boolean,
+	/**  Whether that is sent with them. */
+	keeps_location: boolean,
+	/**  Whether it is asked before every upload. */
+	always: boolean,
+};
+
+/**  A picture of a question. */
+export type QuestionFile = {
+	/**  What it is called in the gallery. */
+	name: string,
+	/**  In bytes, where it is known. */
+	size: number | null,
+	/**  Whether it says where it was taken. */
+	has_location: boolean,
+};
+
+/**  Names a question, for as long as the program runs. */
+export type QuestionId = number;
+
 /**  A deletion that was queued and that the server refused: the picture is back. */
 export type RefusedDeletion = {
 	/**  The picture's name, or its id where it is not known any more. */
@@ -354,10 +611,16 @@ export type RefusedDeletion = {
 export type ServerView = {
 	/**  Its address. */
 	url: string,
+	/**  What it is called here; where it is empty, its address says it. */
+	name: string,
 	/**  Whether it is the gallery on this computer, started by the app itself. */
 	local: boolean,
 	/**  Whether there is a token, so that pictures can be uploaded and deleted. */
 	signed_in: boolean,
+	/**  Whether that token is held until the program ends and kept nowhere. */
+	token_for_now: boolean,
+	/**  Why the keyring gives no token although there is one. */
+	token_trouble: ViewError | null,
 	/**  Whether it answered when it was last asked. */
 	reachable: boolean,
 	/**  Its list on this computer. */
@@ -370,8 +633,29 @@ export type Sha256 = string;
 /**  The app's state is now this. */
 export type StateChanged = AppState;
 
-/**  What came of files and folders that were dropped on the window. */
-export type TakenIn = IntakeView;
+/**  What is looked at. */
+export type Subject = 
+/**  The gallery's server. */
+"server" | 
+/**  This computer's clock, by the gallery's. */
+"clock" | 
+/**  Where tokens are kept. */
+"keyring" | 
+/**  Where pictures and links are copied. */
+"clipboard" | 
+/**  What shows the app without its window. */
+"tray" | 
+/**  Where the profile is. */
+"disk";
+
+/**  Light or dark. */
+export type Theme = 
+/**  As the desktop is. */
+"system" | 
+/**  Dark on light. */
+"light" | 
+/**  Light on dark. */
+"dark";
 
 /**  The timeline is another one; whoever shows it asks for it again. */
 export type TimelineChanged = null;
@@ -468,6 +752,15 @@ export type UploadView = {
 /**  These uploads changed. */
 export type UploadsChanged = UploadView[];
 
+/**  How bad it is. */
+export type Verdict = 
+/**  As it should be. */
+"good" | 
+/**  Something is missing that not everybody needs. */
+"warning" | 
+/**  Uploads fail, or will. */
+"bad";
+
 /**  What went wrong. */
 export type ViewError = {
 	/**  For programs: of a closed set. */
@@ -475,6 +768,32 @@ export type ViewError = {
 	/**  For people: what happened, and what to do. */
 	message: string,
 };
+
+/**  What the window is to show, because somebody asked for it elsewhere. */
+export type Wanted = 
+/**  The settings. */
+{ kind: "settings" } | 
+/**  This picture. */
+{ kind: "image"; 
+/**  Which. */
+id: ImageId; 
+/**  In which gallery, where it was said. */
+server: string | null } | 
+/**  The question whether to connect to a gallery. */
+{ kind: "connect"; 
+/**  Its address. */
+server: string } | 
+/**  What came of files and folders that came in elsewhere than by the window's own dialogs. */
+{ kind: "intake"; 
+/**  It. */
+intake: IntakeView } | 
+/**  That something which was asked for elsewhere than in the window did not work. */
+{ kind: "failure"; 
+/**  Why, for people. */
+message: string };
+
+/**  There is something that the window is to show; it takes it. */
+export type WantedChanged = null;
 
 /* Tauri Specta runtime */
 type EventEmit<T> = [T] extends [null] ? () => Promise<void> : (payload: T) => Promise<void>;

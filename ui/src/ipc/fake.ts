@@ -1,17 +1,23 @@
 //! A made-up gallery for design work in a plain browser (`npm run design`). The address chooses the scene:
-//! `?scene=first-start|empty|error|offline|failing|filling|local|web|slow`, `?pictures=1000000`, `?uploads=10000`, and `?live=3` for
+//! `?scene=first-start|empty|error|offline|failing|filling|local|web|slow|asked`, `?pictures=1000000`, `?uploads=10000`, and `?live=3` for
 //! a new picture every three seconds. `?thumbs=/folder/` paints 0.jpg to 99.jpg of that folder instead of landscapes, which
 //! cost more than photographs do. `fake` in the console brings about what only the app can.
 
+import { storedLook, storeLook } from "../look";
 import type { Backend, BackendEvents } from "./backend";
-import { BackendError } from "./backend";
+import { BackendError, HISTORY_PAGE } from "./backend";
 import { FakeGallery } from "./fake-gallery";
+import { madeUpChecks, madeUpEntry, madeUpGalleries, madeUpQuestion, madeUpServer } from "./fake-desktop";
 import { indexOfId, madeUpImage, madeUpPicture } from "./fake-pictures";
 import type {
   AppState,
+  Question,
+  GeneralPreferences,
   IntakeView,
   MirrorView,
   Picture,
+  DesktopPreferences,
+  LinkPreferences,
   UploadPreferences,
   UploadState,
   UploadView,
@@ -22,6 +28,7 @@ const ENDED: readonly UploadState[] = ["published", "duplicate", "rejected", "fa
 
 const takenIn = (pictures: number, other_files: number): IntakeView => ({
   pictures,
+  refused: 0,
   other_files,
   linked_folders: 0,
   unreadable: [],
@@ -77,6 +84,23 @@ export function fakeBackend(address: string): Backend {
   let failing = scene === "error";
   let events: BackendEvents | null = null;
   let preferences: UploadPreferences = { keep_location: false, jobs: null, bytes_per_second: null };
+  let desktopPreferences: DesktopPreferences = {
+    keep_in_tray: true,
+    start_minimised: false,
+    autostart: false,
+    notify: true,
+    undo_seconds: 30,
+    hotkey: "",
+    hotkey_problem: null,
+    editors: false,
+    editors_port: 36677,
+    editors_key: null,
+    editors_problem: null,
+  };
+  let general: GeneralPreferences = { ...storedLook(), proxy: "system", ask: "first" };
+  let asked: Question | null = scene === "asked" ? madeUpQuestion() : null;
+  const madeUpHistory = Array.from({ length: 260 }, (_, index) => madeUpEntry(index));
+  let linkPreferences: LinkPreferences = { format: "markdown", copy: true };
   let mirror: MirrorView = {
     phase: scene === "offline" || scene === "filling" || scene === "failing" ? scene : "live",
     known: scene === "filling" ? 0 : count,
@@ -92,8 +116,11 @@ export function fakeBackend(address: string): Backend {
         ? null
         : {
             url: scene === "local" ? "http://127.0.0.1:41234" : "https://gallery.example.org",
+            name: "",
             local: scene === "local",
             signed_in: scene !== "web",
+            token_for_now: false,
+            token_trouble: null,
             reachable: scene !== "offline",
             mirror,
           },
@@ -213,13 +240,14 @@ export function fakeBackend(address: string): Backend {
           async startLocalGallery() {
             await pause(600);
             const server = {
-              url: "http://127.0.0.1:41234",
+              ...madeUpServer("http://127.0.0.1:41234", true),
               local: true,
-              signed_in: true,
-              reachable: true,
               mirror,
             };
             return enter({ ...state, server });
+          },
+          visit(url) {
+            return this.connect(url, null);
           },
           async connect(url, token) {
             await pause(600);
@@ -229,12 +257,27 @@ export function fakeBackend(address: string): Backend {
                 `No gallery answers at ${url}. Check the address, or try later.`,
               );
             }
-            return enter({
-              ...state,
-              server: { url, local: false, signed_in: token !== null, reachable: true, mirror },
-            });
+            if (url.includes("locked") && token !== null) {
+              throw new BackendError(
+                "keyring_locked",
+                "The keyring is locked; unlock it and try again, or set the environment variable IMGN_TOKEN to use a token without the keyring.",
+              );
+            }
+            return enter({ ...state, server: { ...madeUpServer(url, token !== null), mirror } });
           },
+          connectForNow: (url) =>
+            Promise.resolve(
+              enter({ ...state, server: { ...madeUpServer(url, true), token_for_now: true, mirror } }),
+            ),
           disconnect: () => Promise.resolve(enter({ ...state, server: null })),
+          galleries: () => Promise.resolve(madeUpGalleries(state.server?.url)),
+          switchTo: (url) =>
+            Promise.resolve(enter({ ...state, server: { ...madeUpServer(url, true), mirror } })),
+          rename: (_, name) => {
+            if (state.server !== null) enter({ ...state, server: { ...state.server, name } });
+            return Promise.resolve();
+          },
+          forget: () => Promise.resolve(),
         };
 
   const withFiles = (sequence: number): Picture | null => {
@@ -273,6 +316,7 @@ export function fakeBackend(address: string): Backend {
             kind: "native",
             pick: () => Promise.resolve(takenIn(enqueue(names).length, 0)),
             pickFolders: () => Promise.resolve(takenIn(enqueue(names).length, 3)),
+            paste: () => Promise.resolve(takenIn(enqueue(["Pasted 2026-11-26 10-00-00.png"]).length, 0)),
           },
     session,
     state: () => Promise.resolve(state),
@@ -369,6 +413,59 @@ export function fakeBackend(address: string): Backend {
       return Promise.resolve();
     },
     copyLink: () => Promise.resolve(),
+    desktop:
+      scene === "web"
+        ? null
+        : {
+            preferences: () => Promise.resolve(desktopPreferences),
+            setPreferences: (chosen) => Promise.resolve(void (desktopPreferences = chosen)),
+            takeWanted: () => Promise.resolve(null),
+            async examine() {
+              await pause(700);
+              return madeUpChecks();
+            },
+            asked: () => Promise.resolve(asked),
+            answerAsked: () => {
+              asked = null;
+              events?.askedChanged();
+              return Promise.resolve();
+            },
+            askedUrl: (_, index) => madeUpPicture(madeUpImage(index), 320),
+          },
+    links:
+      scene === "web"
+        ? null
+        : {
+            preferences: () => Promise.resolve(linkPreferences),
+            setPreferences: (chosen) => Promise.resolve(void (linkPreferences = chosen)),
+            example: (format) => Promise.resolve(`${format}: Sea.jpg`),
+            make: (ids, format, alt) =>
+              Promise.resolve(ids.map((id) => `${format}: ${alt ?? id}`).join("\n")),
+            copy: () => Promise.resolve(),
+          },
+    general: {
+      get: () => Promise.resolve(general),
+      set: (chosen) => {
+        general = chosen;
+        storeLook(chosen);
+        return Promise.resolve();
+      },
+    },
+    history:
+      scene === "web"
+        ? null
+        : {
+            async page(search, before) {
+              await pause(40);
+              const found = madeUpHistory.filter(({ image }) =>
+                image.file_name.toLowerCase().includes(search.toLowerCase()),
+              );
+              const from = before === null ? 0 : found.findIndex(({ upload }) => upload === before) + 1;
+              return scene === "empty" ? [] : found.slice(from, from + HISTORY_PAGE);
+            },
+            copyLink: () => Promise.resolve(),
+            forget: () => Promise.resolve(),
+          },
     pictureUrl: (image, size) =>
       thumbs === null ? madeUpPicture(image, size) : `${thumbs}${indexOfId(image.id) % 100}.jpg`,
     listen(listener) {

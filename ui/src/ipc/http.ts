@@ -3,6 +3,7 @@
 //! The token lives in this tab and no longer. Invariant: it is sent to the page's own origin only, never to the store.
 
 import { version } from "../../package.json";
+import { storedLook, storeLook } from "../look";
 import { strings } from "../strings";
 import { HttpApi } from "./api";
 import { asBackendError, BackendError, type Backend, type BackendEvents } from "./backend";
@@ -40,8 +41,11 @@ export function httpBackend(): Backend {
     revision: 0,
     server: {
       url: location.origin,
+      name: "",
       local: false,
       signed_in: api.token !== null || anonymous,
+      token_for_now: false,
+      token_trouble: null,
       reachable,
       mirror: {
         phase: reachable ? "live" : "offline",
@@ -175,6 +179,13 @@ export function httpBackend(): Backend {
     uploadSettings: null,
     clearFinishedUploads: () => Promise.resolve(uploads.clearFinished()),
     copyLink: copyText,
+    links: null,
+    desktop: null,
+    general: {
+      get: () => Promise.resolve({ ...storedLook(), proxy: "system", ask: "first" }),
+      set: (preferences) => Promise.resolve(storeLook(preferences)),
+    },
+    history: null,
     pictureUrl: (image, size) =>
       size === "original" ? `/v1/images/${image.id}/content` : `/v1/images/${image.id}/thumb/${size}`,
     listen(events) {

@@ -5,7 +5,7 @@
 import { convertFileSrc, invoke } from "@tauri-apps/api/core";
 
 import { strings } from "../strings";
-import { asBackendError, type Backend, type BackendEvents } from "./backend";
+import { asBackendError, type Backend, type BackendEvents, HISTORY_PAGE } from "./backend";
 import { commands, events } from "./bindings";
 import { readTimeline } from "./timeline";
 
@@ -30,12 +30,19 @@ export function tauriBackend(): Backend {
       kind: "native",
       pick: () => answer(commands.pickFiles()),
       pickFolders: () => answer(commands.pickFolders()),
+      paste: () => answer(commands.paste()),
     },
     session: {
       kind: "desktop",
       startLocalGallery: () => answer(commands.startLocalGallery()),
       connect: (server, token) => answer(commands.connect(server, token)),
+      visit: (server) => answer(commands.visit(server)),
+      connectForNow: (server, token) => answer(commands.connectForNow(server, token)),
       disconnect: () => answer(commands.disconnect()),
+      galleries: () => answer(commands.galleries()),
+      switchTo: (server) => answer(commands.switchGallery(server)),
+      rename: (server, name) => done(commands.nameGallery(server, name)),
+      forget: (server) => done(commands.forgetGallery(server)),
     },
     state: () => answer(commands.appState()),
     // Bytes, which the generated bindings do not know.
@@ -67,6 +74,31 @@ export function tauriBackend(): Backend {
     },
     clearFinishedUploads: () => done(commands.clearFinishedUploads()),
     copyLink: (text) => done(commands.copyLink(text)),
+    desktop: {
+      preferences: () => answer(commands.desktopPreferences()),
+      setPreferences: (preferences) => done(commands.setDesktopPreferences(preferences)),
+      takeWanted: () => answer(commands.takeWanted()),
+      examine: () => answer(commands.examine()),
+      asked: () => answer(commands.asked()),
+      answerAsked: (id, mayPublish) => done(commands.answerAsked(id, mayPublish)),
+      askedUrl: (id, index) => `${pictures}asked-${id}/${index}`,
+    },
+    links: {
+      preferences: () => answer(commands.linkPreferences()),
+      setPreferences: (preferences) => done(commands.setLinkPreferences(preferences)),
+      example: (format) => answer(commands.linkExample(format)),
+      make: (ids, format, alt) => answer(commands.links(ids, format, alt)),
+      copy: (ids, format, alt) => done(commands.copyLinks(ids, format, alt)),
+    },
+    general: {
+      get: () => answer(commands.generalPreferences()),
+      set: (preferences) => done(commands.setGeneralPreferences(preferences)),
+    },
+    history: {
+      page: (search, before) => answer(commands.history(search, before, HISTORY_PAGE)),
+      copyLink: ({ image }) => done(commands.copyHistoryLink(image.id)),
+      forget: (uploads) => done(commands.forgetHistory(uploads)),
+    },
     pictureUrl: (image, size) => `${pictures}${image.id}/${size}`,
     listen: listenToApp,
   };
@@ -78,7 +110,9 @@ async function listenToApp(told: BackendEvents): Promise<() => void> {
     events.uploadsChanged.listen(({ payload }) => told.uploadsChanged(payload)),
     events.timelineChanged.listen(() => told.timelineChanged()),
     events.deletionFailed.listen(({ payload }) => told.deletionFailed(payload)),
-    events.takenIn.listen(({ payload }) => told.takenIn(payload)),
+    events.linksCopied.listen(({ payload }) => told.linksCopied(payload.count)),
+    events.wantedChanged.listen(() => told.wantedChanged()),
+    events.askedChanged.listen(() => told.askedChanged()),
     events.fileDrag.listen(({ payload }) => told.fileDrag(payload)),
     events.leaving.listen(() => void told.leaving().finally(() => commands.left())),
   ];

@@ -3,7 +3,23 @@
 
 import type * as bindings from "./bindings";
 
-export type { Exposure, FileDrag, IntakeView, Location, UploadPreferences, UploadState } from "./bindings";
+export type {
+  Question,
+  DesktopPreferences,
+  Finding,
+  GalleryView,
+  GeneralPreferences,
+  Subject,
+  Verdict,
+  Wanted,
+  Exposure,
+  FileDrag,
+  IntakeView,
+  LinkPreferences,
+  Location,
+  UploadPreferences,
+  UploadState,
+} from "./bindings";
 
 /** The code is for programs, the message for people. */
 export interface ViewError {
@@ -34,7 +50,17 @@ export interface MirrorView {
   pending_deletions: number;
 }
 
-export type ServerView = bindings.ServerView & { mirror: MirrorView };
+export type ServerView = Omit<bindings.ServerView, "token_trouble"> & {
+  mirror: MirrorView;
+  /** Why the keyring gives no token although there is one. */
+  token_trouble: ViewError | null;
+};
+
+/** One thing that the doctor looked at. */
+export type Check = Pick<bindings.Check, "subject" | "verdict" | "finding" | "value">;
+
+/** A picture that was uploaded from here. */
+export type HistoryEntry = Omit<bindings.HistoryEntry, "image"> & { image: Image };
 
 export type AppState = Omit<bindings.AppState, "server"> & { server: ServerView | null };
 

@@ -66,6 +66,16 @@ export class PictureActions {
         text: strings.copyLinks(count),
         act: () => void (one === null ? model.copySelectedLinks() : model.copyLinks([one])),
       },
+      ...(model.backend.links === null
+        ? []
+        : [
+            {
+              id: "link",
+              icon: "link" as const,
+              text: strings.copyLinksAs(count),
+              act: () => void (one === null ? model.linkSelected() : (model.linking = [one.image])),
+            },
+          ]),
       {
         id: "download",
         icon: "download",

@@ -3,12 +3,15 @@
 import { asBackendError, MAX_PICTURES, sentence, type Backend } from "../ipc/backend";
 import type {
   AppState,
+  Question,
   DeletionFailure,
   FileDrag,
+  Image,
   IntakeView,
   Picture,
   ServerView,
   ViewError,
+  Wanted,
 } from "../ipc/types";
 import { hurryWhenLeaving, Turns } from "../ipc/turns";
 import { strings } from "../strings";
@@ -20,6 +23,10 @@ import { indexOf } from "./timeline";
 import { hasEnded, hasFailed, takenInText } from "./upload-list";
 import { Uploads } from "./uploads.svelte";
 
+export const SETTINGS_SECTIONS = ["gallery", "uploads", "storage", "desktop", "general", "doctor"] as const;
+export type SettingsSection = (typeof SETTINGS_SECTIONS)[number];
+
+const REOPEN_KEY = "imgn.settings";
 const CAPTIONS_KEY = "imgn.captions";
 const DENSITY_KEY = "imgn.density";
 
@@ -55,6 +62,8 @@ export class AppModel {
   density = $state(storedDensity());
   /** What is deleted unless somebody undoes it. */
   undoable = $state.raw<readonly Doomed[] | null>(null);
+  /** What is shown nowhere any more: it is that, or is just being deleted. */
+  leaving = $state.raw<readonly Doomed[]>([]);
   /** Whether the pictures that hover over the window are this window's own. */
   draggingOut = false;
   /** What was done last, in words; the number tells two equal ones apart. */
@@ -62,12 +71,28 @@ export class AppModel {
   /** Files that wait for a token; null when no token is asked for. */
   unsigned = $state.raw<readonly File[] | null>(null);
 
+  /** The gallery that an address of another program's asks to connect to, and a picture there. */
+  connecting = $state.raw<{ server: string; image: string | null } | null>(null);
+  /** The section of the settings that is shown; null when they are not. */
+  settings = $state<SettingsSection | null>(takeReopened());
+  /** Whether what was uploaded from here is shown. */
+  historyOpen = $state(false);
+  /** What may become public if somebody says so; null when nothing is asked. */
+  asked = $state.raw<Question | null>(null);
+  /** Pictures whose links are written in another way than usual; null when none are. */
+  linking = $state.raw<readonly Image[] | null>(null);
+
   #notices = 0;
+  /** What is being shown of what was asked for elsewhere. */
+  #wanted: Promise<void> = Promise.resolve();
   /** Of stretches that are deleted, one after the other. */
   readonly #stretches = new Turns(1);
   readonly #deletion = new Deletion<Doomed>({
-    hide: (pictures) => this.gallery.hide(pictures.map(({ sequence }) => sequence)),
-    show: (pictures) => this.gallery.unhide(pictures.map(({ sequence }) => sequence)),
+    hide: (pictures) => {
+      this.leaving = [...this.leaving, ...pictures];
+      this.gallery.hide(pictures.map(({ sequence }) => sequence));
+    },
+    show: (pictures) => this.#unhide(pictures),
     carryOut: (pictures) => this.#deleteForGood(pictures),
     pending: (pictures) => (this.undoable = pictures),
   });
@@ -101,7 +126,9 @@ export class AppModel {
       timelineChanged: () => void this.gallery.refresh(),
       deletionFailed: (failure) => this.#tellRefused(failure),
       fileDrag: (drag) => this.hover(drag),
-      takenIn: (intake) => this.#tellTaken(intake),
+      linksCopied: (count) => this.tell(strings.linksCopied(count)),
+      wantedChanged: () => this.#takeWanted(),
+      askedChanged: () => void this.#takeAsked(),
       leaving: () => this.#deletion.flush(),
     });
     listening.then(
@@ -126,6 +153,8 @@ export class AppModel {
     try {
       this.#enter(await this.backend.state());
       await this.uploads.load();
+      this.#takeWanted();
+      await this.#takeAsked();
     } catch (thrown) {
       this.#failed(thrown);
     }
@@ -167,14 +196,22 @@ export class AppModel {
     if (intake.kind === "native") await this.#take(intake.pickFolders());
   }
 
-  async #take(taking: Promise<IntakeView>): Promise<void> {
+  /** Uploads what is on the clipboard. */
+  async paste(): Promise<void> {
+    const { intake } = this.backend;
+    if (intake.kind === "native" && this.server !== null) await this.#take(intake.paste());
+  }
+
+  async #take(taking: Promise<IntakeView | null>): Promise<void> {
     await this.attempt(taking.then((taken) => this.#tellTaken(taken)));
   }
 
   /** Says what was left alone, and nothing where that is nothing: the panel shows what is on its way. */
-  #tellTaken(taken: IntakeView): void {
+  #tellTaken(taken: IntakeView | null): void {
+    if (taken === null) return;
     const text = takenInText(taken);
-    if (text !== null) this.tell(text, taken.unreadable.length > 0);
+    const isNothing = taken.pictures === 0 && taken.refused === 0;
+    if (text !== null) this.tell(text, isNothing || taken.unreadable.length > 0);
   }
 
   /** Does what somebody asked for and tells them when it fails. */
@@ -217,10 +254,29 @@ export class AppModel {
     );
   }
 
+  /** In the chosen format, where there is a choice. */
+  copyImages(images: readonly Image[]): Promise<void> {
+    const { links } = this.backend;
+    if (links === null) return this.backend.copyLink(images.map(({ url }) => url).join("\n"));
+    return links.copy(
+      images.map(({ id }) => id),
+      null,
+      null,
+    );
+  }
+
   async copyLinks(pictures: readonly Picture[]): Promise<void> {
-    const links = pictures.map(({ image }) => image.url);
-    if (await this.attempt(this.backend.copyLink(links.join("\n"))))
-      this.tell(strings.linksCopied(links.length));
+    if (await this.attempt(this.copyImages(pictures.map(({ image }) => image))))
+      this.tell(strings.linksCopied(pictures.length));
+  }
+
+  /** Lets the format of the links be chosen, and what they say of the picture. */
+  async linkSelected(): Promise<void> {
+    if (this.gallery.selectedCount > MAX_PICTURES) this.tell(strings.tooManyLinks(MAX_PICTURES), true);
+    else
+      await this.#withSelected((pictures) =>
+        Promise.resolve(void (this.linking = pictures.map(({ image }) => image))),
+      );
   }
 
   async copySelectedLinks(): Promise<void> {
@@ -293,6 +349,11 @@ export class AppModel {
     this.#deletion.start(pictures.map(asDoomed));
   }
 
+  /** The same with what is known by its name and place alone. */
+  deleteDoomed(doomed: readonly Doomed[]): void {
+    this.#deletion.start(doomed);
+  }
+
   /** The same with all that are selected. */
   async deleteSelected(): Promise<void> {
     const doomed: Doomed[] = [];
@@ -344,6 +405,13 @@ export class AppModel {
       this.tell(strings.deletionFailed(first.name, failures.length, sentence(first.message)), true);
     // The list without them first, or they would come back for a moment.
     await this.gallery.refreshNow();
+    this.#unhide(doomed);
+  }
+
+  /** They are undone, or deleted: the gallery is shown as it is. */
+  #unhide(doomed: readonly Doomed[]): void {
+    const settled = new Set(doomed);
+    this.leaving = this.leaving.filter((picture) => !settled.has(picture));
     this.gallery.unhide(doomed.map(({ sequence }) => sequence));
   }
 
@@ -370,6 +438,92 @@ export class AppModel {
   showCaptions(shown: boolean): void {
     this.captions = shown;
     localStorage.setItem(CAPTIONS_KEY, shown ? "shown" : "hidden");
+  }
+
+  /** Shows what was asked for elsewhere, one after the other. What is being asked about stays what it is. */
+  #takeWanted(): void {
+    this.#wanted = this.#wanted.then(async () => {
+      const { desktop } = this.backend;
+      await this.attempt(
+        (async () => {
+          while (desktop !== null && this.connecting === null) {
+            const wanted = await desktop.takeWanted();
+            if (wanted === null) return;
+            await this.#show(wanted);
+          }
+        })(),
+      );
+    });
+  }
+
+  async #show(wanted: Wanted): Promise<void> {
+    switch (wanted.kind) {
+      case "settings":
+        this.settings ??= "gallery";
+        break;
+      case "image":
+        if (wanted.server === null || sameServer(wanted.server, this.server?.url)) await this.view(wanted.id);
+        else this.connecting = { server: wanted.server, image: wanted.id };
+        break;
+      case "connect":
+        if (!sameServer(wanted.server, this.server?.url))
+          this.connecting = { server: wanted.server, image: null };
+        break;
+      case "intake":
+        this.#tellTaken(wanted.intake);
+        break;
+      case "failure":
+        this.tell(sentence(wanted.message), true);
+    }
+  }
+
+  async #takeAsked(): Promise<void> {
+    this.asked = (await this.backend.desktop?.asked()) ?? null;
+  }
+
+  /** Asks how things stand, for who looks at that. */
+  async look(): Promise<void> {
+    await this.attempt(this.backend.state().then((state) => this.#enter(state)));
+  }
+
+  /** Says whether what was asked about may become public. */
+  async answer(asked: Question, mayPublish: boolean): Promise<void> {
+    this.asked = null;
+    const { desktop } = this.backend;
+    if (desktop !== null) await this.attempt(desktop.answerAsked(asked.id, mayPublish));
+  }
+
+  /** Asks before every upload from now on, or no longer. */
+  async askAlways(always: boolean): Promise<void> {
+    const { general } = this.backend;
+    const chosen = general
+      .get()
+      .then((preferences) => general.set({ ...preferences, ask: always ? "always" : "first" }));
+    await this.attempt(chosen);
+  }
+
+  /** Loads the page again in another language, and comes back to where somebody chose it. */
+  reload(): void {
+    if (this.settings !== null) sessionStorage.setItem(REOPEN_KEY, this.settings);
+    location.reload();
+  }
+
+  /** Goes where an address of another program's led, after somebody said so. */
+  async connectAsked(): Promise<void> {
+    const { session } = this.backend;
+    const asked = this.connecting;
+    this.connecting = null;
+    if (asked !== null && session.kind === "desktop") {
+      const connected = session.visit(asked.server).then((state) => this.entered(state));
+      if ((await this.attempt(connected)) && asked.image !== null) await this.view(asked.image);
+    }
+    this.#takeWanted();
+  }
+
+  /** Stays at this gallery. */
+  stayHere(): void {
+    this.connecting = null;
+    this.#takeWanted();
   }
 
   #failed(thrown: unknown): void {
@@ -415,12 +569,30 @@ function storedDensity(): number {
   return Number.isInteger(stored) && stored >= 0 && stored < DENSITIES.length ? stored : DEFAULT_DENSITY;
 }
 
+/** Before the page was loaded again. */
+function takeReopened(): SettingsSection | null {
+  if (typeof sessionStorage === "undefined") return null;
+  const stored = sessionStorage.getItem(REOPEN_KEY);
+  sessionStorage.removeItem(REOPEN_KEY);
+  return SETTINGS_SECTIONS.find((section) => section === stored) ?? null;
+}
+
+function sameServer(one: string, other: string | undefined): boolean {
+  const plain = (url: string) => url.replace(/\/+$/, "");
+  return other !== undefined && plain(one) === plain(other);
+}
+
 /** The server's name for people. */
-export function serverName(server: ServerView): string {
-  if (server.local) return strings.localGallery;
+export function serverName(server: Pick<ServerView, "local" | "name" | "url">): string {
+  if (server.name !== "") return server.name;
+  return server.local ? strings.localGallery : hostOf(server.url);
+}
+
+/** An address for people. */
+export function hostOf(url: string): string {
   try {
-    return new URL(server.url).host;
+    return new URL(url).host;
   } catch {
-    return server.url;
+    return url;
   }
 }

@@ -1,9 +1,9 @@
 import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
 
-import type { Backend } from "../ipc/backend";
+import type { Backend, BackendEvents } from "../ipc/backend";
 import { BackendError } from "../ipc/backend";
 import { aPicture, aTimeline } from "../ipc/testing";
-import type { AppState, Image, Timeline } from "../ipc/types";
+import type { AppState, Image, Timeline, Wanted } from "../ipc/types";
 import { strings } from "../strings";
 import { NOTHING, selectStretch, toggle } from "./selection";
 
@@ -22,6 +22,9 @@ const aState = (url: string, revision = 0): AppState => ({
     url,
     local: false,
     signed_in: true,
+    name: "",
+    token_for_now: false,
+    token_trouble: null,
     reachable: true,
     mirror: { phase: "live", known: 0, total: null, checked_at: null, pending_deletions: 0 },
   },
@@ -34,7 +37,7 @@ class World {
   readonly keptHere: string[][] = [];
   readonly downloaded: Image[] = [];
   refused: string | null = null;
-  /** What holds the next rows back. */
+  /** What holds the next rows and deletions back. */
   hold: Promise<void> | null = null;
   readonly model: InstanceType<typeof AppModel>;
 
@@ -49,17 +52,19 @@ class World {
         await this.hold;
         return [...timeline.sequences.subarray(start, end)].map((sequence) => aPicture(sequence));
       },
-      deleteImages: (ids: string[]) => {
+      deleteImages: async (ids: string[]) => {
+        await this.hold;
         if (this.refused !== null && ids.includes(this.refused))
-          return Promise.reject(new BackendError("unauthorized", "No token."));
+          throw new BackendError("unauthorized", "No token.");
         this.deleted.push(ids);
-        return Promise.resolve({ deleted: ids, queued: [], failed: [] });
+        return { deleted: ids, queued: [], failed: [] };
       },
       offline: { keep: (ids: string[]) => Promise.resolve(void this.keptHere.push(ids)) },
       download: (image: Image) => {
         this.downloaded.push(image);
         return Promise.resolve({ path: "/x" });
       },
+      links: null,
       copyLink: (text: string) => Promise.resolve(void this.copied.push(text)),
     };
     this.model = new AppModel(backend as unknown as Backend);
@@ -117,6 +122,32 @@ describe("of very many selected pictures", () => {
     expect(model.notice).toBeNull();
   });
 
+  it("one is leaving until it is deleted, and not for as long as it can be undone only", async () => {
+    const world = new World(2);
+    await settled();
+    const { model } = world;
+    const [first, second] = [1, 2].map((sequence) => ({ id: `p${sequence}`, sequence, file_name: "" }));
+    if (first === undefined || second === undefined) throw new Error("two were made");
+    model.deleteDoomed([first]);
+    expect(model.leaving).toEqual([first]);
+    model.undoDeletion();
+    expect(model.leaving).toEqual([]);
+
+    let go: () => void = () => undefined;
+    world.hold = new Promise((resolve) => (go = resolve));
+    model.deleteDoomed([first]);
+    // The time of the first is over with that.
+    model.deleteDoomed([second]);
+    await settled();
+    expect(model.leaving).toEqual([first, second]);
+    go();
+    await settled();
+    expect(world.deleted).toEqual([["p1"]]);
+    expect(model.leaving).toEqual([second]);
+    model.undoDeletion();
+    expect(model.leaving).toEqual([]);
+  });
+
   it("those of a stretch that is refused come back, the others do not", async () => {
     const world = new World(1200);
     world.refused = "p1";
@@ -143,6 +174,60 @@ describe("of very many selected pictures", () => {
     go();
     await deleting;
     expect(model.undoable).toBeNull();
+  });
+});
+
+describe("what was asked for elsewhere", () => {
+  it("is shown in its order, and a question stays what it is until it is answered", async () => {
+    const queue: Wanted[] = [
+      { kind: "failure", message: "no picture" },
+      { kind: "connect", server: "https://one.example/" },
+      { kind: "connect", server: "https://two.example" },
+    ];
+    const visited: string[] = [];
+    const heard: { events?: BackendEvents } = {};
+    const backend = {
+      listen: (told: BackendEvents) => {
+        heard.events = told;
+        return Promise.resolve(() => undefined);
+      },
+      state: () => Promise.resolve(aState("https://one.example")),
+      uploads: () => Promise.resolve([]),
+      timeline: () => Promise.resolve(aTimeline([])),
+      desktop: { takeWanted: () => Promise.resolve(queue.shift() ?? null) },
+      session: {
+        kind: "desktop",
+        visit: (server: string) => {
+          visited.push(server);
+          return Promise.resolve(aState(server, 1));
+        },
+      },
+    };
+    const page = { addEventListener: () => undefined, removeEventListener: () => undefined };
+    vi.stubGlobal("addEventListener", page.addEventListener);
+    vi.stubGlobal("removeEventListener", page.removeEventListener);
+    vi.stubGlobal("window", page);
+    vi.stubGlobal("document", { ...page, visibilityState: "visible" });
+    const model = new AppModel(backend as unknown as Backend);
+    const stop = model.start();
+    await settled();
+    expect(model.notice).toMatchObject({ text: "No picture.", failed: true });
+    // The gallery that is shown is no question.
+    expect(model.connecting).toEqual({ server: "https://two.example", image: null });
+
+    queue.push({ kind: "connect", server: "https://evil.example" });
+    heard.events!.wantedChanged();
+    await settled();
+    expect(model.connecting).toEqual({ server: "https://two.example", image: null });
+    await model.connectAsked();
+    await settled();
+    expect(visited).toEqual(["https://two.example"]);
+    // Then the next, as a question of its own.
+    expect(model.connecting).toEqual({ server: "https://evil.example", image: null });
+    model.stayHere();
+    await settled();
+    expect([model.connecting, visited.length]).toEqual([null, 1]);
+    stop();
   });
 });
 

@@ -66,10 +66,12 @@ export function stillFailed(seen: ReadonlySet<string>, uploads: readonly UploadV
 /** What of the files and folders that were named is not on its way; null when that is nothing. */
 export function takenInText({
   pictures,
+  refused,
   other_files,
   linked_folders,
   unreadable,
 }: IntakeView): string | null {
+  if (pictures === 0 && refused === 0 && unreadable.length === 0) return strings.nothingTakenIn;
   const skipped = [
     other_files > 0 ? strings.otherFilesSkipped(other_files) : "",
     linked_folders > 0 ? strings.linksSkipped(linked_folders) : "",

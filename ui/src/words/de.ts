@@ -64,6 +64,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   open: "Öffnen",
   selectOne: "Auswählen",
   deselectOne: "Nicht auswählen",
+  copyLinksAs: (count) => plural(count, "Link kopieren als …", "# Links kopieren als …"),
   copyLinks: (count) => plural(count, "Link kopieren", "# Links kopieren"),
   download: "Herunterladen",
   downloadMany: (count) => plural(count, "Herunterladen", "# herunterladen"),
@@ -105,6 +106,202 @@ export const german = ({ plural, number }: Grammar): Strings => ({
       ? `${name} ließ sich nicht löschen. ${reason}`
       : `${number(count)} Bilder ließen sich nicht löschen, darunter ${name}. ${reason}`,
   pictureGone: "Dieses Bild ist nicht in der Galerie.",
+
+  confirmConnectTitle: "Mit dieser Galerie verbinden?",
+  confirmConnectText:
+    "Ein Link bittet imgn, die gezeigte Galerie zu verlassen und sich mit einer anderen zu verbinden. Tun Sie das nur, wenn Sie wissen, wessen sie ist: Was Sie dann hochladen, geht dorthin.",
+
+  besideOthers: "Neben anderen Programmen",
+  desktopSwitches: {
+    keep_in_tray: "Im Infobereich bleiben, wenn das Fenster geschlossen wird",
+    start_minimised: "Ohne Fenster starten",
+    autostart: "Mit der Sitzung starten",
+    notify: "Benachrichtigen, wenn ein Upload fertig ist",
+    editors: "Editoren bedienen, die PicGo kennen, nur auf diesem Computer",
+  },
+
+  undoFor: "Benachrichtigungen bieten „Rückgängig“ an",
+  undoNever: "Nie",
+  hotkey: "Taste, die die Zwischenablage hochlädt",
+  editorsPort: "Port für Editoren",
+  editorsKey: "Editoren, die mehr als PicGos einfache Form verlangen, zeigen diesen Schlüssel vor:",
+
+  // Die Einstellungen.
+  settings: "Einstellungen",
+  settingsSections: {
+    gallery: "Galerien",
+    uploads: "Uploads",
+    storage: "Auf diesem Computer",
+    desktop: "Neben anderen Programmen",
+    general: "Aussehen und Netz",
+    doctor: "Prüfungen",
+  },
+  theme: "Aussehen",
+  themes: { system: "Wie das System", light: "Hell", dark: "Dunkel" },
+  language: "Sprache",
+  languages: { system: "Wie das System", en: "English", de: "Deutsch" },
+  languageAfterUploads: "Die Sprache wechselt, wenn die Seite neu geladen wird; gerade laufen noch Uploads.",
+  proxy: "Proxy",
+  proxies: { system: "Wie das System", none: "Keiner", own: "Dieser" },
+  proxyAddress: "Adresse des Proxys",
+  proxyHint:
+    "Name und Passwort gehören nicht hierher. Setzen Sie dafür HTTPS_PROXY in der Umgebung und wählen Sie den des Systems.",
+  askLabel: "Nachfragen, bevor Bilder öffentlich werden",
+  asks: { first: "Vor dem ersten Upload in eine Galerie", always: "Vor jedem Upload", never: "Nie" },
+  openHistory: "Was von hier hochgeladen wurde",
+
+  // Galerien.
+  thisGallery: "Gerade gezeigt",
+  otherGalleries: "Weitere",
+  galleryName: "Name",
+  galleryNameHint: "Wie ihre Adresse",
+  switchTo: "Zeigen",
+  switchToName: (name: string) => `${name} zeigen`,
+  forgetGallery: "Vergessen",
+  forgetGalleryName: (name: string) => `${name} vergessen`,
+  addGallery: "Galerie hinzufügen",
+  startLocalShort: "Dieser Computer",
+  tokenForNow: "Erlaubt, bis imgn endet",
+  keepForNow: "Bis zum Ende von imgn verwenden",
+  keepForNowText:
+    "Das Token bleibt dann nur im Arbeitsspeicher und wird nirgends aufgeschrieben. Beim nächsten Start fragt imgn wieder danach.",
+  knownGalleries: "Galerien, die Sie kennen",
+
+  // Prüfungen.
+  doctorText: "Was imgn braucht, und ob es da ist.",
+  doctorAgain: "Nochmals prüfen",
+  doctorRunning: "Wird geprüft …",
+  subjects: {
+    server: "Galerie",
+    clock: "Uhr",
+    keyring: "Schlüsselbund",
+    clipboard: "Zwischenablage",
+    tray: "Infobereich",
+    disk: "Speicherplatz",
+  },
+  verdicts: { good: "Gut", warning: "Könnte besser sein", bad: "Geht nicht" },
+  findings: {
+    server_answers: (value: string) => `${value} antwortet und nimmt das Token an.`,
+    server_read_only: (value: string) =>
+      `${value} antwortet. Es gibt kein Token, daher kann man dort nur ansehen.`,
+    token_refused: (value: string) => `${value} nimmt das Token nicht an.`,
+    server_unreachable: (value: string) => `Der Server antwortet nicht: ${value}`,
+    server_odd: (value: string) => `Der Server antwortet merkwürdig: ${value}`,
+    no_gallery: () => "Es ist keine Galerie gewählt.",
+    clock_right: (value: string) => `Die Uhr ist die der Galerie, auf ${value} s genau.`,
+    clock_ahead: (value: string) => `Die Uhr geht gegenüber der Galerie ${value} s vor.`,
+    clock_behind: (value: string) => `Die Uhr geht gegenüber der Galerie ${value} s nach.`,
+    clock_unknown: () => "Die Uhr konnte nicht mit der der Galerie verglichen werden.",
+    keyring_works: () => "Der Schlüsselbund bewahrt auf und gibt zurück.",
+    keyring_not_asked: () => "Nicht gefragt: Das Token steht in IMGN_TOKEN.",
+    keyring_locked: () => "Der Schlüsselbund ist gesperrt.",
+    keyring_missing: () => "Es gibt keinen Schlüsselbund: Am Sitzungsbus antwortet kein Secret Service.",
+    keyring_hangs: () => "Der Schlüsselbund antwortet nicht.",
+    keyring_broken: (value: string) => `Der Schlüsselbund antwortet mit einem Fehler: ${value}`,
+    clipboard_readable: () => "Die Zwischenablage kann gelesen werden.",
+    clipboard_missing: (value: string) => `Die Zwischenablage kann nicht gelesen werden: ${value}`,
+    clipboard_hangs: () => "Das Programm, das zuletzt kopiert hat, antwortet nicht.",
+    tray_shown: () => "Es gibt einen Infobereich.",
+    tray_missing: () => "Es gibt keinen Infobereich.",
+    no_session: (value: string) => `Es gibt keine Desktop-Sitzung: ${value}`,
+    disk_fine: (value: string) => `Es ist Platz: ${value} frei.`,
+    disk_low: (value: string) => `Es ist wenig Platz: ${value} frei.`,
+    disk_full: (value: string) => `Die Platte ist voll: ${value} frei.`,
+    disk_failed: (value: string) => `Was imgn aufbewahrt, kann nicht geschrieben werden: ${value}`,
+    disk_writable: () => "Was imgn aufbewahrt, kann geschrieben werden.",
+  },
+  advice: {
+    server_read_only: "Geben Sie zum Hochladen unter „Galerien“ ein Token ein.",
+    token_refused:
+      "Bitten Sie, wer die Galerie betreibt, um ein neues, und geben Sie es unter „Galerien“ ein.",
+    server_unreachable: "Prüfen Sie Adresse, Netz und Proxy. Uploads warten, bis er antwortet.",
+    server_odd: "Prüfen Sie die Adresse. Stimmt sie, sagen Sie es dem, der die Galerie betreibt.",
+    no_gallery: "Wählen Sie eine unter „Galerien“.",
+    clock_ahead:
+      "Stellen Sie die Uhr dieses Computers, am besten über das Netz. Speicher lehnen Anfragen aus einer anderen Zeit ab.",
+    clock_behind:
+      "Stellen Sie die Uhr dieses Computers, am besten über das Netz. Speicher lehnen Anfragen aus einer anderen Zeit ab.",
+    clock_unknown: "Das geschieht, sobald der Server antwortet.",
+    keyring_locked:
+      "Entsperren Sie ihn und prüfen Sie nochmals, oder verwenden Sie das Token, bis imgn endet.",
+    keyring_missing:
+      "Starten Sie einen, etwa den von GNOME oder KWallet, oder verwenden Sie das Token, bis imgn endet.",
+    keyring_hangs:
+      "Fragt ein Fenster nach dem Passwort, entsperren Sie ihn und prüfen Sie nochmals. Sonst starten Sie seinen Dienst neu.",
+    keyring_broken: "Sehen Sie ihn sich im Passwortprogramm des Systems an und prüfen Sie dann nochmals.",
+    clipboard_missing:
+      "Fügen Sie in dieses Fenster ein oder wählen Sie Dateien. Unter Wayland muss der Compositor ein Data-Control-Protokoll haben.",
+    clipboard_hangs: "Kopieren Sie etwas anderes oder beenden Sie dieses Programm.",
+    tray_missing:
+      "imgn geht auch ohne und endet dann mit seinem Fenster. GNOME hat einen mit der Erweiterung AppIndicator.",
+    no_session: "Starten Sie imgn in einer, um einen Infobereich zu haben.",
+    disk_low: "Schaffen Sie Platz, oder lassen Sie Vorschauen unter „Auf diesem Computer“ weniger einnehmen.",
+    disk_full: "Schaffen Sie Platz. Auf einer vollen Platte können Uploads nicht vermerkt werden.",
+    disk_failed:
+      "Prüfen Sie, wem der Ordner gehört und ob die Platte in Ordnung ist, oder nennen Sie mit IMGN_HOME einen anderen.",
+  },
+
+  // Der Verlauf.
+  history: "Verlauf",
+  historyText: "Alles, was von diesem Computer hochgeladen wurde.",
+  historySearch: "Verlauf durchsuchen",
+  historyEmpty: "Von hier wurde noch nichts hochgeladen",
+  historyEmptyText: "Was Sie hochladen, steht hier mit seinem Link, auch wenn die Datei umgezogen ist.",
+  historyNothing: (search: string) => `Nichts gefunden für „${search}“`,
+  historyNothingText: "Gesucht wird in Namen, Ordnern, Kameras und Tagen.",
+  historyGone: "Nicht mehr in der Galerie",
+  historyElsewhere: (gallery: string) => `in ${gallery}`,
+  historyForget: "Aus dem Verlauf entfernen",
+  historyForgetName: (name: string) => `${name} aus dem Verlauf entfernen`,
+  historyDeleteName: (name: string) => `${name} aus der Galerie löschen`,
+  historyClear: "Verlauf leeren",
+  historyClearTitle: "Den ganzen Verlauf leeren?",
+  historyClearText:
+    "Die Bilder bleiben in ihren Galerien. Nur die Liste dessen, was von hier hochgeladen wurde, verschwindet.",
+  historyMore: "Mehr zeigen",
+
+  // Bevor Bilder öffentlich werden.
+  askedTitle: (count: number) => plural(count, "# Bild veröffentlichen?", "# Bilder veröffentlichen?"),
+  askedText: (gallery: string) =>
+    `Das wird öffentlich in ${gallery}: Wer die Galerie ansieht, sieht es, und wer einen Link hat, kann ihn öffnen.`,
+  askedTotal: (size: string) => `zusammen ${size}`,
+  askedMore: (count: number) => plural(count, "und # weiteres", "und # weitere"),
+  askedLocationNone: "Keines davon sagt, wo es aufgenommen wurde.",
+  askedLocationUnknown: "Der Aufnahmeort wird nicht mitgesendet, falls sie ihn nennen.",
+  askedLocationRemoved: (count: number) =>
+    plural(
+      count,
+      "# davon nennt seinen Aufnahmeort. Er wird nicht mitgesendet.",
+      "# davon nennen ihren Aufnahmeort. Er wird nicht mitgesendet.",
+    ),
+  askedLocationKept: (count: number) =>
+    plural(
+      count,
+      "# davon nennt seinen Aufnahmeort. Er wird mitgesendet und auch öffentlich.",
+      "# davon nennen ihren Aufnahmeort. Er wird mitgesendet und auch öffentlich.",
+    ),
+  askedLocationKeptUnknown: "Der Aufnahmeort wird mitgesendet und auch öffentlich.",
+  askedHasLocation: "Nennt seinen Aufnahmeort",
+  askedAlways: "Vor jedem Upload nachfragen",
+  publish: "Veröffentlichen",
+  doNotPublish: "Nicht veröffentlichen",
+
+  links: "Links",
+  linkFormat: "Kopiert als",
+  linkFormats: {
+    url: "Adresse",
+    markdown: "Markdown",
+    html: "HTML",
+    bbcode: "BBCode",
+    template: "Eigene Vorlage",
+  },
+  linkTemplate: "Vorlage für Links",
+  linkTemplateHint:
+    "{url} {name} {alt} {width} {height} {ext} {date:%Y-%m-%d}. Namen werden für das maskiert, wonach die Vorlage aussieht.",
+  linkTo: (count, name) =>
+    count === 1 ? `Link zu ${name}` : plural(count, "Link zu # Bild", "Links zu # Bildern"),
+  altText: "Alternativtext für alle, die das Bild nicht sehen",
+  copyAfterUpload: "Links kopieren, wenn ein Upload fertig ist",
 
   dropTitle: (count) =>
     count === 0 ? "Bilder ablegen" : plural(count, "# Bild ablegen", "# Bilder ablegen"),
@@ -159,6 +356,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   uploadControls: "Alle Uploads",
   chooseFolder: "Ordner hochladen",
   takenIn: (pictures) => plural(pictures, "# Bild", "# Bilder"),
+  nothingTakenIn: "Darin sind keine Bilder; es wird nichts hochgeladen.",
   otherFilesSkipped: (count) => plural(count, "# andere Datei ausgelassen", "# andere Dateien ausgelassen"),
   linksSkipped: (count) =>
     plural(count, "# Verweis auf einen Ordner nicht gefolgt", "# Verweisen auf Ordner nicht gefolgt"),

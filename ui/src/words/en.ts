@@ -1,6 +1,6 @@
 //! English.
 
-import type { UploadState } from "../ipc/types";
+import type { Finding, UploadState } from "../ipc/types";
 import type { Grammar } from "./grammar";
 
 export const english = ({ plural, number }: Grammar) => ({
@@ -67,6 +67,7 @@ export const english = ({ plural, number }: Grammar) => ({
   open: "Open",
   selectOne: "Select",
   deselectOne: "Deselect",
+  copyLinksAs: (count: number) => plural(count, "Copy link as…", "Copy # links as…"),
   copyLinks: (count: number) => plural(count, "Copy link", "Copy # links"),
   download: "Download",
   downloadMany: (count: number) => plural(count, "Download", "Download #"),
@@ -100,6 +101,197 @@ export const english = ({ plural, number }: Grammar) => ({
       ? `${name} could not be deleted. ${reason}`
       : `${number(count)} pictures could not be deleted, ${name} among them. ${reason}`,
   pictureGone: "This picture is not in the gallery.",
+
+  confirmConnectTitle: "Connect to this gallery?",
+  confirmConnectText:
+    "A link asks imgn to leave the gallery that it shows and to connect to another one. Do so only if you know whose it is: what you upload then goes there.",
+
+  // Beside other programs.
+  besideOthers: "Beside other programs",
+  desktopSwitches: {
+    keep_in_tray: "Stay in the tray when the window is closed",
+    start_minimised: "Start without the window",
+    autostart: "Start with the session",
+    notify: "Notify when an upload has ended",
+    editors: "Serve editors that know PicGo, on this computer only",
+  },
+
+  undoFor: "Notifications offer Undo for",
+  undoNever: "Never",
+  hotkey: "Key that uploads the clipboard",
+  editorsPort: "Port for editors",
+  editorsKey: "Editors that ask for more than PicGo’s plain form show this key:",
+
+  // The settings.
+  settings: "Settings",
+  settingsSections: {
+    gallery: "Galleries",
+    uploads: "Uploads",
+    storage: "On this computer",
+    desktop: "Beside other programs",
+    general: "Look and network",
+    doctor: "Checks",
+  },
+  theme: "Appearance",
+  themes: { system: "As the system", light: "Light", dark: "Dark" },
+  language: "Language",
+  languages: { system: "As the system", en: "English", de: "Deutsch" },
+  languageAfterUploads: "The language changes when the page is loaded again; uploads are running now.",
+  proxy: "Proxy",
+  proxies: { system: "As the system", none: "None", own: "This one" },
+  proxyAddress: "Address of the proxy",
+  proxyHint:
+    "A name and a password do not belong here. Set HTTPS_PROXY in the environment for that, and choose the system’s.",
+  askLabel: "Ask before pictures become public",
+  asks: { first: "Before the first upload to a gallery", always: "Before every upload", never: "Never" },
+  openHistory: "What was uploaded from here",
+
+  // Galleries.
+  thisGallery: "Shown now",
+  otherGalleries: "Others",
+  galleryName: "Name",
+  galleryNameHint: "As its address says",
+  switchTo: "Show",
+  switchToName: (name: string) => `Show ${name}`,
+  forgetGallery: "Forget",
+  forgetGalleryName: (name: string) => `Forget ${name}`,
+  addGallery: "Add a gallery",
+  startLocalShort: "This computer",
+  tokenForNow: "Allowed until imgn ends",
+  keepForNow: "Use it until imgn ends",
+  keepForNowText:
+    "The token is held in memory then and written nowhere. imgn asks for it again at its next start.",
+  knownGalleries: "Galleries that you know",
+
+  // Checks.
+  doctorText: "What imgn needs, and whether it is there.",
+  doctorAgain: "Check again",
+  doctorRunning: "Checking…",
+  subjects: {
+    server: "Gallery",
+    clock: "Clock",
+    keyring: "Keyring",
+    clipboard: "Clipboard",
+    tray: "Tray",
+    disk: "Disk",
+  },
+  verdicts: { good: "Good", warning: "Could be better", bad: "Does not work" },
+  findings: {
+    server_answers: (value: string) => `${value} answers and takes the token.`,
+    server_read_only: (value: string) => `${value} answers. There is no token, so it can be looked at only.`,
+    token_refused: (value: string) => `${value} does not take the token.`,
+    server_unreachable: (value: string) => `The server does not answer: ${value}`,
+    server_odd: (value: string) => `The server answers oddly: ${value}`,
+    no_gallery: () => "No gallery is chosen.",
+    clock_right: (value: string) => `The clock is the gallery’s, within ${value} s.`,
+    clock_ahead: (value: string) => `The clock is ${value} s ahead of the gallery’s.`,
+    clock_behind: (value: string) => `The clock is ${value} s behind the gallery’s.`,
+    clock_unknown: () => "The clock could not be compared with the gallery’s.",
+    keyring_works: () => "The keyring keeps and gives back.",
+    keyring_not_asked: () => "Not asked: the token is in IMGN_TOKEN.",
+    keyring_locked: () => "The keyring is locked.",
+    keyring_missing: () => "There is no keyring: no Secret Service answers on the session bus.",
+    keyring_hangs: () => "The keyring does not answer.",
+    keyring_broken: (value: string) => `The keyring answers with an error: ${value}`,
+    clipboard_readable: () => "The clipboard can be read.",
+    clipboard_missing: (value: string) => `The clipboard cannot be read: ${value}`,
+    clipboard_hangs: () => "The program that copied last does not answer.",
+    tray_shown: () => "There is a tray.",
+    tray_missing: () => "There is no tray.",
+    no_session: (value: string) => `There is no desktop session: ${value}`,
+    disk_fine: (value: string) => `There is room: ${value} free.`,
+    disk_low: (value: string) => `Little room is left: ${value} free.`,
+    disk_full: (value: string) => `The disk is full: ${value} free.`,
+    disk_failed: (value: string) => `What imgn keeps cannot be written: ${value}`,
+    disk_writable: () => "What imgn keeps can be written.",
+  } satisfies Record<Finding, (value: string) => string>,
+  advice: {
+    server_read_only: "To upload, enter a token under “Galleries”.",
+    token_refused: "Ask whoever runs the gallery for a new one, and enter it under “Galleries”.",
+    server_unreachable: "Check the address, the network and the proxy. Uploads wait until it answers.",
+    server_odd: "Check the address. If it is right, tell whoever runs the gallery.",
+    no_gallery: "Choose one under “Galleries”.",
+    clock_ahead: "Set this computer’s clock, best by the network. Stores refuse requests of another time.",
+    clock_behind: "Set this computer’s clock, best by the network. Stores refuse requests of another time.",
+    clock_unknown: "It is as soon as the server answers.",
+    keyring_locked: "Unlock it and check again, or use the token until imgn ends.",
+    keyring_missing: "Start one, such as GNOME’s or KWallet, or use the token until imgn ends.",
+    keyring_hangs:
+      "If a window asks you to unlock it, do so and check again. Otherwise start the keyring’s service anew.",
+    keyring_broken: "Look at it with the system’s own program for passwords, then check again.",
+    clipboard_missing:
+      "Paste into this window, or choose files. On Wayland the compositor must have a data-control protocol.",
+    clipboard_hangs: "Copy something else, or end that program.",
+    tray_missing:
+      "imgn works without one, and ends with its window. GNOME has one with the extension AppIndicator.",
+    no_session: "Start imgn in one to have a tray.",
+    disk_low: "Make space, or let previews take less under “On this computer”.",
+    disk_full: "Make space. Uploads cannot be written down on a full disk.",
+    disk_failed: "Check who owns the folder and whether the disk is sound, or name another with IMGN_HOME.",
+  } satisfies Partial<Record<Finding, string>>,
+
+  // The history.
+  history: "History",
+  historyText: "All that was uploaded from this computer.",
+  historySearch: "Search the history",
+  historyEmpty: "Nothing was uploaded from here yet",
+  historyEmptyText: "What you upload is listed here with its link, also when the file has moved.",
+  historyNothing: (search: string) => `Nothing found for “${search}”`,
+  historyNothingText: "Names, folders, cameras and days are searched.",
+  historyGone: "No longer in the gallery",
+  historyElsewhere: (gallery: string) => `in ${gallery}`,
+  historyForget: "Remove from the history",
+  historyForgetName: (name: string) => `Remove ${name} from the history`,
+  historyDeleteName: (name: string) => `Delete ${name} from the gallery`,
+  historyClear: "Clear the history",
+  historyClearTitle: "Clear the whole history?",
+  historyClearText:
+    "The pictures stay in their galleries. Only the list of what was uploaded from here goes.",
+  historyMore: "Show more",
+
+  // Before pictures become public.
+  askedTitle: (count: number) => plural(count, "Publish # picture?", "Publish # pictures?"),
+  askedText: (gallery: string) =>
+    `They become public in ${gallery}: whoever looks at it sees them, and whoever has a link can open it.`,
+  askedTotal: (size: string) => `${size} altogether`,
+  askedMore: (count: number) => plural(count, "and # more", "and # more"),
+  askedLocationNone: "None of them says where it was taken.",
+  askedLocationUnknown: "Where they were taken is left out of what is sent, if they say it.",
+  askedLocationRemoved: (count: number) =>
+    plural(
+      count,
+      "# of them says where it was taken. That is left out of what is sent.",
+      "# of them say where they were taken. That is left out of what is sent.",
+    ),
+  askedLocationKept: (count: number) =>
+    plural(
+      count,
+      "# of them says where it was taken. That is sent, and becomes public too.",
+      "# of them say where they were taken. That is sent, and becomes public too.",
+    ),
+  askedLocationKeptUnknown: "Where they were taken is sent, and becomes public too.",
+  askedHasLocation: "Says where it was taken",
+  askedAlways: "Ask before every upload",
+  publish: "Publish",
+  doNotPublish: "Do not publish",
+
+  // Links.
+  links: "Links",
+  linkFormat: "Copied as",
+  linkFormats: {
+    url: "Address",
+    markdown: "Markdown",
+    html: "HTML",
+    bbcode: "BBCode",
+    template: "Own template",
+  },
+  linkTemplate: "Template for links",
+  linkTemplateHint:
+    "{url} {name} {alt} {width} {height} {ext} {date:%Y-%m-%d}. Names are escaped for what the template looks like.",
+  linkTo: (count: number, name: string) =>
+    count === 1 ? `Link to ${name}` : plural(count, "Link to # picture", "Links to # pictures"),
+  altText: "Alternative text, for who cannot see the picture",
+  copyAfterUpload: "Copy links when an upload has ended",
 
   // Dropping files.
   dropTitle: (count: number) =>
@@ -155,6 +347,7 @@ export const english = ({ plural, number }: Grammar) => ({
   uploadControls: "All uploads",
   chooseFolder: "Upload a folder",
   takenIn: (pictures: number) => plural(pictures, "# picture", "# pictures"),
+  nothingTakenIn: "There are no pictures in it; nothing is uploaded.",
   otherFilesSkipped: (count: number) => plural(count, "# other file skipped", "# other files skipped"),
   linksSkipped: (count: number) =>
     plural(count, "# link to a folder not followed", "# links to folders not followed"),

@@ -49,6 +49,8 @@ impl App {
     /// As [`App::pause`].
     pub async fn retry(&self, id: UploadId) -> Result<(), CommandError> {
         let connection = self.connected().await?;
+        // It may be unlocked now.
+        connection.server.ask_keyring_again();
         let engine = &connection.engine;
         known(id, engine.retry(own(engine, id)).await?)
     }
@@ -93,7 +95,9 @@ impl App {
     /// # Errors
     /// As [`App::pause_all`].
     pub async fn retry_failed(&self) -> Result<usize, CommandError> {
-        Ok(self.connected().await?.engine.retry_all_failed().await?)
+        let connection = self.connected().await?;
+        connection.server.ask_keyring_again();
+        Ok(connection.engine.retry_all_failed().await?)
     }
 
     /// How much there is to do, how much of it is done, and how long the rest takes.

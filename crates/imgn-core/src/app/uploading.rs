@@ -138,6 +138,8 @@ impl App {
     /// When the journal cannot be written.
     pub async fn clear_finished(&self) -> Result<(), CommandError> {
         let connection = self.connected().await?;
+        // The history has them.
+        self.take_down().await;
         Ok(connection.engine.clear_ended().await?)
     }
 }

@@ -43,7 +43,8 @@ impl Remote for Server {
     async fn put(&self, request: &SignedRequest, body: Body) -> Result<(), Failure> {
         let (method, url, headers) = as_signed(request, body.length())?;
         let body = reqwest::Body::wrap_stream(body);
-        let call = self.store.request(method, url).headers(headers).body(body);
+        let store = self.clients().store;
+        let call = store.request(method, url).headers(headers).body(body);
         let response = call.send().await.map_err(from_transport)?;
         self.store_clock.read(response.headers());
         tracing::debug!(status = response.status().as_u16(), "the store answered");
@@ -66,6 +67,7 @@ impl Remote for Server {
     ) -> Result<UploadAnswer, Failure> {
         // By the client that gives nothing up for being silent.
         let call = self
+            .clients()
             .store
             .request(Method::POST, self.at(&format!("v1/uploads/{id}/complete")))
             .json(request);

@@ -17,13 +17,13 @@ const MAX_WORDS: usize = 16;
 /// All words that pictures are found by: name, camera, owner, the days they were taken and published. A picture after
 /// the other, for those that follow each other are often of one day.
 #[derive(Default)]
-pub(super) struct OfImages {
+pub(crate) struct OfImages {
     /// Days since 1970, and their words: that of taking, and that of publishing.
     days: [(i128, String); 2],
 }
 
 impl OfImages {
-    pub(super) fn of(&mut self, image: &Image) -> String {
+    pub(crate) fn of(&mut self, image: &Image) -> String {
         let mut words = String::with_capacity(128);
         push_words(image.file_name.as_str(), &mut words);
         push_words(image.camera.as_deref().unwrap_or_default(), &mut words);
@@ -41,6 +41,13 @@ impl OfImages {
         }
         words
     }
+}
+
+/// All words of a text.
+pub(crate) fn of_text(text: &str) -> String {
+    let mut words = String::new();
+    push_words(text, &mut words);
+    words
 }
 
 /// The words of a search; each is asked for as a beginning.

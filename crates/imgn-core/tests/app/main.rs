@@ -8,6 +8,8 @@
 
 mod control;
 mod gallery;
+mod profiles;
+mod visit;
 
 use axum::http::header;
 use imgn_core::{App, ClientCode, Event, ImageQuery, Options, UploadState};

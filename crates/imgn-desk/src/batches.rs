@@ -1,0 +1,288 @@
+//! Which uploads belong together: those that one act took in. When the last of them has ended, their links are given out
+//! together, in the order in which they were named.
+//!
+//! Pure: it is told what happened and answers what has ended. Invariant: a batch ends once, and not before everything
+//! that belongs to it is known.
+
+use std::collections::HashMap;
+
+use imgn_core::{
+    UploadState, UploadView, ViewError,
+    protocol::{Image, ImageId, UploadId},
+};
+
+/// Who took files in; what is done with their links follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A person, by the window, the tray, a hotkey or another program's menu.
+    Person,
+    /// A program that waits for the links itself.
+    Program,
+}
+
+/// Whether links are on the clipboard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Copied {
+    /// They are.
+    Yes,
+    /// Nobody wanted it.
+    No,
+    /// They should be and are not, for this reason.
+    Failed(String),
+}
+
+/// Names a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BatchId(u64);
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// Which.
+    pub id: BatchId,
+    /// Who took it in.
+    pub origin: Origin,
+    /// The pictures that are in the gallery now, in the order of taking in.
+    pub images: Vec<Image>,
+    /// Those of them that were not there before.
+    pub new: Vec<ImageId>,
+    /// What did not get there.
+    pub failed: Vec<Failure>,
+}
+
+/// A file that did not get into the gallery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What it is called.
+    pub file_name: String,
+    /// Why it did not.
+    pub error: Option<ViewError>,
+}
+
+/// All batches that have not ended.
+#[derive(Debug, Default)]
+pub struct Batches {
+    last: u64,
+    open: Vec<Batch>,
+    /// Where each upload belongs that has not been given out.
+    members: HashMap<UploadId, BatchId>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    id: BatchId,
+    origin: Origin,
+    uploads: Vec<UploadId>,
+    /// What is known of those that have ended.
+    ended: HashMap<UploadId, Outcome>,
+    /// Nothing more comes into it.
+    is_whole: bool,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Published(Box<Image>),
+    Duplicate(Box<Image>),
+    Failed(Failure),
+    Cancelled,
+}
+
+impl Batches {
+    /// Begins a batch that is empty yet.
+    pub fn begin(&mut self, origin: Origin) -> BatchId {
+        self.last += 1;
+        let id = BatchId(self.last);
+        self.open.push(Batch {
+            id,
+            origin,
+            uploads: Vec::new(),
+            ended: HashMap::new(),
+            is_whole: false,
+        });
+        id
+    }
+
+    /// More uploads of a batch.
+    pub fn add(&mut self, id: BatchId, uploads: impl IntoIterator<Item = UploadId>) {
+        if let Some(batch) = self.open.iter_mut().find(|batch| batch.id == id) {
+            for upload in uploads {
+                batch.uploads.push(upload);
+                self.members.insert(upload, id);
+            }
+        }
+    }
+
+    /// Nothing more comes into it. `uploads` are all as they stand: what ended before it was added was told to nobody
+    /// who knew it.
+    pub fn close(&mut self, id: BatchId, uploads: &[UploadView]) -> Vec<Ended> {
+        if let Some(batch) = self.open.iter_mut().find(|batch| batch.id == id) {
+            batch.is_whole = true;
+        }
+        self.update(uploads)
+    }
+
+    /// Uploads changed.
+    pub fn update(&mut self, uploads: &[UploadView]) -> Vec<Ended> {
+        for view in uploads {
+            let Ok(id) = view.id.parse::<UploadId>() else {
+                continue;
+            };
+            let Some(owner) = self.members.get(&id) else {
+                continue;
+            };
+            if let Some(outcome) = outcome(view)
+                && let Some(batch) = self.open.iter_mut().find(|batch| batch.id == *owner)
+            {
+                batch.ended.insert(id, outcome);
+            }
+        }
+        let mut ended = Vec::new();
+        self.open.retain_mut(|batch| {
+            let has_ended = batch.is_whole && batch.ended.len() >= batch.uploads.len();
+            if has_ended {
+                for upload in &batch.uploads {
+                    self.members.remove(upload);
+                }
+                ended.push(batch.take());
+            }
+            !has_ended
+        });
+        ended
+    }
+
+    /// The gallery is another one: nothing is told of its uploads any more.
+    pub fn clear(&mut self) {
+        self.open.clear();
+        self.members.clear();
+    }
+
+    /// Whether all have ended.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+}
+
+impl Batch {
+    fn take(&mut self) -> Ended {
+        let mut ended = Ended {
+            id: self.id,
+            origin: self.origin,
+            images: Vec::new(),
+            new: Vec::new(),
+            failed: Vec::new(),
+        };
+        for id in &self.uploads {
+            match self.ended.remove(id) {
+                Some(Outcome::Published(image)) => {
+                    ended.new.push(image.id);
+                    ended.images.push(*image);
+                }
+                Some(Outcome::Duplicate(image)) => ended.images.push(*image),
+                Some(Outcome::Failed(failure)) => ended.failed.push(failure),
+                Some(Outcome::Cancelled) | None => {}
+            }
+        }
+        ended
+    }
+}
+
+fn outcome(view: &UploadView) -> Option<Outcome> {
+    let failed = || {
+        Outcome::Failed(Failure {
+            file_name: view.file_name.clone(),
+            error: view.error.clone(),
+        })
+    };
+    Some(match (view.state, &view.image) {
+        (UploadState::Published, Some(image)) => Outcome::Published(image.clone()),
+        (UploadState::Duplicate, Some(image)) => Outcome::Duplicate(image.clone()),
+        (UploadState::Cancelled, _) => Outcome::Cancelled,
+        (UploadState::Published | UploadState::Duplicate, None)
+        | (UploadState::Rejected | UploadState::Failed, _) => failed(),
+        (
+            UploadState::Queued
+            | UploadState::Hashing
+            | UploadState::Uploading
+            | UploadState::Verifying
+            | UploadState::Waiting
+            | UploadState::Paused,
+            _,
+        ) => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::view;
+
+    #[test]
+    fn a_batch_ends_once_with_its_pictures_in_the_order_of_taking_in() {
+        let mut batches = Batches::default();
+        let batch = batches.begin(Origin::Person);
+        let [a, b, c, d] = std::array::from_fn(|_| UploadId::new());
+        batches.add(batch, [a, b]);
+        batches.add(batch, [c, d]);
+        // Nothing is told before everything that belongs to it is known.
+        let all = [c, b, a].map(|id| view(id, UploadState::Published));
+        assert!(batches.update(&all).is_empty());
+        assert!(batches.update(&[view(d, UploadState::Failed)]).is_empty());
+        let ended = batches.close(batch, &[]);
+        let names: Vec<_> = ended[0]
+            .images
+            .iter()
+            .map(|it| it.file_name.to_string())
+            .collect();
+        assert_eq!(names, [a, b, c].map(|id| format!("{id}.png")));
+        assert_eq!(ended[0].failed[0].file_name, format!("{d}.png"));
+        assert!(
+            batches
+                .update(&[view(d, UploadState::Published)])
+                .is_empty()
+        );
+        assert!(batches.is_empty());
+    }
+
+    #[test]
+    fn what_ended_before_it_was_known_counts() {
+        let mut batches = Batches::default();
+        let (first, second) = (
+            batches.begin(Origin::Person),
+            batches.begin(Origin::Program),
+        );
+        let [a, b, c] = std::array::from_fn(|_| UploadId::new());
+        batches.add(first, [a]);
+        batches.add(second, [b, c]);
+        assert!(
+            batches
+                .close(second, &[view(b, UploadState::Duplicate)])
+                .is_empty()
+        );
+        let now = [
+            view(a, UploadState::Published),
+            view(c, UploadState::Cancelled),
+        ];
+        let ended = batches.close(first, &now);
+        assert_eq!(ended.len(), 2);
+        assert_eq!((ended[1].images.len(), ended[1].new.len()), (1, 0));
+        assert_eq!(ended[1].origin, Origin::Program);
+        assert!(ended[1].failed.is_empty(), "who cancels knows it");
+    }
+
+    #[test]
+    fn an_empty_batch_ends_and_one_of_another_gallery_does_not() {
+        let mut batches = Batches::default();
+        let batch = batches.begin(Origin::Person);
+        assert_eq!(batches.close(batch, &[]).len(), 1);
+        let left = batches.begin(Origin::Person);
+        let upload = UploadId::new();
+        batches.add(left, [upload]);
+        batches.clear();
+        assert!(
+            batches
+                .close(left, &[view(upload, UploadState::Published)])
+                .is_empty()
+        );
+    }
+}

@@ -1,0 +1,259 @@
+//! What the desk says outside of the window, in English and German. What the window says is in `ui/src/words/`.
+
+use imgn_core::Unreadable;
+
+use crate::{Copied, Ended, Origin};
+
+/// A language there are words in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    #[default]
+    English,
+    /// German.
+    German,
+}
+
+impl From<imgn_core::Language> for Language {
+    fn from(chosen: imgn_core::Language) -> Self {
+        match chosen {
+            imgn_core::Language::System => Self::of_session(),
+            imgn_core::Language::English => Self::English,
+            imgn_core::Language::German => Self::German,
+        }
+    }
+}
+
+impl Language {
+    /// The first of the session's languages that there are words in (`LANGUAGE`, `LC_ALL`, `LC_MESSAGES`, `LANG`).
+    #[must_use]
+    pub fn of_session() -> Self {
+        let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let locale = value("LC_ALL").or_else(|| value("LC_MESSAGES"));
+        let locale = locale.or_else(|| value("LANG")).unwrap_or_default();
+        // GNU's list counts only where there is a locale other than C.
+        let list = value("LANGUAGE").filter(|_| !matches!(locale.as_str(), "" | "C" | "POSIX"));
+        Self::of_list(&list.unwrap_or(locale))
+    }
+
+    fn of_list(list: &str) -> Self {
+        let known = |tag: &str| match tag.split(['_', '-', '.', '@']).next()? {
+            "en" | "C" | "POSIX" => Some(Self::English),
+            "de" => Some(Self::German),
+            _ => None,
+        };
+        list.split(':').find_map(known).unwrap_or_default()
+    }
+
+    fn choose<T>(self, english: T, german: T) -> T {
+        match self {
+            Self::English => english,
+            Self::German => german,
+        }
+    }
+}
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident = $english:literal, $german:literal;)*) => {
+        impl Language {
+            $($(#[$doc])* pub(crate) fn $name(self) -> &'static str {
+                self.choose($english, $german)
+            })*
+        }
+    };
+}
+
+words! {
+    upload_files = "Upload files…", "Dateien hochladen …";
+    upload_clipboard = "Upload clipboard image", "Bild aus der Zwischenablage hochladen";
+    upload_folder = "Upload folder…", "Ordner hochladen …";
+    pause = "Pause uploads", "Uploads anhalten";
+    resume = "Resume uploads", "Uploads fortsetzen";
+    recent_links = "Recent links", "Letzte Links";
+    no_links = "No links yet", "Noch keine Links";
+    open_gallery = "Open gallery", "Galerie öffnen";
+    settings = "Settings", "Einstellungen";
+    quit = "Quit", "Beenden";
+    idle = "Nothing is being uploaded", "Es wird nichts hochgeladen";
+    no_gallery = "No gallery chosen yet", "Noch keine Galerie gewählt";
+    in_tray = "imgn stays in the tray: uploads go on, and its icon opens the window again. “Quit” in its menu ends it; the settings say whether it stays.", "imgn bleibt im Infobereich: Uploads laufen weiter, und sein Symbol öffnet das Fenster wieder. „Beenden“ in seinem Menü beendet es; ob es bleibt, steht in den Einstellungen.";
+    undo = "Undo", "Rückgängig";
+    copy_again = "Copy again", "Nochmals kopieren";
+    too_late = "It is too late to undo this upload here; delete the picture in the gallery.", "Hier lässt sich dieser Upload nicht mehr rückgängig machen; löschen Sie das Bild in der Galerie.";
+    hotkey_is_for = "Upload the clipboard", "Zwischenablage hochladen";
+    nothing_in_it = "There is no picture in what was given to imgn; nothing is uploaded.", "In dem, was imgn bekommen hat, ist kein Bild; es wird nichts hochgeladen.";
+    offline = "Offline, uploads wait", "Offline, Uploads warten";
+}
+
+impl Language {
+    /// A folder of which nothing was taken.
+    pub(crate) fn unreadable(self, folder: &Unreadable) -> String {
+        let name = folder.path.file_name().unwrap_or(folder.path.as_os_str());
+        let (name, reason) = (name.display(), &folder.reason);
+        self.choose(
+            format!("The folder {name} cannot be read ({reason})."),
+            format!("Der Ordner {name} lässt sich nicht lesen ({reason})."),
+        )
+    }
+
+    /// A key that was had and is no more.
+    pub(crate) fn hotkey_lost(self, reason: &str) -> String {
+        self.choose(
+            format!("imgn’s key does not work any more: {reason}."),
+            format!("imgns Taste wirkt nicht mehr: {reason}."),
+        )
+    }
+
+    pub(crate) fn uploading(self, done: u64, total: u64, percent: u64) -> String {
+        self.choose(
+            format!("Uploading: {done} of {total}, {percent} %"),
+            format!("Upload: {done} von {total}, {percent} %"),
+        )
+    }
+
+    /// The title of what is said when an upload has ended.
+    pub(crate) fn ended(self, ended: &Ended, copied: &Copied) -> String {
+        let count = ended.images.len();
+        if count == 0 {
+            return self
+                .choose("Upload failed", "Upload fehlgeschlagen")
+                .to_owned();
+        }
+        let uploaded = match (self, count) {
+            (Self::English, 1) => "Uploaded".to_owned(),
+            (Self::English, _) => format!("{count} pictures uploaded"),
+            (Self::German, 1) => "Hochgeladen".to_owned(),
+            (Self::German, _) => format!("{count} Bilder hochgeladen"),
+        };
+        let what = match (ended.origin, copied, count) {
+            (Origin::Program, ..) => {
+                self.choose(" for another program", " für ein anderes Programm")
+            }
+            (_, Copied::Yes, 1) => self.choose(", link copied", ", Link kopiert"),
+            (_, Copied::Yes, _) => self.choose(", links copied", ", Links kopiert"),
+            (_, Copied::No | Copied::Failed(_), _) => "",
+        };
+        uploaded + what
+    }
+
+    /// Why links are not on the clipboard.
+    pub(crate) fn not_copied(self, reason: &str) -> String {
+        self.choose(
+            format!("The link could not be copied ({reason})."),
+            format!("Der Link konnte nicht kopiert werden ({reason})."),
+        )
+    }
+
+    /// Which pictures it is about: the first by its name, and what went wrong.
+    pub(crate) fn named(self, ended: &Ended, copied: &Copied) -> String {
+        let mut lines = Vec::new();
+        if let Some(first) = ended.images.first() {
+            let (name, more) = (&first.file_name, ended.images.len() - 1);
+            lines.push(match (self, more) {
+                (_, 0) => name.to_string(),
+                (Self::English, _) => format!("{name} and {more} more"),
+                (Self::German, _) => format!("{name} und {more} weitere"),
+            });
+        }
+        if let Some(failure) = ended.failed.first() {
+            let reason = failure
+                .error
+                .as_ref()
+                .map(|error| format!(": {}", error.message));
+            let more = match (self, ended.failed.len() - 1) {
+                (_, 0) => String::new(),
+                (Self::English, more) => format!(" ({more} more failed)"),
+                (Self::German, more) => format!(" ({more} weitere fehlgeschlagen)"),
+            };
+            lines.push(format!(
+                "{}{}{more}",
+                failure.file_name,
+                reason.unwrap_or_default()
+            ));
+        }
+        if let Copied::Failed(reason) = copied {
+            lines.push(self.not_copied(reason));
+        }
+        lines.join("\n")
+    }
+
+    pub(crate) fn taken_back(self, count: usize) -> String {
+        match self {
+            Self::English if count == 1 => "The picture is not in the gallery any more.".to_owned(),
+            Self::English => format!("{count} pictures are not in the gallery any more."),
+            Self::German if count == 1 => "Das Bild ist nicht mehr in der Galerie.".to_owned(),
+            Self::German => format!("{count} Bilder sind nicht mehr in der Galerie."),
+        }
+    }
+
+    pub(crate) fn paused(self, count: u64) -> String {
+        match self {
+            Self::English if count == 1 => "1 upload paused".to_owned(),
+            Self::English => format!("{count} uploads paused"),
+            Self::German if count == 1 => "1 Upload angehalten".to_owned(),
+            Self::German => format!("{count} Uploads angehalten"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Batches, testing};
+    use imgn_core::{UploadState, protocol::UploadId};
+
+    fn ended(origin: Origin, states: &[UploadState]) -> Ended {
+        let mut batches = Batches::default();
+        let batch = batches.begin(origin);
+        let uploads = states
+            .iter()
+            .map(|state| testing::view(UploadId::new(), *state));
+        let uploads: Vec<_> = uploads.collect();
+        batches.add(batch, uploads.iter().map(|it| it.id.parse().unwrap()));
+        batches.close(batch, &uploads).remove(0)
+    }
+
+    #[test]
+    fn only_what_was_copied_is_said_to_be_copied() {
+        use UploadState::{Failed, Published};
+        let (one, two) = (
+            ended(Origin::Person, &[Published]),
+            ended(Origin::Person, &[Published, Published]),
+        );
+        let failed = Copied::Failed("no clipboard".to_owned());
+        let english = Language::English;
+        assert_eq!(english.ended(&one, &Copied::Yes), "Uploaded, link copied");
+        assert_eq!(
+            english.ended(&two, &Copied::Yes),
+            "2 pictures uploaded, links copied"
+        );
+        assert_eq!(english.ended(&one, &Copied::No), "Uploaded");
+        assert_eq!(english.ended(&one, &failed), "Uploaded");
+        let body = english.named(&one, &failed);
+        assert!(
+            body.ends_with("\nThe link could not be copied (no clipboard)."),
+            "{body}"
+        );
+        let program = ended(Origin::Program, &[Published]);
+        assert_eq!(
+            Language::German.ended(&program, &Copied::No),
+            "Hochgeladen für ein anderes Programm"
+        );
+        let none = ended(Origin::Person, &[Failed]);
+        assert_eq!(english.ended(&none, &Copied::No), "Upload failed");
+    }
+
+    #[test]
+    fn the_first_language_with_words_is_chosen() {
+        for (list, language) in [
+            ("de_AT.UTF-8", Language::German),
+            ("fr_FR:de:en", Language::German),
+            ("en_GB", Language::English),
+            ("C.UTF-8", Language::English),
+            ("fr_FR.UTF-8", Language::English),
+            ("", Language::English),
+        ] {
+            assert_eq!(Language::of_list(list), language, "{list}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+"""portal.py MODE: what a Wayland desktop is to programs that want keys, `org.freedesktop.portal.GlobalShortcuts`.
+
+Prints `ready` once it can be asked, and to standard error a JSON object a line of what it is asked:
+`{"bound", "trigger", "description"}` and `{"closed": session}`. MODE says what it answers: `give`, `refuse` as a person
+who closes its dialog, or `keyless`, which knows the shortcut and has no key for it. Runs until it is killed.
+
+portal.py press: as if somebody had pressed the key.
+"""
+
+import json
+import sys
+
+import gi
+
+gi.require_version("Gio", "2.0")
+from gi.repository import Gio, GLib  # noqa: E402
+
+NAME = "org.freedesktop.portal.Desktop"
+PATH = "/org/freedesktop/portal/desktop"
+SHORTCUTS = "org.freedesktop.portal.GlobalShortcuts"
+SESSION = "org.freedesktop.portal.Session"
+INTERFACES = f"""<node>
+<interface name='{SHORTCUTS}'>
+<method name='CreateSession'><arg type='a{{sv}}' direction='in'/><arg type='o' direction='out'/></method>
+<method name='BindShortcuts'>
+  <arg type='o' direction='in'/><arg type='a(sa{{sv}})' direction='in'/><arg type='s' direction='in'/>
+  <arg type='a{{sv}}' direction='in'/><arg type='o' direction='out'/>
+</method>
+<method name='Press'/>
+<signal name='Activated'><arg type='o'/><arg type='s'/><arg type='t'/><arg type='a{{sv}}'/></signal>
+<property name='version' type='u' access='read'/>
+</interface>
+<interface name='org.freedesktop.host.portal.Registry'>
+<method name='Register'><arg type='s' direction='in'/><arg type='a{{sv}}' direction='in'/></method>
+</interface>
+<interface name='{SESSION}'><method name='Close'/></interface>
+</node>"""
+
+
+def say(words: dict) -> None:
+    print(json.dumps(words), file=sys.stderr, flush=True)
+
+
+def serve(mode: str) -> None:
+    node = Gio.DBusNodeInfo.new_for_xml(INTERFACES)
+    shortcuts, registry, session_interface = node.interfaces
+    bound: dict[str, list[str]] = {}
+
+    def on_call(connection, sender, path, _interface, method, arguments, invocation):
+        place = sender.lstrip(":").replace(".", "_")
+
+        def answer(options, response, results):
+            request = f"{PATH}/request/{place}/{options['handle_token']}"
+            invocation.return_value(GLib.Variant("(o)", (request,)))
+            words = GLib.Variant("(ua{sv})", (response, results))
+            connection.emit_signal(sender, request, "org.freedesktop.portal.Request", "Response", words)
+
+        if method == "CreateSession":
+            (options,) = arguments.unpack()
+            session = f"{PATH}/session/{place}/{options['session_handle_token']}"
+            connection.register_object(session, session_interface, on_call, None, None)
+            bound[session] = []
+            answer(options, 0, {"session_handle": GLib.Variant("s", session)})
+        elif method == "BindShortcuts":
+            session, asked, _parent, options = arguments.unpack()
+            given = []
+            for name, about in asked:
+                say({"bound": name, "trigger": about["preferred_trigger"], "description": about["description"]})
+                trigger = about["preferred_trigger"] if mode == "give" else ""
+                about = {key: GLib.Variant("s", about["description"]) for key in ["description"]}
+                about["trigger_description"] = GLib.Variant("s", trigger)
+                given.append((name, about))
+            bound[session] = [name for name, _ in given]
+            answer(options, 1 if mode == "refuse" else 0, {"shortcuts": GLib.Variant("a(sa{sv})", given)})
+        elif method == "Press":
+            for session, names in bound.items():
+                for name in names:
+                    words = GLib.Variant("(osta{sv})", (session, name, 0, {}))
+                    connection.emit_signal(None, PATH, SHORTCUTS, "Activated", words)
+            invocation.return_value(None)
+        elif method == "Close":
+            bound.pop(path, None)
+            say({"closed": path})
+            invocation.return_value(None)
+        else:
+            invocation.return_value(None)
+
+    def on_get(_connection, _sender, _path, _interface, _name):
+        return GLib.Variant("u", 1)
+
+    def on_bus(connection, _name):
+        connection.register_object(PATH, shortcuts, on_call, on_get, None)
+        connection.register_object(PATH, registry, on_call, None, None)
+
+    def on_name(_connection, _name):
+        print("ready", flush=True)
+
+    Gio.bus_own_name(Gio.BusType.SESSION, NAME, Gio.BusNameOwnerFlags.NONE, on_bus, on_name, None)
+    GLib.MainLoop().run()
+
+
+if sys.argv[1] == "press":
+    bus = Gio.bus_get_sync(Gio.BusType.SESSION)
+    bus.call_sync(NAME, PATH, SHORTCUTS, "Press", None, None, 0, 5000, None)
+else:
+    serve(sys.argv[1])

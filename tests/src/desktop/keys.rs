@@ -1,0 +1,166 @@
+//! A key in every program: where the keyboard's layout changes, and in a Wayland session, where the desktop gives it.
+
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, ensure};
+use imgn_testkit::{
+    pictures,
+    process::{Running, eventually},
+};
+use serde_json::{Value, json};
+use x11rb::{
+    connection::Connection as _,
+    errors::ReplyError,
+    protocol::{
+        ErrorKind,
+        xproto::{ConnectionExt as _, GrabMode, ModMask},
+    },
+};
+
+use super::{
+    clipboard::{copy, links, pasted},
+    quick::{notifications, settings, told},
+    screen::Screen,
+    tray::{Desktop, host},
+};
+use crate::driver::PATIENCE;
+
+const PORTAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/desktop/portal.py");
+
+/// What tells programs that a session is one of Wayland.
+const WAYLAND: (&str, &str) = ("XDG_SESSION_TYPE", "wayland");
+
+fn portal(screen: &Screen, mode: &str) -> Result<Running> {
+    let mut python = screen.command("/usr/bin/python3");
+    python.args([PORTAL, mode]).stdin(Stdio::null());
+    let (portal, ready) = Running::start(python, &screen.folder().join("portal.log"))?;
+    ensure!(ready == "ready", "the portal said {ready:?}");
+    Ok(portal)
+}
+
+fn lay_out(screen: &Screen, layout: &str) -> Result<()> {
+    let output = screen.command("setxkbmap").arg(layout).output()?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(())
+}
+
+/// The keys of Xvfb's keyboard (evdev's) that are `u` and `y` in the American layout, and `y` in the German one.
+pub(crate) const U: u8 = 30;
+pub(crate) const Y: u8 = 29;
+const GERMAN_Y: u8 = 52;
+
+/// Waits until some program has a key together with Ctrl and Alt: before that, a press goes nowhere and nothing tells.
+pub(crate) async fn until_had(screen: &Screen, key: u8) -> Result<()> {
+    let (connection, number) = x11rb::connect(Some(screen.display()?))?;
+    let root = connection.setup().roots[number].root;
+    let with = ModMask::CONTROL | ModMask::M1;
+    eventually(
+        &format!("a program has the key {key}"),
+        PATIENCE,
+        async || {
+            // It is asked for and given back before anybody else is heard: who is just about to take it finds it free.
+            connection.grab_server()?;
+            let asked =
+                connection.grab_key(false, root, with, key, GrabMode::ASYNC, GrabMode::ASYNC)?;
+            let answer = asked.check();
+            connection.ungrab_key(key, root, with)?;
+            connection.ungrab_server()?.check()?;
+            match answer {
+                Ok(()) => Ok(None),
+                Err(ReplyError::X11Error(error)) if error.error_kind == ErrorKind::Access => {
+                    Ok(Some(()))
+                }
+                Err(error) => Err(error.into()),
+            }
+        },
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_followed_to_where_another_layout_has_it() -> Result<()> {
+    let screen = Screen::start()?;
+    lay_out(&screen, "us")?;
+    settings(&screen, "hotkey = \"Ctrl+Alt+Y\"\n")?;
+    let _host = host(&screen)?;
+    let desktop = Desktop::start(screen, &["--minimised"])?;
+    let screen = &desktop.screen;
+    // In German it is another key, in Russian it is one of the second layout only.
+    for (seed, layout, key) in [(1, "us", Y), (2, "de", GERMAN_Y), (3, "ru,us", Y)] {
+        lay_out(screen, layout)?;
+        until_had(screen, key).await?;
+        copy(screen, "image/png", &pictures::sized_png(9000, seed))?;
+        // Once: a second upload would put its link onto the clipboard when something else is there.
+        screen.xdotool(&["key", "ctrl+alt+y"])?;
+        links(screen, 1).await.with_context(|| layout.to_owned())?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_wayland_session_the_desktop_gives_the_key() -> Result<()> {
+    let screen = Screen::start()?;
+    settings(&screen, "hotkey = \"Ctrl+Alt+U\"\n")?;
+    let _host = host(&screen)?;
+    let portal = portal(&screen, "give")?;
+    let mut desktop = Desktop::start_in(screen, &["--minimised"], &[WAYLAND])?;
+    let asked = eventually("the desktop is asked", PATIENCE, async || {
+        Ok(told(&portal).into_iter().next())
+    })
+    .await?;
+    let expected = json!({"bound": "upload-clipboard", "trigger": "CTRL+ALT+u", "description": "Upload the clipboard"});
+    ensure!(asked == expected, "{asked}");
+
+    copy(
+        &desktop.screen,
+        "image/png",
+        &pictures::sized_png(20_000, 3),
+    )?;
+    eventually("its press is told", PATIENCE, async || {
+        let mut python = desktop.screen.command("/usr/bin/python3");
+        let pressed = python.args([PORTAL, "press"]).output()?;
+        ensure!(pressed.status.success(), "{pressed:?}");
+        Ok(pasted(&desktop.screen)?.contains("/content").then_some(()))
+    })
+    .await?;
+    links(&desktop.screen, 1).await?;
+
+    desktop.app.terminate()?;
+    eventually("it has ended", PATIENCE, async || {
+        Ok(desktop.app.has_ended()?.then_some(()))
+    })
+    .await?;
+    ensure!(
+        told(&portal).iter().any(|it| it.get("closed").is_some()),
+        "the desktop has it back"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_a_wayland_session_does_not_give_is_said_not_to_work() -> Result<()> {
+    for (mode, reason) in [
+        (
+            Some("refuse"),
+            "the desktop did not give Ctrl+Alt+U to imgn",
+        ),
+        (
+            Some("keyless"),
+            "the desktop did not give Ctrl+Alt+U to imgn",
+        ),
+        (None, "this session gives imgn no key"),
+    ] {
+        let screen = Screen::start()?;
+        settings(&screen, "hotkey = \"Ctrl+Alt+U\"\n")?;
+        let _host = host(&screen)?;
+        let notifications = notifications(&screen)?;
+        let _portal = mode.map(|mode| portal(&screen, mode)).transpose()?;
+        let _desktop = Desktop::start_in(screen, &["--minimised"], &[WAYLAND])?;
+        eventually(&format!("{mode:?} is told"), PATIENCE, async || {
+            let is_told = |it: &Value| it["body"].as_str().is_some_and(|it| it.contains(reason));
+            Ok(told(&notifications).iter().any(is_told).then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
+}
