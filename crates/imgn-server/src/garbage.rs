@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Keys that are taken from the outbox at a time.
-const BATCH: u32 = 256;
+const BATCH: u32 = 64;
 
 /// After so many failures in a row it is the store that fails, not a key.
 const MOST_FAILURES: u32 = 3;
@@ -26,7 +26,7 @@ pub(crate) async fn collect_image(catalogue: &Catalogue, storage: &Storage, imag
 
 /// The same for one key.
 pub(crate) async fn collect_key(catalogue: &Catalogue, storage: &Storage, key: &str) {
-    let collected = match catalogue.garbage_at(key).await {
+    let collected = match catalogue.take_garbage_at(key).await {
         Ok(Some(garbage)) => collect(catalogue, storage, &garbage).await.map(|_| ()),
         Ok(None) => Ok(()),
         Err(error) => Err(error),
@@ -55,12 +55,13 @@ pub(crate) async fn collect_due(
     let mut collected = Collected::default();
     let mut in_a_row = 0;
     loop {
-        // What failed is not due at the moment.
-        let batch = catalogue.garbage_due(BATCH).await?;
+        // What failed is not due at the moment, and neither is what another server is at.
+        let batch = catalogue.take_garbage(BATCH).await?;
         if batch.is_empty() {
             return Ok(collected);
         }
-        for garbage in batch {
+        let mut batch = batch.into_iter();
+        while let Some(garbage) = batch.next() {
             if collect(catalogue, storage, &garbage).await? {
                 collected.deleted += 1;
                 in_a_row = 0;
@@ -69,6 +70,9 @@ pub(crate) async fn collect_due(
             collected.failed += 1;
             in_a_row += 1;
             if in_a_row == MOST_FAILURES {
+                for unvisited in batch {
+                    catalogue.give_garbage_back(&unvisited).await?;
+                }
                 return Ok(collected);
             }
         }

@@ -150,7 +150,7 @@ pub(crate) async fn sign(
     // Written down before the URL exists: what it may write is known, even if this answer is never sent.
     let is_open = app
         .catalogue
-        .part_signed(upload, number, checksum, app.expiry())
+        .part_signed(upload, &id, number, checksum, app.expiry())
         .await?;
     if !is_open {
         return Ok(None);

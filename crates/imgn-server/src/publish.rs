@@ -28,7 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     activity::Activity,
-    catalogue::{Catalogue, Picture, Published, Upload, UploadState},
+    catalogue::{Catalogue, Picture, Published, Upload, WhoseTurn},
     config::Config,
     error::{ApiError, chain},
     garbage, memory,
@@ -232,21 +232,36 @@ impl Inner {
     async fn attempt(&self, id: UploadId, patience: Instant) -> Result<(), ApiError> {
         let _worker = self.workers.acquire().await.map_err(ApiError::internal)?;
         let _turn = self.activity.give_way(patience).await;
-        let Some(upload) = self.catalogue.upload(id).await? else {
-            return Ok(());
-        };
-        if upload.state != UploadState::Verifying {
-            // An attempt before this one may have stored thumbnails, and failed before it learned of the end.
-            if self.catalogue.discard_leftovers(id).await? {
-                garbage::collect_image(&self.catalogue, &self.storage, upload.image).await;
+        let upload = match self.catalogue.take_up(id).await? {
+            WhoseTurn::Ours(upload) => upload,
+            // Whoever waits for it here asks again.
+            WhoseTurn::Theirs | WhoseTurn::Nobodys(None) => return Ok(()),
+            WhoseTurn::Nobodys(Some(upload)) => {
+                // An attempt before this one may have stored thumbnails, and failed before it learned of the end.
+                if self.catalogue.discard_leftovers(id).await? {
+                    garbage::collect_image(&self.catalogue, &self.storage, upload.image).await;
+                }
+                return Ok(());
             }
-            return Ok(());
+        };
+        let ended = tokio::select! {
+            ended = self.verify(&upload) => ended,
+            never = self.catalogue.keep(id) => match never {},
+        };
+        if !matches!(ended, Ok(true)) {
+            self.catalogue.let_go(id).await;
         }
-        match self.look(&upload).await? {
+        ended.map(|_| ())
+    }
+
+    /// Answers whether the upload came to its end.
+    async fn verify(&self, upload: &Upload) -> Result<bool, ApiError> {
+        let id = upload.id;
+        match self.look(upload).await? {
             Verdict::Gone => {
                 tracing::warn!(%id, "the object vanished before it was verified");
                 self.catalogue.reopen(id).await?;
-                return Ok(());
+                return Ok(false);
             }
             Verdict::Rejected(rejection) => {
                 tracing::info!(%id, code = %rejection.code, "rejected");
@@ -257,15 +272,15 @@ impl Inner {
                     let key = keys::thumbnail(upload.image, thumbnail.size);
                     self.storage.put_jpeg(&key, thumbnail.jpeg).await?;
                 }
-                let published = self.catalogue.publish(&upload, &picture).await?;
+                let published = self.catalogue.publish(upload, &picture).await?;
                 tracing::info!(%id, image = %upload.image, ?published, "verified");
                 if published == Published::New {
-                    return Ok(());
+                    return Ok(true);
                 }
             }
         }
         garbage::collect_image(&self.catalogue, &self.storage, upload.image).await;
-        Ok(())
+        Ok(true)
     }
 
     /// Reads the object once, sums it on the way, and decodes it.

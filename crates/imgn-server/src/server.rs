@@ -63,7 +63,7 @@ pub struct Server {
     address: SocketAddr,
     catalogue: Catalogue,
     stop: DropGuard,
-    tasks: [JoinHandle<()>; 3],
+    tasks: [JoinHandle<()>; 4],
     publisher: Publisher,
     storage: Storage,
     lock: File,
@@ -151,13 +151,20 @@ impl Server {
         ));
         let sweeping = tokio::spawn(sweep::run(app.clone()));
         let looking = tokio::spawn(staging::run(app.clone()));
+        let hearing = app.clone();
+        let hearing = tokio::spawn(async move {
+            tokio::select! {
+                never = hearing.catalogue.hear_of_others() => match never {},
+                () = hearing.stopping.cancelled() => {}
+            }
+        });
         tracing::info!(%address, url = %app.public_url, "serving");
         Ok(Self {
             url: app.public_url.clone(),
             address,
             catalogue: app.catalogue.clone(),
             stop: app.stopping.clone().drop_guard(),
-            tasks: [serving, sweeping, looking],
+            tasks: [serving, sweeping, looking, hearing],
             publisher: app.publisher.clone(),
             storage: app.storage.clone(),
             lock,
@@ -196,6 +203,7 @@ impl Server {
             }
         }
         self.publisher.finish().await;
+        self.catalogue.let_all_go().await;
         self.catalogue.close().await;
         drop(self.lock);
         tracing::info!("stopped");
@@ -217,6 +225,7 @@ impl Server {
         let swept = sweep_once(&app).await;
         app.stopping.cancel();
         app.publisher.finish().await;
+        app.catalogue.let_all_go().await;
         app.catalogue.close().await;
         drop(lock);
         Ok(swept)

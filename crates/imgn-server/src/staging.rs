@@ -44,6 +44,9 @@ const PAUSE_AFTER: Duration = Duration::from_secs(60);
 /// A request that began in the last moment of its URL is given this long.
 const LATE_WRITER: Duration = Duration::from_secs(60 * 60);
 
+/// How often it is looked what other servers expect, which may have ended.
+const LOOK_FOR_OTHERS: Duration = Duration::from_secs(15);
+
 /// The pause after a pass in which something failed.
 const PAUSE_AT_FAILURE: Duration = Duration::from_secs(5);
 
@@ -109,6 +112,10 @@ pub(crate) async fn arrived(app: &App, key: &str) {
 
 /// Looks for what is expected until the server stops.
 pub(crate) async fn run(app: App) {
+    let others = async || match app.catalogue.has_others() {
+        true => tokio::time::sleep(LOOK_FOR_OTHERS).await,
+        false => std::future::pending().await,
+    };
     loop {
         let sooner = app.staging.0.sooner.notified();
         let next = tokio::select! {
@@ -117,6 +124,7 @@ pub(crate) async fn run(app: App) {
         };
         tokio::select! {
             () = wait(next) => {}
+            () = others() => {}
             () = sooner => {}
             () = app.stopping.cancelled() => return,
         }
@@ -153,7 +161,7 @@ async fn look_for_all(app: &App) -> Option<i64> {
 
 /// Looks for all that is due, and answers how much that was: a whole [`BATCH`] where there is more.
 pub(crate) async fn pass(app: &App, swept: &mut Swept) -> u32 {
-    let due = app.catalogue.staged_due(BATCH).await;
+    let due = app.catalogue.take_staged_due(BATCH).await;
     let due = swept.of("list what is expected", due);
     let looked_for = u32::try_from(due.len()).unwrap_or(BATCH);
     let looks = stream::iter(due).map(|staged| async move { look(app, &staged).await });

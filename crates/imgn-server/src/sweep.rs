@@ -90,10 +90,15 @@ pub(crate) async fn pass(app: &App) -> Swept {
         app.publisher.start(id);
         swept.verifying += 1;
     }
-    let silent = app.catalogue.to_look_at(BATCH).await;
-    for upload in swept.of("list what may have arrived", silent) {
-        let looked = look(app, &upload).await;
-        swept.verifying += u64::from(swept.done("look at an upload", looked));
+    let pause = milliseconds(LOOK_AGAIN);
+    match app.catalogue.take_silent(pause, BATCH).await {
+        Ok(silent) => {
+            for upload in &silent.uploads {
+                let looked = look(app, upload, silent.until).await;
+                swept.verifying += u64::from(swept.done("look at an upload", looked));
+            }
+        }
+        Err(error) => swept.failed("list what may have arrived", &error),
     }
     let abort_after = milliseconds(app.config.timing.abort_after);
     let old = app.catalogue.open_for(abort_after, BATCH).await;
@@ -181,21 +186,14 @@ impl Swept {
     }
 }
 
-/// Looks whether an open upload's bytes are there. When the store cannot tell, it is asked about the others before it
-/// is asked about this one again.
-async fn look(app: &App, upload: &Upload) -> Result<bool, ApiError> {
-    match verify_if_there(app, upload).await {
-        Ok(true) => Ok(true),
-        Ok(false) => {
-            app.catalogue.looked_at(upload.id).await?;
-            Ok(false)
-        }
-        Err(error) => {
-            let pause = milliseconds(LOOK_AGAIN);
-            app.catalogue.look_later(upload.id, pause).await?;
-            Err(error)
-        }
+/// Looks whether the bytes are there of an open upload that was taken until then. When the store cannot tell, it is asked
+/// again at that time.
+async fn look(app: &App, upload: &Upload, until: i64) -> Result<bool, ApiError> {
+    let is_there = verify_if_there(app, upload).await?;
+    if !is_there {
+        app.catalogue.looked_at(upload.id, until).await?;
     }
+    Ok(is_there)
 }
 
 /// Takes up an open upload whose bytes are in the store.

@@ -22,14 +22,31 @@ use super::CatalogueError;
 /// not known, for the count is of both statements: let it return what it wrote. PostgreSQL waits for its disk all the same,
 /// once for all who commit at a time.
 macro_rules! passing {
-    ($statement:literal) => {
+    ($($statement:tt)+) => {
         $crate::catalogue::database::either(
-            concat!("PRAGMA synchronous = NORMAL; ", $statement),
-            $statement,
+            concat!("PRAGMA synchronous = NORMAL; ", $($statement)+),
+            concat!($($statement)+),
         )
     };
 }
 pub(in crate::catalogue) use passing;
+
+/// A statement that has what is `due` for the one that asks, and does something to it at once. With PostgreSQL, another
+/// server that asks at this moment passes over these rows and is not kept waiting; with SQLite one comes after the other.
+macro_rules! claiming {
+    ($due:literal, $statement:literal) => {
+        $crate::catalogue::database::either(
+            concat!("WITH due AS MATERIALIZED (", $due, ") ", $statement),
+            concat!(
+                "WITH due AS MATERIALIZED (",
+                $due,
+                " FOR UPDATE SKIP LOCKED) ",
+                $statement
+            ),
+        )
+    };
+}
+pub(in crate::catalogue) use claiming;
 
 /// What a row can be read as.
 pub(super) trait Readable:

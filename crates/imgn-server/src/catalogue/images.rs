@@ -127,6 +127,8 @@ pub(crate) struct Feed {
     pub(crate) id: String,
     /// The place of the newest entry; 0 where there is none.
     pub(crate) last: u64,
+    /// How many pictures there are.
+    pub(crate) images: u64,
 }
 
 /// The columns that a grid is laid out by, newest first; picture i of each belongs together.
@@ -266,24 +268,17 @@ impl Catalogue {
 
     /// The feed as a whole.
     pub(crate) async fn feed(&self) -> Result<Feed, CatalogueError> {
-        let (id, last): (String, i64) = either(
-            "SELECT id, coalesce((SELECT max(sequence) FROM changes), 0) FROM feed",
-            "SELECT id, last FROM feed",
+        let (id, last, images): (String, i64, i64) = either(
+            "SELECT id, coalesce((SELECT max(sequence) FROM changes), 0), images FROM feed",
+            "SELECT id, last, images FROM feed",
         )
         .fetch_one(&self.reader)
         .await?;
         Ok(Feed {
             id,
             last: from_column(last, "sequence")?,
+            images: from_column(images, "count")?,
         })
-    }
-
-    /// How many pictures there are.
-    pub(crate) async fn count(&self) -> Result<u64, CatalogueError> {
-        let count: i64 = sql("SELECT count(*) FROM images")
-            .scalar(&self.reader)
-            .await?;
-        from_column(count, "count")
     }
 
     /// The timeline of what is searched for. One snapshot; the rows come as a few long texts, which is several times
@@ -387,7 +382,7 @@ impl Catalogue {
                 .execute(&mut transaction)
                 .await?;
         }
-        append(&mut transaction, "deleted", id).await?;
+        append(&mut transaction, Kind::Deleted, id).await?;
         transaction.commit().await?;
         self.tell_changed();
         Ok(Deletion::Deleted)
@@ -400,7 +395,7 @@ pub(super) async fn insert_image(
     upload: &Upload,
     picture: &Picture,
 ) -> Result<(), CatalogueError> {
-    let sequence = append(connection, "added", upload.image).await?;
+    let sequence = append(connection, Kind::Added, upload.image).await?;
     let announced = &upload.announced;
     let created = Timestamp::now();
     let search = search_text(
@@ -440,17 +435,33 @@ pub(super) async fn insert_image(
     Ok(())
 }
 
-/// Puts an entry at the end of the feed, and answers its place. With PostgreSQL the place is taken from a row that is held
+/// What an entry of the feed tells.
+enum Kind {
+    Added,
+    Deleted,
+}
+
+/// Puts an entry at the end of the feed, counts it, and answers its place. With PostgreSQL the place is taken from a row that is held
 /// until the commit: a sequence of its own would give places in another order than that in which they are seen.
 async fn append(
     connection: &mut Transaction,
-    kind: &'static str,
+    kind: Kind,
     image: ImageId,
 ) -> Result<i64, CatalogueError> {
+    let (kind, images) = match kind {
+        Kind::Added => ("added", 1_i64),
+        Kind::Deleted => ("deleted", -1),
+    };
+    either(
+        "UPDATE feed SET images = images + $1",
+        "UPDATE feed SET images = images + $1, last = last + 1",
+    )
+    .bind(images)
+    .execute(&mut *connection)
+    .await?;
     either(
         "INSERT INTO changes (kind, image_id) VALUES ($1, $2) RETURNING sequence",
-        "WITH next AS (UPDATE feed SET last = last + 1 RETURNING last)
-         INSERT INTO changes (sequence, kind, image_id) SELECT last, $1, $2 FROM next RETURNING sequence",
+        "INSERT INTO changes (sequence, kind, image_id) SELECT last, $1, $2 FROM feed RETURNING sequence",
     )
     .bind(kind)
     .bind(image.to_string())

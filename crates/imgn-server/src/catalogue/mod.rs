@@ -11,8 +11,10 @@ mod database;
 mod garbage;
 mod images;
 mod multipart;
+mod news;
 mod staged;
 mod tokens;
+mod turns;
 mod unfinished;
 mod uploads;
 
@@ -25,6 +27,7 @@ use sqlx::{
 };
 
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::config::{Database, DatabaseUrl};
 use database::{Pool, Transaction, sql};
@@ -36,6 +39,7 @@ pub(crate) use images::{
 pub(crate) use multipart::Plan;
 pub(crate) use staged::{MostUnderWay, Opened, Staged};
 pub use tokens::{TokenError, TokenRow};
+pub(crate) use turns::WhoseTurn;
 pub(crate) use uploads::{Abort, Expiry, Outcome, Published, Upload, UploadState};
 
 /// How long a writer waits for another process (the `token` commands) to end its transaction.
@@ -45,7 +49,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_TIMEOUT: &str = "10s";
 
 /// How long a server may hold what others wait for and say nothing, as one does whose network is gone.
-const IDLE_TIMEOUT: &str = "30s";
+const IDLE_TIMEOUT: &str = "5s";
 
 /// Connections for reading. SQLite reads from the page cache: more than the cores serve nobody.
 const READERS: u32 = 4;
@@ -55,7 +59,9 @@ const READERS: u32 = 4;
 pub struct Catalogue {
     writer: Pool,
     reader: Pool,
-    /// Told whenever this process added to the feed.
+    /// This process among those that share the catalogue.
+    server: Uuid,
+    /// Told whenever something was added to the feed, see [`news`].
     changed: watch::Sender<()>,
 }
 
@@ -201,6 +207,7 @@ impl Catalogue {
         Ok(Self {
             writer: Pool::Sqlite(writer),
             reader: Pool::Sqlite(reader),
+            server: Uuid::new_v4(),
             changed: watch::Sender::new(()),
         })
     }
@@ -235,18 +242,14 @@ impl Catalogue {
         Ok(Self {
             writer: pool.clone(),
             reader: pool,
+            server: Uuid::new_v4(),
             changed: watch::Sender::new(()),
         })
     }
 
-    /// Tells whenever something was added to the feed by this process. Another process, such as a sweep from the command
-    /// line, is not heard of.
-    pub(crate) fn changes_from_now(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
-    }
-
-    fn tell_changed(&self) {
-        self.changed.send_replace(());
+    /// Whether other servers may be at work on it.
+    pub(crate) fn has_others(&self) -> bool {
+        self.reader.is_postgres()
     }
 
     /// Whether it answers.

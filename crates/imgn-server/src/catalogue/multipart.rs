@@ -9,9 +9,9 @@ use imgn_protocol::{Checksum, ChecksumAlgorithm, UploadId};
 
 use super::{
     Catalogue, CatalogueError, Expiry, Upload, UploadState,
-    database::sql,
+    database::{either, sql},
     from_column, now,
-    uploads::{find, record_url},
+    uploads::find,
 };
 
 /// How an upload is sent in parts.
@@ -76,9 +76,11 @@ impl Catalogue {
 
     /// Writes down that a URL is about to be signed for a part; `false` when the upload takes no more bytes. `upload` is
     /// how it was read for this request: what it says already is not written again, for every part passes here.
+    /// `multipart` is what the URL is for: a checksum of one that the store has lost meanwhile is not remembered.
     pub(crate) async fn part_signed(
         &self,
         upload: &Upload,
+        multipart: &str,
         number: u32,
         checksum: &Checksum,
         expiry: Expiry,
@@ -91,26 +93,32 @@ impl Catalogue {
         if is_known && !remembers {
             return Ok(true);
         }
-        let mut transaction = self.begin_passing().await?;
         // Good for as long again, so that the parts that follow need not write.
         let ahead = expiry.url_expires_at.saturating_sub(now()).max(0);
         let expiry = Expiry {
             url_expires_at: expiry.url_expires_at + ahead,
             look_at: expiry.look_at + ahead,
         };
-        let is_open = is_known || record_url(&mut transaction, upload.id, expiry).await?;
+        let is_open = is_known || self.url_signed(upload.id, expiry).await?;
         if is_open && remembers {
-            // Nothing of an upload that ended meanwhile: the trigger that clears has gone by.
-            sql("INSERT INTO signed_parts (upload_id, number, checksum)
-                 SELECT id, $2, $3 FROM uploads WHERE id = $1 AND state = 'open'
-                 ON CONFLICT DO NOTHING")
+            // Nothing of what ended meanwhile: the trigger that clears has gone by. With PostgreSQL one that is about to
+            // end it is waited for, and this is asked of what it left.
+            either(
+                "PRAGMA synchronous = NORMAL;
+                 INSERT INTO signed_parts (upload_id, number, checksum)
+                 SELECT id, $2, $3 FROM uploads WHERE id = $1 AND state = 'open' AND multipart_id = $4
+                 ON CONFLICT DO NOTHING",
+                "INSERT INTO signed_parts (upload_id, number, checksum)
+                 SELECT id, $2, $3 FROM uploads WHERE id = $1 AND state = 'open' AND multipart_id = $4 FOR SHARE
+                 ON CONFLICT DO NOTHING",
+            )
             .bind(upload.id.to_string())
             .bind(number)
             .bind(checksum.to_bytes())
-            .execute(&mut transaction)
+            .bind(multipart)
+            .execute(&self.writer)
             .await?;
         }
-        transaction.commit().await?;
         Ok(is_open)
     }
 

@@ -8,13 +8,16 @@ use imgn_protocol::{FileName, ImageId, OpenRequest, UploadId};
 
 use super::{
     Abort, Catalogue, CatalogueError, Expiry, TokenError, Upload, UploadState,
-    database::{Transaction, passing, sql},
+    database::{Transaction, claiming, passing, sql},
     from_column,
     garbage::discard,
     now, parse,
     uploads::{abort_found, adopt_published, find, insert, record_url, set_state},
 };
 use crate::storage::keys;
+
+/// How long a server has what it is to look for, in milliseconds, before another one looks.
+const LOOKED_FOR: i64 = 10 * 1000;
 
 /// The pause before a row that could not be read is read again, in milliseconds.
 const PAUSE_AT_UNREADABLE: i64 = 60 * 60 * 1000;
@@ -128,15 +131,15 @@ impl Catalogue {
         look_at: Option<i64>,
         most: MostUnderWay,
     ) -> Result<bool, CatalogueError> {
-        let inserted: Vec<String> = passing!(
-            "INSERT INTO staged
+        // A transaction, so that with PostgreSQL no other one is counting at this moment.
+        let mut transaction = self.begin_passing().await?;
+        let inserted: Vec<String> = sql("INSERT INTO staged
                  (id, owner, image_id, file_name, in_parts, multipart_id, url_expires_at, look_at, created_at)
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
              WHERE $10 > (SELECT count(*) FROM staged WHERE owner = $2)
                  + (SELECT count(*) FROM uploads WHERE $11 AND owner = $2 AND state = 'open'
                      AND (multipart_id IS NOT NULL OR url_expires_at > $9))
-             RETURNING id"
-        )
+             RETURNING id")
         .bind(staged.id.to_string())
         .bind(staged.owner)
         .bind(staged.image.to_string())
@@ -148,8 +151,9 @@ impl Catalogue {
         .bind(staged.created_at)
         .bind(most.uploads)
         .bind(most.counts_announced)
-        .scalars(&self.writer)
+        .scalars(&mut transaction)
         .await?;
+        transaction.commit().await?;
         Ok(!inserted.is_empty())
     }
 
@@ -237,14 +241,19 @@ impl Catalogue {
         Ok(())
     }
 
-    /// What to look for now, the longest due first.
-    pub(crate) async fn staged_due(&self, limit: u32) -> Result<Vec<Staged>, CatalogueError> {
-        let rows: Vec<Row> =
-            sql("SELECT * FROM staged WHERE look_at <= $1 ORDER BY look_at LIMIT $2")
-                .bind(now())
-                .bind(limit)
-                .fetch_all(&self.reader)
-                .await?;
+    /// Takes what to look for now, the longest due first. Another server looks for it when this one has not said in a
+    /// while when to look again.
+    pub(crate) async fn take_staged_due(&self, limit: u32) -> Result<Vec<Staged>, CatalogueError> {
+        let now = now();
+        let rows: Vec<Row> = claiming!(
+            "SELECT id FROM staged WHERE look_at <= $1 ORDER BY look_at LIMIT $2",
+            "UPDATE staged SET look_at = $3 WHERE id IN (SELECT id FROM due) RETURNING *"
+        )
+        .bind(now)
+        .bind(limit)
+        .bind(now + LOOKED_FOR)
+        .fetch_all(&self.writer)
+        .await?;
         let mut due = Vec::with_capacity(rows.len());
         for row in rows {
             let id = row.id.clone();
@@ -255,7 +264,7 @@ impl Catalogue {
                     tracing::error!(id, %error, "something expected cannot be read");
                     sql("UPDATE staged SET look_at = $2 WHERE id = $1")
                         .bind(&id)
-                        .bind(now() + PAUSE_AT_UNREADABLE)
+                        .bind(now + PAUSE_AT_UNREADABLE)
                         .execute(&self.writer)
                         .await?;
                 }
@@ -452,22 +461,34 @@ mod tests {
 
     use imgn_protocol::Sha256;
 
-    use crate::{auth::Role, config::Database};
+    use super::super::conformance::cases;
+    use crate::auth::Role;
 
     const MOST: MostUnderWay = MostUnderWay {
         uploads: 2,
         counts_announced: false,
     };
 
-    /// A catalogue in which somebody may send a file.
-    async fn expecting(in_parts: bool) -> (tempfile::TempDir, Catalogue, Staged) {
-        let directory = tempfile::tempdir().unwrap();
-        let database = Database::File(directory.path().join("catalogue"));
-        let catalogue = Catalogue::open(&database).await.unwrap();
-        catalogue.add_token("ada", Role::Uploader).await.unwrap();
+    /// Somebody may send a file.
+    async fn expecting(catalogue: &Catalogue, in_parts: bool) -> Staged {
         let staged = Staged::new(1, FileName::clean("a.jpg"), in_parts, now() + 1000);
-        assert!(catalogue.stage(&staged, None, MOST).await.unwrap());
-        (directory, catalogue, staged)
+        let most = MostUnderWay {
+            uploads: 10,
+            ..MOST
+        };
+        assert!(catalogue.stage(&staged, None, most).await.unwrap());
+        staged
+    }
+
+    /// The test, with each database, at once and in parts.
+    async fn each_way(test: impl AsyncFn(&Catalogue, Staged)) {
+        for case in cases().await {
+            for in_parts in [false, true] {
+                let staged = expecting(&case.catalogue, in_parts).await;
+                test(&case.catalogue, staged).await;
+            }
+            case.catalogue.close().await;
+        }
     }
 
     async fn open(catalogue: &Catalogue, staged: &Staged, bytes: &[u8]) -> Opened {
@@ -495,114 +516,122 @@ mod tests {
     }
 
     async fn is_garbage(catalogue: &Catalogue, key: &str) -> bool {
-        catalogue.garbage_at(key).await.unwrap().is_some()
+        let count: i64 = sql("SELECT count(*) FROM garbage WHERE key = $1")
+            .bind(key)
+            .scalar(&catalogue.reader)
+            .await
+            .unwrap();
+        count == 1
     }
 
     #[tokio::test]
     async fn what_ended_while_it_was_read_is_not_opened() {
-        for in_parts in [false, true] {
-            let (_directory, catalogue, staged) = expecting(in_parts).await;
+        each_way(async |catalogue, staged| {
             let ended = catalogue.unstage(staged.id).await.unwrap();
             assert_eq!(ended, Abort::Ended);
-            let late = open(&catalogue, &staged, b"a").await;
+            let late = open(catalogue, &staged, b"a").await;
             assert!(matches!(late, Opened::Gone), "{late:?}");
             assert!(catalogue.upload(staged.id).await.unwrap().is_none());
-            assert!(is_garbage(&catalogue, &staged.key()).await);
-            catalogue.close().await;
-        }
+            assert!(is_garbage(catalogue, &staged.key()).await);
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn what_ended_after_it_was_opened_is_not_adopted() {
-        for in_parts in [false, true] {
-            let (_directory, catalogue, staged) = expecting(in_parts).await;
-            let upload = opened(&catalogue, &staged, b"a").await;
+        each_way(async |catalogue, staged| {
+            let upload = opened(catalogue, &staged, b"a").await;
             let ended = catalogue.unstage(staged.id).await.unwrap();
             assert_eq!(ended, Abort::Ended);
             assert!(catalogue.adopt_staged(&upload).await.unwrap().is_none());
             let upload = catalogue.upload(staged.id).await.unwrap().unwrap();
             assert_eq!(upload.state, UploadState::Aborted);
-            assert!(is_garbage(&catalogue, &keys::original(upload.image)).await);
-            assert!(is_garbage(&catalogue, &staged.key()).await);
-            catalogue.close().await;
-        }
+            assert!(is_garbage(catalogue, &keys::original(upload.image)).await);
+            assert!(is_garbage(catalogue, &staged.key()).await);
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn what_is_under_verification_is_not_expected_any_more() {
-        for in_parts in [false, true] {
-            let (_directory, catalogue, staged) = expecting(in_parts).await;
-            let upload = opened(&catalogue, &staged, b"a").await;
+        each_way(async |catalogue, staged| {
+            let upload = opened(catalogue, &staged, b"a").await;
             // By the sweeper, which has seen that the bytes are there.
             catalogue.begin_verifying(upload.id).await.unwrap();
             assert_eq!(catalogue.staged(staged.id).await.unwrap(), None);
             let ended = catalogue.unstage(staged.id).await.unwrap();
             assert_eq!(ended, Abort::Unknown);
             assert!(catalogue.adopt_staged(&upload).await.unwrap().is_none());
-            assert!(!is_garbage(&catalogue, &keys::original(upload.image)).await);
-            assert_eq!(is_garbage(&catalogue, &staged.key()).await, !in_parts);
+            assert!(!is_garbage(catalogue, &keys::original(upload.image)).await);
+            assert_eq!(is_garbage(catalogue, &staged.key()).await, !staged.in_parts);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn other_bytes_are_another_picture_and_an_attempt_at_the_first_comes_too_late() {
+        for case in cases().await {
+            let catalogue = &case.catalogue;
+            let staged = expecting(catalogue, false).await;
+            let first = opened(catalogue, &staged, b"a").await;
+            assert_eq!(first.image, opened(catalogue, &staged, b"a").await.image);
+            let second = opened(catalogue, &staged, b"b").await;
+            assert_ne!(first.image, second.image);
+            assert!(is_garbage(catalogue, &keys::original(first.image)).await);
+            // In another environment, which still has the row as it was.
+            let late = open(catalogue, &staged, b"a").await;
+            assert!(matches!(late, Opened::Gone), "{late:?}");
+            assert!(catalogue.adopt_staged(&first).await.unwrap().is_none());
+            let adopted = catalogue.adopt_staged(&second).await.unwrap().unwrap();
+            assert_eq!(adopted.state, UploadState::Verifying);
+            assert_eq!(adopted.image, second.image);
+            assert!(!is_garbage(catalogue, &keys::original(second.image)).await);
             catalogue.close().await;
         }
     }
 
     #[tokio::test]
-    async fn other_bytes_are_another_picture_and_an_attempt_at_the_first_comes_too_late() {
-        let (_directory, catalogue, staged) = expecting(false).await;
-        let first = opened(&catalogue, &staged, b"a").await;
-        assert_eq!(first.image, opened(&catalogue, &staged, b"a").await.image);
-        let second = opened(&catalogue, &staged, b"b").await;
-        assert_ne!(first.image, second.image);
-        assert!(is_garbage(&catalogue, &keys::original(first.image)).await);
-        // In another environment, which still has the row as it was.
-        let late = open(&catalogue, &staged, b"a").await;
-        assert!(matches!(late, Opened::Gone), "{late:?}");
-        assert!(catalogue.adopt_staged(&first).await.unwrap().is_none());
-        let adopted = catalogue.adopt_staged(&second).await.unwrap().unwrap();
-        assert_eq!(adopted.state, UploadState::Verifying);
-        assert_eq!(adopted.image, second.image);
-        assert!(!is_garbage(&catalogue, &keys::original(second.image)).await);
-        catalogue.close().await;
-    }
-
-    #[tokio::test]
     async fn no_more_is_expected_than_an_owner_may_have_under_way() {
-        let (_directory, catalogue, first) = expecting(false).await;
-        catalogue.add_token("bob", Role::Uploader).await.unwrap();
-        let stage = async |owner, counts_announced| {
-            let staged = Staged::new(owner, FileName::clean("b.jpg"), true, now());
-            let most = MostUnderWay {
-                counts_announced,
-                ..MOST
+        for case in cases().await {
+            let catalogue = &case.catalogue;
+            let first = expecting(catalogue, false).await;
+            catalogue.add_token("bob", Role::Uploader).await.unwrap();
+            let stage = async |owner, counts_announced| {
+                let staged = Staged::new(owner, FileName::clean("b.jpg"), true, now());
+                let most = MostUnderWay {
+                    counts_announced,
+                    ..MOST
+                };
+                catalogue.stage(&staged, None, most).await.unwrap()
             };
-            catalogue.stage(&staged, None, most).await.unwrap()
-        };
-        assert!(stage(1, false).await);
-        assert!(!stage(1, false).await);
-        assert!(stage(2, false).await);
-        assert_eq!(catalogue.under_way(1).await.unwrap(), 2);
-        catalogue.unstage(first.id).await.unwrap();
-        assert_eq!(catalogue.under_way(1).await.unwrap(), 1);
+            assert!(stage(1, false).await);
+            assert!(!stage(1, false).await);
+            assert!(stage(2, false).await);
+            assert_eq!(catalogue.under_way(1).await.unwrap(), 2);
+            catalogue.unstage(first.id).await.unwrap();
+            assert_eq!(catalogue.under_way(1).await.unwrap(), 1);
 
-        // What was announced and may be sent at this moment.
-        let id = UploadId::new();
-        let request = OpenRequest {
-            file_name: first.file_name.clone(),
-            size: 1,
-            sha256: Sha256::of(b"a"),
-            content_type: None,
-            checksum_algorithms: vec![],
-        };
-        let opened = catalogue.open_upload(id, 1, &request, None, None).await;
-        opened.unwrap();
-        assert_eq!(catalogue.under_way(1).await.unwrap(), 1, "it has no URL");
-        let expiry = Expiry {
-            url_expires_at: now() + 60_000,
-            look_at: now() + 60_000,
-        };
-        assert!(catalogue.url_signed(id, expiry).await.unwrap());
-        assert_eq!(catalogue.under_way(1).await.unwrap(), 2);
-        assert!(!stage(1, true).await);
-        assert!(stage(1, false).await);
-        catalogue.close().await;
+            // What was announced and may be sent at this moment.
+            let id = UploadId::new();
+            let request = OpenRequest {
+                file_name: first.file_name.clone(),
+                size: 1,
+                sha256: Sha256::of(b"a"),
+                content_type: None,
+                checksum_algorithms: vec![],
+            };
+            let opened = catalogue.open_upload(id, 1, &request, None, None).await;
+            opened.unwrap();
+            assert_eq!(catalogue.under_way(1).await.unwrap(), 1, "it has no URL");
+            let expiry = Expiry {
+                url_expires_at: now() + 60_000,
+                look_at: now() + 60_000,
+            };
+            assert!(catalogue.url_signed(id, expiry).await.unwrap());
+            assert_eq!(catalogue.under_way(1).await.unwrap(), 2);
+            assert!(!stage(1, true).await);
+            assert!(stage(1, false).await);
+            catalogue.close().await;
+        }
     }
 }

@@ -4,48 +4,67 @@
 
 use imgn_protocol::UploadId;
 
-use super::{Catalogue, CatalogueError, Upload, database::sql, now, parse, uploads::Row};
+use super::{
+    Catalogue, CatalogueError, Upload,
+    database::{claiming, either, sql},
+    now, parse,
+    uploads::Row,
+};
+
+/// Ended uploads that are forgotten in one transaction.
+const BATCH: u32 = 1000;
+
+/// Open uploads that one server looks at for now.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) uploads: Vec<Upload>,
+    /// When all of them are looked at again unless something else is said, milliseconds since 1970.
+    pub(crate) until: i64,
+}
 
 impl Catalogue {
-    /// Uploads whose verification is to be taken up again, the oldest first.
+    /// Uploads under verification that no other server is at, the oldest first.
     pub(crate) async fn verifying(&self, limit: u32) -> Result<Vec<UploadId>, CatalogueError> {
-        let rows: Vec<String> =
-            sql("SELECT id FROM uploads WHERE state = 'verifying' ORDER BY updated_at LIMIT $1")
-                .bind(limit)
-                .scalars(&self.reader)
-                .await?;
+        let rows: Vec<String> = either(
+            "SELECT id FROM uploads WHERE state = 'verifying' ORDER BY updated_at LIMIT $1",
+            "SELECT id FROM uploads WHERE state = 'verifying'
+                 AND (verifier_until IS NULL OR verifier_until <= clock_timestamp())
+             ORDER BY updated_at LIMIT $1",
+        )
+        .bind(limit)
+        .scalars(&self.reader)
+        .await?;
         Ok(valid(rows, |id| parse(&id, "upload id")))
     }
 
-    /// Open uploads whose object may be there though nobody said so.
-    pub(crate) async fn to_look_at(&self, limit: u32) -> Result<Vec<Upload>, CatalogueError> {
-        let rows: Vec<Row> = sql(
-            "SELECT * FROM uploads WHERE look_at <= $1 AND state = 'open' ORDER BY look_at LIMIT $2",
+    /// Takes open uploads whose object may be there though nobody said so, to be looked at again in `pause` milliseconds.
+    pub(crate) async fn take_silent(
+        &self,
+        pause: i64,
+        limit: u32,
+    ) -> Result<Taken, CatalogueError> {
+        let now = now();
+        let until = now + pause;
+        let rows: Vec<Row> = claiming!(
+            "SELECT id FROM uploads WHERE look_at <= $1 AND state = 'open' ORDER BY look_at LIMIT $2",
+            "UPDATE uploads SET look_at = $3 WHERE id IN (SELECT id FROM due) RETURNING *"
         )
-        .bind(now())
+        .bind(now)
         .bind(limit)
-        .fetch_all(&self.reader)
+        .bind(until)
+        .fetch_all(&self.writer)
         .await?;
-        Ok(valid(rows, Upload::try_from))
+        let uploads = valid(rows, Upload::try_from);
+        Ok(Taken { uploads, until })
     }
 
-    /// It could not be looked at: it is again in this many milliseconds.
-    pub(crate) async fn look_later(&self, id: UploadId, pause: i64) -> Result<(), CatalogueError> {
-        sql("UPDATE uploads SET look_at = $2 WHERE id = $1 AND state = 'open'")
-            .bind(id.to_string())
-            .bind(now() + pause)
-            .execute(&self.writer)
-            .await?;
-        Ok(())
-    }
-
-    /// Nothing was there: it is not looked at again unless a URL is signed.
-    pub(crate) async fn looked_at(&self, id: UploadId) -> Result<(), CatalogueError> {
+    /// Nothing was there: it is not looked at again, unless a URL was signed since it was taken, or is.
+    pub(crate) async fn looked_at(&self, id: UploadId, until: i64) -> Result<(), CatalogueError> {
         let query =
-            "UPDATE uploads SET look_at = NULL WHERE id = $1 AND state = 'open' AND look_at <= $2";
+            "UPDATE uploads SET look_at = NULL WHERE id = $1 AND state = 'open' AND look_at = $2";
         sql(query)
             .bind(id.to_string())
-            .bind(now())
+            .bind(until)
             .execute(&self.writer)
             .await?;
         Ok(())
@@ -69,10 +88,22 @@ impl Catalogue {
 
     /// Forgets uploads that ended without a picture this many milliseconds ago or more.
     pub(crate) async fn forget_ended(&self, age: i64) -> Result<u64, CatalogueError> {
-        sql("DELETE FROM uploads WHERE state IN ('rejected', 'aborted') AND updated_at <= $1")
-            .bind(now() - age)
+        let before = now() - age;
+        let mut forgotten = 0;
+        loop {
+            let some = claiming!(
+                "SELECT id FROM uploads WHERE state IN ('rejected', 'aborted') AND updated_at <= $1 LIMIT $2",
+                "DELETE FROM uploads WHERE id IN (SELECT id FROM due)"
+            )
+            .bind(before)
+            .bind(BATCH)
             .execute(&self.writer)
-            .await
+            .await?;
+            forgotten += some;
+            if some < u64::from(BATCH) {
+                return Ok(forgotten);
+            }
+        }
     }
 }
 

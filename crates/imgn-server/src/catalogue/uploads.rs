@@ -82,6 +82,15 @@ pub(crate) enum Abort {
     Unknown,
 }
 
+/// Writes down when a URL expires that may write an open upload's bytes; answers the upload's id, when it is open.
+macro_rules! record_url {
+    () => {
+        "UPDATE uploads SET url_expires_at = CASE WHEN url_expires_at > $2 THEN url_expires_at ELSE $2 END,
+             look_at = $3, updated_at = $4
+         WHERE id = $1 AND state = 'open' RETURNING id"
+    };
+}
+
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {
     id: String,
@@ -275,10 +284,14 @@ impl Catalogue {
         id: UploadId,
         expiry: Expiry,
     ) -> Result<bool, CatalogueError> {
-        let mut transaction = self.begin_passing().await?;
-        let is_open = record_url(&mut transaction, id, expiry).await?;
-        transaction.commit().await?;
-        Ok(is_open)
+        let signed: Vec<String> = passing!(record_url!())
+            .bind(id.to_string())
+            .bind(expiry.url_expires_at)
+            .bind(expiry.look_at)
+            .bind(now())
+            .scalars(&self.writer)
+            .await?;
+        Ok(!signed.is_empty())
     }
 
     /// The bytes of an open upload are there: from here on they are verified, after every crash too. Answers where the
@@ -575,17 +588,14 @@ pub(super) async fn record_url(
     id: UploadId,
     expiry: Expiry,
 ) -> Result<bool, CatalogueError> {
-    let changed = sql(
-        "UPDATE uploads SET url_expires_at = CASE WHEN url_expires_at > $2 THEN url_expires_at ELSE $2 END, look_at = $3, updated_at = $4
-         WHERE id = $1 AND state = 'open'",
-    )
-    .bind(id.to_string())
-    .bind(expiry.url_expires_at)
-    .bind(expiry.look_at)
-    .bind(now())
-    .execute(connection)
-    .await?;
-    Ok(changed > 0)
+    let recorded: Option<String> = sql(record_url!())
+        .bind(id.to_string())
+        .bind(expiry.url_expires_at)
+        .bind(expiry.look_at)
+        .bind(now())
+        .scalar_optional(connection)
+        .await?;
+    Ok(recorded.is_some())
 }
 
 /// Puts the upload's own keys in the garbage outbox. An upload that never had a URL has none, but the store may have a

@@ -269,10 +269,7 @@ pub(crate) async fn changes(
     let limit = limit(query.limit, CHANGES)?;
     // Read before the entries: whoever read up to `last` misses nothing that came meanwhile.
     let feed = app.catalogue.feed().await?;
-    let total = match since {
-        0 => Some(app.catalogue.count().await?),
-        _ => None,
-    };
+    let total = (since == 0).then_some(feed.images);
     let (rows, more) = app.catalogue.changes(since, limit).await?;
     let changes: Vec<_> = rows.into_iter().map(|row| app.change(row)).collect();
     let next_since = changes.last().map_or(since, Change::sequence);

@@ -1,0 +1,187 @@
+//! Several servers over one PostgreSQL.
+
+use std::collections::BTreeSet;
+
+use tokio::time::timeout;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn place(entry: &ChangeRow) -> u64 {
+    match entry {
+        ChangeRow::Added(row) => row.sequence,
+        ChangeRow::Deleted { sequence, .. } => *sequence,
+    }
+}
+
+/// A second server's catalogue.
+async fn another(case: &Case) -> Catalogue {
+    Catalogue::open(&case.database).await.unwrap()
+}
+
+#[tokio::test]
+async fn one_server_at_a_time_verifies_an_upload() {
+    let case = case_of_postgres().await;
+    let (one, two) = (&case.catalogue, another(&case).await);
+    let upload = verifying(one, "a.jpg").await;
+    let take = async |server: &Catalogue| server.take_up(upload.id).await.unwrap();
+    assert!(matches!(take(one).await, WhoseTurn::Ours(_)));
+    assert!(matches!(take(&two).await, WhoseTurn::Theirs));
+    assert!(two.verifying(10).await.unwrap().is_empty());
+    assert!(matches!(take(one).await, WhoseTurn::Ours(_)), "still");
+    two.let_all_go().await;
+    assert!(matches!(take(&two).await, WhoseTurn::Theirs));
+    one.let_all_go().await;
+    assert_eq!(two.verifying(10).await.unwrap(), [upload.id]);
+    assert!(matches!(take(&two).await, WhoseTurn::Ours(_)));
+    // It stands still for as long as that is.
+    sql("UPDATE uploads SET verifier_until = clock_timestamp()")
+        .execute(&one.writer)
+        .await
+        .unwrap();
+    assert!(matches!(take(one).await, WhoseTurn::Ours(_)));
+    assert!(matches!(take(&two).await, WhoseTurn::Theirs));
+    // And comes to its end all the same.
+    for server in [&two, one] {
+        let published = server.publish(&upload, &picture()).await.unwrap();
+        assert_eq!(published, Published::New);
+    }
+    assert_eq!(one.changes(0, 10).await.unwrap().0.len(), 1);
+    assert!(matches!(take(one).await, WhoseTurn::Nobodys(Some(_))));
+    for server in [one, &two] {
+        server.close().await;
+    }
+}
+
+#[tokio::test]
+async fn garbage_is_shared_out() {
+    let case = case_of_postgres().await;
+    let (one, two) = (&case.catalogue, another(&case).await);
+    let mut transaction = one.begin().await.unwrap();
+    for n in 0..100 {
+        garbage::discard(&mut transaction, &n.to_string(), None, None)
+            .await
+            .unwrap();
+    }
+    transaction.commit().await.unwrap();
+    let all = async |server: &Catalogue| {
+        let mut taken = Vec::new();
+        loop {
+            let some = server.take_garbage(7).await.unwrap();
+            if some.is_empty() {
+                return taken;
+            }
+            taken.extend(some);
+        }
+    };
+    let (first, second) = tokio::join!(all(one), all(&two));
+    let keys: BTreeSet<_> = first.iter().chain(&second).map(|one| &one.key).collect();
+    assert_eq!(keys.len(), 100);
+    assert_eq!(first.len() + second.len(), 100, "none twice");
+    for server in [one, &two] {
+        server.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_hears_what_another_one_publishes_also_after_its_connection_broke() {
+    let case = case_of_postgres().await;
+    let (one, two) = (&case.catalogue, another(&case).await);
+    let (hearing, mut news) = (two.clone(), two.changes_from_now());
+    let hearing = tokio::spawn(async move { hearing.hear_of_others().await });
+    let told = async |news: &mut watch::Receiver<()>| {
+        timeout(PATIENCE, news.changed()).await.unwrap().unwrap();
+    };
+    // As soon as it listens, for what came before.
+    told(&mut news).await;
+    let publish = async |name: &str| {
+        let upload = verifying(one, name).await;
+        let published = one.publish(&upload, &picture()).await.unwrap();
+        assert_eq!(published, Published::New);
+    };
+    publish("a.jpg").await;
+    told(&mut news).await;
+    let cut: Vec<bool> =
+        sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+            .scalars(&one.reader)
+            .await
+            .unwrap();
+    assert_eq!(cut, [true]);
+    told(&mut news).await;
+    publish("b.jpg").await;
+    told(&mut news).await;
+    hearing.abort();
+    for server in [one, &two] {
+        server.close().await;
+    }
+}
+
+/// Two servers publish and delete what they can while somebody reads the feed: the reader meets every place, in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_of_the_feed_skips_nothing_that_two_servers_write() {
+    const EACH: usize = 40;
+    let case = case_of_postgres().await;
+    let servers = [case.catalogue.clone(), another(&case).await];
+    let writers = servers.clone().map(|server| {
+        tokio::spawn(async move {
+            let ada = Caller {
+                owner: 1,
+                role: Role::Uploader,
+            };
+            for n in 0..EACH {
+                // Both send the same files, and only one of them is published.
+                let id = UploadId::new();
+                let request = request(&format!("{n}.jpg"));
+                let opened = server.open_upload(id, 1, &request, None, None);
+                let upload = match opened.await.unwrap() {
+                    Outcome::New(upload) => *upload,
+                    Outcome::Known(_) => continue,
+                    other => panic!("{other:?}"),
+                };
+                server.url_signed(id, within(1000)).await.unwrap();
+                server.begin_verifying(id).await.unwrap();
+                let published = server.publish(&upload, &picture()).await.unwrap();
+                if n % 4 == 0 && published == Published::New {
+                    let deleted = server.delete_image(upload.image, &ada).await.unwrap();
+                    assert_eq!(deleted, Deletion::Deleted);
+                }
+            }
+        })
+    });
+    let mut seen = Vec::new();
+    let mut read = async || {
+        let since = seen.last().copied().unwrap_or(0);
+        let (entries, _) = servers[0].changes(since, 1000).await.unwrap();
+        seen.extend(entries.iter().map(place));
+    };
+    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
+        read().await;
+    }
+    read().await;
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let feed = servers[0].feed().await.unwrap();
+    assert_eq!(seen.last(), Some(&feed.last));
+    // What was added and deleted between two looks has left one place; nothing else is missing.
+    let (now_there, _) = servers[1].changes(0, 1000).await.unwrap();
+    for place in now_there.iter().map(place) {
+        assert!(seen.contains(&place), "{place} was skipped");
+    }
+    let names: BTreeSet<_> = servers[0]
+        .images(&PageQuery {
+            limit: 1000,
+            ..page("")
+        })
+        .await
+        .unwrap()
+        .0
+        .into_iter()
+        .map(|row| row.file_name.as_str().to_owned())
+        .collect();
+    assert_eq!(u64::try_from(names.len()).unwrap(), feed.images);
+    for server in &servers {
+        server.close().await;
+    }
+}

@@ -1,0 +1,65 @@
+//! That the feed has changed, told within this process, and by PostgreSQL to all servers.
+//!
+//! Not here: what has changed. Invariant: news only says that it is worth looking. Whatever may have been missed, as while
+//! there was no connection, is told as news when it is over.
+
+use std::{convert::Infallible, time::Duration};
+
+use sqlx::{
+    PgPool,
+    postgres::{PgListener, PgPoolOptions},
+};
+use tokio::sync::watch;
+
+use super::{BUSY_TIMEOUT, Catalogue, CatalogueError, database::Pool};
+use crate::error::chain;
+
+/// Where the database tells of additions to the feed: see the migration `0002_servers.sql`.
+const CHANNEL: &str = "imgn_changes";
+
+/// The pause before the database is asked again for news that it could not be asked for.
+const PAUSE: Duration = Duration::from_secs(2);
+
+impl Catalogue {
+    /// Tells whenever something was added to the feed: by this process, and, while it
+    /// [hears of others](Self::hear_of_others), by any.
+    pub(crate) fn changes_from_now(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn tell_changed(&self) {
+        self.changed.send_replace(());
+    }
+
+    /// Tells within this process what others add to the feed, for as long as this runs. With SQLite nobody says so.
+    pub(crate) async fn hear_of_others(&self) -> Infallible {
+        let Pool::Postgres(pool) = &self.reader else {
+            return std::future::pending().await;
+        };
+        loop {
+            let Err(error) = self.hear(pool).await;
+            tracing::warn!(
+                cause = chain(&error),
+                "it is not heard at the moment what other servers publish"
+            );
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// The connection is beside those of the pool, which it would take one of for good.
+    async fn hear(&self, pool: &PgPool) -> Result<Infallible, CatalogueError> {
+        let options = pool.connect_options();
+        let own = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .connect_with(options.as_ref().clone())
+            .await?;
+        let mut listener = PgListener::connect_with(&own).await?;
+        listener.listen(CHANNEL).await?;
+        loop {
+            // At first for what came before, and after a lost connection for what came meanwhile.
+            self.tell_changed();
+            listener.try_recv().await?;
+        }
+    }
+}
