@@ -20,6 +20,7 @@ mod keyring;
 mod other_clients;
 mod photographs;
 mod serverless;
+mod several_servers;
 mod store;
 mod terminal;
 mod thumbnails;

@@ -188,17 +188,34 @@ impl ServerProcess {
     ) -> Result<Self> {
         let data = directory.join("data");
         fs::create_dir_all(&data)?;
-        let token = Self::add_token_in(&data, "owner", "admin")?;
         let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
         let environment: Vec<(String, String)> = environment
             .iter()
             .map(|&(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
+        let token = Self::add_token_in(&data, &environment, "owner", "admin")?;
         let (running, url) = Self::spawn(directory, "127.0.0.1:0", &arguments, &environment)?;
         Ok(Self {
             running,
             url,
             token,
+            directory: directory.to_owned(),
+            arguments,
+            environment,
+        })
+    }
+
+    /// Starts another one beside it, on a directory of its own and with other arguments, in the same environment: where
+    /// that says which database, both have one gallery, and the same token.
+    pub fn start_beside(&self, directory: &Path, arguments: &[&str]) -> Result<Self> {
+        fs::create_dir_all(directory.join("data"))?;
+        let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
+        let environment = self.environment.clone();
+        let (running, url) = Self::spawn(directory, "127.0.0.1:0", &arguments, &environment)?;
+        Ok(Self {
+            running,
+            url,
+            token: self.token.clone(),
             directory: directory.to_owned(),
             arguments,
             environment,
@@ -238,7 +255,8 @@ impl ServerProcess {
 
     /// Adds a token by the program's own command, also while the server runs.
     pub fn add_token(&self, name: &str, role: &str) -> Result<String> {
-        Self::add_token_in(&self.directory.join("data"), name, role)
+        let data = self.directory.join("data");
+        Self::add_token_in(&data, &self.environment, name, role)
     }
 
     /// Runs another of the program's commands on the same data; answers its output.
@@ -249,15 +267,22 @@ impl ServerProcess {
             .arg("--data-dir")
             .arg(self.directory.join("data"));
         clean_environment(&mut command);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command.output()?)
     }
 
-    fn add_token_in(data: &Path, name: &str, role: &str) -> Result<String> {
+    fn add_token_in(
+        data: &Path,
+        environment: &[(String, String)],
+        name: &str,
+        role: &str,
+    ) -> Result<String> {
         let mut command = Command::new(program("imgn-server")?);
         command
             .args(["token", "add", name, "--role", role, "--data-dir"])
             .arg(data);
         clean_environment(&mut command);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let output = command.output()?;
         ensure!(
             output.status.success(),
