@@ -17,7 +17,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`; without it, a file in the data directory.
     pub database: Option<DatabaseUrl>,
-    /// Connections to PostgreSQL at a time.
+    /// Connections to PostgreSQL at a time, beside the one that hears what other servers publish.
     pub database_connections: u32,
     /// Whether the catalogue is on a file system that several computers share, such as NFS.
     pub shared_file_system: bool,
@@ -180,7 +180,8 @@ impl Default for Timing {
 }
 
 impl Config {
-    /// 16: what a server of a few cores has under way at a time, and six such servers within PostgreSQL's default of 100.
+    /// 16: what a server of a few cores has under way at a time; with one more each for notices, five such servers are
+    /// within PostgreSQL's default of 100.
     pub const DEFAULT_DATABASE_CONNECTIONS: u32 = 16;
     /// 48 MiB, which JPEGs of nearly all cameras stay under. The files under verification share it, their decoders
     /// share [`Limits::DEFAULT_DECODED_BYTES`], and about 60 MiB are left to everything else under 300.

@@ -182,7 +182,10 @@ async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
         TokenCommand::Add { name, role } => {
             let token = catalogue.add_token(&name, role).await?;
             say(token.expose())?;
-            let place = absolute(&config.data_dir);
+            let place = match config.database() {
+                database @ Database::Postgres { .. } => database.to_string(),
+                _ => absolute(&config.data_dir),
+            };
             let gallery = if is_new {
                 "a new gallery"
             } else {

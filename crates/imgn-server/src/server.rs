@@ -28,7 +28,7 @@ use crate::{
     activity::Activity,
     auth::Role,
     catalogue::{Catalogue, CatalogueError, TokenError},
-    config::{Config, InvalidConfig, StorageConfig},
+    config::{Config, Database, InvalidConfig, StorageConfig},
     connection::ReadByClient,
     publish::Publisher,
     routes::{self, feed::Listeners},
@@ -209,11 +209,15 @@ impl Server {
         tracing::info!("stopped");
     }
 
-    /// The catalogue of a data directory, for the commands on its tokens; also while a server runs on it.
+    /// The catalogue of a data directory, or that which several servers share, for the commands on its tokens; also while
+    /// servers run on it.
     pub async fn catalogue(config: &Config) -> Result<Catalogue, StartError> {
         config.check()?;
-        make_data_dir(&config.data_dir)?;
-        Ok(Catalogue::open_on(&config.database(), config.shared_file_system).await?)
+        let database = config.database();
+        if !matches!(database, Database::Postgres { .. }) {
+            make_data_dir(&config.data_dir)?;
+        }
+        Ok(Catalogue::open_on(&database, config.shared_file_system).await?)
     }
 
     /// One pass of the sweeper on a data directory that no server runs on; waits for verifications to end.

@@ -60,7 +60,7 @@ pub struct Place {
     )]
     pub database: Option<DatabaseUrl>,
 
-    /// Connections to PostgreSQL at a time.
+    /// Connections to PostgreSQL at a time, beside the one that hears what other servers publish.
     #[arg(
         long, global = true, value_name = "COUNT", env = "IMGN_DATABASE_CONNECTIONS",
         default_value_t = Config::DEFAULT_DATABASE_CONNECTIONS, value_parser = clap::value_parser!(u32).range(1..)

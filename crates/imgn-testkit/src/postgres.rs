@@ -31,7 +31,7 @@ const START: Duration = Duration::from_secs(60);
 pub struct PostgreSql {
     child: Child,
     port: u16,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl PostgreSql {
@@ -40,37 +40,17 @@ impl PostgreSql {
     /// # Errors
     /// Says what to install when it is not there.
     pub async fn start() -> Result<Self> {
-        let programs = programs()?;
         let directory = tempfile::tempdir()?;
-        let is_root = fs::metadata("/proc/self").is_ok_and(|own| {
-            use std::os::unix::fs::MetadataExt as _;
-            own.uid() == 0
-        });
-        if is_root {
+        if is_root() {
             let owned = Command::new("chown")
                 .arg(USER)
                 .arg(directory.path())
                 .status()?;
             ensure!(owned.success(), "cannot give a directory to {USER}");
         }
-        let command = |program: &str| {
-            let program = programs.join(program);
-            let mut command = match is_root {
-                true => {
-                    let mut command = Command::new("setpriv");
-                    let groups = "--init-groups";
-                    command.args(["--reuid", USER, "--regid", USER, groups]);
-                    command.arg(program);
-                    command
-                }
-                false => Command::new(program),
-            };
-            command.current_dir(directory.path()).stdin(Stdio::null());
-            command
-        };
         let password = directory.path().join("password");
         fs::write(&password, PASSWORD)?;
-        let made = command("initdb")
+        let made = command("initdb", directory.path())?
             .args(["--no-sync", "--username=imgn", "--auth=scram-sha-256"])
             .args(["--encoding=UTF8", "--locale=C.UTF-8", "--pwfile=password"])
             .arg("--pgdata=data")
@@ -78,21 +58,45 @@ impl PostgreSql {
         let told = String::from_utf8_lossy(&made.stderr);
         ensure!(made.status.success(), "initdb failed: {told}");
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let log = fs::File::create(directory.path().join("log"))?;
-        let child = command("postgres")
+        let mut started = Self {
+            child: Self::spawn(directory.path(), port)?,
+            port,
+            directory,
+        };
+        started.wait().await?;
+        Ok(started)
+    }
+
+    /// Ends it at once, as by a crash: all connections break.
+    pub fn stop(&mut self) {
+        // Its own processes end with it.
+        let _ = Command::new("kill")
+            .args(["-QUIT", &self.child.id().to_string()])
+            .status();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again on what it had, at the same port, after [`Self::stop`].
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.child = Self::spawn(self.directory.path(), self.port)?;
+        self.wait().await
+    }
+
+    fn spawn(directory: &Path, port: u16) -> Result<Child> {
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(directory.join("log"))?;
+        Ok(command("postgres", directory)?
             .args(["-D", "data", "-h", "127.0.0.1", "-c", "fsync=off", "-k"])
-            .arg(directory.path())
+            .arg(directory)
             .arg(format!("-p{port}"))
             .stdout(Stdio::null())
             .stderr(log)
-            .spawn()?;
-        let mut started = Self {
-            child,
-            port,
-            _directory: directory,
-        };
-        started.wait(&programs.join("pg_isready")).await?;
-        Ok(started)
+            .spawn()?)
     }
 
     /// A URL of its only database, with the password.
@@ -104,12 +108,13 @@ impl PostgreSql {
         )
     }
 
-    async fn wait(&mut self, is_ready: &Path) -> Result<()> {
+    async fn wait(&mut self) -> Result<()> {
+        let is_ready = programs()?.join("pg_isready");
         let (child, port) = (&mut self.child, self.port.to_string());
         eventually("PostgreSQL answers", START, async || {
             let ended = child.try_wait()?;
             ensure!(ended.is_none(), "PostgreSQL ended: {ended:?}");
-            let asked = Command::new(is_ready)
+            let asked = Command::new(&is_ready)
                 .args(["-q", "-h", "127.0.0.1", "-p", &port])
                 .status()?;
             Ok(asked.success().then_some(()))
@@ -120,12 +125,30 @@ impl PostgreSql {
 
 impl Drop for PostgreSql {
     fn drop(&mut self) {
-        // At once: its own processes end with it.
-        let _ = Command::new("kill")
-            .args(["-QUIT", &self.child.id().to_string()])
-            .status();
-        let _ = self.child.wait();
+        self.stop();
     }
+}
+
+/// One of its programs, in a directory, by a user that it lets run it.
+fn command(program: &str, directory: &Path) -> Result<Command> {
+    let program = programs()?.join(program);
+    let mut command = match is_root() {
+        true => {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", USER, "--regid", USER, "--init-groups"]);
+            command.arg(program);
+            command
+        }
+        false => Command::new(program),
+    };
+    command.current_dir(directory).stdin(Stdio::null());
+    Ok(command)
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 fn programs() -> Result<PathBuf> {

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{auth::Caller, auth::Role, config::DatabaseUrl};
 
+mod pages;
 mod parts;
 mod several;
 mod uploads;
@@ -23,7 +24,7 @@ pub(super) struct Case {
     pub(super) catalogue: Catalogue,
     database: Database,
     _directory: tempfile::TempDir,
-    _postgres: Option<PostgreSql>,
+    postgres: Option<PostgreSql>,
 }
 
 pub(super) async fn cases() -> [Case; 2] {
@@ -60,7 +61,7 @@ async fn case(
         catalogue,
         database,
         _directory: directory,
-        _postgres: postgres,
+        postgres,
     }
 }
 

@@ -321,12 +321,13 @@ impl Catalogue {
         limit: u32,
     ) -> Result<(Vec<ChangeRow>, bool), CatalogueError> {
         // One statement for the entries and their pictures, so that no addition is without its picture; and only what is
-        // told, for a client that mirrors a large gallery asks for all of it.
+        // told, for a client that mirrors a large gallery asks for all of it. That pictures are after the same place goes
+        // without saying, but PostgreSQL would read all those before it.
         let rows: Vec<Entry> = sql(
             "SELECT changes.sequence AS sequence, CASE kind WHEN 'deleted' THEN image_id END AS gone,
                     images.id AS id, file_name, width, height, content_type, size, images.sha256, thumbhash, animated, taken_at,
                     images.created_at, camera, lens, exposure, location, tokens.name AS owner_name
-             FROM changes LEFT JOIN images ON images.sequence = changes.sequence
+             FROM changes LEFT JOIN images ON images.sequence = changes.sequence AND images.sequence > $1
                           LEFT JOIN tokens ON tokens.id = images.owner
              WHERE changes.sequence > $1 ORDER BY changes.sequence LIMIT $2",
         )

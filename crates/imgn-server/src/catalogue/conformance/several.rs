@@ -185,3 +185,51 @@ async fn a_reader_of_the_feed_skips_nothing_that_two_servers_write() {
         server.close().await;
     }
 }
+
+#[tokio::test]
+async fn servers_that_start_at_once_find_the_same_catalogue() {
+    let postgres = PostgreSql::start().await.unwrap();
+    let database = Database::Postgres {
+        url: DatabaseUrl::from(postgres.url()),
+        connections: 2,
+    };
+    let (one, two) = tokio::join!(Catalogue::open(&database), Catalogue::open(&database));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    let feeds = [one.feed().await.unwrap(), two.feed().await.unwrap()];
+    assert_eq!(feeds[0].id, feeds[1].id);
+    for server in [one, two] {
+        server.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_was_away_is_used_again_and_what_is_heard_of_it() {
+    let mut case = case_of_postgres().await;
+    let catalogue = case.catalogue.clone();
+    let (hearing, mut news) = (catalogue.clone(), catalogue.changes_from_now());
+    let hearing = tokio::spawn(async move { hearing.hear_of_others().await });
+    timeout(PATIENCE, news.changed()).await.unwrap().unwrap();
+    let upload = verifying(&catalogue, "a.jpg").await;
+    let postgres = case.postgres.as_mut().unwrap();
+    postgres.stop();
+    let away = catalogue.publish(&upload, &picture()).await;
+    assert!(
+        matches!(
+            away,
+            Err(CatalogueError::Unreachable(_) | CatalogueError::Busy)
+        ),
+        "{away:?}"
+    );
+    postgres.start_again().await.unwrap();
+    timeout(PATIENCE, news.changed()).await.unwrap().unwrap();
+    // Another server's connections.
+    let other = another(&case).await;
+    let published = other.publish(&upload, &picture()).await.unwrap();
+    assert_eq!(published, Published::New);
+    timeout(PATIENCE, news.changed()).await.unwrap().unwrap();
+    assert_eq!(catalogue.feed().await.unwrap().last, 1);
+    hearing.abort();
+    for server in [&catalogue, &other] {
+        server.close().await;
+    }
+}
