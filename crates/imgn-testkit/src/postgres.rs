@@ -69,6 +69,9 @@ impl PostgreSql {
 
     /// Ends it at once, as by a crash: all connections break.
     pub fn stop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         // Its own processes end with it.
         let _ = Command::new("kill")
             .args(["-QUIT", &self.child.id().to_string()])

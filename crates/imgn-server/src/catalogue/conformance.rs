@@ -170,6 +170,17 @@ async fn pictures_are_published_once_found_and_deleted() {
         let (rows, _) = catalogue.images(&page("ADA a.jpg")).await.unwrap();
         assert_eq!(rows.len(), 1);
         assert_eq!(rows[0].id, first.image);
+        // What means something in a pattern means itself.
+        for (words, found) in [
+            (".jp", 2),
+            ("%", 0),
+            ("a_jpg", 0),
+            ("\\", 0),
+            ("a\\.jpg", 0),
+        ] {
+            let (rows, _) = catalogue.images(&page(words)).await.unwrap();
+            assert_eq!(rows.len(), found, "{words}");
+        }
         let timeline = catalogue.timeline(&Search::default()).await.unwrap();
         assert_eq!(timeline.sequences, [2, 1]);
         assert_eq!(timeline.ratios, [3072, 3072]);

@@ -193,6 +193,8 @@ impl From<&Option<String>> for Value {
 pub(super) struct Sql {
     text: Text,
     values: Vec<Value>,
+    /// Whether PostgreSQL decides anew each time how to read, by what is asked for.
+    by_its_values: bool,
 }
 
 #[derive(Debug)]
@@ -214,6 +216,7 @@ pub(super) fn either(sqlite: &'static str, postgres: &'static str) -> Sql {
     Sql {
         text: Text::Fixed { sqlite, postgres },
         values: Vec::new(),
+        by_its_values: false,
     }
 }
 
@@ -223,7 +226,14 @@ impl Sql {
         Self {
             text: Text::Built(text.to_owned()),
             values: Vec::new(),
+            by_its_values: false,
         }
+    }
+
+    /// How to read depends on the values, such as on how rare a word is.
+    pub(super) fn decide_by_values(&mut self) -> &mut Self {
+        self.by_its_values = true;
+        self
     }
 
     /// Goes on with a text of this program's own.
@@ -377,7 +387,7 @@ impl Sql {
             Text::Fixed { postgres, .. } => postgres.into_sql_str(),
             Text::Built(text) => safe(text),
         };
-        let mut query = sqlx::query(text);
+        let mut query = sqlx::query(text).persistent(!self.by_its_values);
         for value in self.values {
             query = match value {
                 Value::Bool(value) => query.bind(value),

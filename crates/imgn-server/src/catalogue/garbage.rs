@@ -45,19 +45,18 @@ impl Catalogue {
         .await
     }
 
-    /// Takes this key, when it is in the outbox and due.
+    /// Takes this key, when it is in the outbox and due, or somebody has it: whoever asks wants it gone before going on, and
+    /// deleting twice does no harm.
     pub(crate) async fn take_garbage_at(
         &self,
         key: &str,
     ) -> Result<Option<Garbage>, CatalogueError> {
-        let now = now();
         sql(
-            "UPDATE garbage SET due_at = $3, revision = revision + 1 WHERE key = $1 AND due_at <= $2
+            "UPDATE garbage SET due_at = $2, revision = revision + 1 WHERE key = $1 AND due_at <= $2
              RETURNING key, multipart_id, url_expires_at, failures, revision",
         )
         .bind(key)
-        .bind(now)
-        .bind(now + TAKEN_FOR)
+        .bind(now() + TAKEN_FOR)
         .fetch_optional(&self.writer)
         .await
     }

@@ -109,14 +109,18 @@ impl Search {
 
     fn push_to(&self, query: &mut Sql, is_postgres: bool) {
         for word in &self.0 {
-            query
-                .push(if is_postgres {
-                    " AND strpos(images.search, "
-                } else {
-                    " AND instr(images.search, "
-                })
-                .push_bind(word.clone())
-                .push(") > 0");
+            if is_postgres {
+                // The form that its index of trigrams is for.
+                query
+                    .decide_by_values()
+                    .push(" AND images.search LIKE ")
+                    .push_bind(format!("%{}%", literally(word)));
+            } else {
+                query
+                    .push(" AND instr(images.search, ")
+                    .push_bind(word.clone())
+                    .push(") > 0");
+            }
         }
     }
 }
@@ -490,6 +494,18 @@ fn search_text(
         text.push_str(&day.strftime("\n%Y-%m-%d %B").to_string());
     }
     text.to_lowercase()
+}
+
+/// A word as a pattern that nothing else matches.
+fn literally(word: &str) -> String {
+    let mut pattern = String::with_capacity(word.len());
+    for character in word.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
 }
 
 fn numbers<T: std::str::FromStr>(text: &str, into: &mut Vec<T>) -> Result<(), CatalogueError> {

@@ -78,6 +78,12 @@ async fn ask(catalogue: &Catalogue, what: &str, count: u64, n: u64) {
             let changes = catalogue.changes(since, PAGE).await.unwrap();
             (PAGE as usize, changes.0.len())
         }
+        "search" => {
+            // As long a number as the last one, so that few others contain it.
+            let number = count - 1 - anywhere % (count / 3);
+            let query = page(&format!("picture {number}.jpg"));
+            (1, catalogue.images(&query).await.unwrap().0.len().min(1))
+        }
         _ => {
             let id = format!("01900000-0000-7000-8000-{:012x}", anywhere + 1);
             let image = catalogue.image(id.parse().unwrap()).await.unwrap();
@@ -87,13 +93,14 @@ async fn ask(catalogue: &Catalogue, what: &str, count: u64, n: u64) {
     assert_eq!(found, wanted, "{what}");
 }
 
-const QUESTIONS: [&str; 6] = [
+const QUESTIONS: [&str; 7] = [
     "newest page",
     "page",
     "range",
     "first changes",
     "changes",
     "picture",
+    "search",
 ];
 
 /// PostgreSQL decides by itself how it reads, also after it has met a statement a few times; it counts what it read.
