@@ -138,7 +138,9 @@ pub(crate) fn sam_cli(project: &Project) -> Result<PathBuf> {
     let directory = project.scratch().join("sam-cli");
     let stamp = directory.join("installed");
     let wanted = [SAM_CLI, CFN_LINT].join(" ");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+    // Its programs name the place that they were installed to.
+    let installed = format!("{wanted} in {}", directory.display());
+    if fs::read_to_string(&stamp).is_ok_and(|stamp| stamp == installed) {
         return Ok(directory.join("bin"));
     }
     println!(
@@ -146,7 +148,7 @@ pub(crate) fn sam_cli(project: &Project) -> Result<PathBuf> {
         directory.display()
     );
     python_packages(&directory, &[SAM_CLI, CFN_LINT])?;
-    fs::write(&stamp, wanted)?;
+    fs::write(&stamp, installed)?;
     Ok(directory.join("bin"))
 }
 
