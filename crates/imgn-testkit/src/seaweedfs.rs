@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
 use crate::process::eventually;
@@ -23,6 +23,9 @@ const ACCESS_KEY: &str = "conformance";
 const SECRET_KEY: &str = "conformance-secret";
 const BUCKET: &str = "conformance";
 
+/// How often it is started before its end is a failure.
+const ATTEMPTS: u32 = 4;
+
 /// A running SeaweedFS.
 #[derive(Debug)]
 pub struct SeaweedFs {
@@ -37,6 +40,17 @@ impl SeaweedFs {
     /// # Errors
     /// Says what to set when the program is not there.
     pub async fn start() -> Result<Self> {
+        for _ in 0..ATTEMPTS {
+            let mut started = Self::spawn()?;
+            if started.answers().await? {
+                return Ok(started);
+            }
+            // Its ports were free a moment ago: another one was quicker.
+        }
+        bail!("SeaweedFS ended {ATTEMPTS} times before it answered")
+    }
+
+    fn spawn() -> Result<Self> {
         let program = std::env::var_os(PROGRAM)
             .map(PathBuf::from)
             .with_context(|| {
@@ -84,13 +98,11 @@ impl SeaweedFs {
             secret_key: SECRET_KEY.into(),
             engine: Engine::SeaweedFs,
         };
-        let mut started = Self {
+        Ok(Self {
             child,
             target,
             _directory: directory,
-        };
-        started.wait().await?;
-        Ok(started)
+        })
     }
 
     /// Its endpoint.
@@ -99,12 +111,14 @@ impl SeaweedFs {
         &self.target
     }
 
-    async fn wait(&mut self) -> Result<()> {
+    /// Waits until it can be written to; `false` when it has ended before.
+    async fn answers(&mut self) -> Result<bool> {
         let client = self.target.client();
         let child = &mut self.child;
         eventually("SeaweedFS answers", START, async || {
-            let ended = child.try_wait()?;
-            ensure!(ended.is_none(), "SeaweedFS ended: {ended:?}");
+            if child.try_wait()?.is_some() {
+                return Ok(Some(false));
+            }
             let created = client.create_bucket().bucket(BUCKET).send().await;
             if created.is_err() && client.head_bucket().bucket(BUCKET).send().await.is_err() {
                 return Ok(None);
@@ -116,7 +130,7 @@ impl SeaweedFs {
                 .key("ready")
                 .body(Vec::new().into());
             let written = put.body(b"ready".to_vec().into()).send().await;
-            Ok(written.is_ok().then_some(()))
+            Ok(written.is_ok().then_some(true))
         })
         .await
     }
