@@ -5,6 +5,7 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -144,14 +145,20 @@ impl Drop for SeaweedFs {
 }
 
 /// Ports that were free a moment ago, whose number plus 10000 (where SeaweedFS puts its gRPC services) is free as
-/// well. All are held until the last is found.
+/// well. All are held until the last is found. Who asks next in this process looks further on: what was given out is
+/// free until its program listens, and a second one on the same ports would be taken for the first.
 fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    // More than the few that are taken between two who ask.
+    const APART: usize = 50;
+    let asked = ASKED.fetch_add(1, Ordering::Relaxed);
+    let first = usize::from(std::process::id() as u16) + asked * APART;
     let mut held = Vec::new();
     let mut ports = Vec::new();
     for port in (20_000_u16..32_000)
         .step_by(7)
         .cycle()
-        .skip(usize::from(std::process::id() as u16 % 1700))
+        .skip(first % 1700)
         .take(3400)
     {
         let (Ok(http), Ok(grpc)) = (
