@@ -8,6 +8,7 @@ use imgn_testkit::{
     pictures,
     process::eventually,
     proxy::{Answer, Fate, FaultProxy, Gate, Seen},
+    s3::Target,
     seaweedfs::SeaweedFs,
 };
 use serde_json::{Value, json};
@@ -18,6 +19,27 @@ use crate::driver::PATIENCE;
 
 /// How often the server asks the store before it takes a failure for one.
 const STORE_ATTEMPTS: u32 = 3;
+
+/// A way to the store on which what is read below a place is kept until the gate is released.
+async fn keeping(
+    store: &SeaweedFs,
+    below: &'static str,
+    gate: &Gate,
+) -> Result<(FaultProxy, Target)> {
+    let held = gate.clone();
+    let proxy = FaultProxy::start(store.target().host()?, move |request: &Seen| {
+        match request.method == "GET" && request.path.contains(below) {
+            true => Fate::HoldAnswer(held.clone()),
+            false => Fate::Pass,
+        }
+    })
+    .await?;
+    let target = Target {
+        endpoint: proxy.url(),
+        ..store.target().clone()
+    };
+    Ok((proxy, target))
+}
 
 #[tokio::test]
 async fn a_picture_that_never_ends_in_the_time_of_an_invocation_is_refused_in_the_end() -> Result<()>
@@ -63,16 +85,7 @@ async fn an_answer_waits_for_a_verification_no_longer_than_a_gateway_does() -> R
     let _alone = ONE_STORE.lock().await;
     let store = SeaweedFs::start().await?;
     let gate = Gate::closed();
-    let held = gate.clone();
-    let proxy = FaultProxy::start(store.target().host()?, move |request: &Seen| {
-        match request.method == "GET" && request.path.contains("/originals/") {
-            true => Fate::HoldAnswer(held.clone()),
-            false => Fate::Pass,
-        }
-    })
-    .await?;
-    let mut target = store.target().clone();
-    target.endpoint = proxy.url();
+    let (_proxy, target) = keeping(&store, "/originals/", &gate).await?;
     let mut cloud = Cloud::start(directory.path(), &target).await?;
     // As long as it likes, but for the gateway, which the function knows of.
     cloud.function.set_timeout(PATIENCE * 10);
@@ -156,16 +169,7 @@ async fn a_store_that_hangs_does_not_keep_an_invocation_beyond_its_time() -> Res
     let _alone = ONE_STORE.lock().await;
     let store = SeaweedFs::start().await?;
     let gate = Gate::closed();
-    let held = gate.clone();
-    let proxy = FaultProxy::start(store.target().host()?, move |request: &Seen| {
-        match request.method == "GET" && request.path.contains("/staged/") {
-            true => Fate::HoldAnswer(held.clone()),
-            false => Fate::Pass,
-        }
-    })
-    .await?;
-    let mut target = store.target().clone();
-    target.endpoint = proxy.url();
+    let (_proxy, target) = keeping(&store, "/staged/", &gate).await?;
     let mut cloud = Cloud::start(directory.path(), &target).await?;
     let form = b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\n\r\n\r\n--x--\r\n";
     let form = bytes_of("POST", "/upload", "multipart/form-data; boundary=x", form);

@@ -1,7 +1,7 @@
 //! The screens that a real gallery shows seldom or only for a moment, on a made-up one: each under axe in four sizes,
 //! both themes and both languages, and with lines that begin at the right.
 //!
-//! Invariant: nothing is wider than the window.
+//! Invariant: nothing is wider than the window, and no control is beyond its edge.
 
 use std::process::Command;
 
@@ -88,13 +88,18 @@ async fn check(client: &Client, what: &str) -> Result<()> {
     axe::check(client, what).await?;
     const TOO_WIDE: &str = "
         const page = document.documentElement;
-        if (page.scrollWidth <= page.clientWidth) return [];
-        return [...document.querySelectorAll('body *')]
-            .filter((one) => {
-                const { left, right } = one.getBoundingClientRect();
-                return left < -0.5 || right > page.clientWidth + 0.5;
-            })
-            .map((one) => one.outerHTML.slice(0, 120));";
+        const isBeyond = (one) => {
+            const { left, right } = one.getBoundingClientRect();
+            return left < -0.5 || right > page.clientWidth + 0.5;
+        };
+        const scrolls = (one) => one !== null && (one.scrollWidth > one.clientWidth
+            && ['auto', 'scroll'].includes(getComputedStyle(one).overflowX) || scrolls(one.parentElement));
+        const isReached = (one) => one.checkVisibility({visibilityProperty: true, opacityProperty: true})
+            && one.closest('[inert]') === null && !scrolls(one.parentElement)
+            && !one.classList.contains('visually-hidden') && one.closest('.visually-hidden') === null;
+        const controls = [...document.querySelectorAll('a[href], button, input, select, textarea')].filter(isReached);
+        const all = page.scrollWidth > page.clientWidth ? [...document.querySelectorAll('body *')] : [];
+        return [...controls, ...all].filter(isBeyond).map((one) => one.outerHTML.slice(0, 160));";
     let wide = script(client, TOO_WIDE, vec![]).await?;
     ensure!(wide == json!([]), "{what}: too wide: {wide}");
     Ok(())
@@ -140,6 +145,7 @@ async fn every_dialog_of_the_window_is_for_everybody_in_every_size() -> Result<(
             ("general", &["server", "settings-general", "theme"]),
             ("checks", &["server", "settings-doctor", "check"]),
             ("uploads", &["upload-toggle", "upload-row"]),
+            ("history", &["upload-toggle", "history", "history-entry"]),
             (
                 "upload settings",
                 &["upload-toggle", "upload-settings", "upload-rate"],
