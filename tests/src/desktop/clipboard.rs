@@ -116,14 +116,11 @@ async fn copied_files_are_linked_together_in_the_chosen_format() -> Result<()> {
     element(&window.page, "empty-gallery").await?;
 
     // Chosen in the upload settings, while the app runs.
-    eventually("the settings are open", PATIENCE, async || {
-        window.show_panel(true).await.ok();
-        let button = element(&window.page, "upload-settings").await?;
-        // While the panel slides, a click may miss it.
-        button.click().await.ok();
-        Ok((!window.all("link-format").await?.is_empty()).then_some(()))
-    })
-    .await?;
+    window.show_panel(true).await?;
+    element(&window.page, "upload-settings")
+        .await?
+        .click()
+        .await?;
     let format = element(&window.page, "link-format").await?;
     format.select_by_value("html").await.context("select")?;
     eventually("the choice is kept", PATIENCE, async || {

@@ -208,14 +208,27 @@ impl Window {
         )?)
     }
 
-    /// Opens or folds the upload panel, if it is not so already.
+    /// Opens or folds the upload panel, if it is not so already, and waits until it has come to rest: a click at what
+    /// slides hits what slides after it.
     pub(crate) async fn show_panel(&self, shown: bool) -> Result<()> {
-        let toggle = element(&self.page, "upload-toggle").await?;
-        let is_shown = toggle.attr("aria-expanded").await?.as_deref() == Some("true");
-        if is_shown != shown {
-            toggle.click().await?;
-        }
-        Ok(())
+        const RESTS: &str = "
+            const panel = document.querySelector(\"[data-testid='upload-panel']\");
+            return panel.classList.contains('open') === arguments[0] && panel.getAnimations().length === 0;";
+        eventually(
+            "the panel is as wanted, and at rest",
+            PATIENCE,
+            async || {
+                let toggle = element(&self.page, "upload-toggle").await?;
+                // It may open by itself at any moment.
+                let is_shown = toggle.attr("aria-expanded").await?.as_deref() == Some("true");
+                if is_shown != shown {
+                    toggle.click().await?;
+                }
+                let rests = self.page.execute(RESTS, vec![json!(shown)]).await?;
+                Ok((rests == true).then_some(()))
+            },
+        )
+        .await
     }
 
     /// What the row of this file's upload says.
