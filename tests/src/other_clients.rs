@@ -235,6 +235,18 @@ async fn uppy_uploads_pauses_resumes_and_cancels() -> Result<()> {
     ensure!(seen["parts"] == json!([]), "{seen}");
     let image = published(&api, "small.jpg", &small).await?;
     ensure!(image["owner"] == "ada" && image["width"] == 100, "{image}");
+    // The page can show what Uppy tells it, though that is where the file was sent to.
+    const SHOW: &str = "
+        const image = new Image();
+        image.src = arguments[0];
+        return image.decode().then(() => `${image.naturalWidth}x${image.naturalHeight}`);";
+    let shown = script(
+        &stage.client,
+        SHOW,
+        vec![seen["result"]["location"].clone()],
+    )
+    .await?;
+    ensure!(shown == "100x60", "{shown} {seen}");
 
     // Large: in parts, all of them once.
     let all: Vec<u64> = (1..=PARTS).collect();

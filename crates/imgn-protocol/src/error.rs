@@ -47,8 +47,8 @@ error_codes! {
     InvalidFileName = "invalid_file_name", 400, "The file name is not valid";
     /// No token was given, or it is unknown or revoked.
     Unauthorized = "unauthorized", 401, "A valid token is needed";
-    /// The token is valid and does not allow this.
-    Forbidden = "forbidden", 403, "The token does not allow this";
+    /// The token is valid and does not allow this, or no token would.
+    Forbidden = "forbidden", 403, "This is not allowed";
     /// There is nothing here, or nothing that the caller may know of.
     NotFound = "not_found", 404, "Not found";
     /// The path exists and does not take this method.

@@ -1,6 +1,6 @@
 //! What handlers take from a request, with a problem document where it is not as it should be.
 
-use std::str::FromStr;
+use std::{error::Error, str::FromStr};
 
 use axum::{
     body::Bytes,
@@ -76,7 +76,10 @@ fn refuse_body(rejection: JsonRejection) -> ApiError {
                 ),
             )
         }
-        rejection => ApiError::invalid(sentence(&rejection.body_text())),
+        rejection => ApiError::invalid(match cause(&rejection) {
+            Some(cause) => format!("The JSON of the request's body is not as it must be: {cause}."),
+            None => sentence(&rejection.body_text()),
+        }),
     }
 }
 
@@ -93,9 +96,25 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let axum::extract::Query(value) = axum::extract::Query::from_request_parts(parts, state)
             .await
-            .map_err(|error: QueryRejection| ApiError::invalid(sentence(&error.body_text())))?;
+            .map_err(refuse_query)?;
         Ok(Self(value))
     }
+}
+
+fn refuse_query(rejection: QueryRejection) -> ApiError {
+    ApiError::invalid(match cause(&rejection) {
+        Some(cause) => format!("The query, behind the `?`, is not as it must be: {cause}."),
+        None => sentence(&rejection.body_text()),
+    })
+}
+
+/// What was the matter, without the framework's words around it.
+fn cause(rejection: &dyn Error) -> Option<String> {
+    let mut deepest = rejection.source()?;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    Some(deepest.to_string())
 }
 
 /// The identifier in the path.

@@ -110,6 +110,29 @@ pub(crate) async fn arrived(app: &App, key: &str) {
     }
 }
 
+/// The store refused a part of the object under this key, which would be larger than the gallery takes. Nothing can become
+/// of its other parts, so they go now; those of an upload that was announced were signed with their lengths, and stay.
+pub(crate) async fn too_large(app: &App, key: &str) {
+    let Some(keys::Sent::Original(image)) = keys::sent(key) else {
+        return;
+    };
+    let ended = async {
+        let staged = app.catalogue.staged_image(image).await?;
+        let Some(staged) = staged.filter(|staged| staged.in_parts) else {
+            return Ok(());
+        };
+        tracing::info!(id = %staged.id, "ended what was sent in parts, which is too large");
+        end(app, &staged).await.map(drop)
+    };
+    if let Err::<(), ApiError>(error) = ended.await {
+        tracing::warn!(
+            key,
+            cause = chain(&error),
+            "parts that are too large are left to the sweeper"
+        );
+    }
+}
+
 /// Looks for what is expected until the server stops.
 pub(crate) async fn run(app: App) {
     let others = async || match app.catalogue.has_others() {

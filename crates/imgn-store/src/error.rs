@@ -35,6 +35,8 @@ pub(crate) enum Error {
     },
     #[error("the object would have {size} bytes; at most {maximum} are allowed")]
     EntityTooLarge { size: u64, maximum: u64 },
+    #[error("too much of this object arrives at the same time; send it again when that has ended")]
+    TooMuchArrives,
     #[error("the length of the body must be announced")]
     MissingContentLength,
     #[error("the body is not {announced} bytes long, as announced")]
@@ -104,6 +106,7 @@ impl Error {
             Self::InvalidPartOrder => S3ErrorCode::InvalidPartOrder,
             Self::EntityTooSmall { .. } => S3ErrorCode::EntityTooSmall,
             Self::EntityTooLarge { .. } => S3ErrorCode::EntityTooLarge,
+            Self::TooMuchArrives => S3ErrorCode::SlowDown,
             Self::MissingContentLength => S3ErrorCode::MissingContentLength,
             Self::IncompleteBody { .. } => S3ErrorCode::IncompleteBody,
             Self::RequestTimeout { .. } => S3ErrorCode::RequestTimeout,

@@ -106,15 +106,16 @@ impl OpenUpload {
         max_size: u64,
     ) -> Result<PartWriter, Error> {
         let open = self.lock()?;
-        let taken = self.places().places.bytes();
-        for (beside, maximum) in [
-            (open.bytes_beside(number), max_size),
-            (taken, max_size.saturating_mul(2)),
-        ] {
-            let size = beside.saturating_add(length);
-            if size > maximum {
-                return Err(Error::EntityTooLarge { size, maximum });
-            }
+        let size = open.bytes_beside(number).saturating_add(length);
+        if size > max_size {
+            return Err(Error::EntityTooLarge {
+                size,
+                maximum: max_size,
+            });
+        }
+        let arriving = self.places().places.bytes().saturating_add(length);
+        if arriving > max_size.saturating_mul(2) {
+            return Err(Error::TooMuchArrives);
         }
         let file = OpenOptions::new()
             .write(true)

@@ -239,7 +239,7 @@ export type ErrorCode =
 "invalid_file_name" | 
 /**  No token was given, or it is unknown or revoked. */
 "unauthorized" | 
-/**  The token is valid and does not allow this. */
+/**  The token is valid and does not allow this, or no token would. */
 "forbidden" | 
 /**  There is nothing here, or nothing that the caller may know of. */
 "not_found" | 

@@ -167,8 +167,8 @@ pub(crate) async fn params(
     Query(query): Query<Params>,
 ) -> Result<Response, ApiError> {
     let name = FileName::clean(&query.filename);
+    let content_type = stored_type(&name, query.content_type.as_deref())?;
     let staged = staging::expect(&app, &caller, name, false).await?;
-    let content_type = stored_type(query.content_type.as_deref());
     let most = app.config.max_size;
     let form = app
         .storage
@@ -198,10 +198,10 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let _sending = app.activity.begin();
     let name = FileName::clean(&body.filename);
+    let content_type = stored_type(&name, body.content_type.as_deref())?;
     // Written down before the store has it; what a crash leaves there, the sweeper finds.
     let staged = staging::expect(&app, &caller, name, true).await?;
     let key = staged.key();
-    let content_type = stored_type(body.content_type.as_deref());
     let made = match app.storage.create_multipart(&key, content_type, None).await {
         Ok(made) => made,
         Err(error) => {
@@ -319,13 +319,13 @@ pub(crate) async fn complete(
     {
         drop(sending);
         check_key(&keys::original(upload.image), key)?;
-        return answer(&app, caller, upload).await;
+        return answer(&app, upload).await;
     }
     let open = Open::find(&app, &named).await?;
     open.complete(&app, &body.parts).await?;
     drop(sending);
     match staging::take(&app, *id).await? {
-        Taken::Upload(upload) => answer(&app, caller, *upload).await,
+        Taken::Upload(upload) => answer(&app, *upload).await,
         Taken::Refused(rejection) => Err(ApiError::new(rejection.code, rejection.message)),
         Taken::Not => Err(unknown()),
     }
@@ -537,11 +537,8 @@ impl Open {
 }
 
 /// Where the picture is. Waits for its verification as long as a request may; one that takes longer is published later.
-async fn answer(app: &App, caller: &Caller, mut upload: Upload) -> Result<Response, ApiError> {
-    if upload.state == UploadState::Verifying && uploads::verified(app, &upload).await? {
-        let again = app.catalogue.upload_of(upload.id, caller.owner).await?;
-        upload = again.ok_or_else(unknown)?;
-    }
+async fn answer(app: &App, upload: Upload) -> Result<Response, ApiError> {
+    let upload = uploads::once_verified(app, upload).await?;
     let image = match upload.state {
         UploadState::Published(image) => image,
         UploadState::Verifying => upload.image,
@@ -568,11 +565,19 @@ fn check_key(key: &str, named: &str) -> Result<(), ApiError> {
 }
 
 fn unknown() -> ApiError {
-    ApiError::not_found("You have no multipart upload with this id and key.")
+    ApiError::not_found(
+        "You have no multipart upload with this id and key. It may have ended, also because more was sent than the \
+         gallery takes.",
+    )
 }
 
-fn stored_type(announced: Option<&str>) -> &'static str {
-    announced.and_then(picture_type).unwrap_or(UNKNOWN_TYPE)
+/// What is signed for a file that is announced so; refused where that is no picture.
+fn stored_type(name: &FileName, announced: Option<&str>) -> Result<&'static str, ApiError> {
+    let Some(announced) = announced.filter(|announced| !announced.is_empty()) else {
+        return Ok(UNKNOWN_TYPE);
+    };
+    uploads::check_type(name, announced)?;
+    Ok(picture_type(announced).unwrap_or(UNKNOWN_TYPE))
 }
 
 fn number(text: &str) -> Result<u32, ApiError> {

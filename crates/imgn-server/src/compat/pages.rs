@@ -198,14 +198,33 @@ async fn file_name(request: Request, max_size: u64) -> Result<FileName, ApiError
     let mut found = None;
     while let Some(mut field) = form.next_field().await.map_err(refuse)? {
         pace.moved();
-        if found.is_none() {
-            // Browsers escape this one character of a name.
-            let name = field.file_name().map(|name| name.replace("%22", "\""));
-            found = name.map(|name| FileName::clean(&name));
-        }
-        while field.chunk().await.map_err(refuse)?.is_some() {
+        let name = field.file_name().map(as_it_was).filter(|_| found.is_none());
+        let mut size = 0;
+        while let Some(chunk) = field.chunk().await.map_err(refuse)? {
             pace.moved();
+            size += chunk.len() as u64;
+        }
+        if let Some(name) = name {
+            found = Some((name, size));
         }
     }
-    found.ok_or_else(|| ApiError::invalid("The form has no file."))
+    let (name, size) = found.ok_or_else(|| ApiError::invalid("The form has no file."))?;
+    // What the page is about to send is the same file.
+    if size > max_size {
+        return Err(ApiError::new(
+            ErrorCode::TooLarge,
+            format!(
+                "\"{}\" has {size} bytes; this gallery takes at most {max_size}.",
+                name.as_str()
+            ),
+        ));
+    }
+    Ok(name)
+}
+
+/// A file's name without what browsers escape in a form's header: these three characters, and no other
+/// (<https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data>).
+fn as_it_was(name: &str) -> FileName {
+    let name = name.replace("%22", "\"").replace("%0D", "\r");
+    FileName::clean(&name.replace("%0A", "\n"))
 }

@@ -6,6 +6,7 @@ pub(crate) mod images;
 pub(crate) mod openapi;
 mod refusal;
 pub(crate) mod relay;
+mod store;
 pub(crate) mod uploads;
 mod web;
 
@@ -13,7 +14,7 @@ use std::{any::Any, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{DefaultBodyLimit, Request},
     http::{
         HeaderName, HeaderValue, Method,
         header::{ETAG, LOCATION, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
@@ -37,9 +38,7 @@ use crate::{
     compat::{companion, pages},
     error::ApiError,
     extract::MAX_JSON_BODY,
-    staging,
     state::App,
-    storage::BUCKET,
 };
 
 /// How long a client may be silent in the middle of a request's body.
@@ -69,8 +68,7 @@ pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
         ))
         .with_state(app);
     if let Some(store) = store {
-        // The store gets each request as it was signed, path and all, and has its own CORS.
-        router = router.merge(store_router(store, same));
+        router = router.merge(store::router(store, same));
     }
     router
         .layer(CatchPanicLayer::custom(panicked))
@@ -104,34 +102,6 @@ pub(crate) fn api() -> OpenApiRouter<App> {
         .routes(routes!(companion::sts))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
-}
-
-fn store_router(store: StoreService, app: App) -> Router {
-    Router::new()
-        .route_service(&format!("/{BUCKET}"), store.clone())
-        .route_service(&format!("/{BUCKET}/"), store.clone())
-        .route_service(&format!("/{BUCKET}/{{*key}}"), store)
-        .layer(middleware::from_fn_with_state(app, note_sending))
-}
-
-/// What writes to the store from outside is a client that sends. What it sent unannounced is looked at now.
-async fn note_sending(State(app): State<App>, request: Request, next: Next) -> Response {
-    if !matches!(*request.method(), Method::PUT | Method::POST) {
-        return next.run(request).await;
-    }
-    let path = request.uri().path().to_owned();
-    let response = {
-        let _sending = app.activity.begin();
-        next.run(request).await
-    };
-    if response.status().is_success() {
-        // A form is posted to the bucket; the answer says what it became.
-        let made = response.headers().get(LOCATION);
-        let made = made.and_then(|made| made.to_str().ok());
-        let key = made.unwrap_or(&path).strip_prefix(&format!("/{BUCKET}/"));
-        staging::arrived(&app, key.unwrap_or_default()).await;
-    }
-    response
 }
 
 /// Any page may read the gallery, and write to it with a token of its own: there are no cookies to abuse.

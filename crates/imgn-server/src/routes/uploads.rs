@@ -290,7 +290,7 @@ async fn is_there(app: &App, upload: &Upload) -> Result<bool, ApiError> {
 ///
 /// While others are verified, and for what was so large that it came in parts, it does not wait: whoever has more to
 /// send goes on with it.
-pub(crate) async fn verified(app: &App, upload: &Upload) -> Result<bool, ApiError> {
+pub(super) async fn verified(app: &App, upload: &Upload) -> Result<bool, ApiError> {
     let mut progress = app.publisher.start(upload.id);
     let patience = if upload.plan.is_some() || app.publisher.has_others(upload.id) {
         Duration::ZERO
@@ -308,6 +308,15 @@ pub(crate) async fn verified(app: &App, upload: &Upload) -> Result<bool, ApiErro
         () = tokio::time::sleep(patience) => Ok(false),
         () = app.stopping.cancelled() => Ok(false),
     }
+}
+
+/// The upload, once its picture is verified or the caller has waited for that as long as a request may.
+pub(crate) async fn once_verified(app: &App, upload: Upload) -> Result<Upload, ApiError> {
+    if upload.state != UploadState::Verifying || !verified(app, &upload).await? {
+        return Ok(upload);
+    }
+    let again = app.catalogue.upload(upload.id).await?;
+    again.ok_or_else(unknown_upload)
 }
 
 /// Refuses what cannot become a picture here, before a byte of it is sent.
@@ -331,17 +340,8 @@ fn accept(app: &App, body: OpenBody) -> Result<OpenRequest, ApiError> {
             ),
         ));
     }
-    if let Some(announced) = &body.content_type
-        && picture_type(announced).is_none()
-        && essence(announced) != UNKNOWN_TYPE
-    {
-        return Err(ApiError::new(
-            ErrorCode::UnsupportedFormat,
-            format!(
-                "\"{}\" was announced as {announced:?}; {ACCEPTED} pictures are accepted.",
-                file_name.as_str()
-            ),
-        ));
+    if let Some(announced) = &body.content_type {
+        check_type(&file_name, announced)?;
     }
     Ok(OpenRequest {
         file_name,
@@ -350,6 +350,20 @@ fn accept(app: &App, body: OpenBody) -> Result<OpenRequest, ApiError> {
         content_type: body.content_type,
         checksum_algorithms: vec![],
     })
+}
+
+/// Refuses what is announced as something else than a picture. Unknown bytes may be one.
+pub(crate) fn check_type(file_name: &FileName, announced: &str) -> Result<(), ApiError> {
+    if picture_type(announced).is_some() || essence(announced) == UNKNOWN_TYPE {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        ErrorCode::UnsupportedFormat,
+        format!(
+            "\"{}\" was announced as {announced:?}; {ACCEPTED} pictures are accepted.",
+            file_name.as_str()
+        ),
+    ))
 }
 
 pub(super) async fn answer(app: &App, upload: &Upload) -> Result<UploadAnswer, ApiError> {

@@ -18,31 +18,18 @@ async fn the_store_takes_no_more_by_a_url_than_the_gallery_takes() {
     let most = 2 * PART + 1000;
     let gallery = Gallery::start_with(|config| config.max_size = most as u64).await;
     let ada = &gallery.ada;
-    let empty = gallery.stored_bytes();
     let url = presigned(ada, "a.jpg", b"").await;
     let refused = ada.http.put(&url).body(vec![7; most + 1]).send().await;
     let refused = refused.unwrap();
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
     assert!(refused.text().await.unwrap().contains("EntityTooLarge"));
 
-    let parts = Parts::create(ada, "a.jpg").await;
-    let refused = async |number, size| {
-        let url = parts.sign(number).await;
-        let answer = ada.http.put(url).body(vec![7; size]).send().await.unwrap();
-        let status = answer.status();
-        let told = answer.text().await.unwrap();
-        assert!(told.contains("EntityTooLarge"), "part {number}: {told}");
-        status
-    };
-    assert_eq!(refused(1, most + 1).await, StatusCode::BAD_REQUEST);
     let file = picture(1, most);
+    let parts = Parts::create(ada, "a.jpg").await;
     let mut sent = Vec::new();
     for (number, piece) in (1..).zip(file.chunks(PART)) {
         sent.push(parts.send(number, piece).await);
     }
-    assert_eq!(refused(4, 1).await, StatusCode::BAD_REQUEST);
-    assert_eq!(refused(3, 1001).await, StatusCode::BAD_REQUEST);
-    assert!(gallery.stored_bytes() < empty + 2 * most as u64);
     // Those that are there can be sent again, and all of them are what the gallery takes.
     assert_eq!(parts.send(2, &file[PART..2 * PART]).await, sent[1]);
     assert_eq!(parts.complete(&sent).await.status, StatusCode::OK);
@@ -51,6 +38,60 @@ async fn the_store_takes_no_more_by_a_url_than_the_gallery_takes() {
         StatusCode::OK
     );
     shows(ada, &["64x48", "320x240"]).await;
+}
+
+#[tokio::test]
+async fn parts_that_are_too_large_together_do_not_stay_until_somebody_sweeps() {
+    let most = 2 * PART;
+    let gallery = Gallery::start_with(|config| config.max_size = most as u64).await;
+    let ada = &gallery.ada;
+    let empty = gallery.stored_bytes();
+    // One by itself, one beside another, and one that is larger than what it takes the place of.
+    for (before, number, size) in [
+        (None, 1, most + 1),
+        (Some(PART), 2, PART + 1),
+        (Some(9), 1, most + 1),
+    ] {
+        let parts = Parts::create(ada, "a.jpg").await;
+        let [first, refused] = [parts.sign(1).await, parts.sign(number).await];
+        if let Some(size) = before {
+            assert_eq!(put(ada, &first, &vec![7; size]).await, StatusCode::OK);
+        }
+        let answer = ada
+            .http
+            .put(refused)
+            .body(vec![7; size])
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        let told = answer.text().await.unwrap();
+        assert!(
+            told.contains("EntityTooLarge") && told.contains(&most.to_string()),
+            "{told}"
+        );
+        assert_eq!(gallery.stored_bytes(), empty);
+        let over = parts.list().await;
+        assert_eq!(over.code(), "not_found");
+        assert!(
+            over.json["detail"]
+                .as_str()
+                .unwrap()
+                .contains("more was sent"),
+            "{over:?}"
+        );
+    }
+    // What is announced has a length for each part, and a mistake with one of them ends nothing.
+    let file = picture(1, most);
+    let id = UploadId::new();
+    ada.open(id, "b.jpg", &file).await;
+    let signed = ada.sign(id, &file).await.json;
+    let url = signed["url"].as_str().unwrap();
+    assert_eq!(
+        put(ada, url, &vec![7; most + 1]).await,
+        StatusCode::FORBIDDEN
+    );
+    ada.send(UploadId::new(), "b.jpg", &file).await;
 }
 
 async fn form(caller: &Caller) -> Reply {

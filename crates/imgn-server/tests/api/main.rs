@@ -13,6 +13,7 @@ mod bounds;
 mod clients;
 mod display;
 mod feed;
+mod forms;
 mod gallery;
 mod harness;
 mod multipart;
