@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::CommandFactory as _;
 use imgn_core::{Options, protocol::Token};
 use imgn_desk::{Asked, Opened};
 
@@ -34,6 +35,15 @@ pub(crate) struct Arguments {
     /// Uploads the pictures of this folder if the gallery is empty.
     #[arg(long, value_name = "DIR")]
     import: Option<PathBuf>,
+    /// Writes the manual page into this folder, and does nothing else.
+    #[arg(long, value_name = "DIR", hide = true, exclusive = true)]
+    pub(crate) man: Option<PathBuf>,
+}
+
+/// Writes `imgn-desktop.1`, made from the command line itself, into a folder.
+pub(crate) fn write_manual(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(Arguments::command(), folder)
 }
 
 impl Arguments {

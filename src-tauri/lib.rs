@@ -66,6 +66,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<()> {
+    if let Some(folder) = &arguments.man {
+        return launch::write_manual(folder).with_context(|| {
+            format!(
+                "the manual page cannot be written into {}",
+                folder.display()
+            )
+        });
+    }
     let home = Home::locate(arguments.home.clone())?;
     let folder = std::env::current_dir().unwrap_or_default();
     let asked = arguments.asked(&folder);

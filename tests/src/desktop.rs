@@ -10,7 +10,7 @@ mod links;
 mod notices;
 mod offline;
 mod quick;
-mod screen;
+pub(crate) mod screen;
 mod settings;
 mod tray;
 mod wayland;

@@ -18,6 +18,7 @@ mod hostile;
 mod interrupted;
 mod keyring;
 mod other_clients;
+mod packages;
 mod photographs;
 mod serverless;
 mod several_servers;

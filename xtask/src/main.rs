@@ -1,8 +1,9 @@
-//! The commands of those who work on imgn: `cargo xtask run`, `test`, `bindings`, `tidy`, `conformance` and `bench`.
+//! The commands of those who work on imgn: `cargo xtask run`, `test`, `bindings`, `tidy`, `conformance`, `bench` and
+//! `dist`.
 //!
-//! Nothing of it is shipped. Invariant: every command leaves the working tree as it found it, apart from `bindings`,
-//! which writes the one file it is named after; what is built or downloaded goes below the target directory or
-//! `ui/node_modules`.
+//! Nothing of it is shipped; `dist` packs what is. Invariant: every command leaves the working tree as it found it, apart
+//! from `bindings`, which writes the one file it is named after; what is built or downloaded goes below the target
+//! directory or `ui/node_modules`.
 
 #![expect(
     clippy::print_stdout,
@@ -13,6 +14,7 @@
 mod bench;
 mod bindings;
 mod conformance;
+mod dist;
 mod process;
 mod project;
 mod run;
@@ -49,6 +51,8 @@ enum Command {
     Conformance,
     /// Measures something, prints one table, and writes it as JSON below `bench/` of the target directory.
     Bench(bench::Arguments),
+    /// Makes the packages that people install: the app's and the server's, with checksums, as an apt repository.
+    Dist(dist::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -71,5 +75,6 @@ fn command(command: Command) -> Result<()> {
         Command::Tidy => tidy::run(&project),
         Command::Conformance => conformance::run(&project),
         Command::Bench(arguments) => bench::run(&project, &arguments),
+        Command::Dist(arguments) => dist::run(&project, &arguments),
     }
 }

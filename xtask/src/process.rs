@@ -32,6 +32,11 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// The same without a word about it where it succeeds, for what is run many times.
+pub(crate) fn run_silently(command: &mut Command) -> Result<()> {
+    output(command).map(drop)
+}
+
 /// The standard output of a command as text; fails if the command does.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let line = shown(command);

@@ -24,21 +24,27 @@ const BUILD: &[&str] = &[
     "pkg-config",
 ];
 
-/// What the tests need besides: a screen and a session without either, things that press, drag and look, and a browser.
+/// What the tests need besides: a screen and a session without either, things that press, drag and look, a browser, and what
+/// judges packages.
 const TEST: &[&str] = &[
+    "appstream",
     "chromium",
     "chromium-driver",
     "dbus",
+    "desktop-file-utils",
+    "fakeroot",
     "fonts-dejavu-core",
     "gir1.2-gtk-3.0",
     "gnome-keyring",
     "lomiri-wallpapers-16.04",
+    "man-db",
     "openbox",
     "postgresql-15",
     "procps",
     "python3-gi",
     "python3-venv",
     "sway",
+    "systemd",
     "webkit2gtk-driver",
     "wl-clipboard",
     "xauth",
@@ -46,6 +52,9 @@ const TEST: &[&str] = &[
     "xdotool",
     "xvfb",
 ];
+
+/// What making packages needs besides: Debian's tools, of which `dpkg-dev` comes with `build-essential`, and GnuPG.
+const PACKAGING: &[&str] = &["apt-utils", "dpkg-dev", "git", "gnupg", "xz-utils"];
 
 /// The oldest Node that the interface's build takes, as in `ui/package.json`. Debian 12 has 18.20.
 const NODE: (u32, u32) = (18, 19);
@@ -87,6 +96,11 @@ pub(crate) fn for_running(project: &Project) -> Result<()> {
     npm_packages(project)
 }
 
+/// Makes it possible to make packages of programs that are built.
+pub(crate) fn for_packaging() -> Result<()> {
+    system_packages(&[PACKAGING])
+}
+
 /// Makes it possible to build the picture pipeline and hold it against others.
 pub(crate) fn for_conformance() -> Result<()> {
     system_packages(&[BUILD, &["python3-venv"]])
@@ -104,7 +118,7 @@ pub(crate) fn for_thumbnails() -> Result<()> {
 
 /// Makes it possible to run all tests.
 pub(crate) fn for_testing(project: &Project) -> Result<()> {
-    system_packages(&[BUILD, TEST])?;
+    system_packages(&[BUILD, PACKAGING, TEST])?;
     npm_packages(project)?;
     other_clients(project)?;
     seaweedfs(project)?;

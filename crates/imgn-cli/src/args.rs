@@ -3,6 +3,7 @@
 use std::{num::NonZeroU64, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::Shell;
 use imgn_core::{
     LinkFormat,
     protocol::{ImageId, UploadId},
@@ -156,6 +157,19 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Print what lets a shell complete this command line: `eval "$(imgn completions bash)"`
+    Completions {
+        /// Which shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Write the manual pages: one for the program, and one for each command
+    #[command(hide = true)]
+    Man {
+        /// Where to, made if it is missing
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -263,6 +277,8 @@ mod tests {
             (&["imgn", "list", "--offline", "--search", "a b"], true),
             (&["imgn", "cache", "stats"], true),
             (&["imgn", "cache"], false),
+            (&["imgn", "completions", "bash"], true),
+            (&["imgn", "completions", "sh"], false),
             (&["imgn", "thumb", "a"], false),
             (&["imgn", "thumb", "a", "--out", "b", "--size", "0"], false),
         ] {

@@ -10,6 +10,7 @@ mod args;
 mod doctor;
 mod follow;
 mod gallery;
+mod manual;
 mod offline;
 mod output;
 mod queue;
@@ -39,8 +40,16 @@ fn main() -> ExitCode {
         quiet: cli.global.quiet,
         verbose: cli.global.verbose > 0,
     };
-    if let Command::Thumb { files, out, size } = &cli.command {
-        return ended(thumb::thumb(&output, files, out, *size), &output);
+    // These ask no gallery.
+    match &cli.command {
+        Command::Thumb { files, out, size } => {
+            return ended(thumb::thumb(&output, files, out, *size), &output);
+        }
+        Command::Completions { shell } => {
+            return ended(manual::completions(&output, *shell), &output);
+        }
+        Command::Man { directory } => return ended(manual::pages(directory), &output),
+        _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -142,8 +151,10 @@ async fn run(cli: Cli, output: &Output) -> Result<bool> {
         Command::Get { id, output: to } => gallery::get(&app, output, id, to).await,
         Command::Delete { ids } => gallery::delete(&app, output, ids).await,
         Command::Link { id, format } => gallery::print_link(&app, output, id, &format).await,
-        // Made before there is an app: it asks no gallery.
+        // Done before there is an app.
         Command::Thumb { files, out, size } => thumb::thumb(output, &files, &out, size),
+        Command::Completions { shell } => manual::completions(output, shell),
+        Command::Man { directory } => manual::pages(&directory),
     };
     app.quit().await;
     done

@@ -11,7 +11,8 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use imgn_server::{
     Config, Database, Role, Server,
     settings::{Place, Serve, log_filter},
@@ -48,6 +49,18 @@ enum Command {
     Sweep(Serve),
     /// Print the OpenAPI document.
     Openapi,
+    /// Print what lets a shell complete this command line: `eval "$(imgn-server completions bash)"`.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Write the manual pages: one for the program, and one for each command.
+    #[command(hide = true)]
+    Man {
+        /// Where to, made if it is missing.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,10 +113,28 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 let document = imgn_server::openapi().to_pretty_json()?;
                 say(&document)
             }
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "imgn-server", &mut script);
+                say(String::from_utf8(script)?.trim_end())
+            }
+            Command::Man { directory } => write_manual(&directory),
         }
     });
     runtime.shutdown_timeout(LAST_WAIT);
     result
+}
+
+/// `imgn-server.1`, and a page for each command.
+fn write_manual(directory: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
+        .with_context(|| {
+            format!(
+                "the manual pages cannot be written into {}; name a directory that can",
+                directory.display()
+            )
+        })
 }
 
 async fn run_server(config: Config) -> anyhow::Result<()> {
@@ -245,8 +276,6 @@ fn log_to_stderr(format: LogFormat) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
