@@ -113,16 +113,26 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 let document = imgn_server::openapi().to_pretty_json()?;
                 say(&document)
             }
-            Command::Completions { shell } => {
-                let mut script = Vec::new();
-                clap_complete::generate(shell, &mut Cli::command(), "imgn-server", &mut script);
-                say(String::from_utf8(script)?.trim_end())
-            }
+            Command::Completions { shell } => say(completions(shell)?.trim_end()),
             Command::Man { directory } => write_manual(&directory),
         }
     });
     runtime.shutdown_timeout(LAST_WAIT);
     result
+}
+
+/// What a shell reads to complete the command line.
+fn completions(shell: Shell) -> anyhow::Result<String> {
+    // clap's script for bash does not find the commands of a program with a hyphen in its name. Within the script any other
+    // name will do; only the lines that register it end with the program's.
+    let name = if shell == Shell::Bash {
+        "imgn_server"
+    } else {
+        "imgn-server"
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), name, &mut script);
+    Ok(String::from_utf8(script)?.replace(" imgn_server\n", " imgn-server\n"))
 }
 
 /// `imgn-server.1`, and a page for each command.

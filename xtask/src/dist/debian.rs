@@ -49,7 +49,6 @@ pub(super) fn pack(
     let mut sums = Command::new("md5sum");
     sums.arg("--").args(&files).current_dir(stage.root());
     stage.write("DEBIAN/md5sums", process::output(&mut sums)?, 0o644)?;
-    // The folder that is there now is how dpkg-shlibdeps knows the root of a package.
     let mut depends = libraries(stage, release, control)?;
     depends.extend(control.depends.iter().map(|&it| it.to_owned()));
     let text = control_text(control, release, &depends, installed_size(stage, &files)?);
