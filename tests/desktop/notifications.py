@@ -2,7 +2,7 @@
 """notifications.py: what a desktop is to programs with something to say, an `org.freedesktop.Notifications`, without drawing.
 
 Prints `ready` once it can be spoken to, and to standard error a JSON object a line of what it is told:
-`{"id", "summary", "body", "actions", "picture"}`, the picture as the bytes of its file, or `{"closed": id}`.
+`{"id", "app", "summary", "body", "actions", "picture"}`, the app by its desktop file, the picture as the bytes of its file, or `{"closed": id}`.
 Runs until it is killed.
 
 notifications.py press ID ACTION: as if somebody had pressed that.
@@ -53,7 +53,8 @@ def serve() -> None:
             last += 1
             picture = urlparse(hints.get("image-path", ""))
             size = os.path.getsize(unquote(picture.path)) if picture.scheme == "file" else 0
-            say({"id": last, "summary": summary, "body": body, "actions": actions, "picture": size})
+            app = hints.get("desktop-entry")
+            say({"id": last, "app": app, "summary": summary, "body": body, "actions": actions, "picture": size})
             answer = GLib.Variant("(u)", (last,))
         elif method == "CloseNotification":
             (number,) = arguments.unpack()

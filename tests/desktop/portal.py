@@ -2,8 +2,9 @@
 """portal.py MODE: what a Wayland desktop is to programs that want keys, `org.freedesktop.portal.GlobalShortcuts`.
 
 Prints `ready` once it can be asked, and to standard error a JSON object a line of what it is asked:
-`{"bound", "trigger", "description"}` and `{"closed": session}`. MODE says what it answers: `give`, `refuse` as a person
-who closes its dialog, or `keyless`, which knows the shortcut and has no key for it. Runs until it is killed.
+`{"registered": app}`, `{"bound", "trigger", "description"}` and `{"closed": session}`. MODE says what it answers: `give`,
+`refuse` as a person who closes its dialog, `keyless`, which knows the shortcut and has no key for it, or `unknown`, as
+xdg-desktop-portal 1.21 does to a program whose desktop file it does not find. Runs until it is killed.
 
 portal.py press: as if somebody had pressed the key.
 """
@@ -56,7 +57,13 @@ def serve(mode: str) -> None:
             words = GLib.Variant("(ua{sv})", (response, results))
             connection.emit_signal(sender, request, "org.freedesktop.portal.Request", "Response", words)
 
-        if method == "CreateSession":
+        if mode == "unknown" and method in ("Register", "CreateSession"):
+            reason = "App info not found" if method == "Register" else "An app id is required"
+            invocation.return_dbus_error("org.freedesktop.portal.Error.NotAllowed", reason)
+        elif method == "Register":
+            say({"registered": arguments.unpack()[0]})
+            invocation.return_value(None)
+        elif method == "CreateSession":
             (options,) = arguments.unpack()
             session = f"{PATH}/session/{place}/{options['session_handle_token']}"
             connection.register_object(session, session_interface, on_call, None, None)

@@ -55,14 +55,9 @@ impl Packages {
             .gpg()
             .args(["--passphrase", "", "--quick-generate-key"])
             .args([KEY, "ed25519", "sign", "never"]))?;
-        let xtask = program("xtask")?;
-        let mut dist = Command::new(&xtask);
-        dist.args(["dist", "--profile", "dev", "--sign-key", KEY, "--programs"])
-            .arg(xtask.parent().context("it is in a folder")?)
-            .arg("--out")
-            .arg(packages.out())
-            .env("GNUPGHOME", packages.keys());
-        run(&mut dist)?;
+        run(dist(&packages.out())?
+            .args(["--sign-key", KEY])
+            .env("GNUPGHOME", packages.keys()))?;
         Ok(packages)
     }
 
@@ -110,6 +105,17 @@ impl Drop for Packages {
         end.args(["--kill", "all"]).env("GNUPGHOME", self.keys());
         let _ = end.status();
     }
+}
+
+/// Packs the programs that all tests start into that folder.
+fn dist(out: &Path) -> Result<Command> {
+    let xtask = program("xtask")?;
+    let mut dist = Command::new(&xtask);
+    dist.args(["dist", "--profile", "dev", "--programs"])
+        .arg(xtask.parent().context("it is in a folder")?)
+        .arg("--out")
+        .arg(out);
+    Ok(dist)
 }
 
 /// What a command printed; fails with all that it said if it does.
@@ -233,6 +239,18 @@ fn packages_depend_on_what_they_use_and_hold_what_they_should() -> Result<()> {
 }
 
 #[test]
+fn the_same_programs_give_the_same_bytes() -> Result<()> {
+    let packages = Packages::get()?;
+    let again = tempfile::tempdir()?;
+    run(&mut dist(again.path())?)?;
+    let sums = |folder: &Path| fs::read_to_string(folder.join("SHA256SUMS"));
+    let (before, after) = (sums(&packages.out())?, sums(again.path())?);
+    assert_eq!(before.lines().count(), 3, "{before}");
+    assert_eq!(before, after);
+    Ok(())
+}
+
+#[test]
 fn what_the_system_reads_is_valid() -> Result<()> {
     let packages = Packages::get()?;
     let root = unpacked(&packages)?;
@@ -240,7 +258,7 @@ fn what_the_system_reads_is_valid() -> Result<()> {
 
     for file in [
         "usr/share/applications/org.imgn.desktop.desktop",
-        "usr/share/Thunar/sendto/imgn.desktop",
+        "usr/share/Thunar/sendto/org.imgn.desktop.desktop",
     ] {
         let mut validate = Command::new("desktop-file-validate");
         assert_eq!(run(validate.arg(place(file)))?, "");

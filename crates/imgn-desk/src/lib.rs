@@ -23,6 +23,10 @@ mod testing;
 pub mod tray;
 mod words;
 
+/// As desktops know the app: by the name of its desktop file, `ID.desktop`, which is also its identifier in `tauri.conf.json`.
+#[cfg(all(unix, not(target_os = "macos")))]
+pub(crate) const APP_ID: &str = "org.imgn.desktop";
+
 pub use asked::Asked;
 pub use batches::{BatchId, Batches, Copied, Ended, Failure, Origin};
 pub use clipboard::{Clip, ClipboardError};

@@ -83,6 +83,7 @@ async fn a_key_uploads_the_clipboard_and_the_notification_takes_it_back() -> Res
     })
     .await?;
     ensure!(notice["summary"] == "Uploaded, link copied", "{notice}");
+    ensure!(notice["app"] == "org.imgn.desktop", "{notice}");
     ensure!(
         notice["body"]
             .as_str()

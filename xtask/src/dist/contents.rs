@@ -38,14 +38,17 @@ pub(super) fn app(
             "org.imgn.desktop.desktop",
             "usr/share/applications/org.imgn.desktop.desktop",
         ),
-        ("sendto.desktop", "usr/share/Thunar/sendto/imgn.desktop"),
+        (
+            "sendto.desktop",
+            "usr/share/Thunar/sendto/org.imgn.desktop.desktop",
+        ),
     ] {
         stage.copy(&sources.join(name), path)?;
     }
     // KDE starts only those that may be executed.
     let service_menu = fs::read(sources.join("servicemenu.desktop"))?;
     stage.write(
-        "usr/share/kio/servicemenus/imgn.desktop",
+        "usr/share/kio/servicemenus/org.imgn.desktop.desktop",
         service_menu,
         0o755,
     )?;

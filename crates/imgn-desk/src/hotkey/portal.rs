@@ -18,9 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use zbus::Connection;
 
 use super::{Hotkey, HotkeyError, Wanted};
-
-/// As the desktop knows the program, and as `tauri.conf.json` has it.
-const APP: &str = "org.imgn.desktop";
+use crate::APP_ID;
 
 /// How the desktop remembers what the key is for.
 const SHORTCUT: &str = "upload-clipboard";
@@ -57,13 +55,27 @@ pub(crate) async fn grab(
 ) -> Result<Grab, HotkeyError> {
     let portal = within(PATIENCE, async {
         let connection = Connection::session().await?;
-        let app = AppID::try_from(APP)?;
-        // Portals before version 1.20 do not know it, and find out by themselves; so do those that miss its desktop file.
-        let _ = ashpd::register_host_app_with_connection(connection.clone(), app).await;
-        GlobalShortcuts::with_connection(connection).await
+        let app = AppID::try_from(APP_ID)?;
+        // Portals before version 1.20 do not know it, and find out by themselves which app asks. Those after it look for its
+        // desktop file; where there is none, some give a key all the same and some refuse.
+        let registered = ashpd::register_host_app_with_connection(connection.clone(), app).await;
+        Ok((
+            GlobalShortcuts::with_connection(connection).await?,
+            registered,
+        ))
     });
-    let portal = portal.await?;
-    let session = within(PATIENCE, portal.create_session(Default::default())).await?;
+    let (portal, registered) = portal.await?;
+    if let Err(error) = &registered {
+        tracing::warn!("the portal does not take imgn as {APP_ID}: {error}");
+    }
+    let session = within(PATIENCE, portal.create_session(Default::default())).await;
+    let session = session.map_err(|error| match (error, registered) {
+        (HotkeyError::Unavailable(reason), Err(unknown)) => {
+            let reason = format!("{reason}; it does not know {APP_ID}.desktop: {unknown}");
+            HotkeyError::Unavailable(reason)
+        }
+        (error, _) => error,
+    })?;
     let given = bind(&portal, &session, hotkey, description).await;
     if let Err(error) = given {
         let _ = tokio::time::timeout(PATIENCE, session.close()).await;

@@ -70,7 +70,7 @@ impl Notifier {
         let abilities = self.ask(proxy.get_capabilities()).await?;
         let has = |name| abilities.iter().any(|ability| ability == name);
         let mut hints = HashMap::from([
-            ("desktop-entry", Value::from("imgn")),
+            ("desktop-entry", Value::from(crate::APP_ID)),
             ("category", Value::from("transfer.complete")),
         ]);
         if let Some(url) = notice
