@@ -2,6 +2,7 @@
 //!
 //! Invariant: every figure is of release builds, and comes with the command that makes it again.
 
+mod desk;
 mod ended;
 mod gallery;
 mod lambda;
@@ -41,6 +42,8 @@ pub(crate) struct Arguments {
 enum Bench {
     /// How soon there is something to see, what the programs take at rest, and their sizes.
     Start,
+    /// The app in its tray: from a click or a key to the link on the clipboard, and what it costs at rest.
+    Desk,
     /// What a large gallery costs who looks at it: filling and searching the list, starting and scrolling the window.
     Gallery,
     /// The server as a function, beside the same on a socket: cold and warm.
@@ -92,6 +95,7 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     }
     match arguments.name {
         Bench::Start => report(project, "start", &start::measure(project)?),
+        Bench::Desk => report(project, "desk", &desk::measure(project)?),
         Bench::Gallery => {
             let figures = gallery::measure(project, arguments.quick)?;
             report(project, "gallery", &figures)

@@ -79,6 +79,16 @@ const BENCH: &[&str] = &[
     "xvfb",
 ];
 
+/// What the bench of the tray needs besides: a session, and what an Electron program is at least.
+const DESK_BENCH: &[&str] = &[
+    "chromium",
+    "dbus",
+    "gir1.2-gtk-3.0",
+    "openbox",
+    "xclip",
+    "xdotool",
+];
+
 /// What the bench of thumbnails needs besides: a peer, and photographs.
 const THUMBNAILS: &[&str] = &[
     "gnome-backgrounds",
@@ -109,6 +119,11 @@ pub(crate) fn for_conformance() -> Result<()> {
 /// Makes it possible to measure them.
 pub(crate) fn for_bench() -> Result<()> {
     system_packages(&[BUILD, BENCH])
+}
+
+/// Makes it possible to measure the app in its tray.
+pub(crate) fn for_desk_bench() -> Result<()> {
+    system_packages(&[BUILD, BENCH, DESK_BENCH])
 }
 
 /// Makes it possible to measure thumbnails.

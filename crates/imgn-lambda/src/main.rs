@@ -28,7 +28,7 @@ use imgn_server::{
 };
 use lambda_http::{
     Context, LambdaEvent,
-    lambda_runtime::{self, service_fn},
+    lambda_runtime::{self, Diagnostic, service_fn},
 };
 use serde_json::{Value, json, value::RawValue};
 use tokio::sync::Mutex;
@@ -90,9 +90,20 @@ async fn run() -> Result<(), Error> {
     instance.function().await?;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let instance = instance.clone();
-        Box::pin(async move { instance.invoke(event.payload, event.context).await })
+        Box::pin(async move {
+            let answer = instance.invoke(event.payload, event.context).await;
+            answer.map_err(|error| told(error.as_ref()))
+        })
     }))
     .await
+}
+
+/// A failure as Lambda tells it to whoever invoked the function: in words, and under a name that stays.
+fn told(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Diagnostic {
+    Diagnostic {
+        error_type: "imgn.NotDone".to_owned(),
+        error_message: error.to_string(),
+    }
 }
 
 /// One environment that Lambda runs: it has one invocation at a time.

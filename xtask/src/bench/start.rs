@@ -135,14 +135,14 @@ pub(super) fn mebibytes(bytes: u64) -> f64 {
 }
 
 /// A server with a token.
-struct Gallery {
+pub(super) struct Gallery {
     server: Ended,
-    url: String,
-    token: String,
+    pub(super) url: String,
+    pub(super) token: String,
 }
 
 impl Gallery {
-    fn start(program: &Path, place: &Path) -> Result<Self> {
+    pub(super) fn start(program: &Path, place: &Path) -> Result<Self> {
         let data = place.join("gallery");
         let token = process::output(
             Command::new(program)
@@ -288,20 +288,22 @@ impl Screen {
 
 /// The memory of a process and all its descendants, each shared page counted in parts (PSS), in bytes.
 pub(super) fn tree_memory(root: u32) -> Result<u64> {
-    let mut sum = 0;
-    let mut open = vec![root];
-    while let Some(id) = open.pop() {
-        sum += own_memory(id)?;
+    tree(root)?.into_iter().map(own_memory).sum()
+}
+
+/// A process and all its descendants.
+pub(super) fn tree(root: u32) -> Result<Vec<u32>> {
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&id) = found.get(next) {
+        next += 1;
         for task in fs::read_dir(format!("/proc/{id}/task"))? {
             let children = fs::read_to_string(task?.path().join("children"))?;
-            open.extend(
-                children
-                    .split_whitespace()
-                    .filter_map(|id| id.parse::<u32>().ok()),
-            );
+            let children = children.split_whitespace();
+            found.extend(children.filter_map(|id| id.parse::<u32>().ok()));
         }
     }
-    Ok(sum)
+    Ok(found)
 }
 
 /// The same of the process alone.
