@@ -83,6 +83,6 @@ async fn choose(app: AppHandle, folders: bool) {
         Ok(Some(intake)) => shell.desk.tell_intake(&intake),
         // The dialog was closed.
         Ok(None) => {}
-        Err(error) => tell_failure(&app, error.message),
+        Err(error) => tell_failure(&app, shell.desk.words().failure_of(&error)),
     }
 }

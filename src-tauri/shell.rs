@@ -104,7 +104,7 @@ impl Shell {
     ) -> Result<Option<Intake>, ViewError> {
         let (send, chosen) = oneshot::channel();
         dialog
-            .add_filter("Pictures", &PICTURE_EXTENSIONS)
+            .add_filter(self.desk.words().pictures(), &PICTURE_EXTENSIONS)
             .pick_files(|files| drop(send.send(files)));
         self.take_chosen(chosen.await.ok().flatten()).await
     }
@@ -273,7 +273,8 @@ fn open_address(app: &AppHandle, opened: Opened) {
             window::open_on(app, Wanted::Connect { server });
         }
         Opened::Unknown(text) => {
-            let message = format!("This address means nothing to imgn: {text}");
+            let words = app.state::<Shell>().desk.words();
+            let message = words.unknown_address(&text);
             window::open_on(app, Wanted::Failure { message });
         }
         Opened::File(_) => {}
@@ -390,5 +391,6 @@ pub(crate) fn tell_failure(app: &AppHandle, message: String) {
 
 fn tell(app: &AppHandle, error: &ViewError) {
     tracing::warn!(code = %error.code, message = error.message);
-    tell_failure(app, error.message.clone());
+    let words = app.state::<Shell>().desk.words();
+    tell_failure(app, words.failure_of(error));
 }

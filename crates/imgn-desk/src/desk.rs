@@ -191,7 +191,7 @@ impl Desk {
             // It is said again at the next start.
             tracing::warn!("{error}");
         }
-        let words = self.0.tray.borrow().language.in_tray();
+        let words = self.words().in_tray();
         // A notification where there are some; it is in nobody's way.
         (!self.say(words).await).then_some(words)
     }
@@ -220,8 +220,14 @@ impl Desk {
             }
         };
         if let Err(error) = done {
-            self.0.host.tell(News::Failed(error.message));
+            self.0.host.tell(News::Failed(self.words().failure(&error)));
         }
+    }
+
+    /// The language that it speaks now.
+    #[must_use]
+    pub fn words(&self) -> Language {
+        self.0.tray.borrow().language
     }
 
     /// Follows the app until it is gone.
@@ -317,7 +323,7 @@ impl Desk {
 
     /// Says where nobody sees it otherwise that there was nothing to upload, or what could not be read.
     pub fn tell_intake(&self, intake: &Intake) {
-        let words = self.0.tray.borrow().language;
+        let words = self.words();
         let told = match intake.unreadable.first() {
             Some(folder) => words.unreadable(folder),
             None if intake.is_nothing() => words.nothing_in_it().to_owned(),
@@ -430,7 +436,7 @@ impl Desk {
     /// Because somebody asked for it.
     fn copy_or_tell(&self, text: String, count: usize) {
         if let Copied::Failed(reason) = self.copy(text, count) {
-            let words = self.0.tray.borrow().language;
+            let words = self.words();
             self.0.host.tell(News::Failed(words.not_copied(&reason)));
         }
     }

@@ -1,8 +1,17 @@
 //! What the desk says outside of the window, in English and German. What the window says is in `ui/src/words/`.
 
-use imgn_core::Unreadable;
+use std::{collections::HashMap, sync::LazyLock};
 
-use crate::{Copied, Ended, Origin};
+use imgn_core::{Code, CommandError, Unreadable, ViewError};
+
+use crate::{Copied, Ended, HotkeyError, Origin};
+
+/// What went wrong, by code: the window's own table. `{detail}` is the core's message, where that tells more.
+static GERMAN_FAILURES: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
+    let table = include_str!("../../../ui/src/words/failures.de.json");
+    // A test reads it; without it the core's own words are shown.
+    serde_json::from_str(table).unwrap_or_default()
+});
 
 /// A language there are words in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -86,6 +95,74 @@ words! {
 }
 
 impl Language {
+    /// A failure. The core's own words are English; in another language they stand behind those of their code where they
+    /// tell more than it does.
+    #[must_use]
+    pub fn failure(self, error: &CommandError) -> String {
+        self.told(error.code, &error.message)
+    }
+
+    /// The same of one that is shown.
+    #[must_use]
+    pub fn failure_of(self, error: &ViewError) -> String {
+        self.told(error.code, &error.message)
+    }
+
+    fn told(self, code: Code, message: &str) -> String {
+        let told = match self {
+            Self::English => None,
+            Self::German => GERMAN_FAILURES.get(code.as_str()),
+        };
+        told.map_or_else(
+            || message.to_owned(),
+            |told| told.replace("{detail}", message.trim_end_matches('.')),
+        )
+    }
+
+    /// Why imgn does not have a key.
+    pub(crate) fn no_key(self, error: &HotkeyError) -> String {
+        if self == Self::English {
+            return error.to_string();
+        }
+        match error {
+            HotkeyError::Invalid(text) => {
+                format!("`{text}` ist keine Taste für imgn; schreiben Sie sie wie in Ctrl+Alt+U")
+            }
+            HotkeyError::Alone(text) => format!(
+                "`{text}` allein würde allen Programmen genommen; nehmen Sie Ctrl, Alt oder Super dazu"
+            ),
+            HotkeyError::Taken(key) => {
+                format!("ein anderes Programm hat {key}; wählen Sie eine andere Taste")
+            }
+            HotkeyError::NotGiven(key) => format!(
+                "der Desktop gab imgn {key} nicht; wählen Sie eine andere Taste, oder geben Sie imgn eine in den Tasteneinstellungen des \
+                 Desktops und wählen Sie sie hier noch einmal"
+            ),
+            HotkeyError::Missing(key) => {
+                format!("diese Tastatur hat keine Taste für {key}; wählen Sie eine andere")
+            }
+            HotkeyError::Unavailable(reason) => format!(
+                "diese Sitzung gibt imgn keine Taste ({reason}); lassen Sie die Einstellungen des Desktops `imgn-desktop --clipboard` mit \
+                 einer Taste starten"
+            ),
+        }
+    }
+
+    /// What of the files in a dialog is shown.
+    #[must_use]
+    pub fn pictures(self) -> &'static str {
+        self.choose("Pictures", "Bilder")
+    }
+
+    /// An address that asks for nothing that imgn knows.
+    #[must_use]
+    pub fn unknown_address(self, text: &str) -> String {
+        self.choose(
+            format!("This address means nothing to imgn: {text}"),
+            format!("Mit dieser Adresse kann imgn nichts anfangen: {text}"),
+        )
+    }
+
     /// A folder of which nothing was taken.
     pub(crate) fn unreadable(self, folder: &Unreadable) -> String {
         let name = folder.path.file_name().unwrap_or(folder.path.as_os_str());
@@ -159,7 +236,7 @@ impl Language {
             let reason = failure
                 .error
                 .as_ref()
-                .map(|error| format!(": {}", error.message));
+                .map(|error| format!(": {}", self.failure_of(error)));
             let more = match (self, ended.failed.len() - 1) {
                 (_, 0) => String::new(),
                 (Self::English, more) => format!(" ({more} more failed)"),
@@ -200,7 +277,10 @@ impl Language {
 mod tests {
     use super::*;
     use crate::{Batches, testing};
-    use imgn_core::{UploadState, protocol::UploadId};
+    use imgn_core::{
+        ClientCode, UploadCode, UploadState,
+        protocol::{ErrorCode, UploadId},
+    };
 
     fn ended(origin: Origin, states: &[UploadState]) -> Ended {
         let mut batches = Batches::default();
@@ -241,6 +321,26 @@ mod tests {
         );
         let none = ended(Origin::Person, &[Failed]);
         assert_eq!(english.ended(&none, &Copied::No), "Upload failed");
+    }
+
+    #[test]
+    fn every_failure_has_words_in_every_language() {
+        let server = ErrorCode::ALL.iter().copied().map(Code::from);
+        let upload = UploadCode::ALL.iter().copied().map(Code::from);
+        let client = ClientCode::ALL.iter().copied().map(Code::from);
+        for code in server.chain(upload).chain(client) {
+            let error = CommandError::new(code, "a.jpg has 9 bytes.");
+            assert_eq!(Language::English.failure(&error), "a.jpg has 9 bytes.");
+            let told = Language::German.failure(&error);
+            assert!(
+                told.ends_with('.') && !told.contains("{detail}"),
+                "{code}: {told}"
+            );
+            assert_ne!(told, error.message, "{code}");
+        }
+        let large = CommandError::new(ErrorCode::TooLarge, "a.jpg has 9 bytes.");
+        let told = Language::German.failure(&large);
+        assert!(told.ends_with(" (a.jpg has 9 bytes)."), "{told}");
     }
 
     #[test]

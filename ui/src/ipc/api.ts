@@ -1,7 +1,7 @@
 //! The server's HTTP API, version 1, as typed calls. It knows no screen and keeps nothing but the token it is given.
 
 import { strings } from "../strings";
-import { BackendError } from "./backend";
+import { BackendError, told } from "./backend";
 import { readTimeline } from "./timeline";
 import type { Image, Timeline, ViewError } from "./types";
 
@@ -193,7 +193,8 @@ async function problemOf(response: Response): Promise<BackendError> {
   const problem: ProblemLike | null = await response.json().catch(() => null);
   const code = typeof problem?.code === "string" ? problem.code : codeOfStatus(response.status);
   const detail = [problem?.detail, problem?.title].find((text) => typeof text === "string" && text !== "");
-  return new BackendError(code, (detail as string | undefined) ?? messageOfStatus(response));
+  const message = (detail as string | undefined) ?? messageOfStatus(response);
+  return new BackendError(code, told({ code, message }));
 }
 
 const isUnavailable = (status: number): boolean => status === 502 || status === 503 || status === 504;

@@ -3,6 +3,7 @@
 //!
 //! Invariant: every promise here rejects with a `BackendError` and with nothing else.
 
+import { strings } from "../strings";
 import type {
   AppState,
   Question,
@@ -91,6 +92,8 @@ export type Session =
       readonly kind: "web";
       /** Whether uploads are let in as things stand; a server may let everybody. */
       mayUpload(): Promise<boolean>;
+      /** Whether a token was entered here. */
+      hasToken(): boolean;
       signIn(token: string): Promise<AppState>;
       signOut(): Promise<AppState>;
     };
@@ -223,8 +226,13 @@ export class BackendError extends Error implements ViewError {
 /** Whatever was thrown, as a `BackendError`. */
 export function asBackendError(thrown: unknown, unexpected: string): BackendError {
   if (thrown instanceof BackendError) return thrown;
-  if (isViewError(thrown)) return new BackendError(thrown.code, sentence(thrown.message) || unexpected);
+  if (isViewError(thrown)) return new BackendError(thrown.code, told(thrown) || unexpected);
   return new BackendError("unexpected", unexpected, { cause: thrown });
+}
+
+/** A failure as a sentence in the language that is shown. */
+export function told({ code, message }: ViewError): string {
+  return sentence(strings.failed(code, message));
 }
 
 /** A message of the core as a sentence: those begin and end as parts of a terminal's line do. Names stay as they are. */

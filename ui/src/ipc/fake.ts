@@ -228,6 +228,7 @@ export function fakeBackend(address: string): Backend {
       ? {
           kind: "web",
           mayUpload: () => Promise.resolve(state.server?.signed_in === true),
+          hasToken: () => state.server?.signed_in === true,
           async signIn(token) {
             await pause(400);
             if (token !== "secret") throw new BackendError("unauthorized", "This token is not valid here.");

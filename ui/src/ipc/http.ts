@@ -101,6 +101,7 @@ export function httpBackend(): Backend {
     intake: { kind: "browser", add: (files) => uploads.add(files) },
     session: {
       kind: "web",
+      hasToken: () => api.token !== null,
       async mayUpload() {
         if (api.token !== null || anonymous) return true;
         try {

@@ -1,6 +1,6 @@
 //! The whole of what is on the screen, beside what single screens keep to themselves.
 
-import { asBackendError, MAX_PICTURES, sentence, type Backend } from "../ipc/backend";
+import { asBackendError, MAX_PICTURES, sentence, told, type Backend } from "../ipc/backend";
 import type {
   AppState,
   Question,
@@ -402,7 +402,7 @@ export class AppModel {
     );
     const [first] = failures;
     if (first !== undefined)
-      this.tell(strings.deletionFailed(first.name, failures.length, sentence(first.message)), true);
+      this.tell(strings.deletionFailed(first.name, failures.length, first.message), true);
     // The list without them first, or they would come back for a moment.
     await this.gallery.refreshNow();
     this.#unhide(doomed);
@@ -423,8 +423,7 @@ export class AppModel {
     const names = new Map(stretch.map(({ id, file_name }) => [id, file_name]));
     try {
       const { failed } = await this.backend.deleteImages([...names.keys()]);
-      for (const { id, error } of failed)
-        failures.push({ name: names.get(id) ?? "", message: error.message });
+      for (const { id, error } of failed) failures.push({ name: names.get(id) ?? "", message: told(error) });
     } catch (thrown) {
       const { message } = asBackendError(thrown, strings.errors.unexpected);
       for (const name of names.values()) failures.push({ name, message });
@@ -432,7 +431,7 @@ export class AppModel {
   }
 
   #tellRefused({ file_name, error }: DeletionFailure): void {
-    this.tell(strings.deletionFailed(file_name, 1, sentence(error.message)), true);
+    this.tell(strings.deletionFailed(file_name, 1, told(error)), true);
   }
 
   showCaptions(shown: boolean): void {

@@ -1,6 +1,7 @@
 //! German.
 
 import type { Strings } from "../strings";
+import { germanFailure } from "./failures";
 import type { Grammar } from "./grammar";
 
 export const german = ({ plural, number }: Grammar): Strings => ({
@@ -500,6 +501,8 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   tokenSubmit: "Weiter",
   tokenChecking: "Wird geprüft …",
   tokenMissing: "Geben Sie das Token ein, das Sie bekommen haben.",
+
+  failed: germanFailure,
 
   errors: {
     unexpected: "Etwas ging schief, womit imgn nicht gerechnet hat.",

@@ -493,6 +493,9 @@ export const english = ({ plural, number }: Grammar) => ({
   tokenChecking: "Checking…",
   tokenMissing: "Enter the token you were given.",
 
+  /** A failure in this language, from its code and the core's English message. */
+  failed: (_code: string, message: string): string => message,
+
   /** What stands in for an error's own message when it has none, and for what goes wrong in this page itself. */
   errors: {
     unexpected: "Something went wrong that imgn did not expect.",

@@ -72,7 +72,7 @@ impl Desk {
             return false;
         }
         let gallery = locked(&self.0.gallery).clone();
-        let words = self.0.tray.borrow().language;
+        let words = self.words();
         let undo = Duration::from_secs(settings.undo_seconds.into());
         let can_undo = !ended.new.is_empty() && !undo.is_zero();
         let mut actions = vec![("default", words.open_gallery())];
@@ -201,7 +201,7 @@ impl Desk {
                 tokio::spawn(async move { desk.take_back(id, new).await });
             }
             "undo" => {
-                let words = self.0.tray.borrow().language;
+                let words = self.words();
                 self.0.host.tell(News::Failed(words.too_late().to_owned()));
             }
             _ => self.0.host.act(TrayAction::OpenGallery),
@@ -210,7 +210,7 @@ impl Desk {
 
     async fn take_back(&self, id: NoticeId, new: Vec<ImageId>) {
         self.0.notifier.close(id).await;
-        let words = self.0.tray.borrow().language;
+        let words = self.words();
         match self.0.core.delete_images(new).await {
             Ok(DeletionView {
                 deleted,
@@ -221,12 +221,14 @@ impl Desk {
                 locked(&self.0.live).forget(&gone);
                 self.show();
                 if let Some(failure) = failed.into_iter().next() {
-                    self.0.host.tell(News::Failed(failure.error.message));
+                    self.0
+                        .host
+                        .tell(News::Failed(words.failure_of(&failure.error)));
                 } else {
                     self.say(&words.taken_back(gone.len())).await;
                 }
             }
-            Err(error) => self.0.host.tell(News::Failed(error.message)),
+            Err(error) => self.0.host.tell(News::Failed(words.failure(&error))),
         }
     }
 

@@ -66,16 +66,25 @@ impl Desk {
             editors = serving.map(|serving| *locked(&chosen.picgo) = Some(serving));
         }
         if let Err(error) = editors {
-            locked(&chosen.problems).editors = Some(error.message.clone());
-            self.0.host.tell(News::Failed(error.message));
+            self.has_problem(&error, |problems| &mut problems.editors);
         }
         drop(turn);
         // The desktop may ask somebody.
         if let Err(error) = self.take_key(&settings.hotkey).await {
             tracing::warn!("{error}");
-            locked(&chosen.problems).hotkey = Some(error.message.clone());
-            self.0.host.tell(News::Failed(error.message));
+            self.has_problem(&error, |problems| &mut problems.hotkey);
         }
+    }
+
+    /// Says what of the settings does not work, and keeps it for the screen of settings.
+    fn has_problem(
+        &self,
+        error: &CommandError,
+        place: impl FnOnce(&mut Problems) -> &mut Option<String>,
+    ) {
+        let message = self.words().failure(error);
+        *place(&mut locked(&self.0.chosen.problems)) = Some(message.clone());
+        self.0.host.tell(News::Failed(message));
     }
 
     /// Chooses for life beside other programs, from now on.
@@ -169,10 +178,12 @@ impl Desk {
         if hotkey.is_empty() {
             hotkey::give_back(held.take()).await;
         } else {
-            let invalid =
-                |error: HotkeyError| CommandError::new(ClientCode::InvalidInput, error.to_string());
+            let words = self.words();
+            let invalid = |error: HotkeyError| {
+                CommandError::new(ClientCode::InvalidInput, words.no_key(&error))
+            };
             let hotkey: Hotkey = hotkey.parse().map_err(invalid)?;
-            let description = self.0.tray.borrow().language.hotkey_is_for();
+            let description = words.hotkey_is_for();
             let taken = hotkey::take(hotkey, description, &mut held, self.wanted());
             taken.await.map_err(invalid)?;
         }
@@ -188,8 +199,8 @@ impl Desk {
         };
         let desk = self.clone();
         let on_lost = move |error: HotkeyError| {
-            let words = desk.0.tray.borrow().language;
-            let message = words.hotkey_lost(&error.to_string());
+            let words = desk.words();
+            let message = words.hotkey_lost(&words.no_key(&error));
             locked(&desk.0.chosen.problems).hotkey = Some(message.clone());
             desk.0.host.tell(News::Failed(message));
         };

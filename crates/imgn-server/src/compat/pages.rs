@@ -25,6 +25,7 @@ use crate::{
     auth::Uploader,
     catalogue::{CatalogueError, PageQuery, Search},
     error::{ApiError, chain},
+    routes::uploads,
     staging,
     state::App,
 };
@@ -199,17 +200,21 @@ async fn file_name(request: Request, max_size: u64) -> Result<FileName, ApiError
     while let Some(mut field) = form.next_field().await.map_err(refuse)? {
         pace.moved();
         let name = field.file_name().map(as_it_was).filter(|_| found.is_none());
+        let kind = field.content_type().map(ToString::to_string);
         let mut size = 0;
         while let Some(chunk) = field.chunk().await.map_err(refuse)? {
             pace.moved();
             size += chunk.len() as u64;
         }
         if let Some(name) = name {
-            found = Some((name, size));
+            found = Some((name, size, kind));
         }
     }
-    let (name, size) = found.ok_or_else(|| ApiError::invalid("The form has no file."))?;
+    let (name, size, kind) = found.ok_or_else(|| ApiError::invalid("The form has no file."))?;
     // What the page is about to send is the same file.
+    if let Some(kind) = kind {
+        uploads::check_type(&name, &kind)?;
+    }
     if size > max_size {
         return Err(ApiError::new(
             ErrorCode::TooLarge,

@@ -2,7 +2,10 @@
 
 use imgn_protocol::ImageId;
 use imgn_testkit::pictures;
-use reqwest::{StatusCode, multipart::Form};
+use reqwest::{
+    Method, StatusCode,
+    multipart::{Form, Part},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -23,10 +26,7 @@ async fn post_form(caller: &Caller, form: &Value, file: &[u8]) -> reqwest::Respo
     for (name, value) in form["fields"].as_object().unwrap() {
         body = body.text(name.clone(), value.as_str().unwrap().to_owned());
     }
-    let body = body.part(
-        "file",
-        reqwest::multipart::Part::bytes(file.to_vec()).file_name("x"),
-    );
+    let body = body.part("file", Part::bytes(file.to_vec()).file_name("x"));
     let url = form["url"].as_str().unwrap();
     caller.http.post(url).multipart(body).send().await.unwrap()
 }
@@ -121,6 +121,18 @@ async fn a_file_that_is_announced_as_no_picture_is_refused_before_it_is_sent() {
         let form = ada.get(&format!("/s3/params?filename=a&type={kind}")).await;
         let body = json!({"filename": "a", "type": kind.replace("%2B", "+")});
         let parts = ada.post("/s3/multipart", &body).await;
+        let file = Part::bytes(vec![]).file_name("a");
+        let file = match kind {
+            "" => file,
+            kind => file.mime_str(&kind.replace("%2B", "+")).unwrap(),
+        };
+        let page = ada.request(Method::POST, "/upload");
+        let page = page
+            .multipart(Form::new().part("file", file))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(page.status().is_success(), is_taken, "{kind}");
         for answer in [form, parts] {
             if is_taken {
                 assert_eq!(answer.status, StatusCode::OK, "{kind}");
