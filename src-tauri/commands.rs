@@ -104,7 +104,7 @@ pub(crate) async fn cancel_upload(shell: State<'_, Shell>, id: UploadId) -> Answ
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn retry_upload(shell: State<'_, Shell>, id: UploadId) -> Answer<()> {
-    Ok(shell.core.retry(id).await?)
+    Ok(shell.desk.retry(id).await?)
 }
 
 #[tauri::command]
@@ -149,8 +149,7 @@ pub(crate) async fn cancel_uploads(shell: State<'_, Shell>) -> Answer<()> {
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn retry_uploads(shell: State<'_, Shell>) -> Answer<()> {
-    shell.core.retry_failed().await?;
-    Ok(())
+    Ok(shell.desk.retry_failed().await?)
 }
 
 #[tauri::command]

@@ -359,6 +359,8 @@ async fn forward_events(app: AppHandle, core: App) {
 
 fn forward(app: &AppHandle, event: Event) {
     sent(match event {
+        // Each of them has changed.
+        Event::UploadsAdopted => return,
         Event::StateChanged(state) => StateChanged(state).emit(app),
         Event::UploadsChanged(uploads) => UploadsChanged(uploads).emit(app),
         Event::TimelineChanged => TimelineChanged.emit(app),

@@ -6,6 +6,7 @@
 pub(crate) mod clipboard;
 mod joining;
 mod keys;
+mod late;
 mod links;
 mod notices;
 mod offline;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
-use imgn_core::{App, Folders, Intake, Taken};
+use imgn_core::{App, Batch, Folders, Intake, Origin, Taken};
 
 use imgn_desk::{Clip, pasted_names, read_clipboard};
 use jiff::Zoned;
@@ -39,6 +39,8 @@ pub(crate) async fn upload(
     format: &Format,
 ) -> Result<bool> {
     let events = app.events();
+    // Whoever goes on with it after this program gives its links to whoever is at the computer.
+    let act = Batch::new(Origin::Person);
     let mut pending = VecDeque::new();
     let mut intake = Intake::default();
     let mut pasted = Vec::new();
@@ -64,7 +66,7 @@ pub(crate) async fn upload(
         };
         let failed = match group {
             [path] if is_stdin(path) => {
-                let taken = app.enqueue_stream(std::io::stdin(), "stdin").await;
+                let taken = app.enqueue_stream(std::io::stdin(), "stdin", act).await;
                 taken.map(|mut taken| {
                     for file in &mut taken {
                         file.path.clone_from(path);
@@ -73,7 +75,7 @@ pub(crate) async fn upload(
                 })
             }
             files => app
-                .enqueue(files.to_vec(), folders, &mut take)
+                .enqueue(files.to_vec(), folders, act, &mut take)
                 .await
                 .map(|found| add(&mut intake, found)),
         };
@@ -95,7 +97,7 @@ pub(crate) async fn upload(
     }
     for (picture, stem) in pasted.into_iter().zip(pasted_names(&Zoned::now())) {
         let path = PathBuf::from(CLIPBOARD);
-        match app.enqueue_stream(Cursor::new(picture), &stem).await {
+        match app.enqueue_stream(Cursor::new(picture), &stem, act).await {
             Ok(taken) => pending.extend(taken.into_iter().map(|Taken { id, .. }| Pending {
                 path: path.clone(),
                 taken: Ok(id),

@@ -19,14 +19,14 @@ use std::{
     num::NonZeroU64,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use imgn_protocol::Token;
-use imgn_upload::{Engine, EngineConfig, Journal, Remote};
+use imgn_upload::{Engine, EngineConfig, Entry, Journal, Remote};
 use tokio::sync::{Mutex, OnceCell, RwLock, Semaphore, broadcast};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -97,10 +97,30 @@ struct Connection {
     /// Whether its token is in nobody's keyring.
     for_now: bool,
     mirror: LazyMirror,
+    adopted: Arc<Adopted>,
     /// What keeps the mirror: it ends before the mirror is closed.
     following: std::sync::Mutex<Vec<AbortOnDropHandle<()>>>,
     /// Its other tasks: they end with it.
     _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+/// What was taken over from other programs, until somebody asks.
+#[derive(Default)]
+struct Adopted(std::sync::Mutex<Vec<Entry>>);
+
+impl Adopted {
+    fn add(&self, entries: Vec<Entry>) {
+        self.entries().extend(entries);
+    }
+
+    fn take(&self) -> Vec<Entry> {
+        std::mem::take(&mut *self.entries())
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        // Nothing that holds it can panic halfway through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The gallery's list on this computer, opened when it is first needed: an upload from the command line needs none.
@@ -287,9 +307,14 @@ impl App {
         ];
         let following = followed.map(|mirror| self.follow(mirror, &server, &engine));
         let following = following.map(Vec::from).unwrap_or_default();
+        let adopted = Arc::<Adopted>::default();
         if inner.options.adopt {
-            engine.adopt().await?;
-            tasks.push(spawn(keep_adopting(Arc::clone(&engine))));
+            adopted.add(engine.adopt().await?);
+            tasks.push(spawn(keep_adopting(
+                Arc::clone(&engine),
+                Arc::clone(&adopted),
+                inner.events.clone(),
+            )));
         }
         let for_now = signed_in && !chosen.local && !chosen.signed_in;
         let connection = Connection {
@@ -300,6 +325,7 @@ impl App {
             signed_in,
             for_now: for_now && inner.options.token.is_none(),
             mirror,
+            adopted,
             following: std::sync::Mutex::new(following),
             _tasks: tasks,
         };
@@ -478,11 +504,21 @@ async fn tell_mirror(app: App, mirror: Arc<Mirror>) {
     }
 }
 
-async fn keep_adopting(engine: Arc<Engine>) {
+async fn keep_adopting(
+    engine: Arc<Engine>,
+    adopted: Arc<Adopted>,
+    events: broadcast::Sender<Event>,
+) {
     loop {
         tokio::time::sleep(ADOPTION_INTERVAL).await;
-        if let Err(error) = engine.adopt().await {
-            tracing::warn!("{error}");
+        match engine.adopt().await {
+            Ok(entries) if entries.is_empty() => {}
+            Ok(entries) => {
+                adopted.add(entries);
+                // Nobody may be listening.
+                let _ = events.send(Event::UploadsAdopted);
+            }
+            Err(error) => tracing::warn!("{error}"),
         }
     }
 }

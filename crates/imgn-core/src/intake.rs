@@ -190,7 +190,7 @@ fn is_foreign(upload: &NewUpload) -> bool {
     }
 }
 
-/// Looks at one file. Whether its location is kept is not decided here.
+/// Looks at one file. Whether its location is kept, and which act it is for, is not decided here.
 pub(crate) fn look_at_one(named: PathBuf) -> Looked {
     let path = absolute(&named);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -202,6 +202,7 @@ pub(crate) fn look_at_one(named: PathBuf) -> Looked {
             content_type: Some(format.content_type().to_owned()),
             size: Some(size),
             keep_location: false,
+            batch: None,
             refused: None,
         },
         Err(fault) => NewUpload {
@@ -211,6 +212,7 @@ pub(crate) fn look_at_one(named: PathBuf) -> Looked {
             content_type: None,
             size: None,
             keep_location: false,
+            batch: None,
         },
     };
     Looked {

@@ -29,7 +29,7 @@ pub use doctor::{Check, Finding, Subject, Verdict};
 pub use error::{ClientCode, Code, CommandError};
 pub use home::{Home, HomeError};
 pub use imgn_protocol as protocol;
-pub use imgn_upload::{Totals, UploadCode};
+pub use imgn_upload::{Batch, Origin, Totals, UploadCode};
 pub use intake::{Folders, Intake, Taken, Unreadable};
 pub use link::{InvalidFormat, LinkFormat, Template, link, links};
 pub use mirror::Timeline;

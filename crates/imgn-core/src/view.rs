@@ -357,6 +357,8 @@ pub enum Event {
     StateChanged(AppState),
     /// These uploads changed; at most ten times a second.
     UploadsChanged(Vec<UploadView>),
+    /// Uploads of another program are this one's now, see [`crate::App::adopted`].
+    UploadsAdopted,
     /// The gallery's list on this computer is another one: at most twice a second, while it is filled every other
     /// second.
     TimelineChanged,

@@ -4,21 +4,12 @@
 //! Pure: it is told what happened and answers what has ended. Invariant: a batch ends once, and not before everything
 //! that belongs to it is known.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use imgn_core::{
-    UploadState, UploadView, ViewError,
+    Batch, UploadState, UploadView, ViewError,
     protocol::{Image, ImageId, UploadId},
 };
-
-/// Who took files in; what is done with their links follows from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// A person, by the window, the tray, a hotkey or another program's menu.
-    Person,
-    /// A program that waits for the links itself.
-    Program,
-}
 
 /// Whether links are on the clipboard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,17 +22,11 @@ pub enum Copied {
     Failed(String),
 }
 
-/// Names a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BatchId(u64);
-
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ended {
     /// Which.
-    pub id: BatchId,
-    /// Who took it in.
-    pub origin: Origin,
+    pub batch: Batch,
     /// The pictures that are in the gallery now, in the order of taking in.
     pub images: Vec<Image>,
     /// Those of them that were not there before.
@@ -62,16 +47,14 @@ pub struct Failure {
 /// All batches that have not ended.
 #[derive(Debug, Default)]
 pub struct Batches {
-    last: u64,
-    open: Vec<Batch>,
+    open: Vec<Open>,
     /// Where each upload belongs that has not been given out.
-    members: HashMap<UploadId, BatchId>,
+    members: HashMap<UploadId, Batch>,
 }
 
 #[derive(Debug)]
-struct Batch {
-    id: BatchId,
-    origin: Origin,
+struct Open {
+    batch: Batch,
     uploads: Vec<UploadId>,
     /// What is known of those that have ended.
     ended: HashMap<UploadId, Outcome>,
@@ -88,35 +71,46 @@ enum Outcome {
 }
 
 impl Batches {
-    /// Begins a batch that is empty yet.
-    pub fn begin(&mut self, origin: Origin) -> BatchId {
-        self.last += 1;
-        let id = BatchId(self.last);
-        self.open.push(Batch {
-            id,
-            origin,
-            uploads: Vec::new(),
-            ended: HashMap::new(),
-            is_whole: false,
-        });
-        id
+    /// Begins a batch that is empty yet, unless it is there.
+    pub fn begin(&mut self, batch: Batch) {
+        if self.open(batch).is_none() {
+            self.open.push(Open {
+                batch,
+                uploads: Vec::new(),
+                ended: HashMap::new(),
+                is_whole: false,
+            });
+        }
     }
 
-    /// More uploads of a batch.
-    pub fn add(&mut self, id: BatchId, uploads: impl IntoIterator<Item = UploadId>) {
-        if let Some(batch) = self.open.iter_mut().find(|batch| batch.id == id) {
-            for upload in uploads {
-                batch.uploads.push(upload);
-                self.members.insert(upload, id);
+    /// More uploads of a batch. What belongs to one stays there.
+    pub fn add(&mut self, batch: Batch, uploads: impl IntoIterator<Item = UploadId>) {
+        let Some(open) = self.open.iter_mut().find(|open| open.batch == batch) else {
+            return;
+        };
+        for upload in uploads {
+            if let Entry::Vacant(place) = self.members.entry(upload) {
+                place.insert(batch);
+                open.uploads.push(upload);
             }
         }
     }
 
+    /// Whether it belongs to one that has not ended.
+    #[must_use]
+    pub fn has(&self, upload: UploadId) -> bool {
+        self.members.contains_key(&upload)
+    }
+
+    fn open(&mut self, batch: Batch) -> Option<&mut Open> {
+        self.open.iter_mut().find(|open| open.batch == batch)
+    }
+
     /// Nothing more comes into it. `uploads` are all as they stand: what ended before it was added was told to nobody
     /// who knew it.
-    pub fn close(&mut self, id: BatchId, uploads: &[UploadView]) -> Vec<Ended> {
-        if let Some(batch) = self.open.iter_mut().find(|batch| batch.id == id) {
-            batch.is_whole = true;
+    pub fn close(&mut self, batch: Batch, uploads: &[UploadView]) -> Vec<Ended> {
+        if let Some(open) = self.open(batch) {
+            open.is_whole = true;
         }
         self.update(uploads)
     }
@@ -127,14 +121,17 @@ impl Batches {
             let Ok(id) = view.id.parse::<UploadId>() else {
                 continue;
             };
-            let Some(owner) = self.members.get(&id) else {
+            let Some(owner) = self.members.get(&id).copied() else {
                 continue;
             };
-            if let Some(outcome) = outcome(view)
-                && let Some(batch) = self.open.iter_mut().find(|batch| batch.id == *owner)
-            {
-                batch.ended.insert(id, outcome);
-            }
+            let Some(open) = self.open(owner) else {
+                continue;
+            };
+            match outcome(view) {
+                Some(outcome) => open.ended.insert(id, outcome),
+                // What has failed may be tried again.
+                None => open.ended.remove(&id),
+            };
         }
         let mut ended = Vec::new();
         self.open.retain_mut(|batch| {
@@ -163,11 +160,10 @@ impl Batches {
     }
 }
 
-impl Batch {
+impl Open {
     fn take(&mut self) -> Ended {
         let mut ended = Ended {
-            id: self.id,
-            origin: self.origin,
+            batch: self.batch,
             images: Vec::new(),
             new: Vec::new(),
             failed: Vec::new(),
@@ -215,12 +211,54 @@ fn outcome(view: &UploadView) -> Option<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use imgn_core::Origin;
+
     use crate::testing::view;
+
+    fn begun(batches: &mut Batches, origin: Origin) -> Batch {
+        let batch = Batch::new(origin);
+        batches.begin(batch);
+        batch
+    }
+
+    #[test]
+    fn a_batch_waits_for_what_is_tried_again() {
+        let mut batches = Batches::default();
+        let batch = begun(&mut batches, Origin::Person);
+        let [a, b] = std::array::from_fn(|_| UploadId::new());
+        batches.add(batch, [a, b]);
+        assert!(
+            batches
+                .close(batch, &[view(a, UploadState::Failed)])
+                .is_empty()
+        );
+        let again = [
+            view(a, UploadState::Queued),
+            view(b, UploadState::Published),
+        ];
+        assert!(batches.update(&again).is_empty());
+        let ended = batches.update(&[view(a, UploadState::Published)]);
+        assert_eq!((ended[0].images.len(), ended[0].failed.len()), (2, 0));
+    }
+
+    #[test]
+    fn what_is_taken_over_twice_is_told_once() {
+        let mut batches = Batches::default();
+        let batch = begun(&mut batches, Origin::Person);
+        let [a, b] = std::array::from_fn(|_| UploadId::new());
+        batches.add(batch, [a]);
+        assert!(batches.close(batch, &[]).is_empty());
+        batches.begin(batch);
+        batches.add(batch, [a, b]);
+        let now = [a, b].map(|id| view(id, UploadState::Published));
+        assert_eq!(batches.close(batch, &now)[0].images.len(), 2);
+        assert!(batches.is_empty());
+    }
 
     #[test]
     fn a_batch_ends_once_with_its_pictures_in_the_order_of_taking_in() {
         let mut batches = Batches::default();
-        let batch = batches.begin(Origin::Person);
+        let batch = begun(&mut batches, Origin::Person);
         let [a, b, c, d] = std::array::from_fn(|_| UploadId::new());
         batches.add(batch, [a, b]);
         batches.add(batch, [c, d]);
@@ -248,8 +286,8 @@ mod tests {
     fn what_ended_before_it_was_known_counts() {
         let mut batches = Batches::default();
         let (first, second) = (
-            batches.begin(Origin::Person),
-            batches.begin(Origin::Program),
+            begun(&mut batches, Origin::Person),
+            begun(&mut batches, Origin::Program),
         );
         let [a, b, c] = std::array::from_fn(|_| UploadId::new());
         batches.add(first, [a]);
@@ -266,16 +304,16 @@ mod tests {
         let ended = batches.close(first, &now);
         assert_eq!(ended.len(), 2);
         assert_eq!((ended[1].images.len(), ended[1].new.len()), (1, 0));
-        assert_eq!(ended[1].origin, Origin::Program);
+        assert_eq!(ended[1].batch.origin, Origin::Program);
         assert!(ended[1].failed.is_empty(), "who cancels knows it");
     }
 
     #[test]
     fn an_empty_batch_ends_and_one_of_another_gallery_does_not() {
         let mut batches = Batches::default();
-        let batch = batches.begin(Origin::Person);
+        let batch = begun(&mut batches, Origin::Person);
         assert_eq!(batches.close(batch, &[]).len(), 1);
-        let left = batches.begin(Origin::Person);
+        let left = begun(&mut batches, Origin::Person);
         let upload = UploadId::new();
         batches.add(left, [upload]);
         batches.clear();

@@ -4,6 +4,7 @@
 mod announce;
 mod asking;
 mod choose;
+mod late;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +16,8 @@ use std::{
 };
 
 use imgn_core::{
-    App, AppState, ClientCode, CommandError, DesktopSettings, Event, Folders, GeneralPreferences,
-    Intake, Taken, links,
+    App, AppState, Batch, ClientCode, CommandError, DesktopSettings, Event, Folders,
+    GeneralPreferences, Intake, Origin, Taken, links,
 };
 use jiff::Zoned;
 use tokio::sync::{broadcast::error::RecvError, oneshot, watch};
@@ -26,7 +27,7 @@ use self::{
     choose::Chosen,
 };
 use crate::{
-    BatchId, Batches, Clip, ClipboardError, Copied, Ended, Language, Origin, clipboard,
+    Batches, Clip, ClipboardError, Copied, Ended, Language, clipboard,
     guard::Guard,
     live::Live,
     notify::Notifier,
@@ -71,7 +72,7 @@ struct Inner {
     host: Arc<dyn Host>,
     batches: Mutex<Batches>,
     /// Programs that wait for a batch to end.
-    waiting: Mutex<HashMap<BatchId, oneshot::Sender<Ended>>>,
+    waiting: Mutex<HashMap<Batch, oneshot::Sender<Ended>>>,
     live: Mutex<Live>,
     tray: watch::Sender<TrayState>,
     settings: Mutex<DesktopSettings>,
@@ -149,7 +150,7 @@ impl Desk {
             let message = "nobody said in imgn's window that it may be published";
             return Err(CommandError::new(ClientCode::Cancelled, message));
         }
-        let batch = locked(&self.0.batches).begin(Origin::Program);
+        let batch = self.begin_batch(Origin::Program);
         let (send, waiting) = oneshot::channel();
         locked(&self.0.waiting).insert(batch, send);
         // A folder is somebody's to name who sees what is in it.
@@ -251,6 +252,7 @@ impl Desk {
                         self.look().await;
                     }
                 }
+                Ok(Event::UploadsAdopted) => self.take_over().await,
                 Ok(Event::TimelineChanged | Event::DeletionFailed(_)) => {}
                 // Some changes were missed: what they led to is looked at.
                 Err(RecvError::Lagged(_)) => {
@@ -284,6 +286,13 @@ impl Desk {
         *locked(&self.0.live) = Live::of(&uploads);
         self.show_state(&state);
         self.show();
+        self.take_over().await;
+    }
+
+    fn begin_batch(&self, origin: Origin) -> Batch {
+        let batch = Batch::new(origin);
+        locked(&self.0.batches).begin(batch);
+        batch
     }
 
     fn show_state(&self, state: &AppState) {
@@ -351,7 +360,7 @@ impl Desk {
                 ..Intake::default()
             });
         }
-        let batch = locked(&self.0.batches).begin(Origin::Person);
+        let batch = self.begin_batch(Origin::Person);
         let taken = self.add_clip(batch, clip, Folders::Walked).await;
         self.close(batch).await;
         taken
@@ -359,7 +368,7 @@ impl Desk {
 
     async fn add_clip(
         &self,
-        batch: BatchId,
+        batch: Batch,
         clip: Clip,
         folders: Folders,
     ) -> Result<Intake, CommandError> {
@@ -372,7 +381,7 @@ impl Desk {
             let taken = self
                 .0
                 .core
-                .enqueue_stream(Cursor::new(picture), &stem)
+                .enqueue_stream(Cursor::new(picture), &stem, batch)
                 .await?;
             intake.pictures += 1;
             locked(&self.0.batches).add(batch, taken.into_iter().map(|file| file.id));
@@ -382,7 +391,7 @@ impl Desk {
 
     async fn add_files(
         &self,
-        batch: BatchId,
+        batch: Batch,
         paths: Vec<PathBuf>,
         folders: Folders,
     ) -> Result<Intake, CommandError> {
@@ -390,10 +399,10 @@ impl Desk {
             let ids = taken.into_iter().map(|file| file.id);
             locked(&self.0.batches).add(batch, ids);
         };
-        self.0.core.enqueue(paths, folders, add).await
+        self.0.core.enqueue(paths, folders, batch, add).await
     }
 
-    async fn close(&self, batch: BatchId) {
+    async fn close(&self, batch: Batch) {
         let uploads = self.0.core.uploads().await;
         let ended = locked(&self.0.batches).close(batch, &uploads);
         self.give_out(ended).await;
@@ -401,7 +410,7 @@ impl Desk {
 
     async fn give_out(&self, batches: Vec<Ended>) {
         for ended in batches {
-            if let Some(waiting) = locked(&self.0.waiting).remove(&ended.id) {
+            if let Some(waiting) = locked(&self.0.waiting).remove(&ended.batch) {
                 // Who waited may have given up.
                 let _ = waiting.send(ended.clone());
             }
@@ -413,7 +422,8 @@ impl Desk {
     async fn tell(&self, ended: Ended) {
         let chosen = self.0.core.link_settings().await;
         let text = links(&ended.images, None, &chosen.format);
-        let is_wanted = chosen.copy && ended.origin == Origin::Person && !ended.images.is_empty();
+        let is_wanted =
+            chosen.copy && ended.batch.origin == Origin::Person && !ended.images.is_empty();
         let copied = if is_wanted {
             self.copy(text.clone(), ended.images.len())
         } else {

@@ -28,7 +28,7 @@ mod words;
 pub(crate) const APP_ID: &str = "org.imgn.desktop";
 
 pub use asked::Asked;
-pub use batches::{BatchId, Batches, Copied, Ended, Failure, Origin};
+pub use batches::{Batches, Copied, Ended, Failure};
 pub use clipboard::{Clip, ClipboardError};
 pub use desk::{Desk, Host, News, pasted_names, read_clipboard};
 pub use doctor::examine;

@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use imgn_core::{Code, CommandError, Unreadable, ViewError};
+use imgn_core::{Code, CommandError, Origin, Unreadable, ViewError};
 
-use crate::{Copied, Ended, HotkeyError, Origin};
+use crate::{Copied, Ended, HotkeyError};
 
 /// What went wrong, by code: the window's own table. `{detail}` is the core's message, where that tells more.
 static GERMAN_FAILURES: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
@@ -202,7 +202,7 @@ impl Language {
             (Self::German, 1) => "Hochgeladen".to_owned(),
             (Self::German, _) => format!("{count} Bilder hochgeladen"),
         };
-        let what = match (ended.origin, copied, count) {
+        let what = match (ended.batch.origin, copied, count) {
             (Origin::Program, ..) => {
                 self.choose(" for another program", " für ein anderes Programm")
             }
@@ -278,13 +278,14 @@ mod tests {
     use super::*;
     use crate::{Batches, testing};
     use imgn_core::{
-        ClientCode, UploadCode, UploadState,
+        Batch, ClientCode, UploadCode, UploadState,
         protocol::{ErrorCode, UploadId},
     };
 
     fn ended(origin: Origin, states: &[UploadState]) -> Ended {
         let mut batches = Batches::default();
-        let batch = batches.begin(origin);
+        let batch = Batch::new(origin);
+        batches.begin(batch);
         let uploads = states
             .iter()
             .map(|state| testing::view(UploadId::new(), *state));

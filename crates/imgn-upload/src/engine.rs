@@ -34,7 +34,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Journal, JournalError, Progress, Remote, State, file,
+    Batch, Entry, Journal, JournalError, Progress, Remote, State, file,
     limit::Gate,
     rate::{Meter, Throttle},
 };
@@ -173,29 +173,38 @@ impl Engine {
     }
 
     /// Takes over every unfinished upload that no living program drives, and learns of those that others have brought
-    /// to an end. Answers how many it took over.
+    /// to an end. Answers what it took over.
     ///
     /// # Errors
     /// When the journal cannot be read or written.
-    pub async fn adopt(&self) -> Result<usize, JournalError> {
-        let claimed = self.0.journal.claim_unfinished().await?;
-        let adopted = claimed.len();
-        {
+    pub async fn adopt(&self) -> Result<Vec<Entry>, JournalError> {
+        let adopted = self.0.journal.claim_unfinished().await?;
+        if !adopted.is_empty() {
             let mut known = self.0.known();
-            for entry in claimed {
-                let id = entry.id;
-                known.learn(entry, true);
-                known.make_ready(id);
+            for entry in &adopted {
+                known.learn(entry.clone(), true);
+                known.make_ready(entry.id);
             }
+            drop(known);
+            self.0.changed.notify_one();
+            self.0.dispatch();
         }
-        self.0.changed.notify_one();
-        self.0.dispatch();
         if self.0.known().iter().any(Upload::is_left_to_others) {
             for entry in self.0.journal.ended_of_others().await? {
                 self.0.learn_end(entry);
             }
         }
         Ok(adopted)
+    }
+
+    /// Another act than the first has these done: they are told of with it.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn put_in(&self, ids: &[UploadId], batch: Batch) -> Result<(), JournalError> {
+        self.0.journal.put_in(ids, batch).await?;
+        self.0.known().put_in(ids, batch);
+        Ok(())
     }
 
     /// How many requests are under way at the same time from now on; `None` finds out what is worth having.
@@ -331,7 +340,7 @@ impl Inner {
     }
 
     /// Another program has brought an upload to an end, unless this one has taken it up meanwhile.
-    fn learn_end(&self, entry: crate::Entry) {
+    fn learn_end(&self, entry: Entry) {
         let mut known = self.known();
         if known.get(entry.id).is_some_and(Upload::is_left_to_others) {
             known.learn(entry, false);

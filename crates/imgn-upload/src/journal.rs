@@ -22,6 +22,8 @@ use sqlx::{
 };
 
 use crate::{
+    Batch,
+    batch::Origin,
     machine::State,
     owner::{Owner, alone, is_alive},
 };
@@ -42,6 +44,8 @@ pub struct Entry {
     pub size: Option<u64>,
     /// Whether the place where the picture was taken is sent too.
     pub keep_location: bool,
+    /// The act that took it in, where it is known: earlier versions did not write it down.
+    pub batch: Option<Batch>,
     /// Its place in the queue: lower ones go first, equal ones by id.
     pub position: i64,
     /// Where it stands.
@@ -158,7 +162,7 @@ impl Journal {
         for entry in entries {
             sqlx::query(
                 "INSERT INTO uploads (id, server, path, file_name, content_type, state, ended, owner, updated_at, \
-                 position, size, keep_location) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 position, size, keep_location, batch, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(entry.id.to_string())
             .bind(&self.server)
@@ -172,6 +176,8 @@ impl Journal {
             .bind(entry.position)
             .bind(entry.size.map(|size| i64::try_from(size).unwrap_or(i64::MAX)))
             .bind(entry.keep_location)
+            .bind(entry.batch.map(|batch| batch.id.to_string()))
+            .bind(entry.batch.map(|batch| batch.origin.as_str()))
             .execute(&mut *transaction)
             .await?;
         }
@@ -251,6 +257,21 @@ impl Journal {
             .into_iter()
             .filter_map(|(number, checksum)| Some((number, checksum.parse().ok()?)));
         Ok(parts.collect())
+    }
+
+    /// Writes down that an act has taken these in anew.
+    pub(crate) async fn put_in(&self, ids: &[UploadId], batch: Batch) -> Result<(), JournalError> {
+        let mut transaction = self.pool.begin_with(writer::PASSING).await?;
+        for id in ids {
+            sqlx::query("UPDATE uploads SET batch = ?, origin = ? WHERE id = ?")
+                .bind(batch.id.to_string())
+                .bind(batch.origin.as_str())
+                .bind(id.to_string())
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// Writes down places in the queue, all or none.
@@ -446,8 +467,16 @@ fn from_row(row: &SqliteRow) -> Result<Entry, JournalError> {
             .try_get::<Option<i64>, _>("size")?
             .and_then(|size| u64::try_from(size).ok()),
         keep_location: row.try_get("keep_location")?,
+        batch: batch(row.try_get("batch")?, row.try_get("origin")?),
         position: row.try_get("position")?,
         state: serde_json::from_str(&state).map_err(|source| not_understood(source.into()))?,
+    })
+}
+
+fn batch(id: Option<String>, origin: Option<String>) -> Option<Batch> {
+    Some(Batch {
+        id: id?.parse().ok()?,
+        origin: Origin::of(&origin?),
     })
 }
 

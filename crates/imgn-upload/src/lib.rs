@@ -12,6 +12,7 @@
 //! Invariant: a state is in the journal before anything is done because of it, and everything that is done can be done
 //! again. So the engine may be killed at any moment and started again on the same journal.
 
+mod batch;
 pub mod engine;
 mod fault;
 mod file;
@@ -25,6 +26,7 @@ mod rate;
 pub mod remote;
 pub mod retry;
 
+pub use batch::{Batch, Origin};
 pub use engine::{Engine, EngineConfig, NewUpload, Snapshot, Totals};
 pub use fault::{Fault, FaultCode, UploadCode};
 pub use journal::{Entry, Journal, JournalError};

@@ -210,6 +210,8 @@ async fn an_upload_that_was_under_way_when_the_app_was_quit_goes_on_at_the_next_
         .bytes(&format!("/v1/images/{id}/content"))
         .await?;
     ensure!(kept == bytes, "every byte");
+    let lines = links(&desktop.screen, 1).await?;
+    ensure!(lines[0].starts_with("![large.png]("), "{lines:?}");
     Ok(())
 }
 

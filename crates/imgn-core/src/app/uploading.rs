@@ -3,7 +3,7 @@
 use std::{fs::File, io::Read, ops::ControlFlow, path::PathBuf};
 
 use imgn_protocol::{FileName, UploadId};
-use imgn_upload::NewUpload;
+use imgn_upload::{Batch, Entry, NewUpload, Origin};
 use tokio::sync::mpsc;
 
 use super::{App, blocking};
@@ -19,7 +19,8 @@ const BATCHES_AHEAD: usize = 2;
 impl App {
     /// Takes files in, and folders with all pictures in them. What is told to `taken` is in the journal, and is being
     /// uploaded while more is looked for: every file that was named, in the order given, also where it cannot be
-    /// uploaded and has ended with its reason; of a folder the pictures, in natural order.
+    /// uploaded and has ended with its reason; of a folder the pictures, in natural order. `batch` is the act that it is
+    /// for.
     ///
     /// # Errors
     /// When no gallery is chosen or the journal cannot be written. What was told before is taken.
@@ -27,19 +28,20 @@ impl App {
         &self,
         paths: Vec<PathBuf>,
         folders: Folders,
+        batch: Batch,
         mut taken: impl FnMut(Vec<Taken>) + Send,
     ) -> Result<Intake, CommandError> {
         self.connected().await?;
         let (send, mut batches) = mpsc::channel(BATCHES_AHEAD);
         let looking = tokio::task::spawn_blocking(move || {
-            intake::look_at(paths, folders, |batch| match send.blocking_send(batch) {
+            intake::look_at(paths, folders, |found| match send.blocking_send(found) {
                 Ok(()) => ControlFlow::Continue(()),
                 // Nobody takes them any more.
                 Err(_) => ControlFlow::Break(()),
             })
         });
-        while let Some(batch) = batches.recv().await {
-            taken(self.take(batch).await?);
+        while let Some(found) = batches.recv().await {
+            taken(self.take(found, batch).await?);
         }
         looking.await.map_err(|error| {
             let message = format!("not all files could be looked at ({error}); try again");
@@ -56,6 +58,7 @@ impl App {
         &self,
         mut reader: impl Read + Send + 'static,
         stem: &str,
+        batch: Batch,
     ) -> Result<Vec<Taken>, CommandError> {
         self.connected().await?;
         let path = self.0.home.spool().join(UploadId::new().to_string());
@@ -82,17 +85,18 @@ impl App {
             Ok(looked)
         })
         .await?;
-        self.take(vec![looked]).await
+        self.take(vec![looked], batch).await
     }
 
-    async fn take(&self, batch: Vec<Looked>) -> Result<Vec<Taken>, CommandError> {
+    async fn take(&self, found: Vec<Looked>, batch: Batch) -> Result<Vec<Taken>, CommandError> {
         let chosen = self.0.settings.lock().await.uploads.keep_location;
         let keep_location = self.0.options.keep_location || chosen;
         let (mut paths, mut uploads) = (Vec::new(), Vec::new());
-        for Looked { path, upload } in batch {
+        for Looked { path, upload } in found {
             paths.push(path);
             uploads.push(NewUpload {
                 keep_location,
+                batch: Some(batch),
                 ..upload
             });
         }
@@ -105,6 +109,47 @@ impl App {
                 id: snapshot.entry.id,
             })
             .collect())
+    }
+
+    /// What other programs, or this one before, left behind and this one has taken over since that was last asked: by
+    /// the acts that took it in, and with what of the same acts has ended already, in the order of queueing.
+    pub async fn adopted(&self) -> Vec<(Batch, Vec<UploadId>)> {
+        let Ok(connection) = self.connected().await else {
+            return vec![];
+        };
+        let adopted = connection.adopted.take();
+        if adopted.is_empty() {
+            return vec![];
+        }
+        let of = |entry: &Entry| (entry.id, entry.batch);
+        let uploads = connection.engine.map_snapshots(|it| of(&it.entry));
+        let (mut acts, mut nameless) = (Vec::new(), Vec::new());
+        for entry in adopted {
+            match entry.batch {
+                Some(batch) if !acts.contains(&batch) => acts.push(batch),
+                Some(_) => {}
+                None => nameless.push(entry.id),
+            }
+        }
+        let mut batches: Vec<_> = acts
+            .into_iter()
+            .map(|act| {
+                let own = uploads.iter().filter(|(_, batch)| *batch == Some(act));
+                (act, own.map(|(id, _)| *id).collect())
+            })
+            .collect();
+        if !nameless.is_empty() {
+            batches.push((Batch::new(Origin::Person), nameless));
+        }
+        batches
+    }
+
+    /// Has these told of with another act than the one that took them in.
+    ///
+    /// # Errors
+    /// When no gallery is chosen or the journal cannot be written.
+    pub async fn put_in(&self, ids: &[UploadId], batch: Batch) -> Result<(), CommandError> {
+        Ok(self.connected().await?.engine.put_in(ids, batch).await?)
     }
 
     /// All uploads to this gallery, in the order of queueing.

@@ -1,7 +1,7 @@
 //! Uploads that are held back, moved, taken back, and how all are done.
 
 use imgn_core::{
-    App, ClientCode, Folders, Options, UploadPreferences, UploadState, UploadView,
+    App, Batch, ClientCode, Folders, Options, Origin, UploadPreferences, UploadState, UploadView,
     protocol::UploadId,
 };
 
@@ -134,7 +134,8 @@ async fn a_folder_is_taken_in_batches_and_what_else_is_in_it_is_counted() {
     }
     file(&pictures, "notes.txt", b"words");
     let mut batches = Vec::new();
-    let taken = app.enqueue(vec![pictures.clone()], Folders::Walked, |batch| {
+    let act = Batch::new(Origin::Person);
+    let taken = app.enqueue(vec![pictures.clone()], Folders::Walked, act, |batch| {
         batches.push(batch);
     });
     let taken = taken.await.unwrap();

@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
-use imgn_core::{App, Folders, Home, Options, UploadView};
+use imgn_core::{App, Batch, Folders, Home, Options, Origin, UploadView};
 use imgn_protocol::{
     ErrorCode, Image, ImageId, ImagePage, Mode, OpenRequest, PresignedUrl, Problem, Sha256,
     SignedRequest, Timestamp, Token, UploadAnswer,
@@ -264,7 +264,9 @@ pub(crate) fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 pub(crate) async fn take(app: &App, paths: Vec<PathBuf>) {
-    let taken = app.enqueue(paths, Folders::Walked, |_| {}).await;
+    let taken = app
+        .enqueue(paths, Folders::Walked, Batch::new(Origin::Person), |_| {})
+        .await;
     taken.unwrap();
 }
 

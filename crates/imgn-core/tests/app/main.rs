@@ -12,7 +12,7 @@ mod profiles;
 mod visit;
 
 use axum::http::header;
-use imgn_core::{App, ClientCode, Event, ImageQuery, Options, UploadState};
+use imgn_core::{App, Batch, ClientCode, Event, ImageQuery, Options, Origin, UploadState};
 use imgn_protocol::{ErrorCode, Token};
 
 use gallery::{
@@ -169,8 +169,9 @@ async fn a_stream_is_kept_until_it_is_in_the_gallery() {
     let url = serve(&gallery).await;
     let app = App::open(home(folder.path()), with_token()).await.unwrap();
     app.connect(&url, None).await.unwrap();
-    app.enqueue_stream(PNG, "stdin").await.unwrap();
-    let other = app.enqueue_stream(&b"no picture"[..], "stdin");
+    let act = Batch::new(Origin::Person);
+    app.enqueue_stream(PNG, "stdin", act).await.unwrap();
+    let other = app.enqueue_stream(&b"no picture"[..], "stdin", act);
     assert_eq!(other.await.unwrap().len(), 1);
     let uploads = ended(&app).await;
     assert_eq!(uploads[0].file_name, "stdin.png");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use imgn_core::{App, Event, Folders, Home, MirrorPhase, Options, UploadState};
+use imgn_core::{App, Batch, Event, Folders, Home, MirrorPhase, Options, Origin, UploadState};
 use imgn_protocol::{ImageId, Token};
 use imgn_server::{Config, Role, Server};
 use imgn_testkit::pictures;
@@ -31,9 +31,12 @@ async fn publish(app: &App, folder: &Path, name: &str, width: u32) -> ImageId {
     let path = folder.join(name);
     std::fs::write(&path, pictures::jpeg(width, 60)).unwrap();
     let mut taken = Vec::new();
-    app.enqueue(vec![path], Folders::Refused, |batch| taken.extend(batch))
-        .await
-        .unwrap();
+    let act = Batch::new(Origin::Person);
+    app.enqueue(vec![path], Folders::Refused, act, |found| {
+        taken.extend(found);
+    })
+    .await
+    .unwrap();
     let mut id = None;
     eventually("published", async || {
         let report = app.upload_report(taken[0].id).await.unwrap();

@@ -12,14 +12,14 @@ use std::{
 
 use futures_util::{StreamExt as _, future::join_all};
 use imgn_core::{
-    DeletionView,
+    DeletionView, Origin,
     protocol::{ImageId, THUMBNAIL_SIZES},
 };
 use tempfile::TempPath;
 
 use super::{Desk, News, locked};
 use crate::{
-    Copied, Ended, Origin,
+    Copied, Ended,
     notify::{Heard, Notice, NoticeId},
     tray::TrayAction,
 };
@@ -67,7 +67,7 @@ impl Desk {
         let settings = self.settings();
         // An editor is told by itself what failed.
         let is_news = !ended.images.is_empty()
-            || (!ended.failed.is_empty() && ended.origin == Origin::Person);
+            || (!ended.failed.is_empty() && ended.batch.origin == Origin::Person);
         if !settings.notify || !is_news {
             return false;
         }

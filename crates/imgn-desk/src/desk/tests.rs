@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener};
 
-use imgn_core::{Home, Options, protocol::UploadId};
+use imgn_core::{Home, Options, UploadState, protocol::UploadId};
 use tempfile::TempDir;
 
 use super::*;
@@ -172,9 +172,10 @@ async fn what_does_not_work_at_the_start_is_told_for_as_long_as_it_is_chosen() {
 }
 
 fn ended(desk: &Desk, origin: Origin) -> Ended {
-    let upload = testing::view(UploadId::new(), imgn_core::UploadState::Published);
+    let upload = testing::view(UploadId::new(), UploadState::Published);
     let mut batches = locked(&desk.0.batches);
-    let batch = batches.begin(origin);
+    let batch = Batch::new(origin);
+    batches.begin(batch);
     batches.add(batch, [upload.id.parse().unwrap()]);
     batches.close(batch, &[upload]).remove(0)
 }

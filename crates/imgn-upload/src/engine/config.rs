@@ -9,7 +9,7 @@ use std::{
 
 use imgn_protocol::{FileName, UploadId};
 
-use crate::{Backoff, Entry, Redactor, State};
+use crate::{Backoff, Batch, Entry, Redactor, State};
 
 /// How the engine behaves. [`EngineConfig::default`] is for people; tests shorten it.
 pub struct EngineConfig {
@@ -72,6 +72,8 @@ pub struct NewUpload {
     pub size: Option<u64>,
     /// Whether the place where the picture was taken is sent too.
     pub keep_location: bool,
+    /// The act that takes it in, where there is one that somebody is told of.
+    pub batch: Option<Batch>,
     /// Why it is not even tried: it is then written down as ended.
     pub refused: Option<State>,
 }
@@ -114,6 +116,7 @@ impl NewUpload {
             content_type: self.content_type,
             size: self.size,
             keep_location: self.keep_location,
+            batch: self.batch,
             position,
             state: self.refused.unwrap_or(State::Queued { session: id }),
         }

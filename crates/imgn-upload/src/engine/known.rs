@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{Snapshot, Totals};
 use crate::{
-    Entry, Progress, State,
+    Batch, Entry, Progress, State,
     machine::{Event, Stage, WaitingFor, step},
 };
 
@@ -323,6 +323,15 @@ impl Known {
         if !waits_already {
             let (state, _) = step(upload.entry.state.clone(), Event::Hold(reason));
             self.set(id, state);
+        }
+    }
+
+    /// Another act has them done.
+    pub(super) fn put_in(&mut self, ids: &[UploadId], batch: Batch) {
+        for id in ids {
+            if let Some(upload) = self.uploads.get_mut(id) {
+                upload.entry.batch = Some(batch);
+            }
         }
     }
 

@@ -11,6 +11,7 @@ fn entry(path: PathBuf) -> Entry {
         content_type: Some("image/png".to_owned()),
         size: Some(7),
         keep_location: false,
+        batch: Some(Batch::new(Origin::Program)),
         position: -3,
         state: State::Queued { session: id },
     }

@@ -19,8 +19,8 @@ use std::{
 use fake::{FakeRemote, Kill, World, offline, store};
 use imgn_protocol::{FileName, UploadId};
 use imgn_upload::{
-    Backoff, Call, Engine, EngineConfig, Failure, Journal, NewUpload, Remote, Snapshot, Stage,
-    State, UploadCode, Work,
+    Backoff, Batch, Call, Engine, EngineConfig, Failure, Journal, NewUpload, Origin, Remote,
+    Snapshot, Stage, State, UploadCode, Work,
 };
 
 const SERVER: &str = "https://gallery.example/";
@@ -87,6 +87,7 @@ fn new(path: &Path) -> NewUpload {
         content_type: Some("image/png".to_owned()),
         size: None,
         keep_location: true,
+        batch: Some(Batch::new(Origin::Person)),
         refused: None,
     }
 }
@@ -429,10 +430,10 @@ async fn two_programs_never_drive_the_same_upload() {
     let id = enqueue(&first, &[&bench.file("a.png", b"aaaa")]).await[0];
 
     let second = bench.engine(Arc::new(bench.remote())).await;
-    assert_eq!(second.adopt().await.unwrap(), 0);
+    assert_eq!(second.adopt().await.unwrap().len(), 0);
     assert!(!second.cancel(id).await.unwrap());
     first.shutdown().await;
-    assert_eq!(second.adopt().await.unwrap(), 1);
+    assert_eq!(second.adopt().await.unwrap().len(), 1);
     assert!(matches!(ended(&second).await[0], State::Published { .. }));
 }
 
@@ -448,7 +449,7 @@ async fn what_another_program_brings_to_its_end_is_learnt() {
     let end = ended(&first).await;
 
     assert!(!second.snapshots()[0].entry.state.has_ended());
-    assert_eq!(second.adopt().await.unwrap(), 0);
+    assert_eq!(second.adopt().await.unwrap().len(), 0);
     assert_eq!(ended(&second).await, end);
     assert_eq!(second.changes().await.len(), 1);
 }

@@ -1,0 +1,69 @@
+//! Uploads that are done without the act that took them in: taken over from a program that has ended, or tried again.
+//!
+//! Invariant: each of them belongs to a batch until it has ended, so that it is told of like any other.
+
+use imgn_core::{Batch, CommandError, Origin, UploadState, protocol::UploadId};
+
+use super::{Desk, locked};
+
+impl Desk {
+    /// What was left behind by another program, or by this one before it was ended or went to another gallery, ends as if
+    /// it had been taken in here: with its links, and with the others of the same act.
+    pub(super) async fn take_over(&self) {
+        for (batch, uploads) in self.0.core.adopted().await {
+            self.close_with(batch, uploads).await;
+        }
+    }
+
+    /// Tries an upload again that failed, was rejected or cancelled.
+    ///
+    /// # Errors
+    /// As [`App::retry`].
+    pub async fn retry(&self, id: UploadId) -> Result<(), CommandError> {
+        // By the one that it is known by here.
+        let report = self.0.core.upload_report(id).await;
+        let id = report.map_or(id, |report| report.id);
+        self.again(&[id], async { self.0.core.retry(id).await })
+            .await
+    }
+
+    /// Tries all again that failed.
+    ///
+    /// # Errors
+    /// As [`App::retry_failed`].
+    pub async fn retry_failed(&self) -> Result<(), CommandError> {
+        let uploads = self.0.core.uploads().await.into_iter();
+        let failed = uploads.filter(|upload| upload.state == UploadState::Failed);
+        let failed: Vec<_> = failed.filter_map(|it| it.id.parse().ok()).collect();
+        let retry = async { self.0.core.retry_failed().await.map(drop) };
+        self.again(&failed, retry).await
+    }
+
+    /// Whoever asks for it once more is told what becomes of it: with the others of the same act if those have not ended,
+    /// and by itself if they have.
+    async fn again(
+        &self,
+        uploads: &[UploadId],
+        retry: impl Future<Output = Result<(), CommandError>>,
+    ) -> Result<(), CommandError> {
+        let told: Vec<_> = {
+            let batches = locked(&self.0.batches);
+            let told = uploads.iter().filter(|id| !batches.has(**id));
+            told.copied().collect()
+        };
+        let batch = Batch::new(Origin::Person);
+        self.0.core.put_in(&told, batch).await?;
+        retry.await?;
+        self.close_with(batch, told).await;
+        Ok(())
+    }
+
+    async fn close_with(&self, batch: Batch, uploads: Vec<UploadId>) {
+        {
+            let mut batches = locked(&self.0.batches);
+            batches.begin(batch);
+            batches.add(batch, uploads);
+        }
+        self.close(batch).await;
+    }
+}
