@@ -26,7 +26,7 @@ use std::{
 };
 
 use imgn_protocol::Token;
-use imgn_upload::{Engine, EngineConfig, Entry, Journal, Remote};
+use imgn_upload::{Ends, Engine, EngineConfig, Entry, Journal, Remote};
 use tokio::sync::{Mutex, OnceCell, RwLock, Semaphore, broadcast};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -136,9 +136,6 @@ const THUMB_SLOTS: usize = 8;
 
 /// Ended uploads are remembered for so long.
 const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-/// How often the profile is looked through for uploads that another program left unfinished.
-const ADOPTION_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The gallery on this computer may listen at another address each time; its uploads are known by this name.
 const LOCAL: &str = "local";
@@ -309,8 +306,11 @@ impl App {
         let following = following.map(Vec::from).unwrap_or_default();
         let adopted = Arc::<Adopted>::default();
         if inner.options.adopt {
+            // Before it is looked for the first time: nothing falls between.
+            let ends = engine.ends();
             adopted.add(engine.adopt().await?);
             tasks.push(spawn(keep_adopting(
+                ends,
                 Arc::clone(&engine),
                 Arc::clone(&adopted),
                 inner.events.clone(),
@@ -504,13 +504,15 @@ async fn tell_mirror(app: App, mirror: Arc<Mirror>) {
     }
 }
 
+/// Takes over what other programs leave behind, as soon as they end.
 async fn keep_adopting(
+    mut ends: Ends,
     engine: Arc<Engine>,
     adopted: Arc<Adopted>,
     events: broadcast::Sender<Event>,
 ) {
     loop {
-        tokio::time::sleep(ADOPTION_INTERVAL).await;
+        ends.next().await;
         match engine.adopt().await {
             Ok(entries) if entries.is_empty() => {}
             Ok(entries) => {

@@ -34,7 +34,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Batch, Entry, Journal, JournalError, Progress, Remote, State, file,
+    Batch, Ends, Entry, Journal, JournalError, Progress, Remote, State, file,
     limit::Gate,
     rate::{Meter, Throttle},
 };
@@ -170,6 +170,12 @@ impl Engine {
         self.0.changed.notify_one();
         self.0.dispatch();
         Ok(snapshots)
+    }
+
+    /// Tells from now on when there may be something to adopt: another program has ended.
+    #[must_use]
+    pub fn ends(&self) -> Ends {
+        self.0.journal.ends()
     }
 
     /// Takes over every unfinished upload that no living program drives, and learns of those that others have brought

@@ -25,7 +25,7 @@ use crate::{
     Batch,
     batch::Origin,
     machine::State,
-    owner::{Owner, alone, is_alive},
+    owner::{Ends, Owner, alone, is_alive},
 };
 use writer::Writer;
 
@@ -369,6 +369,11 @@ impl Journal {
             }
         }
         Ok(claimed)
+    }
+
+    /// Tells when programs end that may have owned uploads.
+    pub(crate) fn ends(&self) -> Ends {
+        Ends::watch(&self.owners)
     }
 
     /// Whether another living program owns what `owner` does.

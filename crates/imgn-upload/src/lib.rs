@@ -31,6 +31,7 @@ pub use engine::{Engine, EngineConfig, NewUpload, Snapshot, Totals};
 pub use fault::{Fault, FaultCode, UploadCode};
 pub use journal::{Entry, Journal, JournalError};
 pub use machine::{Content, Plan, Stage, State, WaitingFor, Work};
+pub use owner::Ends;
 pub use patch::{OverlappingPatches, Patch, Patches, Redactor};
 pub use remote::{Body, Progress, Remote};
 pub use retry::{Backoff, Call, Failure};

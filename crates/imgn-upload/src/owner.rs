@@ -4,6 +4,8 @@
 //! when the program ends, however it ends, so that the uploads of a killed program are taken over at once, and those of
 //! a living one never, however long it sleeps. No clock is involved.
 
+mod ends;
+
 use std::{
     fs::{File, TryLockError},
     io,
@@ -11,6 +13,8 @@ use std::{
 };
 
 use uuid::Uuid;
+
+pub use ends::Ends;
 
 /// This program's lock.
 pub(crate) struct Owner {
@@ -63,10 +67,19 @@ pub(crate) fn is_alive(folder: &Path, id: &str) -> io::Result<bool> {
     }
 }
 
+/// What programs hold while they prepare the journal.
+const OPENING: &str = "opening";
+
+/// The program whose lock a file of this name is.
+#[cfg(target_os = "linux")]
+fn of_lock(name: &str) -> Option<&str> {
+    name.strip_suffix(".lock").filter(|id| *id != OPENING)
+}
+
 /// Waits until no other program prepares the journal, and keeps others waiting until the file is dropped: SQLite's own
 /// locks do not keep two programs from making the same tables.
 pub(crate) async fn alone(folder: &Path) -> io::Result<File> {
-    let path = lock_path(folder, "opening");
+    let path = lock_path(folder, OPENING);
     let locked = tokio::task::spawn_blocking(move || {
         let file = File::options()
             .create(true)
