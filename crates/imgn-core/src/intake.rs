@@ -88,7 +88,8 @@ pub(crate) struct Looked {
 }
 
 /// Looks at every path, and hands over what is found, some at a time, until `take` wants no more. A file that is met
-/// twice is handed over once. Reads the disk: not for async threads.
+/// twice in folders is handed over once; one that is named twice is handed over twice, for whoever names it counts the
+/// links: the second finds the first in the gallery. Reads the disk: not for async threads.
 pub(crate) fn look_at(
     paths: Vec<PathBuf>,
     folders: Folders,
@@ -99,6 +100,7 @@ pub(crate) fn look_at(
         batch: Vec::new(),
         since: Instant::now(),
         met: HashSet::new(),
+        named: HashSet::new(),
         intake: Intake::default(),
     };
     // Whoever wants no more does not wait for the sum.
@@ -111,6 +113,8 @@ struct Look<T> {
     batch: Vec<Looked>,
     since: Instant,
     met: HashSet<PathBuf>,
+    /// Those of them that were named themselves.
+    named: HashSet<PathBuf>,
     intake: Intake,
 }
 
@@ -119,7 +123,7 @@ impl<T: FnMut(Vec<Looked>) -> ControlFlow<()>> Look<T> {
         for path in paths {
             if folders == Folders::Walked && path.is_dir() {
                 self.at_folder(&path)?;
-            } else if self.is_new(&path) {
+            } else if self.is_to_be_taken(&path) {
                 self.push(look_at_one(path))?;
             }
         }
@@ -149,8 +153,18 @@ impl<T: FnMut(Vec<Looked>) -> ControlFlow<()>> Look<T> {
         ControlFlow::Continue(())
     }
 
-    fn is_new(&mut self, named: &Path) -> bool {
-        self.met.insert(absolute(named))
+    fn is_new(&mut self, met: &Path) -> bool {
+        self.met.insert(absolute(met))
+    }
+
+    /// Not what was taken with its folder.
+    fn is_to_be_taken(&mut self, named: &Path) -> bool {
+        let path = absolute(named);
+        if self.met.insert(path.clone()) {
+            self.named.insert(path);
+            return true;
+        }
+        self.named.contains(&path)
     }
 
     fn push(&mut self, looked: Looked) -> ControlFlow<()> {
@@ -339,9 +353,9 @@ mod tests {
             paths.iter().chain(&paths).cloned().collect(),
             Folders::Refused,
         );
-        assert_eq!(found.len(), cases.len(), "named twice, taken once");
-        assert_eq!((view.pictures, view.other_files), (2, 0));
-        for (found, (path, expected)) in found.iter().zip(&cases) {
+        assert_eq!(found.len(), 2 * cases.len(), "named twice, answered twice");
+        assert_eq!((view.pictures, view.other_files), (4, 0));
+        for (found, (path, expected)) in found.iter().zip(cases.iter().chain(&cases)) {
             assert_eq!(refused(&found.upload), *expected, "{}", path.display());
             assert_eq!(found.path, *path);
         }
