@@ -283,6 +283,8 @@ impl Cache {
         .bind(now())
         .execute(&self.index)
         .await?;
+        // Room first, so that the bound holds on the disk too.
+        self.evict().await?;
         let written = blocking(&self.folder, move || write(&path, &content)).await;
         if written.is_err() {
             self.remove(key).await;
@@ -291,7 +293,7 @@ impl Cache {
         if let Some(before) = before.filter(|before| before[..] != sum[..]) {
             self.remove_files(vec![before]).await?;
         }
-        self.evict().await
+        Ok(())
     }
 
     /// Forgets everything.

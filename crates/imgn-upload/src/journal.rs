@@ -56,7 +56,7 @@ pub struct Entry {
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// It cannot be opened.
-    #[error("cannot open the journal of uploads {}", path.display())]
+    #[error("cannot open the journal of uploads {}; is the disk full, or the folder somebody else's?", path.display())]
     Open {
         /// The file.
         path: PathBuf,

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::{Child, Command, Output, Stdio},
 };
 
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{api::Api, driver::PATIENCE};
 
-const HOST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/desktop/trayhost.py");
+pub(super) const HOST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/desktop/trayhost.py");
 
 /// The app, started as a session does, on a server of its own. Ends before its session does.
 pub(crate) struct Desktop {
@@ -36,11 +37,13 @@ pub(crate) struct App(Child);
 
 impl App {
     /// Starts it; what it says goes to the session's log.
-    pub(crate) fn spawn(screen: &Screen, mut command: Command) -> Result<Self> {
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(screen.app_log())?;
+    pub(crate) fn spawn(screen: &Screen, command: Command) -> Result<Self> {
+        Self::spawn_into(command, &screen.app_log())
+    }
+
+    /// Starts it; what it says goes to this file.
+    pub(crate) fn spawn_into(mut command: Command, log: &Path) -> Result<Self> {
+        let log = fs::File::options().create(true).append(true).open(log)?;
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -1,5 +1,4 @@
-//! The clipboard of a Wayland session with no X server in it: a compositor without a screen, and another program that
-//! copies.
+//! A Wayland session with no X server in it: a compositor without a screen, a tray, and another program that copies.
 
 use std::{
     fs,
@@ -12,11 +11,12 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{
     pictures,
-    process::{ServerProcess, eventually, program},
+    process::{Running, ServerProcess, eventually, program},
 };
 use tempfile::TempDir;
 
-use crate::driver::PATIENCE;
+use super::tray::{App, HOST};
+use crate::{api::Api, driver::PATIENCE};
 
 /// Who is nobody on every Unix: the compositor refuses to run for root.
 const NOBODY: u32 = 65534;
@@ -25,6 +25,8 @@ const NOBODY: u32 = 65534;
 struct Session {
     compositor: Child,
     display: String,
+    /// The session bus, where there is one, and what it is reached at.
+    bus: Option<(Running, String)>,
     folder: TempDir,
 }
 
@@ -70,6 +72,7 @@ impl Session {
                 .spawn()
                 .context("sway; `cargo xtask test` installs it")?,
             display: String::new(),
+            bus: None,
             folder,
         };
         session.display = eventually("the compositor runs", PATIENCE, async || {
@@ -88,8 +91,30 @@ impl Session {
         command
             .env_remove("DISPLAY")
             .env("WAYLAND_DISPLAY", &self.display)
-            .env("XDG_RUNTIME_DIR", self.folder.path().join("run"));
+            .env("XDG_RUNTIME_DIR", self.folder.path().join("run"))
+            .env("XDG_SESSION_TYPE", "wayland")
+            .env("HOME", self.folder.path())
+            .env("NO_AT_BRIDGE", "1")
+            .env_remove("GDK_BACKEND");
+        if let Some((_, address)) = &self.bus {
+            command.env("DBUS_SESSION_BUS_ADDRESS", address);
+        }
         command
+    }
+
+    /// Starts a session bus for those that come after it.
+    fn start_bus(&mut self) -> Result<()> {
+        let mut daemon = self.command(Path::new("dbus-daemon"));
+        daemon.args(["--session", "--nofork", "--print-address=1"]);
+        self.bus = Some(Running::start(daemon, &self.folder.path().join("bus.log"))?);
+        Ok(())
+    }
+
+    /// What another program gets that pastes text.
+    fn pasted(&self) -> Result<String> {
+        let mut command = self.command(Path::new("wl-paste"));
+        let output = command.args(["--no-newline", "--type", "text"]).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Another program copies this.
@@ -168,4 +193,79 @@ async fn pictures_and_files_are_taken_off_the_clipboard_of_wayland() -> Result<(
         "{lines:?}"
     );
     Ok(())
+}
+
+/// The built app, with no window: its icon is clicked, and the link is on the clipboard of the session. Then its window opens
+/// and goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_app_uploads_the_clipboard_of_wayland_from_its_tray() -> Result<()> {
+    let mut session = Session::start().await?;
+    session.start_bus()?;
+    let folder = session.folder.path().to_owned();
+    let python = |arguments: &[&str]| {
+        let mut python = session.command(Path::new("/usr/bin/python3"));
+        python.arg(HOST).args(arguments).stdin(Stdio::null());
+        python
+    };
+    let (_host, ready) = Running::start(python(&[]), &folder.join("tray-host.log"))?;
+    ensure!(ready == "ready", "the tray's host said {ready:?}");
+    let server = ServerProcess::start(&folder.join("server"), &[])?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    let mut app = session.command(&program("imgn-desktop")?);
+    app.arg("--minimised")
+        .env("IMGN_SERVER", &server.url)
+        .env("IMGN_TOKEN", &server.token)
+        .env("LANG", "C.UTF-8");
+    let log = folder.join("app.log");
+    let mut app = App::spawn_into(app, &log)?;
+    let click = async |label: &str| {
+        eventually(&format!("{label:?} is clicked"), PATIENCE, async || {
+            let clicked = python(&["menu", label]).output()?;
+            Ok(clicked.status.success().then_some(()))
+        })
+        .await
+    };
+
+    let screenshot = pictures::sized_png(500_000, 9);
+    session.copy("image/png", &screenshot)?;
+    click("Upload clipboard image").await?;
+    let link = eventually("a link is on the clipboard", PATIENCE, async || {
+        let text = session.pasted()?;
+        Ok(text.starts_with("![").then_some(text))
+    })
+    .await
+    .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
+    let images = api.images().await?;
+    let image = images.first().context("a picture")?;
+    let url = image["url"].as_str().context("an address")?;
+    let name = image["file_name"].as_str().context("a name")?;
+    ensure!(link == format!("![{name}]({url})"), "{link}");
+    ensure!(name.starts_with("Pasted 20"), "{name}");
+
+    let windows = || -> Result<String> {
+        let sockets = fs::read_dir(folder.join("run"))?.flatten();
+        let socket = sockets
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|it| it == "sock"))
+            .context("the compositor's own socket")?;
+        let mut swaymsg = session.command(Path::new("swaymsg"));
+        let output = swaymsg
+            .arg("-s")
+            .arg(socket)
+            .args(["-t", "get_tree"])
+            .output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    click("Open gallery").await?;
+    eventually("its window is open", PATIENCE, async || {
+        Ok(windows()?.contains("\"name\": \"imgn\"").then_some(()))
+    })
+    .await
+    .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
+    ensure!(!app.has_ended()?, "the app has ended");
+    click("Quit").await?;
+    eventually("it has quit", PATIENCE, async || {
+        Ok(app.has_ended()?.then_some(()))
+    })
+    .await
 }

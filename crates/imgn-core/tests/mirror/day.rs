@@ -48,7 +48,10 @@ async fn after_a_day_of_use_the_mirror_is_the_servers_list_and_the_cache_within_
             let _ = app.thumb(id, 320).await;
             let _ = app.thumb(id, 1280).await;
         }
-        assert!(app.cache_usage().await.unwrap().bytes <= CACHE);
+        eventually("the cache is within its bound", async || {
+            app.cache_usage().await.unwrap().bytes <= CACHE
+        })
+        .await;
     }
     gallery.lock().unwrap().away = false;
 
@@ -76,10 +79,13 @@ async fn after_a_day_of_use_the_mirror_is_the_servers_list_and_the_cache_within_
         })
         .count();
     assert_eq!(hour, expected);
-    let usage = app.cache_usage().await.unwrap();
-    assert!(usage.bytes <= CACHE && usage.bytes > CACHE / 2, "{usage:?}");
-    let on_disk = size_of(&folder.path().join("cache"));
-    assert!(on_disk <= CACHE, "{on_disk}");
+    // Thumbnails are still fetched ahead: what is evicted for one of them may not be gone yet.
+    eventually("the cache is within its bound, and so are its files", async || {
+        let usage = app.cache_usage().await.unwrap();
+        let on_disk = size_of(&folder.path().join("cache"));
+        usage.bytes > CACHE / 2 && usage.bytes <= CACHE && on_disk <= CACHE
+    })
+    .await;
     assert_eq!(app.state().await.server.unwrap().mirror.known, 9_000);
 }
 
