@@ -31,7 +31,7 @@ use crate::{
     guard::Guard,
     live::Live,
     notify::Notifier,
-    tray::{self, Pixels, Shown, TrayAction, TrayState},
+    tray::{self, Pixels, RECENT, Recent, Shown, TrayAction, TrayState},
 };
 
 /// What the shell does for the desk. Nothing here may block.
@@ -59,6 +59,9 @@ pub enum News {
     /// What [`Desk::asked`] answers is something else now: it is to be asked, or no longer.
     Asking,
 }
+
+/// So many entries of the history are looked at at a time for the tray's links.
+const LOOKED_AT: u32 = 50;
 
 /// As the window and the desktop's menu have it.
 const ICON: &[u8] = include_bytes!("../../../icons/32x32.png");
@@ -253,7 +256,8 @@ impl Desk {
                     }
                 }
                 Ok(Event::UploadsAdopted) => self.take_over().await,
-                Ok(Event::TimelineChanged | Event::DeletionFailed(_)) => {}
+                Ok(Event::TimelineChanged) => self.forget_gone().await,
+                Ok(Event::DeletionFailed(_)) => {}
                 // Some changes were missed: what they led to is looked at.
                 Err(RecvError::Lagged(_)) => {
                     self.look().await;
@@ -283,7 +287,14 @@ impl Desk {
             // It speaks with another program.
             tokio::spawn(async move { desk.forget_announced().await });
         }
-        *locked(&self.0.live) = Live::of(&uploads);
+        let recent = self.recent().await;
+        {
+            let mut live = locked(&self.0.live);
+            *live = Live::of(&uploads);
+            if let Some(recent) = recent {
+                live.recall(recent);
+            }
+        }
         self.show_state(&state);
         self.show();
         self.take_over().await;
@@ -293,6 +304,45 @@ impl Desk {
         let batch = Batch::new(origin);
         locked(&self.0.batches).begin(batch);
         batch
+    }
+
+    /// What was uploaded last to this gallery and is in it, also before what the journal knows; none where nobody knows.
+    async fn recent(&self) -> Option<Vec<Recent>> {
+        let (mut recent, mut before) = (Vec::new(), None);
+        loop {
+            let page = self.0.core.history("", before, LOOKED_AT).await;
+            let page = page.inspect_err(|error| tracing::warn!("{error}")).ok()?;
+            before = Some(page.last()?.upload);
+            let is_last = page.len() < LOOKED_AT as usize;
+            for entry in page {
+                if entry.is_current && !entry.is_gone {
+                    recent.push(Recent {
+                        id: entry.image.id,
+                        sequence: entry.image.sequence,
+                        name: entry.image.file_name.to_string(),
+                    });
+                }
+            }
+            if is_last || recent.len() >= RECENT {
+                recent.truncate(RECENT);
+                return Some(recent);
+            }
+        }
+    }
+
+    /// The list has changed: of what is gone the tray has no link.
+    async fn forget_gone(&self) {
+        let recent = locked(&self.0.live).recent();
+        let asked: Vec<_> = recent.iter().map(|it| (it.id, it.sequence)).collect();
+        if asked.is_empty() {
+            return;
+        }
+        // Without a list nobody knows.
+        let gone = self.0.core.gone(&asked).await.unwrap_or_default();
+        if !gone.is_empty() {
+            locked(&self.0.live).forget(&gone);
+            self.show();
+        }
     }
 
     fn show_state(&self, state: &AppState) {

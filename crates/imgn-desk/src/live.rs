@@ -60,6 +60,7 @@ impl Live {
                 self.recent.retain(|recent| recent.id != image.id);
                 self.recent.push_front(Recent {
                     id: image.id,
+                    sequence: image.sequence,
                     name: view.file_name.clone(),
                 });
                 self.recent.truncate(RECENT);
@@ -68,6 +69,11 @@ impl Live {
         if self.active.is_empty() {
             (self.done, self.done_bytes) = (0, 0);
         }
+    }
+
+    /// These were uploaded last, the newest first, whatever is known of them otherwise.
+    pub(crate) fn recall(&mut self, recent: Vec<Recent>) {
+        self.recent = recent.into();
     }
 
     /// These pictures are in the gallery no more.

@@ -49,6 +49,8 @@ pub struct Progress {
 pub struct Recent {
     /// Which.
     pub id: ImageId,
+    /// Its place in the gallery's feed.
+    pub sequence: u64,
     /// What it is called.
     pub name: String,
 }
@@ -298,6 +300,7 @@ mod tests {
     #[test]
     fn the_last_ten_links_are_there_and_no_name_makes_the_menu_wide() {
         let recent = (0..12).map(|number| Recent {
+            sequence: 1,
             id: ImageId::new(),
             name: format!("{number}{}.png", "x".repeat(100)),
         });

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{
     pictures,
-    process::{Running, ServerProcess, eventually, program},
+    process::{Client, Running, ServerProcess, eventually, program},
 };
 use serde_json::Value;
 
@@ -55,6 +55,14 @@ impl App {
     pub(crate) fn terminate(&self) -> Result<()> {
         let id = self.0.id().to_string();
         let told = Command::new("kill").args(["-TERM", &id]).status()?;
+        ensure!(told.success(), "no process {id}");
+        Ok(())
+    }
+
+    /// Ends it as a fault does.
+    pub(crate) fn crash(&self) -> Result<()> {
+        let id = self.0.id().to_string();
+        let told = Command::new("kill").args(["-ABRT", &id]).status()?;
         ensure!(told.success(), "no process {id}");
         Ok(())
     }
@@ -363,4 +371,66 @@ async fn a_second_start_with_relative_paths_joins_the_first() -> Result<()> {
     let line = links(&desktop.screen, 1).await?;
     ensure!(line[0].starts_with("![four .jpg]("), "{line:?}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_links_are_of_what_is_in_the_gallery_also_after_a_restart() -> Result<()> {
+    let screen = Screen::start()?;
+    let _host = host(&screen)?;
+    for (name, width) in [("kept.jpg", 100), ("deleted.jpg", 101)] {
+        file(&screen, name, &pictures::jpeg(width, 80))?;
+    }
+    let mut desktop = Desktop::start(screen, &["--minimised"])?;
+    eventually("it is in the tray", PATIENCE, async || desktop.tray(&[])).await?;
+    desktop.again(&["kept.jpg", "deleted.jpg"])?;
+    links(&desktop.screen, 2).await?;
+    let listed = async |desktop: &Desktop, names: &[&str]| {
+        eventually(
+            &format!("{names:?} are in the menu"),
+            PATIENCE,
+            async || {
+                let Some(tray) = desktop.tray(&[])? else {
+                    return Ok(None);
+                };
+                let menu = tray["menu"].to_string();
+                let all = ["kept.jpg", "deleted.jpg"];
+                let is_so = all
+                    .iter()
+                    .all(|name| menu.contains(name) == names.contains(name));
+                Ok(is_so.then_some(()))
+            },
+        )
+        .await
+    };
+    listed(&desktop, &["kept.jpg", "deleted.jpg"]).await?;
+
+    // Somebody else deletes one of them.
+    let images = desktop.api.images().await?;
+    let deleted = images.iter().find(|it| it["file_name"] == "deleted.jpg");
+    let id = deleted.and_then(|it| it["id"].as_str()).context("an id")?;
+    let client = Client::new(
+        &desktop.screen.folder().join("other"),
+        &desktop.server.url,
+        Some(&desktop.server.token),
+    );
+    let deleted = client.run(&["delete", id])?;
+    ensure!(deleted.code == Some(0), "{}", deleted.stderr);
+    listed(&desktop, &["kept.jpg"]).await?;
+
+    // What the journal forgets, the history has.
+    desktop.app.terminate()?;
+    eventually("it has ended", PATIENCE, async || {
+        Ok(desktop.app.has_ended()?.then_some(()))
+    })
+    .await?;
+    fs::remove_file(
+        desktop
+            .screen
+            .folder()
+            .join("home/.local/share/imgn/journal.sqlite"),
+    )?;
+    let mut app = command(&desktop.screen, &desktop.server)?;
+    app.arg("--minimised");
+    desktop.app = App::spawn(&desktop.screen, app)?;
+    listed(&desktop, &["kept.jpg"]).await
 }

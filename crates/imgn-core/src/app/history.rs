@@ -7,6 +7,7 @@ use crate::{
     ClientCode, CommandError, HistoryEntry, MirrorPhase,
     history::{Remembered, Uploaded},
     links as links_to,
+    mirror::Mirror,
 };
 
 /// Entries that are asked for at a time.
@@ -72,6 +73,24 @@ impl App {
         self.0.history.page(search, before, limit).await
     }
 
+    /// Which of these pictures, named with their places in the feed, are in the shown gallery no more as far as this
+    /// computer knows.
+    ///
+    /// # Errors
+    /// When the gallery's list on this computer cannot be read.
+    pub async fn gone(&self, images: &[(ImageId, u64)]) -> Result<Vec<ImageId>, CommandError> {
+        let connection = self.connected().await?;
+        let mut gone = Vec::new();
+        if let Some(mirror) = connection.mirror.opened.get() {
+            for (id, sequence) in images {
+                if mirror.picture(*id).await?.is_none() && is_missing(mirror, *sequence).await? {
+                    gone.push(*id);
+                }
+            }
+        }
+        Ok(gone)
+    }
+
     /// The link to a picture that was uploaded from here, in whichever gallery, in the chosen format.
     ///
     /// # Errors
@@ -108,6 +127,13 @@ impl App {
     }
 }
 
+/// Whether a picture that is not in the list is not in the gallery: what the list has not come to yet is not missing from
+/// it.
+async fn is_missing(mirror: &Mirror, sequence: u64) -> Result<bool, CommandError> {
+    let is_whole = mirror.view().borrow().phase != MirrorPhase::Filling;
+    Ok(is_whole && mirror.has_come_to(sequence).await?)
+}
+
 async fn entry(
     remembered: Remembered,
     connection: Option<&Connection>,
@@ -127,11 +153,7 @@ async fn entry(
         match mirror.picture(image.id).await? {
             // Its address may be another one now.
             Some(known) => image = known.image,
-            // What the list has not come to yet is not missing from it.
-            None => {
-                let is_whole = mirror.view().borrow().phase != MirrorPhase::Filling;
-                is_gone = is_whole && mirror.has_come_to(image.sequence).await?;
-            }
+            None => is_gone = is_missing(mirror, image.sequence).await?,
         }
     }
     Ok(HistoryEntry {
