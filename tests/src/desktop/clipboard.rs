@@ -104,6 +104,21 @@ async fn a_pasted_screenshot_is_in_the_gallery_and_its_markdown_link_on_the_clip
     let original = api.bytes(&format!("/v1/images/{id}/content")).await?;
     ensure!(original == screenshot, "every byte as it was copied");
     window.painted(name).await?;
+
+    // In a field, too, where there is nothing in it for the field; text stays there.
+    let search = element(&window.page, "search").await?;
+    search.click().await?;
+    copy(window.screen(), "UTF8_STRING", b"words")?;
+    paste(&window).await?;
+    eventually("the field has it", PATIENCE, async || {
+        let value = search.prop("value").await?;
+        Ok((value.as_deref() == Some("words")).then_some(()))
+    })
+    .await?;
+    copy(window.screen(), "image/png", &pictures::sized_png(9000, 2))?;
+    paste(&window).await?;
+    links(window.screen(), 1).await?;
+    ensure!(api.images().await?.len() == 2);
     Ok(())
 }
 

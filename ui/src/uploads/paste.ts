@@ -1,6 +1,6 @@
 //! Pictures that somebody pastes: in the app's window it reads the clipboard itself, on a page the browser hands it over.
 //!
-//! Invariant: what is pasted into a field of text stays there.
+//! Invariant: text that is pasted into a field of text stays there, and so does what comes with text.
 
 export interface PasteTargets {
   /** The app is to look at the clipboard; none on a page. */
@@ -9,17 +9,35 @@ export interface PasteTargets {
   files: (files: File[]) => void;
 }
 
+/** A paste follows its key at once, in milliseconds. */
+const MOMENT = 50;
+
 /** Starts to watch; the result stops it. */
 export function watchPaste({ app, files }: PasteTargets): () => void {
+  let untold: ReturnType<typeof setTimeout> | undefined;
   const onKey = (event: KeyboardEvent) => {
     const isPaste = (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey;
     if (app === null || !isPaste || event.key.toLowerCase() !== "v" || event.repeat) return;
-    if (isEditable(event.target)) return;
+    if (isEditable(event.target)) {
+      // The web view may not even tell the field of what has no text.
+      untold = setTimeout(app, MOMENT);
+      return;
+    }
     event.preventDefault();
     app();
   };
   const onPaste = (event: ClipboardEvent) => {
-    if (app !== null || isEditable(event.target)) return;
+    const isInField = isEditable(event.target);
+    if (app !== null) {
+      clearTimeout(untold);
+      // Elsewhere the key was enough. Where there is nothing at all, the app says so.
+      if (isInField && isWithoutText(event.clipboardData)) {
+        event.preventDefault();
+        app();
+      }
+      return;
+    }
+    if (isInField && !isWithoutText(event.clipboardData)) return;
     const pasted = [...(event.clipboardData?.files ?? [])];
     if (pasted.length === 0) return;
     event.preventDefault();
@@ -28,6 +46,7 @@ export function watchPaste({ app, files }: PasteTargets): () => void {
   addEventListener("keydown", onKey);
   addEventListener("paste", onPaste);
   return () => {
+    clearTimeout(untold);
     removeEventListener("keydown", onKey);
     removeEventListener("paste", onPaste);
   };
@@ -45,6 +64,11 @@ export function named(file: File, index: number, at: Date): File {
   const time = [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join("-");
   const number = index === 0 ? "" : ` (${index + 1})`;
   return new File([file], `Pasted ${day} ${time}${number}.${ending}`, { type: file.type });
+}
+
+/** Whether there is nothing that a field would take. */
+export function isWithoutText(data: DataTransfer | null): boolean {
+  return ["text/plain", "text/html"].every((type) => (data?.getData(type) ?? "") === "");
 }
 
 function isEditable(target: EventTarget | null): boolean {
