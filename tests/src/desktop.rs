@@ -13,6 +13,7 @@ mod offline;
 mod quick;
 pub(crate) mod screen;
 mod settings;
+mod tokens;
 mod tray;
 mod wayland;
 mod window;

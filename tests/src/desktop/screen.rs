@@ -14,6 +14,8 @@ use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::process::Running;
 use tempfile::TempDir;
 
+use crate::keyring::BUS;
+
 /// Larger than the app's window, so that something beside it can be dragged from.
 const SIZE: &str = "1500x900x24";
 
@@ -22,15 +24,29 @@ pub(crate) struct Screen {
     folder: TempDir,
     environment: Vec<(&'static str, String)>,
     // What needs another stands before it, so that it ends first.
-    keyring: Background,
+    keyring: Option<Background>,
     window_manager: Background,
     _bus: Running,
     _display: Running,
 }
 
+/// What a session keeps secrets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keyring {
+    Unlocked,
+    Locked,
+    /// Nothing, and nothing that the bus could start.
+    Absent,
+}
+
 impl Screen {
     /// Starts the session.
     pub(crate) fn start() -> Result<Self> {
+        Self::start_with(Keyring::Unlocked)
+    }
+
+    /// Starts it with this keyring.
+    pub(crate) fn start_with(keyring: Keyring) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let log = |name: &str| folder.path().join(format!("{name}.log"));
         // The keyring and the bus look here when they start, so it comes first.
@@ -70,13 +86,24 @@ impl Screen {
         environment.push(("DISPLAY", format!(":{number}")));
 
         let mut dbus = Command::new("dbus-daemon");
-        dbus.args(["--session", "--nofork", "--print-address=1"]);
+        dbus.args(["--nofork", "--print-address=1"]);
+        if keyring == Keyring::Unlocked {
+            dbus.arg("--session");
+        } else {
+            // Or it starts another one by itself.
+            let bus = folder.path().join("bus.conf");
+            fs::write(&bus, BUS)?;
+            dbus.arg(format!("--config-file={}", bus.display()));
+        }
         let (bus, address) = Running::start(in_session(dbus, &environment), &log("bus"))?;
         environment.push(("DBUS_SESSION_BUS_ADDRESS", address));
 
         let openbox = in_session(Command::new("openbox"), &environment);
         let window_manager = Background::start(openbox, b"", &log("window-manager"))?;
-        let keyring = start_keyring(&environment, &log("keyring"))?;
+        let keyring = match keyring {
+            Keyring::Absent => None,
+            _ => Some(start_keyring(keyring, &environment, &log("keyring"))?),
+        };
 
         Ok(Self {
             folder,
@@ -112,9 +139,10 @@ impl Screen {
 
     /// Ends the keyring and starts it again, as after a fault or at the beginning of a session.
     pub(crate) fn restart_keyring(&mut self) -> Result<()> {
-        let log = self.keyring.log.clone();
-        self.keyring.end();
-        self.keyring = start_keyring(&self.environment, &log)?;
+        let mut before = self.keyring.take().context("a keyring")?;
+        before.end();
+        let again = start_keyring(Keyring::Unlocked, &self.environment, &before.log)?;
+        self.keyring = Some(again);
         Ok(())
     }
 
@@ -136,14 +164,21 @@ impl Screen {
 
     /// What of the session has ended by itself, to explain a failure.
     fn deaths(&self) -> String {
-        let parts = [&self.window_manager, &self.keyring];
-        parts.into_iter().map(Background::death).collect()
+        let parts = std::iter::once(&self.window_manager).chain(&self.keyring);
+        parts.map(Background::death).collect()
     }
 }
 
-fn start_keyring(environment: &[(&'static str, String)], log: &Path) -> Result<Background> {
+fn start_keyring(
+    keyring: Keyring,
+    environment: &[(&'static str, String)],
+    log: &Path,
+) -> Result<Background> {
     let mut daemon = Command::new("gnome-keyring-daemon");
-    daemon.args(["--foreground", "--unlock", "--components=secrets"]);
+    daemon.args(["--foreground", "--components=secrets"]);
+    if keyring == Keyring::Unlocked {
+        daemon.arg("--unlock");
+    }
     Background::start(in_session(daemon, environment), b"test", log)
 }
 

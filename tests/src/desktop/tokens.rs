@@ -1,0 +1,151 @@
+//! Tokens and the app: with a keyring and without one, and where a token is looked for that should be nowhere.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use imgn_testkit::{
+    pictures,
+    process::{ServerProcess, eventually, files_below, program},
+};
+use serde_json::json;
+
+use super::{
+    clipboard::links,
+    file,
+    screen::{Keyring, Screen},
+    tray::{App, host},
+    window::Window,
+};
+use crate::driver::{PATIENCE, element};
+
+/// Fails with the place of the first file that has it.
+fn ensure_in_no_file(folder: &Path, token: &str) -> Result<()> {
+    for (path, _) in files_below(folder)? {
+        // A socket, or gone meanwhile.
+        let Ok(bytes) = fs::read(&path) else {
+            continue;
+        };
+        let mut places = bytes.windows(token.len());
+        let has_token = places.any(|bytes| bytes == token.as_bytes());
+        ensure!(!has_token, "the token is in {}", path.display());
+    }
+    Ok(())
+}
+
+/// Fails with the process whose arguments every user of the computer can see it in.
+fn ensure_in_no_arguments(token: &str) -> Result<()> {
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path().join("cmdline");
+        let arguments = fs::read(&path).unwrap_or_default();
+        let has_token = String::from_utf8_lossy(&arguments).contains(token);
+        ensure!(!has_token, "the token is in {}", path.display());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_the_keyring_is_in_no_file_log_process_list_or_crash() -> Result<()> {
+    let screen = Screen::start()?;
+    let _host = host(&screen)?;
+    let elsewhere = tempfile::tempdir()?;
+    let server = ServerProcess::start(elsewhere.path(), &[])?;
+    let token = server.token.as_str();
+    let imgn = program("imgn")?;
+    let mut login = screen.command(imgn.to_str().context("a path in UTF-8")?);
+    login
+        .args(["login", "--token-stdin", "--server", &server.url])
+        .stdin(Stdio::piped());
+    let mut login = login.spawn()?;
+    let stdin = login.stdin.take().context("a pipe")?;
+    std::io::Write::write_all(&mut &stdin, token.as_bytes())?;
+    drop(stdin);
+    ensure!(login.wait()?.success());
+
+    let desktop = program("imgn-desktop")?;
+    let command = || -> Result<Command> {
+        let mut command = screen.command(desktop.to_str().context("a path in UTF-8")?);
+        command
+            .env("IMGN_LOG", "trace")
+            .env("RUST_BACKTRACE", "full")
+            .current_dir(screen.folder());
+        Ok(command)
+    };
+    let mut first = command()?;
+    first.arg("--minimised");
+    let mut app = App::spawn(&screen, first)?;
+    let socket = screen.folder().join("home/.local/share/imgn/app.sock");
+    eventually("it runs", PATIENCE, async || {
+        Ok(socket.exists().then_some(()))
+    })
+    .await?;
+    file(&screen, "a.jpg", &pictures::jpeg(60, 40))?;
+    ensure!(command()?.arg("a.jpg").status()?.success());
+    // It was used.
+    links(&screen, 1).await?;
+    let log = fs::read_to_string(screen.app_log())?;
+    ensure!(log.contains("TRACE"), "all is logged");
+    ensure_in_no_arguments(token)?;
+
+    app.crash()?;
+    eventually("it has ended", PATIENCE, async || {
+        Ok(app.has_ended()?.then_some(()))
+    })
+    .await?;
+    ensure_in_no_file(screen.folder(), token)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_no_keyring_the_window_says_so_and_keeps_the_token_for_now() -> Result<()> {
+    for (keyring, word) in [(Keyring::Absent, "no keyring"), (Keyring::Locked, "locked")] {
+        let screen = Screen::start_with(keyring)?;
+        let elsewhere = tempfile::tempdir()?;
+        let server = ServerProcess::start(elsewhere.path(), &[])?;
+        let window = Window::open(screen, &[]).await?;
+        element(&window.page, "first-start").await?;
+        element(&window.page, "connect-to-server")
+            .await?
+            .click()
+            .await?;
+        element(&window.page, "connect-url")
+            .await?
+            .send_keys(&server.url)
+            .await?;
+        element(&window.page, "connect-token")
+            .await?
+            .send_keys(&server.token)
+            .await?;
+        element(&window.page, "connect-submit")
+            .await?
+            .click()
+            .await?;
+        let keep = element(&window.page, "keep-for-now").await?;
+        let form = element(&window.page, "connect-form").await?.text().await?;
+        ensure!(form.contains(word), "{keyring:?}: {form}");
+        keep.click().await?;
+        element(&window.page, "empty-gallery").await?;
+
+        let picture = file(window.screen(), "a.jpg", &pictures::jpeg(60, 40))?;
+        window.drop_files(&[picture]).await?;
+        links(window.screen(), 1).await?;
+        ensure_in_no_arguments(&server.token)?;
+        let screen = window.terminate().await?;
+        ensure_in_no_file(screen.folder(), &server.token)?;
+
+        // It was for that run only: the gallery is known, and the token is not.
+        let window = Window::open(screen, &[]).await?;
+        let state = eventually("the gallery is shown", PATIENCE, async || {
+            let state = window.invoke("app_state", json!({})).await?;
+            Ok(state.pointer("/ok/server/url").is_some().then_some(state))
+        })
+        .await?;
+        ensure!(
+            state.pointer("/ok/server/signed_in") == Some(&json!(false)),
+            "{state}"
+        );
+    }
+    Ok(())
+}
