@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use fantoccini::{Client, Locator};
 use imgn_testkit::{
     pictures,
@@ -19,6 +19,8 @@ use crate::{
     api::{Api, sha256},
     driver::{Driver, PATIENCE, chromium, script},
 };
+
+const CLIENTS: &str = include_str!("../../docs/CLIENTS.md");
 
 /// 60 MB, in parts of 5 MiB.
 const LARGE: usize = 60_000_000;
@@ -214,6 +216,73 @@ async fn a_page_of_2018_uploads_and_lists() -> Result<()> {
     let api = Api::new(&stage.server.url, None)?;
     let image = published(&api, "a \"picture\" <b>.jpg", &bytes).await?;
     ensure!(image["width"] == 100 && image["height"] == 60, "{image}");
+    stage.client.clone().close().await?;
+    Ok(())
+}
+
+/// The page that `docs/CLIENTS.md` gives to copy, with nothing but the address changed, and its commands for a terminal.
+#[tokio::test]
+async fn what_the_documentation_gives_to_copy_works() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let arguments = ["--anonymous-uploads", "--relay-max-size", "1M"];
+    let stage = Stage::set(directory.path(), &arguments, "pages-2018.html").await?;
+    let (client, api) = (&stage.client, Api::new(&stage.server.url, None)?);
+    let url = stage.server.url.trim_end_matches('/');
+    let blocks = |language: &str| -> Vec<String> {
+        let blocks = CLIENTS.split("```").skip(1).step_by(2);
+        let blocks = blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n'));
+        blocks
+            .map(|block| block.replace("https://pictures.example.org", url))
+            .collect()
+    };
+    let pages = blocks("html");
+    let [page] = &pages[..] else {
+        bail!("{} pages", pages.len());
+    };
+    stage.site.file("copied.html", page.as_bytes())?;
+    client.goto(&stage.site.page("copied.html", "")).await?;
+    let pick = async |name: &str, bytes: &[u8]| -> Result<()> {
+        let file = stage.site.file(name, bytes)?;
+        let picker = client.find(Locator::Id("file")).await?;
+        Ok(picker.send_keys(file.to_str().context("a path")?).await?)
+    };
+    let bytes = pictures::jpeg(100, 60);
+    pick("a.jpg", &bytes).await?;
+    published(&api, "a.jpg", &bytes).await?;
+    eventually("the page shows it", PATIENCE, async || {
+        let shown = "return document.getElementById('gallery').innerText";
+        Ok((script(client, shown, vec![]).await? == "100x60").then_some(()))
+    })
+    .await?;
+    pick("b.jpg", b"no picture").await?;
+    let told = eventually("the page says what is wrong", PATIENCE, async || {
+        Ok(client.get_alert_text().await.ok())
+    })
+    .await?;
+    ensure!(told.contains("b.jpg"), "{told}");
+    client.accept_alert().await?;
+
+    let commands = blocks("sh");
+    ensure!(commands.len() == 2, "{commands:?}");
+    for (number, commands) in (0..).zip(commands) {
+        let bytes = pictures::jpeg(200 + number, 60);
+        let file = stage.site.file("a.jpg", &bytes)?;
+        let ran = Command::new("bash")
+            .args(["-e", "-c", &commands])
+            .env("TOKEN", &stage.server.token)
+            .current_dir(file.parent().context("a folder")?)
+            .output()?;
+        ensure!(ran.status.success(), "{commands}: {ran:?}");
+        eventually("it is in the gallery", PATIENCE, async || {
+            let images = api.images().await?;
+            let sum = sha256(&bytes);
+            Ok(images
+                .iter()
+                .any(|image| image["sha256"] == sum)
+                .then_some(()))
+        })
+        .await?;
+    }
     stage.client.clone().close().await?;
     Ok(())
 }

@@ -30,6 +30,7 @@ const TEST: &[&str] = &[
     "appstream",
     "chromium",
     "chromium-driver",
+    "curl",
     "dbus",
     "desktop-file-utils",
     "fakeroot",

@@ -339,6 +339,16 @@ mod tests {
             );
             assert_ne!(told, error.message, "{code}");
         }
+        // Where a code has several reasons, no advice is given that is wrong for one of them.
+        for code in [
+            ErrorCode::RateLimited,
+            ErrorCode::Unauthorized,
+            ErrorCode::UploadClosed,
+        ] {
+            let error = CommandError::new(code, "Try again in an hour.");
+            let told = Language::German.failure(&error);
+            assert!(told.ends_with(" (Try again in an hour)."), "{told}");
+        }
         let large = CommandError::new(ErrorCode::TooLarge, "a.jpg has 9 bytes.");
         let told = Language::German.failure(&large);
         assert!(told.ends_with(" (a.jpg has 9 bytes)."), "{told}");

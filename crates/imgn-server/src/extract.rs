@@ -76,6 +76,9 @@ fn refuse_body(rejection: JsonRejection) -> ApiError {
                 ),
             )
         }
+        JsonRejection::BytesRejection(_) => {
+            ApiError::invalid("The request's body did not arrive whole; send it again.")
+        }
         rejection => ApiError::invalid(match cause(&rejection) {
             Some(cause) => format!("The JSON of the request's body is not as it must be: {cause}."),
             None => sentence(&rejection.body_text()),

@@ -2,14 +2,15 @@
 //! what the app costs while nobody uses it.
 //!
 //! The floor of the way is three requests of a script with such a picture; what is above it is not transfer. Beside the app at
-//! rest stands Chromium with one blank page, which is what any program made with Electron has at least. PicGo is one; it
-//! publishes no figures and comes from no registry, so it is not measured itself.
+//! rest stands Chromium with one blank page. PicGo is made with Electron, which is Chromium with Node.js and fewer services;
+//! it publishes no figures and comes from no registry, so it is not measured itself.
 //!
 //! Invariant: every process started here ends with it.
 
 use std::{
     collections::BTreeSet,
     fs,
+    io::{BufRead as _, BufReader},
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -218,15 +219,15 @@ impl Session {
         fs::write(&host, HOST)?;
         fs::set_permissions(&host, fs::Permissions::from_mode(0o755))?;
         let mut python = session.command(Path::new("/usr/bin/python3"));
-        let mut child = python
+        python
             .arg(&host)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
+            .stdout(Stdio::piped());
+        let mut child = Ended(python.spawn()?);
+        let output = child.0.stdout.take().context("a pipe was asked for")?;
+        session.running.insert(0, child);
         let mut line = String::new();
-        let output = child.stdout.as_mut().context("a pipe was asked for")?;
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line)?;
-        session.running.insert(0, Ended(child));
+        BufReader::new(output).read_line(&mut line)?;
         ensure!(line.trim() == "ready", "the tray's host said {line:?}");
         Ok(session)
     }

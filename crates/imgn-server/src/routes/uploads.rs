@@ -291,12 +291,16 @@ async fn is_there(app: &App, upload: &Upload) -> Result<bool, ApiError> {
 /// While others are verified, and for what was so large that it came in parts, it does not wait: whoever has more to
 /// send goes on with it.
 pub(super) async fn verified(app: &App, upload: &Upload) -> Result<bool, ApiError> {
-    let mut progress = app.publisher.start(upload.id);
     let patience = if upload.plan.is_some() || app.publisher.has_others(upload.id) {
         Duration::ZERO
     } else {
         app.config.timing.complete_wait
     };
+    verified_within(app, upload, patience).await
+}
+
+async fn verified_within(app: &App, upload: &Upload, patience: Duration) -> Result<bool, ApiError> {
+    let mut progress = app.publisher.start(upload.id);
     let decided = progress.wait_for(|progress| !matches!(progress, Progress::Running));
     tokio::select! {
         // What is known already is told, however short the patience.
@@ -310,9 +314,11 @@ pub(super) async fn verified(app: &App, upload: &Upload) -> Result<bool, ApiErro
     }
 }
 
-/// The upload, once its picture is verified or the caller has waited for that as long as a request may.
+/// The upload, once its picture is verified or the caller has waited for that as long as a request may, whatever else is
+/// verified: who does not ask again is told now or never.
 pub(crate) async fn once_verified(app: &App, upload: Upload) -> Result<Upload, ApiError> {
-    if upload.state != UploadState::Verifying || !verified(app, &upload).await? {
+    let patience = app.config.timing.complete_wait;
+    if upload.state != UploadState::Verifying || !verified_within(app, &upload, patience).await? {
         return Ok(upload);
     }
     let again = app.catalogue.upload(upload.id).await?;

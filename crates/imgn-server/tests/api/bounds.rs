@@ -1,12 +1,17 @@
 //! What those may send and hold open who announce nothing: how large, and how many.
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use imgn_protocol::UploadId;
 use imgn_server::{Config, Server, StartError};
 use imgn_testkit::pictures;
 use reqwest::{Method, StatusCode, multipart::Form};
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use crate::{
     clients::{PART, Parts, picture, presigned, put, shows, upload_form},
@@ -92,6 +97,50 @@ async fn parts_that_are_too_large_together_do_not_stay_until_somebody_sweeps() {
         StatusCode::FORBIDDEN
     );
     ada.send(UploadId::new(), "b.jpg", &file).await;
+}
+
+#[tokio::test]
+async fn what_is_sent_again_while_it_still_arrives_is_put_off_and_ends_nothing() {
+    let file = picture(1, 0);
+    let most = file.len();
+    let gallery = Gallery::start_with(|config| config.max_size = most as u64).await;
+    let ada = &gallery.ada;
+    let parts = Parts::create(ada, "a.jpg").await;
+    // Two that have begun and do not go on, each with room for all of it.
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let url = parts.sign(1).await;
+        let (send, rest) = mpsc::channel::<Result<Vec<u8>, std::io::Error>>(2);
+        let body = reqwest::Body::wrap_stream(ReceiverStream(rest));
+        let request = ada.http.put(&url).header("content-length", most).body(body);
+        send.send(Ok(file[..100].to_vec())).await.unwrap();
+        held.push((send, tokio::spawn(request.send())));
+    }
+    let url = parts.sign(1).await;
+    let put_off = async || ada.http.put(&url).body(file.clone()).send().await.unwrap();
+    eventually("there is room for no third", async || {
+        put_off().await.status() == StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    assert!(put_off().await.text().await.unwrap().contains("SlowDown"));
+    for (send, sent) in held {
+        send.send(Ok(file[100..].to_vec())).await.unwrap();
+        drop(send);
+        assert_eq!(sent.await.unwrap().unwrap().status(), StatusCode::OK);
+    }
+    let sent = parts.send(1, &file).await;
+    assert_eq!(parts.complete(&[sent]).await.status, StatusCode::OK);
+}
+
+/// What comes out of a channel, as a body.
+struct ReceiverStream(mpsc::Receiver<Result<Vec<u8>, std::io::Error>>);
+
+impl futures_util::Stream for ReceiverStream {
+    type Item = Result<Vec<u8>, std::io::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(context)
+    }
 }
 
 async fn form(caller: &Caller) -> Reply {

@@ -199,6 +199,14 @@ async fn a_form_without_a_file_or_a_token_is_refused() {
     assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
     let json = ada.post("/upload", &json!({"file": "a.jpg"})).await;
     assert_eq!(json.code(), "unsupported_media_type");
+    let unnamed = ada
+        .post("/s3/multipart", &json!({"type": "image/png"}))
+        .await;
+    let told = unnamed.json["detail"].as_str().unwrap();
+    assert!(
+        told.starts_with("The JSON of") && told.contains("`filename`"),
+        "{told}"
+    );
     let anonymous = upload_form(&gallery.anonymous(), "a.jpg", b"").await;
     assert_eq!(anonymous.status(), StatusCode::UNAUTHORIZED);
 }

@@ -78,11 +78,27 @@ async fn the_address_that_uppy_tells_of_a_form_leads_to_the_picture() {
     assert_eq!(ask().await.code(), "not_found", "nothing was sent yet");
     let file = pictures::jpeg(90, 60);
     post_form(ada, &form, &file).await;
-    // At once: who asks waits for the verification.
+    // At once: who asks waits for the verification, also of others.
+    let mut others = Vec::new();
+    for width in 0..3 {
+        let form = params(ada, "c.jpg").await;
+        let file = pictures::jpeg(1500 + width, 1500);
+        assert_eq!(
+            post_form(ada, &form, &file).await.status(),
+            StatusCode::CREATED
+        );
+        others.push(told_by_uppy(&form));
+    }
+    for address in others {
+        let moved = anyone.http.get(address).send().await.unwrap();
+        assert_eq!(moved.status(), StatusCode::FOUND);
+    }
     let moved = ask().await;
     assert_eq!(moved.status, StatusCode::FOUND);
     assert_eq!(moved.headers["access-control-allow-origin"], "*");
-    let image = &ada.get("/v1/images").await.json["images"][0];
+    let images = ada.get("/v1/images").await.json["images"].clone();
+    let mut images = images.as_array().unwrap().iter();
+    let image = images.find(|image| image["file_name"] == "a.jpg").unwrap();
     assert_eq!(moved.headers["location"], image["url"].as_str().unwrap());
     assert_eq!(
         bytes_at(&anyone, image["url"].as_str().unwrap()).await,

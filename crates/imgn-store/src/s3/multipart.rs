@@ -64,8 +64,9 @@ impl Endpoint {
         let body = input.body.take();
         let mut announced = announced!(input)?;
         let max_size = bucket.max_size(&key);
-        announced.length = announced.length.at_most(max_size)?;
+        // What is over is not too large, whatever is sent to it.
         let (upload, manifest) = blocking(move || bucket.upload(&key, &input.upload_id)).await?;
+        announced.length = announced.length.at_most(max_size)?;
         announced.wanted = manifest.algorithm;
         let length = announced.length.most();
         let open = Box::new(move || upload.place(number, length, max_size));
