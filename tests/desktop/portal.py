@@ -6,7 +6,8 @@ Prints `ready` once it can be asked, and to standard error a JSON object a line 
 `refuse` as a person who closes its dialog, `keyless`, which knows the shortcut and has no key for it, or `unknown`, as
 xdg-desktop-portal 1.21 does to a program whose desktop file it does not find. Runs until it is killed.
 
-portal.py press: as if somebody had pressed the key.
+portal.py press: as if somebody had pressed the key. portal.py unset: as if somebody had taken it away in the desktop's
+settings. portal.py close: as if the desktop had ended the sessions.
 """
 
 import json
@@ -28,14 +29,20 @@ INTERFACES = f"""<node>
   <arg type='o' direction='in'/><arg type='a(sa{{sv}})' direction='in'/><arg type='s' direction='in'/>
   <arg type='a{{sv}}' direction='in'/><arg type='o' direction='out'/>
 </method>
+<method name='ListShortcuts'>
+  <arg type='o' direction='in'/><arg type='a{{sv}}' direction='in'/><arg type='o' direction='out'/>
+</method>
 <method name='Press'/>
+<method name='Unset'/>
+<method name='CloseAll'/>
+<signal name='ShortcutsChanged'><arg type='o'/><arg type='a(sa{{sv}})'/></signal>
 <signal name='Activated'><arg type='o'/><arg type='s'/><arg type='t'/><arg type='a{{sv}}'/></signal>
 <property name='version' type='u' access='read'/>
 </interface>
 <interface name='org.freedesktop.host.portal.Registry'>
 <method name='Register'><arg type='s' direction='in'/><arg type='a{{sv}}' direction='in'/></method>
 </interface>
-<interface name='{SESSION}'><method name='Close'/></interface>
+<interface name='{SESSION}'><method name='Close'/><signal name='Closed'><arg type='a{{sv}}'/></signal></interface>
 </node>"""
 
 
@@ -46,7 +53,7 @@ def say(words: dict) -> None:
 def serve(mode: str) -> None:
     node = Gio.DBusNodeInfo.new_for_xml(INTERFACES)
     shortcuts, registry, session_interface = node.interfaces
-    bound: dict[str, list[str]] = {}
+    bound: dict[str, list[tuple[str, dict]]] = {}
 
     def on_call(connection, sender, path, _interface, method, arguments, invocation):
         place = sender.lstrip(":").replace(".", "_")
@@ -78,13 +85,28 @@ def serve(mode: str) -> None:
                 about = {key: GLib.Variant("s", about["description"]) for key in ["description"]}
                 about["trigger_description"] = GLib.Variant("s", trigger)
                 given.append((name, about))
-            bound[session] = [name for name, _ in given]
+            bound[session] = given
             answer(options, 1 if mode == "refuse" else 0, {"shortcuts": GLib.Variant("a(sa{sv})", given)})
         elif method == "Press":
-            for session, names in bound.items():
-                for name in names:
+            for session, given in bound.items():
+                for name, _ in given:
                     words = GLib.Variant("(osta{sv})", (session, name, 0, {}))
                     connection.emit_signal(None, PATH, SHORTCUTS, "Activated", words)
+            invocation.return_value(None)
+        elif method == "ListShortcuts":
+            session, options = arguments.unpack()
+            answer(options, 0, {"shortcuts": GLib.Variant("a(sa{sv})", bound[session])})
+        elif method == "Unset":
+            for session, given in bound.items():
+                for _, about in given:
+                    about["trigger_description"] = GLib.Variant("s", "")
+                words = GLib.Variant("(oa(sa{sv}))", (session, given))
+                connection.emit_signal(None, PATH, SHORTCUTS, "ShortcutsChanged", words)
+            invocation.return_value(None)
+        elif method == "CloseAll":
+            for session in list(bound):
+                del bound[session]
+                connection.emit_signal(None, session, SESSION, "Closed", GLib.Variant("(a{sv})", ({},)))
             invocation.return_value(None)
         elif method == "Close":
             bound.pop(path, None)
@@ -107,8 +129,10 @@ def serve(mode: str) -> None:
     GLib.MainLoop().run()
 
 
-if sys.argv[1] == "press":
+ASKED = {"press": "Press", "unset": "Unset", "close": "CloseAll"}
+
+if sys.argv[1] in ASKED:
     bus = Gio.bus_get_sync(Gio.BusType.SESSION)
-    bus.call_sync(NAME, PATH, SHORTCUTS, "Press", None, None, 0, 5000, None)
+    bus.call_sync(NAME, PATH, SHORTCUTS, ASKED[sys.argv[1]], None, None, 0, 5000, None)
 else:
     serve(sys.argv[1])

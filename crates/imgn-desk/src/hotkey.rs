@@ -33,6 +33,14 @@ enum Grab {
     Portal(portal::Grab),
 }
 
+#[cfg(all(unix, not(target_os = "macos")))]
+impl Held {
+    /// Whether it was taken away again.
+    fn is_lost(&self) -> bool {
+        matches!(&self.grab, Grab::Portal(grab) if grab.is_lost())
+    }
+}
+
 /// Whether keys of the X server are those of the session.
 #[cfg(all(unix, not(target_os = "macos")))]
 fn is_wayland() -> bool {
@@ -52,7 +60,10 @@ pub(crate) async fn take(
     before: &mut Option<Held>,
     wanted: Wanted,
 ) -> Result<(), HotkeyError> {
-    if before.as_ref().is_some_and(|held| held.hotkey == hotkey) {
+    if before
+        .as_ref()
+        .is_some_and(|held| held.hotkey == hotkey && !held.is_lost())
+    {
         return Ok(());
     }
     if !is_wayland() {

@@ -173,3 +173,69 @@ async fn a_key_that_a_wayland_session_does_not_give_is_said_not_to_work() -> Res
     }
     Ok(())
 }
+
+/// Has the portal do what somebody does to it.
+fn ask_portal(screen: &Screen, word: &str) -> Result<()> {
+    let mut python = screen.command("/usr/bin/python3");
+    let output = python.args([PORTAL, word]).output()?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_a_wayland_session_takes_back_is_said_not_to_work() -> Result<()> {
+    for (word, reason) in [
+        ("unset", "the desktop did not give Ctrl+Alt+U to imgn"),
+        ("close", "the desktop ended it"),
+    ] {
+        let screen = Screen::start()?;
+        settings(&screen, "hotkey = \"Ctrl+Alt+U\"\n")?;
+        let _host = host(&screen)?;
+        let notifications = notifications(&screen)?;
+        let portal = portal(&screen, "give")?;
+        let desktop = Desktop::start_in(screen, &["--minimised"], &[WAYLAND])?;
+        until_bound(&portal, 1).await?;
+        ask_portal(&desktop.screen, word)?;
+        eventually(&format!("{word} is told"), PATIENCE, async || {
+            let is_told = |it: &Value| it["body"].as_str().is_some_and(|it| it.contains(reason));
+            Ok(told(&notifications).iter().any(is_told).then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_portal_that_begins_anew_gives_the_key_anew() -> Result<()> {
+    let screen = Screen::start()?;
+    settings(&screen, "hotkey = \"Ctrl+Alt+U\"\n")?;
+    let _host = host(&screen)?;
+    let first = portal(&screen, "give")?;
+    let desktop = Desktop::start_in(screen, &["--minimised"], &[WAYLAND])?;
+    until_bound(&first, 1).await?;
+    until_pressed(&desktop.screen, 3).await?;
+    drop(first);
+    let second = portal(&desktop.screen, "give")?;
+    until_bound(&second, 1).await?;
+    until_pressed(&desktop.screen, 4).await
+}
+
+/// Presses the key until a picture that is copied is in the gallery.
+async fn until_pressed(screen: &Screen, seed: u64) -> Result<()> {
+    copy(screen, "image/png", &pictures::sized_png(9000, seed))?;
+    eventually("its press is told", PATIENCE, async || {
+        ask_portal(screen, "press")?;
+        Ok(pasted(screen)?.contains("/content").then_some(()))
+    })
+    .await
+}
+
+/// Waits until a key was asked for so often.
+async fn until_bound(portal: &Running, count: usize) -> Result<()> {
+    eventually("the desktop is asked", PATIENCE, async || {
+        let told = told(portal);
+        let bound = told.iter().filter(|it| it.get("bound").is_some()).count();
+        Ok((bound >= count).then_some(()))
+    })
+    .await
+}

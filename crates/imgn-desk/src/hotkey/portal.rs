@@ -1,7 +1,8 @@
 //! Keys of a Wayland session, by the portal `org.freedesktop.portal.GlobalShortcuts`: the desktop gives them, and asks the
 //! person where it wants to.
 //!
-//! Invariant: a key is had only after the desktop has said which one it gives.
+//! Invariant: a key is had only after the desktop has said which one it gives, and until it says that it does no more; a
+//! portal that begins anew is asked anew.
 
 use std::{future::Future, time::Duration};
 
@@ -9,10 +10,15 @@ use ashpd::{
     AppID,
     desktop::{
         Session,
-        global_shortcuts::{BindShortcutsOptions, GlobalShortcuts, NewShortcut},
+        global_shortcuts::{
+            BindShortcutsOptions, GlobalShortcuts, ListShortcutsOptions, NewShortcut, Shortcut,
+        },
     },
 };
-use futures_util::StreamExt as _;
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 use zbus::Connection;
@@ -42,6 +48,11 @@ impl Grab {
         let _ = self.end.send(());
         let _ = tokio::time::timeout(PATIENCE, self.waiting).await;
     }
+
+    /// Whether the desktop has taken it away.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.waiting.is_finished()
+    }
 }
 
 /// Asks the desktop for a key; `description` is what it shows it for.
@@ -53,6 +64,110 @@ pub(crate) async fn grab(
     description: &str,
     wanted: Wanted,
 ) -> Result<Grab, HotkeyError> {
+    let (hotkey, description) = (hotkey.clone(), description.to_owned());
+    let (end, mut ended) = oneshot::channel();
+    let (tell, told) = oneshot::channel();
+    let waiting = tokio::spawn(async move {
+        let mut tell = Some(tell);
+        let error = loop {
+            match live(&hotkey, &description, &wanted, &mut ended, &mut tell).await {
+                // It knows nothing of the session.
+                Ok(Gone::Portal) => {}
+                Ok(Gone::GivenBack) => return,
+                Err(error) => break error,
+            }
+        };
+        match tell {
+            // Whoever asked may have given up.
+            Some(tell) => drop(tell.send(Err(error))),
+            None => (wanted.on_lost)(error),
+        }
+    });
+    let waiting = AbortOnDropHandle::new(waiting);
+    told.await.map_err(|_| ended_by_desktop())??;
+    Ok(Grab { end, waiting })
+}
+
+/// What a portal says of a key that it gave.
+enum Said {
+    Pressed,
+    /// Somebody changed what the shortcuts' keys are.
+    Changed,
+    /// The session is over.
+    Closed,
+    /// The portal is there, or is gone.
+    Owned(bool),
+}
+
+/// How a session ends that nobody took the key from.
+enum Gone {
+    GivenBack,
+    /// The portal has begun anew.
+    Portal,
+}
+
+/// One session, until it ends. `tell` hears when the key is had.
+///
+/// # Errors
+/// When the key is not given, or is taken back.
+async fn live(
+    hotkey: &Hotkey,
+    description: &str,
+    wanted: &Wanted,
+    ended: &mut oneshot::Receiver<()>,
+    tell: &mut Option<oneshot::Sender<Result<(), HotkeyError>>>,
+) -> Result<Gone, HotkeyError> {
+    let (portal, session) = open().await?;
+    let lived = async {
+        // Before the key is asked for: nothing that is said of it is missed.
+        let mut said = within(PATIENCE, listen(&portal, &session)).await?;
+        tokio::select! {
+            bound = bind(&portal, &session, hotkey, description) => bound?,
+            // It may ask somebody, and not come to an answer.
+            () = until_over(&mut said) => return Err(ended_by_desktop()),
+        }
+        if let Some(tell) = tell.take() {
+            // Whoever asked may have given up.
+            let _ = tell.send(Ok(()));
+        }
+        let mut is_away = false;
+        loop {
+            let said = tokio::select! {
+                _ = &mut *ended => return Ok(Gone::GivenBack),
+                said = said.next() => said,
+            };
+            match said {
+                Some(Said::Pressed) => (wanted.on_press)(),
+                Some(Said::Owned(false)) => is_away = true,
+                Some(Said::Owned(true)) if is_away => return Ok(Gone::Portal),
+                Some(Said::Owned(true)) => {}
+                Some(Said::Changed) => {
+                    let options = ListShortcutsOptions::default();
+                    let asked = portal.list_shortcuts(&session, options);
+                    let list = within(PATIENCE, async { asked.await?.response() }).await;
+                    // A session that is ending says so by itself.
+                    if list.is_ok_and(|list| !has_key(list.shortcuts())) {
+                        return Err(HotkeyError::NotGiven(hotkey.clone()));
+                    }
+                }
+                Some(Said::Closed) | None => return Err(ended_by_desktop()),
+            }
+        }
+    };
+    let lived = lived.await;
+    if !matches!(lived, Ok(Gone::Portal)) {
+        // It ends with the program at the latest.
+        let _ = tokio::time::timeout(PATIENCE, session.close()).await;
+    }
+    lived
+}
+
+fn ended_by_desktop() -> HotkeyError {
+    HotkeyError::Unavailable("the desktop ended it".to_owned())
+}
+
+/// A session with the portal.
+async fn open() -> Result<(GlobalShortcuts, Session<GlobalShortcuts>), HotkeyError> {
     let portal = within(PATIENCE, async {
         let connection = Connection::session().await?;
         let app = AppID::try_from(APP_ID)?;
@@ -76,35 +191,41 @@ pub(crate) async fn grab(
         }
         (error, _) => error,
     })?;
-    let given = bind(&portal, &session, hotkey, description).await;
-    if let Err(error) = given {
-        let _ = tokio::time::timeout(PATIENCE, session.close()).await;
-        return Err(error);
-    }
-    let mut pressed = Box::pin(within(PATIENCE, portal.receive_activated()).await?);
-    let (end, mut ended) = oneshot::channel();
-    let waiting = tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = &mut ended => break,
-                press = pressed.next() => match press {
-                    Some(press) if press.shortcut_id() == SHORTCUT => (wanted.on_press)(),
-                    Some(_) => {}
-                    None => {
-                        let reason = "the desktop ended it".to_owned();
-                        (wanted.on_lost)(HotkeyError::Unavailable(reason));
-                        return;
-                    }
-                },
-            }
-        }
-        // It ends with the program at the latest.
-        let _ = session.close().await;
+    Ok((portal, session))
+}
+
+/// All by one stream, in the order in which it is told.
+async fn listen<'s>(
+    portal: &'s GlobalShortcuts,
+    session: &'s Session<GlobalShortcuts>,
+) -> ashpd::Result<BoxStream<'s, Said>> {
+    let pressed = portal.receive_activated().await?.filter_map(async |press| {
+        // The portal's signals come to every session.
+        (press.shortcut_id() == SHORTCUT).then_some(Said::Pressed)
     });
-    Ok(Grab {
-        end,
-        waiting: AbortOnDropHandle::new(waiting),
-    })
+    let changed = portal.receive_shortcuts_changed().await?;
+    let closed = session.receive_closed().await?;
+    let owned = portal.receive_owner_changed().await?;
+    Ok(stream::select_all([
+        pressed.boxed(),
+        changed.map(|_| Said::Changed).boxed(),
+        closed.map(|_| Said::Closed).boxed(),
+        owned.map(|owner| Said::Owned(owner.is_some())).boxed(),
+    ])
+    .boxed())
+}
+
+async fn until_over(said: &mut BoxStream<'_, Said>) {
+    while let Some(said) = said.next().await {
+        if matches!(said, Said::Closed | Said::Owned(false)) {
+            return;
+        }
+    }
+}
+
+fn has_key(shortcuts: &[Shortcut]) -> bool {
+    let given = shortcuts.iter().find(|it| it.id() == SHORTCUT);
+    given.is_some_and(|it| !it.trigger_description().is_empty())
 }
 
 async fn bind(
@@ -119,14 +240,11 @@ async fn bind(
     let asked = portal.bind_shortcuts(session, std::slice::from_ref(&shortcut), None, options);
     let refused = |_| HotkeyError::NotGiven(hotkey.clone());
     let bound = within(QUESTION, asked).await?.response().map_err(refused)?;
-    let given = bound.shortcuts().iter().find(|it| it.id() == SHORTCUT);
-    match given {
-        Some(given) if !given.trigger_description().is_empty() => {
-            tracing::info!(key = given.trigger_description(), "the desktop gives a key");
-            Ok(())
-        }
-        _ => Err(HotkeyError::NotGiven(hotkey.clone())),
+    if !has_key(bound.shortcuts()) {
+        return Err(HotkeyError::NotGiven(hotkey.clone()));
     }
+    tracing::info!(key = %hotkey, "the desktop gives a key");
+    Ok(())
 }
 
 async fn within<T>(
