@@ -3,6 +3,7 @@
 //!
 //! Not here: what the web page shares with the window; that is tested in a browser.
 
+mod choices;
 pub(crate) mod clipboard;
 mod joining;
 mod keys;
