@@ -23,6 +23,7 @@ use std::{
 
 use imgn_protocol::{ErrorCode, ImageId, Sha256, Timestamp};
 use imgn_upload::Failure;
+use jiff::SignedDuration;
 use tokio::sync::{Mutex, Notify, broadcast, watch};
 use url::Url;
 
@@ -39,6 +40,10 @@ use store::Store;
 
 /// The database in a gallery's folder.
 const FILE: &str = "mirror.sqlite";
+
+/// How old what is written down of the last look may get while the server is there: a program that is killed then tells
+/// that what it shows is older by so much than it is.
+const CHECK_KEPT_EVERY: SignedDuration = SignedDuration::from_mins(5);
 
 /// An address may hold what no file name can.
 fn folder_of(folder: &Path, name: &str) -> PathBuf {
@@ -59,6 +64,8 @@ pub(crate) struct Mirror {
     kick: Notify,
     /// An original is wanted that is not here.
     wanted: Notify,
+    /// When the last look was that is written down.
+    check_kept: std::sync::Mutex<Option<Timestamp>>,
     /// Deletions are carried out by one at a time, so that none is told of twice.
     deleting: Mutex<()>,
 }
@@ -86,6 +93,7 @@ impl Mirror {
             changed: Notify::new(),
             kick: Notify::new(),
             wanted: Notify::new(),
+            check_kept: std::sync::Mutex::default(),
             deleting: Mutex::default(),
         };
         mirror.look().await?;
@@ -103,6 +111,7 @@ impl Mirror {
     }
 
     pub(crate) async fn close(&self) {
+        self.keep_check().await;
         self.store.close().await;
     }
 
@@ -251,7 +260,8 @@ impl Mirror {
         self.view.send_modify(|view| {
             view.known = status.known;
             view.total = status.total;
-            view.checked_at = status.checked_at;
+            // What is written down may be older.
+            view.checked_at = status.checked_at.max(view.checked_at);
             view.pending_deletions = status.pending;
             match (view.phase, status.filled) {
                 (MirrorPhase::Live, false) => view.phase = MirrorPhase::Filling,
@@ -279,11 +289,36 @@ impl Mirror {
         });
     }
 
-    async fn checked(&self) -> Result<(), MirrorError> {
+    /// The server says that there is nothing new. Nobody is woken for that: only when it is away its age is shown.
+    async fn checked(&self) {
         let now = Timestamp::now();
-        self.store.checked(now).await?;
-        self.view.send_modify(|view| view.checked_at = Some(now));
-        Ok(())
+        self.view.send_if_modified(|view| {
+            view.checked_at = Some(now);
+            false
+        });
+        let kept = *self.check_kept();
+        if kept.is_none_or(|kept| now.duration_since(kept) > CHECK_KEPT_EVERY) {
+            self.keep_check().await;
+        }
+    }
+
+    /// Writes down when the last look was.
+    async fn keep_check(&self) {
+        let Some(checked) = self.view.borrow().checked_at else {
+            return;
+        };
+        if *self.check_kept() == Some(checked) {
+            return;
+        }
+        match self.store.checked(checked).await {
+            Ok(()) => *self.check_kept() = Some(checked),
+            Err(error) => tracing::warn!("the time of the last look is not kept: {error}"),
+        }
+    }
+
+    fn check_kept(&self) -> std::sync::MutexGuard<'_, Option<Timestamp>> {
+        let kept = self.check_kept.lock();
+        kept.unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

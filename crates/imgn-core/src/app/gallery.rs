@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use imgn_protocol::{DISPLAY_SIZE, Image, ImageId, ImagePage, Sha256Hasher, THUMBNAIL_SIZES};
+use imgn_protocol::{
+    DISPLAY_SIZE, ErrorCode, Image, ImageId, ImagePage, Sha256Hasher, THUMBNAIL_SIZES,
+};
 use imgn_thumbs::{Limits, thumbnail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{App, Connection};
+use super::{App, Connection, LOCAL};
 use crate::{
     ClientCode, CommandError, ImageQuery,
-    http::{broken, not_the_original},
+    http::{Credentials, Server, broken, not_the_original, parse_server},
 };
 
 /// An original that is kept in memory is never larger; it is for looking at, [`App::download`] for keeping. Four times
@@ -66,9 +68,12 @@ impl App {
         };
         let bytes = match asked {
             Ok(bytes) => bytes,
-            // Of an original that is kept on this computer it can be made.
+            // Of an original that is kept on this computer it can be made; the history has pictures of other galleries.
             Err(error) => match thumb_of_kept(&connection, id, size).await? {
                 Some(bytes) => bytes,
+                None if error.code == ErrorCode::NotFound.into() => {
+                    self.thumb_elsewhere(id, size).await?.ok_or(error)?
+                }
                 None => return Err(error),
             },
         };
@@ -77,6 +82,23 @@ impl App {
             tracing::warn!("{error}");
         }
         Ok(bytes)
+    }
+
+    /// The thumbnail of a picture that was uploaded from here to another gallery than the one that is shown, if it was. No
+    /// token is shown to that gallery: looking needs none.
+    async fn thumb_elsewhere(
+        &self,
+        id: ImageId,
+        size: u32,
+    ) -> Result<Option<Vec<u8>>, CommandError> {
+        let remembered = self.0.history.find(id).await?;
+        let elsewhere = remembered.filter(|it| it.gallery != LOCAL);
+        let Some(Ok(url)) = elsewhere.map(|it| parse_server(&it.gallery)) else {
+            return Ok(None);
+        };
+        let proxy = self.0.settings.lock().await.network.proxy.clone();
+        let server = Server::new(url, Credentials::Nobody, &proxy)?;
+        Ok(Some(server.thumb(id, size).await?))
     }
 
     /// Whether a thumbnail for the grid is on this computer.

@@ -58,7 +58,9 @@ impl Mirror {
         let mut reachable = self.server.reachable();
         let mut pause = PAUSES[0];
         loop {
-            match self.follow_once().await {
+            let followed = self.follow_once().await;
+            self.keep_check().await;
+            match followed {
                 Ok(()) => pause = PAUSES[0],
                 Err(trouble) => {
                     self.enter(match &trouble {
@@ -186,7 +188,7 @@ impl Mirror {
                 }
             }
             let Some(last) = changes.last().map(Change::sequence) else {
-                self.checked().await?;
+                self.checked().await;
                 continue;
             };
             let page = ChangePage {

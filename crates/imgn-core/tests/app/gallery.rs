@@ -34,6 +34,8 @@ pub(crate) struct Gallery {
     pub(crate) images: Vec<Image>,
     /// Statuses that the store answers before it takes anything.
     pub(crate) store_says: Vec<u16>,
+    /// Whether a token must not be shown to it.
+    pub(crate) refuses_tokens: bool,
     /// What `/content` gives in place of the original.
     pub(crate) lies: bool,
     /// Originals that are being asked for, and the most that were so at the same time.
@@ -175,6 +177,21 @@ async fn image(
     }
 }
 
+/// Looking needs no token, and who shows one to a gallery that it is not for is told so.
+async fn thumb(
+    State(gallery): State<Shared>,
+    extract::Path((id, _)): extract::Path<(ImageId, u32)>,
+    headers: HeaderMap,
+) -> Response {
+    let gallery = gallery.lock().unwrap();
+    let is_known = gallery.images.iter().any(|image| image.id == id);
+    match (is_known, gallery.refuses_tokens && is_authorized(&headers)) {
+        (true, false) => format!("a thumbnail of {id}").into_response(),
+        (false, _) => problem(ErrorCode::NotFound),
+        (true, true) => problem(ErrorCode::Forbidden),
+    }
+}
+
 async fn delete(
     State(gallery): State<Shared>,
     extract::Path(id): extract::Path<ImageId>,
@@ -238,10 +255,7 @@ fn serve_on(listener: TcpListener, gallery: &Shared) {
         .route("/v1/images", get(images))
         .route("/v1/images/{id}", get(image).delete(delete))
         .route("/v1/images/{id}/content", get(content))
-        .route(
-            "/v1/images/{id}/thumb/{size}",
-            get(|| async { "a thumbnail" }),
-        )
+        .route("/v1/images/{id}/thumb/{size}", get(thumb))
         .with_state(Arc::clone(gallery));
     tokio::spawn(async move { axum::serve(listener, routes).await });
 }

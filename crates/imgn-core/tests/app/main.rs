@@ -51,7 +51,12 @@ async fn a_picture_goes_up_is_seen_and_goes_away() {
     take(&app, vec![path]).await;
     assert_eq!(ended(&app).await[1].state, UploadState::Duplicate);
 
-    assert_eq!(app.thumb(image.id, 320).await.unwrap(), b"a thumbnail");
+    assert!(
+        app.thumb(image.id, 320)
+            .await
+            .unwrap()
+            .starts_with(b"a thumbnail")
+    );
     assert!(app.has_thumb(image.id).await);
     assert_eq!(app.original(image.id).await.unwrap().1, PNG);
     let out = folder.path().join("out.png");

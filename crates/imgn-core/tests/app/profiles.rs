@@ -73,6 +73,30 @@ async fn galleries_are_known_shown_named_and_left() {
 }
 
 #[tokio::test]
+async fn the_history_shows_pictures_of_galleries_that_are_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Shared::default();
+    let (url, second) = (serve(&first).await, serve(&Shared::default()).await);
+    let app = App::open(home(folder.path()), with_token()).await.unwrap();
+    app.connect(&url, None).await.unwrap();
+    take(&app, vec![file(folder.path(), "a.png", PNG)]).await;
+    ended(&app).await;
+    app.connect(&second, None).await.unwrap();
+    first.lock().unwrap().refuses_tokens = true;
+    let entry = app.history("", None, 1).await.unwrap().remove(0);
+    assert!(!entry.is_current);
+    let id = entry.image.id;
+    let shown = app.thumb(id, 1280).await.unwrap();
+    assert_eq!(shown, format!("a thumbnail of {id}").into_bytes());
+    // What was never uploaded from here is nowhere else.
+    let unknown = app.thumb(imgn_protocol::ImageId::new(), 1280).await;
+    assert_eq!(
+        unknown.unwrap_err().code,
+        imgn_protocol::ErrorCode::NotFound.into()
+    );
+}
+
+#[tokio::test]
 async fn a_token_for_now_is_in_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let url = serve(&Shared::default()).await;

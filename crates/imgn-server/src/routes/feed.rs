@@ -34,8 +34,10 @@ use crate::{
 /// How often something is sent to a listener whom nothing happens to, so that both sides know that the other is there.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// How often the feed is looked at though nobody said that it changed: other processes may write to it.
+/// How often the feed is looked at though nobody said that it changed: other servers may write to it, and what they tell may
+/// be lost. A server with a catalogue of its own knows all that is written.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_ALONE_EVERY: Duration = Duration::from_secs(60);
 
 /// How soon a listener asks again where answers have to end.
 const ASK_AGAIN: Duration = Duration::from_secs(15);
@@ -171,8 +173,12 @@ impl Listener {
                 }
             };
             if entries.is_empty() {
+                let look_every = match self.app.catalogue.has_others() {
+                    true => LOOK_EVERY,
+                    false => LOOK_ALONE_EVERY,
+                };
                 // The sender lives in `app`. Whichever comes first, the feed itself says what there is.
-                let _ = tokio::time::timeout(LOOK_EVERY, self.changed.changed()).await;
+                let _ = tokio::time::timeout(look_every, self.changed.changed()).await;
                 continue;
             }
             let mut events = Vec::with_capacity(entries.len());
