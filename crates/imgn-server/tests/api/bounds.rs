@@ -101,10 +101,10 @@ async fn parts_that_are_too_large_together_do_not_stay_until_somebody_sweeps() {
 
 #[tokio::test]
 async fn what_is_sent_again_while_it_still_arrives_is_put_off_and_ends_nothing() {
-    let file = picture(1, 0);
-    let most = file.len();
+    let most = 2 << 20;
+    let file = picture(1, most);
     let gallery = Gallery::start_with(|config| config.max_size = most as u64).await;
-    let ada = &gallery.ada;
+    let (ada, empty) = (&gallery.ada, gallery.stored_bytes());
     let parts = Parts::create(ada, "a.jpg").await;
     // Two that have begun and do not go on, each with room for all of it.
     let mut held = Vec::new();
@@ -113,18 +113,20 @@ async fn what_is_sent_again_while_it_still_arrives_is_put_off_and_ends_nothing()
         let (send, rest) = mpsc::channel::<Result<Vec<u8>, std::io::Error>>(2);
         let body = reqwest::Body::wrap_stream(ReceiverStream(rest));
         let request = ada.http.put(&url).header("content-length", most).body(body);
-        send.send(Ok(file[..100].to_vec())).await.unwrap();
+        send.send(Ok(file[..most / 2].to_vec())).await.unwrap();
         held.push((send, tokio::spawn(request.send())));
     }
-    let url = parts.sign(1).await;
-    let put_off = async || ada.http.put(&url).body(file.clone()).send().await.unwrap();
-    eventually("there is room for no third", async || {
-        put_off().await.status() == StatusCode::SERVICE_UNAVAILABLE
+    // The second is written behind the place of the first.
+    eventually("both have begun", async || {
+        gallery.stored_bytes() > empty + most as u64
     })
     .await;
-    assert!(put_off().await.text().await.unwrap().contains("SlowDown"));
+    let url = parts.sign(1).await;
+    let put_off = ada.http.put(&url).body(file.clone()).send().await.unwrap();
+    assert_eq!(put_off.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(put_off.text().await.unwrap().contains("SlowDown"));
     for (send, sent) in held {
-        send.send(Ok(file[100..].to_vec())).await.unwrap();
+        send.send(Ok(file[most / 2..].to_vec())).await.unwrap();
         drop(send);
         assert_eq!(sent.await.unwrap().unwrap().status(), StatusCode::OK);
     }
