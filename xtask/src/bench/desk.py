@@ -95,9 +95,10 @@ def copied(bytes_):
         pass
 
 
-def linked(act):
+def linked(ready):
     copied(picture())
     arrived.clear()
+    act = ready()
     timeout = GLib.timeout_add(PATIENCE_MS, loop.quit)
     start = time.perf_counter()
     act()
@@ -110,9 +111,13 @@ def linked(act):
     return (arrived.popitem()[1] - start) * 1000
 
 
-name, menu, number = tray()
-event = GLib.Variant("(isvu)", (number, "clicked", GLib.Variant("i", 0), 0))
-click = lambda: bus.call(name, menu, "com.canonical.dbusmenu", "Event", event, None, 0, -1, None, None)  # noqa: E731
+def clicking():
+    """What clicks. Lines have other numbers when the menu has changed, so it is read before, as a panel does."""
+    name, menu, number = tray()
+    event = GLib.Variant("(isvu)", (number, "clicked", GLib.Variant("i", 0), 0))
+    return lambda: bus.call(name, menu, "com.canonical.dbusmenu", "Event", event, None, 0, -1, None, None)
+
+
 # Started before, since starting takes longer than pressing; it presses when it is told to.
 presser = subprocess.Popen(["xdotool", "-"], stdin=subprocess.PIPE, text=True)
 
@@ -152,13 +157,13 @@ def bare():
     return (time.perf_counter() - start) * 1000
 
 
-linked(click)
-linked(press)
+linked(clicking)
+linked(lambda: press)
 bare()
 times = {"tray": [], "key": [], "bare": []}
 for _ in range(ROUNDS):
-    times["tray"].append(linked(click))
-    times["key"].append(linked(press))
+    times["tray"].append(linked(clicking))
+    times["key"].append(linked(lambda: press))
     times["bare"].append(bare())
 presser.stdin.close()
 print(json.dumps(times))

@@ -8,7 +8,6 @@
 //! Invariant: every process started here ends with it.
 
 use std::{
-    collections::BTreeSet,
     fs,
     io::{BufRead as _, BufReader},
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
@@ -41,7 +40,7 @@ const ROUNDS: &str = "30";
 const REST: Duration = Duration::from_secs(10);
 const WATCH: Duration = Duration::from_secs(60);
 
-/// How long a window may take to come or go.
+/// How long what is started may take to be there.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Milliseconds.
@@ -71,7 +70,7 @@ pub(super) fn measure(project: &Project) -> Result<Vec<Figure>> {
     fs::create_dir_all(place.join("profile"))?;
     fs::write(
         place.join("profile/settings.toml"),
-        "[desktop]\nhotkey = \"Ctrl+Alt+U\"\n",
+        "[desktop]\nhotkey = \"Ctrl+Alt+U\"\ntold_of_tray = true\n",
     )?;
 
     let mut figures = Vec::new();
@@ -87,13 +86,6 @@ pub(super) fn measure(project: &Project) -> Result<Vec<Figure>> {
     let times: Times = serde_json::from_str(&process::output(&mut python)?)?;
     figures.extend(latency(times));
     figures.extend(at_rest("imgn, after these uploads", &running)?);
-    drop(running);
-
-    let running = spawn(&mut app())?;
-    session.until_windows(1)?;
-    sleep(REST);
-    session.close_window()?;
-    figures.extend(at_rest("imgn, its window closed", &running)?);
     drop(running);
 
     let mut chromium = session.command(Path::new("/usr/bin/chromium"));
@@ -247,38 +239,6 @@ impl Session {
             .env("GDK_BACKEND", "x11")
             .env_remove("WAYLAND_DISPLAY");
         command
-    }
-
-    fn windows(&self) -> Result<BTreeSet<String>> {
-        let mut search = self.command(Path::new("xdotool"));
-        let found = search
-            .args(["search", "--onlyvisible", "--name", "^imgn$"])
-            .output()?;
-        let found = String::from_utf8_lossy(&found.stdout).into_owned();
-        Ok(found.lines().map(ToOwned::to_owned).collect())
-    }
-
-    fn until_windows(&self, count: usize) -> Result<()> {
-        until(&format!("{count} windows"), || {
-            Ok(self.windows()?.len() == count)
-        })
-    }
-
-    /// Closes the window as a person does.
-    fn close_window(&self) -> Result<()> {
-        let mut xdotool = self.command(Path::new("xdotool"));
-        xdotool.args([
-            "search",
-            "--onlyvisible",
-            "--name",
-            "^imgn$",
-            "windowactivate",
-            "--sync",
-            "key",
-            "alt+F4",
-        ]);
-        process::output(&mut xdotool)?;
-        self.until_windows(0)
     }
 }
 
