@@ -53,6 +53,14 @@ async fn what_is_tried_again_ends_with_its_link() -> Result<()> {
     window.drop_files(&[picture]).await?;
     let id = on_its_way(&window).await?;
     window.invoke("cancel_upload", json!({ "id": id })).await?;
+    // One that is still ending is not tried again.
+    eventually("it is cancelled", PATIENCE, async || {
+        let uploads = window.invoke("uploads", json!({})).await?;
+        let mut uploads = uploads["ok"].as_array().context("a list")?.iter();
+        let is_cancelled = |it: &Value| it["id"] == id && it["state"] == "cancelled";
+        Ok(uploads.any(is_cancelled).then_some(()))
+    })
+    .await?;
     send_at(&window, None).await?;
     // Of what was cancelled nothing is told; that it is wanted after all is another matter.
     copy(window.screen(), "UTF8_STRING", b"something else")?;
