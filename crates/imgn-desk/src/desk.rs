@@ -17,7 +17,7 @@ use std::{
 
 use imgn_core::{
     App, AppState, Batch, ClientCode, CommandError, DesktopSettings, Event, Folders,
-    GeneralPreferences, Intake, Origin, Taken, links,
+    GeneralPreferences, Intake, Origin, Taken, UploadView, links,
 };
 use jiff::Zoned;
 use tokio::sync::{broadcast::error::RecvError, oneshot, watch};
@@ -74,6 +74,9 @@ struct Inner {
     core: App,
     host: Arc<dyn Host>,
     batches: Mutex<Batches>,
+    /// Held from a look at uploads until the batches have heard of it, and while ended ones are begun anew: a batch never
+    /// hears what is no longer so.
+    moment: tokio::sync::Mutex<()>,
     /// Programs that wait for a batch to end.
     waiting: Mutex<HashMap<Batch, oneshot::Sender<Ended>>>,
     live: Mutex<Live>,
@@ -101,6 +104,7 @@ impl Desk {
             core,
             host,
             batches: Mutex::default(),
+            moment: tokio::sync::Mutex::default(),
             waiting: Mutex::default(),
             live: Mutex::default(),
             tray: watch::Sender::new(TrayState {
@@ -241,10 +245,9 @@ impl Desk {
         loop {
             match events.recv().await {
                 Ok(Event::UploadsChanged(uploads)) => {
-                    let ended = locked(&self.0.batches).update(&uploads);
                     locked(&self.0.live).update(&uploads);
                     self.show();
-                    self.give_out(ended).await;
+                    self.hear_of(uploads).await;
                 }
                 Ok(Event::StateChanged(state)) => {
                     let url = state.server.as_ref().map(|server| server.url.clone());
@@ -261,8 +264,11 @@ impl Desk {
                 // Some changes were missed: what they led to is looked at.
                 Err(RecvError::Lagged(_)) => {
                     self.look().await;
-                    let uploads = self.0.core.uploads().await;
-                    let ended = locked(&self.0.batches).update(&uploads);
+                    let ended = {
+                        let _moment = self.0.moment.lock().await;
+                        let uploads = self.0.core.uploads().await;
+                        locked(&self.0.batches).update(&uploads)
+                    };
                     self.give_out(ended).await;
                 }
                 Err(RecvError::Closed) => return,
@@ -453,8 +459,34 @@ impl Desk {
     }
 
     async fn close(&self, batch: Batch) {
-        let uploads = self.0.core.uploads().await;
-        let ended = locked(&self.0.batches).close(batch, &uploads);
+        let ended = {
+            let _moment = self.0.moment.lock().await;
+            let uploads = self.0.core.uploads().await;
+            locked(&self.0.batches).close(batch, &uploads)
+        };
+        self.give_out(ended).await;
+    }
+
+    /// Uploads changed some time ago, and may have been tried again since. What is not known any more has ended so.
+    async fn hear_of(&self, mut changed: Vec<UploadView>) {
+        {
+            let batches = locked(&self.0.batches);
+            let is_member = |it: &UploadView| it.id.parse().is_ok_and(|id| batches.has(id));
+            changed.retain(is_member);
+        }
+        if changed.is_empty() {
+            return;
+        }
+        let ids: Vec<_> = changed.iter().filter_map(|it| it.id.parse().ok()).collect();
+        let ended = {
+            let _moment = self.0.moment.lock().await;
+            let now = self.0.core.uploads_of(&ids).await;
+            changed.retain(|then| now.iter().all(|now| now.id != then.id));
+            let mut batches = locked(&self.0.batches);
+            let mut ended = batches.update(&changed);
+            ended.extend(batches.update(&now));
+            ended
+        };
         self.give_out(ended).await;
     }
 

@@ -54,14 +54,6 @@ async fn what_is_tried_again_ends_with_its_link() -> Result<()> {
     window.drop_files(&[picture]).await?;
     let id = on_its_way(&window).await?;
     window.invoke("cancel_upload", json!({ "id": id })).await?;
-    // Who tells of uploads has heard of it as well once the tray shows it.
-    eventually("it is cancelled", PATIENCE, async || {
-        let mut tray = window.screen().command("/usr/bin/python3");
-        let tray = tray.arg(HOST).arg("menu").output()?.stdout;
-        let hint = serde_json::from_slice::<Value>(&tray).unwrap_or_default()["hint"].clone();
-        Ok((hint == "Nothing is being uploaded").then_some(()))
-    })
-    .await?;
     send_at(&window, None).await?;
     // Of what was cancelled nothing is told; that it is wanted after all is another matter.
     copy(window.screen(), "UTF8_STRING", b"something else")?;

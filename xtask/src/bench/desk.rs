@@ -88,6 +88,11 @@ pub(super) fn measure(project: &Project) -> Result<Vec<Figure>> {
     figures.extend(at_rest("imgn, after these uploads", &running)?);
     drop(running);
 
+    let running = spawn(&mut app())?;
+    session.close_window()?;
+    figures.extend(at_rest("imgn, its window opened and closed", &running)?);
+    drop(running);
+
     let mut chromium = session.command(Path::new("/usr/bin/chromium"));
     chromium
         .args([
@@ -239,6 +244,35 @@ impl Session {
             .env("GDK_BACKEND", "x11")
             .env_remove("WAYLAND_DISPLAY");
         command
+    }
+}
+
+impl Session {
+    /// Closes the window of the app as a person does, once it is there and shows what it has.
+    fn close_window(&self) -> Result<()> {
+        let windows = || {
+            let mut search = self.command(Path::new("xdotool"));
+            let found = search.args(["search", "--onlyvisible", "--name", "^imgn$"]);
+            // It fails where there is none.
+            let found = found.output().context("xdotool")?;
+            anyhow::Ok(!found.stdout.is_empty())
+        };
+        until("there is a window", windows)?;
+        sleep(REST);
+        for words in [
+            &[
+                "search",
+                "--onlyvisible",
+                "--name",
+                "^imgn$",
+                "windowactivate",
+                "--sync",
+            ][..],
+            &["key", "alt+F4"],
+        ] {
+            process::run(self.command(Path::new("xdotool")).args(words))?;
+        }
+        until("the window is closed", || Ok(!windows()?))
     }
 }
 

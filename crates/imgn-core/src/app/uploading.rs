@@ -161,6 +161,17 @@ impl App {
         connection.engine.map_snapshots(shown)
     }
 
+    /// Those of these that are known, as they stand now.
+    pub async fn uploads_of(&self, ids: &[UploadId]) -> Vec<UploadView> {
+        let Ok(connection) = self.connected().await else {
+            return vec![];
+        };
+        let known = ids.iter().filter_map(|id| connection.engine.snapshot(*id));
+        known
+            .map(|snapshot| view(&snapshot, &connection.server))
+            .collect()
+    }
+
     /// All uploads to this gallery with what only programs ask for, in the order of queueing.
     pub async fn upload_reports(&self) -> Vec<UploadReport> {
         let Ok(connection) = self.connected().await else {

@@ -46,24 +46,40 @@ impl Desk {
         uploads: &[UploadId],
         retry: impl Future<Output = Result<(), CommandError>>,
     ) -> Result<(), CommandError> {
-        let told: Vec<_> = {
-            let batches = locked(&self.0.batches);
-            let told = uploads.iter().filter(|id| !batches.has(**id));
-            told.copied().collect()
-        };
         let batch = Batch::new(Origin::Person);
-        self.0.core.put_in(&told, batch).await?;
-        retry.await?;
-        self.close_with(batch, told).await;
+        let (ended, begun) = {
+            let _moment = self.0.moment.lock().await;
+            // How they ended may not have been heard of yet.
+            let now = self.0.core.uploads_of(uploads).await;
+            let (ended, told) = {
+                let mut batches = locked(&self.0.batches);
+                let ended = batches.update(&now);
+                let told = uploads.iter().filter(|id| !batches.has(**id));
+                (ended, told.copied().collect::<Vec<_>>())
+            };
+            let begun = match self.0.core.put_in(&told, batch).await {
+                Ok(()) => retry.await,
+                Err(error) => Err(error),
+            };
+            if begun.is_ok() {
+                self.begin_with(batch, told);
+            }
+            (ended, begun)
+        };
+        self.give_out(ended).await;
+        begun?;
+        self.close(batch).await;
         Ok(())
     }
 
     async fn close_with(&self, batch: Batch, uploads: Vec<UploadId>) {
-        {
-            let mut batches = locked(&self.0.batches);
-            batches.begin(batch);
-            batches.add(batch, uploads);
-        }
+        self.begin_with(batch, uploads);
         self.close(batch).await;
+    }
+
+    fn begin_with(&self, batch: Batch, uploads: Vec<UploadId>) {
+        let mut batches = locked(&self.0.batches);
+        batches.begin(batch);
+        batches.add(batch, uploads);
     }
 }

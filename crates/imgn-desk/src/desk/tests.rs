@@ -1,12 +1,17 @@
 //! The desk with a shell that only remembers what it was told, on a profile of its own and with no gallery.
 
-use std::{fs, net::TcpListener};
+use std::{fs, net::TcpListener, time::Duration};
 
-use imgn_core::{Home, Options, UploadState, protocol::UploadId};
+use imgn_core::{Home, Options, UploadPreferences, UploadState, protocol::UploadId};
+use imgn_server::{Config, Role, Server};
+use imgn_testkit::{pictures, process::eventually};
 use tempfile::TempDir;
 
 use super::*;
 use crate::{DesktopPreferences, testing};
+
+/// No upload to a server of this process takes as long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct Shell {
@@ -35,9 +40,13 @@ impl Host for Shell {
 }
 
 async fn desk(shell: Shell) -> (TempDir, Desk, Arc<Shell>) {
+    desk_at(Options::default(), shell).await
+}
+
+async fn desk_at(gallery: Options, shell: Shell) -> (TempDir, Desk, Arc<Shell>) {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::locate(Some(folder.path().to_owned())).unwrap();
-    let core = App::open(home, Options::default()).await.unwrap();
+    let core = App::open(home, gallery).await.unwrap();
     // Whoever runs the tests is shown nothing.
     let quiet = core.keep_desktop_settings(|settings| settings.notify = false);
     quiet.await.unwrap();
@@ -203,6 +212,47 @@ async fn links_are_copied_for_people_and_what_was_not_copied_is_told() {
     }
     let expected = News::Failed("The link could not be copied (no display).".to_owned());
     assert_eq!(*locked(&shell.told), [expected]);
+}
+
+#[tokio::test]
+async fn what_is_tried_again_before_its_end_was_heard_of_ends_with_its_link() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(Config::embedded(data.path())).await.unwrap();
+    let gallery = Options {
+        server: Some(server.url().to_string()),
+        token: Some(server.add_token("ada", Role::Uploader).await.unwrap()),
+        ..Options::default()
+    };
+    let (folder, desk, shell) = desk_at(gallery, Shell::default()).await;
+    let core = &desk.0.core;
+    let preferences = UploadPreferences {
+        keep_location: false,
+        jobs: Some(1),
+        bytes_per_second: Some(100_000),
+    };
+    core.set_upload_preferences(preferences).await.unwrap();
+    let picture = folder.path().join("again.png");
+    fs::write(&picture, pictures::sized_png(3_000_000, 4)).unwrap();
+
+    // Whoever hears of uploads has not had a turn: the act that took it in still waits for it.
+    desk.take_files(vec![picture]).await.unwrap();
+    let id: UploadId = core.uploads().await[0].id.parse().unwrap();
+    core.cancel(id).await.unwrap();
+    let then = core.uploads_of(&[id]).await;
+    assert_eq!(then[0].state, UploadState::Cancelled);
+    desk.retry(id).await.unwrap();
+    // And hears only now of what was before.
+    desk.hear_of(then).await;
+    let preferences = UploadPreferences {
+        bytes_per_second: None,
+        ..preferences
+    };
+    core.set_upload_preferences(preferences).await.unwrap();
+    tokio::spawn(desk.clone().run());
+    let copied = async || Ok(locked(&shell.copied).first().cloned());
+    let link = eventually("its link is copied", PATIENCE, copied).await;
+    assert!(link.unwrap().starts_with("![again.png]("));
+    server.shutdown().await;
 }
 
 #[tokio::test]
