@@ -244,6 +244,7 @@ pub(crate) async fn download(
     let (send, chosen) = oneshot::channel();
     let dialog = window.dialog().file().set_parent(&window);
     dialog
+        .set_title(shell.desk.words().save_picture())
         .set_file_name(image.file_name.as_str())
         .save_file(|file| drop(send.send(file)));
     let chosen = chosen.await.ok().flatten();

@@ -104,6 +104,7 @@ impl Shell {
     ) -> Result<Option<Intake>, ViewError> {
         let (send, chosen) = oneshot::channel();
         dialog
+            .set_title(self.desk.words().choose_pictures())
             .add_filter(self.desk.words().pictures(), &PICTURE_EXTENSIONS)
             .pick_files(|files| drop(send.send(files)));
         self.take_chosen(chosen.await.ok().flatten()).await
@@ -115,7 +116,9 @@ impl Shell {
         dialog: FileDialogBuilder<Wry>,
     ) -> Result<Option<Intake>, ViewError> {
         let (send, chosen) = oneshot::channel();
-        dialog.pick_folders(|folders| drop(send.send(folders)));
+        dialog
+            .set_title(self.desk.words().choose_folders())
+            .pick_folders(|folders| drop(send.send(folders)));
         self.take_chosen(chosen.await.ok().flatten()).await
     }
 

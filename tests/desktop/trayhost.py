@@ -6,6 +6,8 @@ Prints `ready` once programs can register. Runs until it is killed.
 trayhost.py menu [LABEL...]: asks the program that registered, as a panel does when its icon is pressed, and prints what
 it answers as JSON: `{"title", "hint", "icon", "menu"}`, the icon as a checksum, the menu as a list of
 `{"label", "enabled", "menu"}`. With labels it clicks what they lead to.
+
+trayhost.py press: presses that program's icon.
 """
 
 import hashlib
@@ -19,6 +21,8 @@ from gi.repository import Gio, GLib  # noqa: E402
 
 WATCHER = "org.kde.StatusNotifierWatcher"
 PATH = "/StatusNotifierWatcher"
+ITEM = "org.kde.StatusNotifierItem"
+PROPERTIES = "org.freedesktop.DBus.Properties"
 INTERFACE = """<node><interface name='org.kde.StatusNotifierWatcher'>
 <method name='RegisterStatusNotifierItem'><arg type='s' direction='in'/></method>
 <method name='RegisterStatusNotifierHost'><arg type='s' direction='in'/></method>
@@ -58,16 +62,27 @@ def host() -> None:
     GLib.MainLoop().run()
 
 
-def menu(labels: list[str]) -> None:
+def call(name, path, interface, method, arguments):
     bus = Gio.bus_get_sync(Gio.BusType.SESSION)
+    return bus.call_sync(name, path, interface, method, arguments, None, 0, 5000, None).unpack()
 
-    def call(name, path, interface, method, arguments):
-        return bus.call_sync(name, path, interface, method, arguments, None, 0, 5000, None).unpack()
 
-    properties = "org.freedesktop.DBus.Properties"
-    (items,) = call(WATCHER, PATH, properties, "Get", GLib.Variant("(ss)", (WATCHER, "RegisteredStatusNotifierItems")))
+def registered():
+    """The bus name and the path of who registered last."""
+    question = GLib.Variant("(ss)", (WATCHER, "RegisteredStatusNotifierItems"))
+    (items,) = call(WATCHER, PATH, PROPERTIES, "Get", question)
     name, path = items[-1].split("/", 1)
-    (item,) = call(name, "/" + path, properties, "GetAll", GLib.Variant("(s)", ("org.kde.StatusNotifierItem",)))
+    return name, "/" + path
+
+
+def press() -> None:
+    name, path = registered()
+    call(name, path, ITEM, "Activate", GLib.Variant("(ii)", (0, 0)))
+
+
+def menu(labels: list[str]) -> None:
+    name, path = registered()
+    (item,) = call(name, path, PROPERTIES, "GetAll", GLib.Variant("(s)", (ITEM,)))
     dbusmenu = "com.canonical.dbusmenu"
     call(name, item["Menu"], dbusmenu, "AboutToShow", GLib.Variant("(i)", (0,)))
     _revision, root = call(name, item["Menu"], dbusmenu, "GetLayout", GLib.Variant("(iias)", (0, -1, [])))
@@ -94,5 +109,7 @@ def menu(labels: list[str]) -> None:
 
 if sys.argv[1:2] == ["menu"]:
     menu(sys.argv[2:])
+elif sys.argv[1:2] == ["press"]:
+    press()
 else:
     host()

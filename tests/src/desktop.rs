@@ -4,6 +4,7 @@
 //! Not here: what the web page shares with the window; that is tested in a browser.
 
 mod choices;
+mod chooser;
 pub(crate) mod clipboard;
 mod joining;
 mod keys;

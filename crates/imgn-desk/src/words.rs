@@ -154,6 +154,24 @@ impl Language {
         self.choose("Pictures", "Bilder")
     }
 
+    /// What a dialog is called in which a person chooses pictures.
+    #[must_use]
+    pub fn choose_pictures(self) -> &'static str {
+        self.choose("Upload files", "Dateien hochladen")
+    }
+
+    /// What a dialog is called in which a person chooses folders.
+    #[must_use]
+    pub fn choose_folders(self) -> &'static str {
+        self.choose("Upload folder", "Ordner hochladen")
+    }
+
+    /// What a dialog is called in which a person says where a picture is to be kept.
+    #[must_use]
+    pub fn save_picture(self) -> &'static str {
+        self.choose("Save picture", "Bild speichern")
+    }
+
     /// An address that asks for nothing that imgn knows.
     #[must_use]
     pub fn unknown_address(self, text: &str) -> String {

@@ -14,7 +14,7 @@ use super::{
     file,
     quick::{notifications, press, told},
     screen::Screen,
-    tray::{Desktop, HOST, host},
+    tray::{Desktop, host},
     window::Window,
 };
 use crate::driver::{PATIENCE, element};
@@ -46,7 +46,6 @@ async fn on_its_way(window: &Window) -> Result<Value> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_tried_again_ends_with_its_link() -> Result<()> {
     let screen = Screen::start()?;
-    let _host = host(&screen)?;
     let picture = file(&screen, "again.png", &pictures::sized_png(3_000_000, 4))?;
     let window = Window::open(screen, &["--local-gallery"]).await?;
     element(&window.page, "empty-gallery").await?;

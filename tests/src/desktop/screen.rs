@@ -8,13 +8,15 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::process::Running;
 use tempfile::TempDir;
 
-use crate::keyring::BUS;
+use crate::{driver::PATIENCE, keyring::BUS};
 
 /// Larger than the app's window, so that something beside it can be dragged from.
 const SIZE: &str = "1500x900x24";
@@ -35,6 +37,8 @@ pub(crate) struct Screen {
 pub(crate) enum Keyring {
     Unlocked,
     Locked,
+    /// It is there and never answers.
+    Hanging,
     /// Nothing, and nothing that the bus could start.
     Absent,
 }
@@ -100,19 +104,51 @@ impl Screen {
 
         let openbox = in_session(Command::new("openbox"), &environment);
         let window_manager = Background::start(openbox, b"", &log("window-manager"))?;
-        let keyring = match keyring {
+        let daemon = match keyring {
             Keyring::Absent => None,
             _ => Some(start_keyring(keyring, &environment, &log("keyring"))?),
         };
 
-        Ok(Self {
+        let screen = Self {
             folder,
             environment,
-            keyring,
+            keyring: daemon,
             window_manager,
             _bus: bus,
             _display: display,
-        })
+        };
+        if keyring == Keyring::Hanging {
+            screen.stall_keyring()?;
+        }
+        Ok(screen)
+    }
+
+    /// Stops the keyring where it is, once the bus knows it.
+    fn stall_keyring(&self) -> Result<()> {
+        let begun = Instant::now();
+        while !self.has_keyring()? {
+            ensure!(begun.elapsed() < PATIENCE, "no keyring has come");
+            sleep(Duration::from_millis(50));
+        }
+        let daemon = self.keyring.as_ref().context("a keyring")?;
+        let id = daemon.child.id().to_string();
+        let told = Command::new("kill").args(["-STOP", &id]).status()?;
+        ensure!(told.success(), "no process {id}");
+        Ok(())
+    }
+
+    fn has_keyring(&self) -> Result<bool> {
+        let mut question = self.command("dbus-send");
+        question.args([
+            "--session",
+            "--print-reply=literal",
+            "--dest=org.freedesktop.DBus",
+            "/org/freedesktop/DBus",
+            "org.freedesktop.DBus.NameHasOwner",
+            "string:org.freedesktop.secrets",
+        ]);
+        let answer = question.output().context("dbus-send")?.stdout;
+        Ok(String::from_utf8_lossy(&answer).contains("true"))
     }
 
     /// A program of this session, ready to start.
@@ -176,7 +212,7 @@ fn start_keyring(
 ) -> Result<Background> {
     let mut daemon = Command::new("gnome-keyring-daemon");
     daemon.args(["--foreground", "--components=secrets"]);
-    if keyring == Keyring::Unlocked {
+    if matches!(keyring, Keyring::Unlocked | Keyring::Hanging) {
         daemon.arg("--unlock");
     }
     Background::start(in_session(daemon, environment), b"test", log)

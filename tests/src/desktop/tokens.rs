@@ -100,7 +100,11 @@ async fn a_token_of_the_keyring_is_in_no_file_log_process_list_or_crash() -> Res
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_no_keyring_the_window_says_so_and_keeps_the_token_for_now() -> Result<()> {
-    for (keyring, word) in [(Keyring::Absent, "no keyring"), (Keyring::Locked, "locked")] {
+    for (keyring, word) in [
+        (Keyring::Absent, "no keyring"),
+        (Keyring::Locked, "locked"),
+        (Keyring::Hanging, "did not answer"),
+    ] {
         let screen = Screen::start_with(keyring)?;
         let elsewhere = tempfile::tempdir()?;
         let server = ServerProcess::start(elsewhere.path(), &[])?;
