@@ -128,7 +128,6 @@ impl Server {
         !matches!(self.credentials, Credentials::Nobody)
     }
 
-    /// Whether the server answered when it was last asked.
     /// Leave to ask for one of many things. While the server is away one at a time finds out whether it is back, and the
     /// others do not wait for a connection that may not come about.
     pub(crate) fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, CommandError> {
@@ -141,6 +140,7 @@ impl Server {
         })
     }
 
+    /// Whether the server answered when it was last asked.
     pub(crate) fn reachable(&self) -> watch::Receiver<bool> {
         self.reachable.subscribe()
     }

@@ -15,7 +15,19 @@ const NARROW = 200;
 /** How much of a picture is shown while it goes by: its place alone, its colours, or all of it. */
 export type Detail = "place" | "colours" | "picture";
 
-export type PictureUrl = (image: Image, size: 320) => string;
+/** A longer side of a rendition, in pixels. */
+export type CellSize = 320 | 1280;
+
+export type PictureUrl = (image: Image, size: CellSize) => string;
+
+/** A long picture is cut in the grid, and enlarged when its thumbnail's shorter side is smaller, in pixels: about half a row. */
+const SHORTEST_SIDE = 96;
+
+/** Which rendition fills a cell. */
+export function cellSize({ width, height }: Pick<Image, "width" | "height">): CellSize {
+  const longer = Math.max(width, height);
+  return longer > 320 && (320 * Math.min(width, height)) / longer < SHORTEST_SIDE ? 1280 : 320;
+}
 
 export class GridCell {
   readonly root: HTMLElement;
@@ -35,6 +47,7 @@ export class GridCell {
   readonly #pictureUrl: PictureUrl;
   #image: HTMLImageElement;
   #badge: HTMLElement | null = null;
+  #kept: HTMLElement | null = null;
   #x = Number.NaN;
   #y = Number.NaN;
   #width = -1;
@@ -127,7 +140,8 @@ export class GridCell {
       paintThumbhash(this.#canvas, this.picture.image.thumbhash);
     }
     if (detail === "picture" && this.#source === "") {
-      this.#source = this.#pictureUrl(this.picture.image, 320);
+      const { image } = this.picture;
+      this.#source = this.#pictureUrl(image, cellSize(image));
       this.#image.src = this.#source;
     }
   }
@@ -176,6 +190,7 @@ export class GridCell {
     }
     if (this.picture === null) return;
     this.picture = null;
+    this.#setKept(false);
     this.#badge?.remove();
     this.#badge = null;
     this.#image.alt = "";
@@ -188,6 +203,7 @@ export class GridCell {
   #describe(picture: Picture): void {
     const isFirst = this.picture === null;
     this.picture = picture;
+    this.#setKept(picture.kept);
     if (!isFirst) return;
     const { image } = picture;
     const size = formats.dimensions(image.width, image.height);
@@ -200,6 +216,13 @@ export class GridCell {
       this.#badge = badge(image.content_type);
       this.root.append(this.#badge);
     }
+  }
+
+  #setKept(isKept: boolean): void {
+    if (isKept === (this.#kept !== null)) return;
+    this.#kept?.remove();
+    this.#kept = isKept ? keptMark() : null;
+    if (this.#kept !== null) this.root.append(this.#kept);
   }
 
   #setSelected(isSelected: boolean, anyway: boolean): void {
@@ -230,7 +253,14 @@ export class GridCell {
       this.#loaded(this);
     };
     image.onerror = () => {
-      if (image === this.#image && this.#source !== "") this.#retry.failed();
+      if (image !== this.#image || this.#source === "" || this.picture === null) return;
+      const small = this.#pictureUrl(this.picture.image, 320);
+      if (this.#source === small) this.#retry.failed();
+      else {
+        // Offline the small one is there more often.
+        this.#source = small;
+        this.#ask();
+      }
     };
     return image;
   }
@@ -262,12 +292,27 @@ function badge(contentType: string): HTMLElement {
   return made;
 }
 
+/** Says that the original is kept on this computer. */
+function keptMark(): HTMLElement {
+  const made = element("span", "kept");
+  made.dataset.testid = "kept-mark";
+  made.role = "img";
+  made.ariaLabel = strings.keptMark;
+  made.title = strings.keptMark;
+  made.append(drawing("M12 5v9.500M7.500 10.500l4.500 4.500 4.500-4.500M6 19h12"));
+  return made;
+}
+
 function tick(): SVGElement {
+  return drawing("m6.500 12.500 3.700 3.700L17.500 8.500");
+}
+
+function drawing(line: string): SVGElement {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
   svg.setAttribute("aria-hidden", "true");
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", "m6.500 12.500 3.700 3.700L17.500 8.500");
+  path.setAttribute("d", line);
   svg.append(path);
   return svg;
 }

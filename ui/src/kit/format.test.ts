@@ -7,8 +7,8 @@ const german = formatsOf("de-DE", "UTC");
 
 describe("sizes", () => {
   it("step by thousands, keep one digit only where it tells something, and stay on one line", () => {
-    expect(english.bytes(0)).toBe("0\u00a0byte");
-    expect(english.bytes(999)).toBe("999\u00a0byte");
+    expect(english.bytes(0)).toBe("0\u00a0bytes");
+    expect(english.bytes(999)).toBe("999\u00a0bytes");
     expect(english.bytes(1500)).toBe("1.5\u00a0kB");
     expect(english.bytes(999_600)).toBe("1\u00a0MB");
     expect(english.bytes(48_211_000)).toBe("48\u00a0MB");

@@ -53,7 +53,8 @@ export function formatsOf(tag: string, timeZone?: string): Formats {
     new Intl.NumberFormat(tag, {
       style: "unit",
       unit,
-      unitDisplay: "short",
+      // Its short form is a word that has no plural.
+      unitDisplay: unit === "byte" ? "long" : "short",
       maximumFractionDigits: digits,
     })
       .format(value)

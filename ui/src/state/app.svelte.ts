@@ -30,6 +30,10 @@ const REOPEN_KEY = "imgn.settings";
 const CAPTIONS_KEY = "imgn.captions";
 const DENSITY_KEY = "imgn.density";
 
+/** For how long it is told what was done, and what went wrong, in milliseconds. */
+const NOTICE_TIME = 3000;
+const FAILURE_TIME = 8000;
+
 /** So many pictures are downloaded at once at most: each may be a dialog, or a question of the browser's. */
 const MOST_DOWNLOADS = 50;
 
@@ -67,7 +71,8 @@ export class AppModel {
   /** Whether the pictures that hover over the window are this window's own. */
   draggingOut = false;
   /** What was done last, in words; the number tells two equal ones apart. */
-  notice = $state.raw<{ number: number; text: string; failed: boolean } | null>(null);
+  /** What was done last, and until when that is told, in milliseconds since 1970. */
+  notice = $state.raw<{ number: number; text: string; failed: boolean; until: number } | null>(null);
   /** Files that wait for a token; null when no token is asked for. */
   unsigned = $state.raw<readonly File[] | null>(null);
 
@@ -227,7 +232,8 @@ export class AppModel {
 
   tell(text: string, failed = false): void {
     this.#notices += 1;
-    this.notice = { number: this.#notices, text, failed };
+    const until = Date.now() + (failed ? FAILURE_TIME : NOTICE_TIME);
+    this.notice = { number: this.#notices, text, failed, until };
   }
 
   /** Shows a picture that may not be in the grid: one of a link, or of an upload. */
@@ -289,7 +295,12 @@ export class AppModel {
     const asks = this.backend.offline !== null;
     await this.attempt(
       (async () => {
-        for (const { image } of pictures) {
+        for (const { image, original_here } of pictures) {
+          // Nobody is asked for a place that nothing can come to.
+          if (asks && !original_here && this.server?.reachable === false) {
+            this.tell(strings.downloadOffline(image.file_name), true);
+            return;
+          }
           const { path } = await this.backend.download(image);
           if (asks && path === null) return;
           if (path !== null) this.tell(strings.savedTo(path));

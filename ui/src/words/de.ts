@@ -18,6 +18,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   gallery: "Bilder",
   cellLabel: (name, size, moving) => (moving ? `${name}, ${size}, bewegt` : `${name}, ${size}`),
   animated: "Bewegt",
+  keptMark: "Offline behalten",
   arrivals: (count) => plural(count, "# neues Bild", "# neue Bilder"),
   loading: "Bilder werden geladen",
   tryAgain: "Noch einmal versuchen",
@@ -39,6 +40,10 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   startFailedTitle: "imgn konnte nicht starten",
   offlineAsOf: (time) => `Offline. Gezeigt wird der Stand von ${time}.`,
   offline: "Offline. Was schon zu sehen war, lässt sich ansehen.",
+  offlineUnseen: "Offline. Von dieser Galerie war noch nichts zu sehen.",
+  unseenTitle: (gallery: string) => `${gallery} antwortet nicht`,
+  unseenText:
+    "Von ihr war auf diesem Computer noch nichts zu sehen. Sie wird von selbst wieder gefragt; bleibt es so, prüfen Sie Netz und Adresse. Was Sie inzwischen hochladen, wartet.",
   failingList:
     "Die Liste auf diesem Computer lässt sich nicht schreiben oder lesen. Ist die Platte voll? Sobald Platz ist, geht es von selbst weiter; sonst starten Sie imgn neu.",
   failingListAsOf: (time) => `Gezeigt wird der Stand von ${time}.`,
@@ -412,6 +417,10 @@ export const german = ({ plural, number }: Grammar): Strings => ({
     shown: "Große Ansicht gezeigt",
   },
   pictureFailed: "Dieses Bild ließ sich nicht laden.",
+  downloadOffline: (name: string) =>
+    `Offline: Das Original von ${name} ist nicht auf diesem Computer. Laden Sie es herunter, sobald die Galerie antwortet; was offline behalten wird, ist jederzeit zu haben.`,
+  smallOffline: "Offline: Dies ist eine kleine Ansicht.",
+  smallOfflineKeep: "Offline: Dies ist eine kleine Ansicht. Was offline behalten wird, ist ganz da.",
   takenAt: (date) => `Aufgenommen ${date}`,
   publishedAt: (date) => `Veröffentlicht ${date}`,
   copyLink: "Link kopieren",

@@ -20,6 +20,7 @@ export const english = ({ plural, number }: Grammar) => ({
   cellLabel: (name: string, size: string, moving: boolean) =>
     moving ? `${name}, ${size}, animated` : `${name}, ${size}`,
   animated: "Animated",
+  keptMark: "Kept offline",
   arrivals: (count: number) => plural(count, "# new picture", "# new pictures"),
   loading: "Loading pictures",
   tryAgain: "Try again",
@@ -40,6 +41,10 @@ export const english = ({ plural, number }: Grammar) => ({
   startFailedTitle: "imgn could not start",
   offlineAsOf: (time: string) => `Offline. Shown as of ${time}.`,
   offline: "Offline. What was seen can be looked at.",
+  offlineUnseen: "Offline. Nothing of this gallery was seen yet.",
+  unseenTitle: (gallery: string) => `${gallery} does not answer`,
+  unseenText:
+    "Nothing of it was seen on this computer yet. It is asked again by itself; check the network and the address if it stays so. What you upload meanwhile waits.",
   failingList:
     "The list on this computer cannot be written or read. Is the disk full? It goes on by itself once there is room; if not, start imgn again.",
   failingListAsOf: (time: string) => `Shown as of ${time}.`,
@@ -404,6 +409,10 @@ export const english = ({ plural, number }: Grammar) => ({
     shown: "Large view shown",
   },
   pictureFailed: "This picture could not be loaded.",
+  downloadOffline: (name: string) =>
+    `Offline: the original of ${name} is not on this computer. Download it once the gallery answers; what is kept offline can be had at any time.`,
+  smallOffline: "Offline: this is a small view.",
+  smallOfflineKeep: "Offline: this is a small view. What is kept offline is here in full.",
   takenAt: (date: string) => `Taken ${date}`,
   publishedAt: (date: string) => `Published ${date}`,
   copyLink: "Copy link",

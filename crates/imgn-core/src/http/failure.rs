@@ -37,7 +37,11 @@ fn innermost(error: &reqwest::Error) -> String {
         text = inner.to_string();
         cause = inner.source();
     }
-    text
+    // The system's number for it says nothing to a person.
+    match text.rsplit_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
 }
 
 /// The server's refusal: a problem document, or whatever stands before the server.

@@ -99,6 +99,7 @@ fn preview_of(app: &App, image: &Image) -> String {
     };
     let size = THUMBNAIL_SIZES[THUMBNAIL_SIZES.len() - 1];
     let tags = [
+        ("og:site_name", "imgn".to_owned()),
         ("og:type", "website".to_owned()),
         ("og:title", image.file_name.as_str().to_owned()),
         ("og:url", address(format!("i/{}", image.id))),
