@@ -44,6 +44,22 @@ pub fn step(state: State, event: Event) -> (State, Option<Effect>) {
         (State::Working(work) | State::Waiting { work, .. }, Event::Go | Event::Resume) => {
             work.go()
         }
+        // Wanted after all: it starts anew once what there is of it is taken back.
+        (
+            State::Working(Work {
+                stage: Stage::Aborting(target),
+                ..
+            })
+            | State::Waiting {
+                work:
+                    Work {
+                        stage: Stage::Aborting(target),
+                        ..
+                    },
+                ..
+            },
+            Event::Retry,
+        ) => Work::at(Stage::Forgetting(target)).go(),
         (State::Waiting { work, .. }, Event::Retry) => work.go(),
         (
             State::Working(work)

@@ -172,13 +172,14 @@ impl Inner {
             let mut known = self.known();
             for &id in ids {
                 match known.get(id) {
-                    // What it is at is not interrupted by the wish that it go on.
+                    // What it is at is not interrupted by the wish that it go on; that it is taken back, it is.
                     Some(Upload {
                         driven: Some(reins),
                         entry,
                         ..
                     }) if matches!(event, Event::Resume | Event::Retry)
                         && reins.is_let_run()
+                        && !entry.state.is_taken_back()
                         && matches!(entry.state, State::Queued { .. } | State::Working(_)) =>
                     {
                         goes_on_already += 1;

@@ -448,11 +448,10 @@ impl Upload {
     }
 
     fn next_turn(&self) -> Turn {
-        let is_taken_back = self
-            .entry
-            .state
-            .work()
-            .is_some_and(|work| matches!(work.stage, Stage::Aborting(_)));
-        (!is_taken_back, self.entry.position, self.entry.id)
+        (
+            !self.entry.state.is_taken_back(),
+            self.entry.position,
+            self.entry.id,
+        )
     }
 }

@@ -300,6 +300,12 @@ impl State {
         }
     }
 
+    /// Whether its owner does not want it, and the server has not been told so yet.
+    pub(crate) fn is_taken_back(&self) -> bool {
+        self.work()
+            .is_some_and(|work| matches!(work.stage, Stage::Aborting(_)))
+    }
+
     fn target(&self) -> Option<&Target> {
         self.work().and_then(|work| work.stage.target())
     }
@@ -311,9 +317,7 @@ impl State {
         Some(Essence {
             session: self.session(),
             target: self.target().copied(),
-            aborting: self
-                .work()
-                .is_some_and(|work| matches!(work.stage, Stage::Aborting(_))),
+            aborting: self.is_taken_back(),
             paused: matches!(self, Self::Paused { .. }),
             waits_for_file: matches!(
                 self,

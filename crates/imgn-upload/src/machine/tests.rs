@@ -212,6 +212,29 @@ fn a_rejected_upload_keeps_its_last_id_on_the_server() {
     assert_eq!(state.session(), Some(id(2)));
 }
 
+/// Whoever cancels and wants it after all need not wait for the server in between.
+#[test]
+fn what_is_wanted_while_it_is_taken_back_starts_anew() {
+    let target = Target {
+        session: id(1),
+        content: content(4),
+        sent: false,
+    };
+    let working = State::Working(Work::at(Stage::Aborting(target)));
+    let offline = Failure::Unreachable {
+        reason: "no route".to_owned(),
+    };
+    let (waiting, _) = step(working.clone(), Event::Failed(Call::Abort, offline));
+    assert!(matches!(waiting, State::Waiting { .. }));
+    for state in [working, waiting] {
+        let (state, effect) = step(state, Event::Retry);
+        assert_eq!(effect, Some(Effect::Abort(id(1))));
+        let (state, effect) = step(state, Event::Aborted);
+        assert_eq!(effect, Some(Effect::Renew));
+        assert!(!state.has_ended());
+    }
+}
+
 proptest! {
     /// Whatever happens, in whatever order, a state that is written down and read back knows how to go on; and what has
     /// ended asks for nothing.
