@@ -50,6 +50,15 @@ async fn open(profile: &Path, url: &str) -> Result<(crate::driver::Driver, Clien
     Ok((driver, client))
 }
 
+async fn gone(client: &Client, test_id: &str) -> Result<()> {
+    let selector = format!("[data-testid='{test_id}']");
+    eventually(&format!("no {test_id}"), PATIENCE, async || {
+        let found = client.find_all(Locator::Css(&selector)).await?;
+        Ok(found.is_empty().then_some(()))
+    })
+    .await
+}
+
 #[tokio::test]
 async fn pictures_are_uploaded_and_shown_upright() -> Result<()> {
     let directory = tempfile::tempdir()?;

@@ -122,7 +122,11 @@ async fn with_pictures(client: &Client, language: &str) -> Result<()> {
     press(client, "i").await?;
     element(client, "details").await?;
     check("viewer with details").await?;
+    // Out of the details first.
     press(client, ESCAPE).await?;
+    gone(client, "details").await?;
+    press(client, ESCAPE).await?;
+    gone(client, "viewer").await?;
 
     element(client, "search").await?.send_keys("zebra").await?;
     element(client, "nothing-found").await?;
