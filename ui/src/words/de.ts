@@ -57,6 +57,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   gridSize: "Größe der Bilder",
   gridLarger: "Größere Bilder",
   gridSmaller: "Kleinere Bilder",
+  found: (count) => plural(count, "# gefunden", "# gefunden"),
 
   selectedCount: (count) => plural(count, "# ausgewählt", "# ausgewählt"),
   selectionBar: "Was mit den ausgewählten Bildern geschehen soll",

@@ -58,6 +58,7 @@ export const english = ({ plural, number }: Grammar) => ({
   gridSize: "Size of the pictures",
   gridLarger: "Larger pictures",
   gridSmaller: "Smaller pictures",
+  found: (count: number) => plural(count, "# found", "# found"),
 
   // What is done with pictures.
   selectedCount: (count: number) => plural(count, "# selected", "# selected"),
