@@ -1,5 +1,6 @@
 //! The web page at the server's `/`, in a real Chromium: browsing without a token, uploading with one.
 
+mod keys;
 mod links;
 mod offline;
 mod scenes;
@@ -49,6 +50,14 @@ async fn open(profile: &Path, url: &str) -> Result<(crate::driver::Driver, Clien
     client.goto(url).await?;
     Ok((driver, client))
 }
+
+/// Presses keys where the focus is.
+async fn press(client: &Client, keys: &str) -> Result<()> {
+    client.active_element().await?.send_keys(keys).await?;
+    Ok(())
+}
+
+const ESCAPE: &str = "\u{e00c}";
 
 async fn gone(client: &Client, test_id: &str) -> Result<()> {
     let selector = format!("[data-testid='{test_id}']");

@@ -22,13 +22,6 @@ async fn check(client: &Client, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Presses keys where the focus is.
-async fn press(client: &Client, keys: &str) -> Result<()> {
-    client.active_element().await?.send_keys(keys).await?;
-    Ok(())
-}
-
-const ESCAPE: &str = "\u{e00c}";
 const SHIFT_F10: &str = "\u{e008}\u{e03a}";
 
 #[tokio::test]
@@ -96,6 +89,12 @@ async fn with_pictures(client: &Client, language: &str) -> Result<()> {
     element(client, "menu").await?;
     check("menu").await?;
     press(client, ESCAPE).await?;
+
+    element(client, "show-keys").await?.click().await?;
+    element(client, "keys").await?;
+    check("keys").await?;
+    press(client, ESCAPE).await?;
+    gone(client, "keys").await?;
 
     picture.send_keys(" ").await?;
     element(client, "selection-bar").await?;
