@@ -1,5 +1,6 @@
 //! The web page at the server's `/`, in a real Chromium: browsing without a token, uploading with one.
 
+mod keys;
 mod links;
 mod offline;
 mod scenes;
@@ -48,6 +49,23 @@ async fn open(profile: &Path, url: &str) -> Result<(crate::driver::Driver, Clien
     let (driver, client) = chromium(profile).await?;
     client.goto(url).await?;
     Ok((driver, client))
+}
+
+/// Presses keys where the focus is.
+async fn press(client: &Client, keys: &str) -> Result<()> {
+    client.active_element().await?.send_keys(keys).await?;
+    Ok(())
+}
+
+const ESCAPE: &str = "\u{e00c}";
+
+async fn gone(client: &Client, test_id: &str) -> Result<()> {
+    let selector = format!("[data-testid='{test_id}']");
+    eventually(&format!("no {test_id}"), PATIENCE, async || {
+        let found = client.find_all(Locator::Css(&selector)).await?;
+        Ok(found.is_empty().then_some(()))
+    })
+    .await
 }
 
 #[tokio::test]

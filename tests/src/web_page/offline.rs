@@ -33,15 +33,6 @@ async fn search(client: &Client, words: &str) -> Result<()> {
     Ok(())
 }
 
-async fn gone(client: &Client, test_id: &str) -> Result<()> {
-    let selector = format!("[data-testid='{test_id}']");
-    eventually(&format!("no {test_id}"), PATIENCE, async || {
-        let found = client.find_all(Locator::Css(&selector)).await?;
-        Ok(found.is_empty().then_some(()))
-    })
-    .await
-}
-
 #[tokio::test]
 async fn what_was_seen_is_there_without_the_server_and_goes_on_with_it() -> Result<()> {
     let directory = tempfile::tempdir()?;

@@ -22,13 +22,6 @@ async fn check(client: &Client, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Presses keys where the focus is.
-async fn press(client: &Client, keys: &str) -> Result<()> {
-    client.active_element().await?.send_keys(keys).await?;
-    Ok(())
-}
-
-const ESCAPE: &str = "\u{e00c}";
 const SHIFT_F10: &str = "\u{e008}\u{e03a}";
 
 #[tokio::test]
@@ -97,6 +90,12 @@ async fn with_pictures(client: &Client, language: &str) -> Result<()> {
     check("menu").await?;
     press(client, ESCAPE).await?;
 
+    element(client, "show-keys").await?.click().await?;
+    element(client, "keys").await?;
+    check("keys").await?;
+    press(client, ESCAPE).await?;
+    gone(client, "keys").await?;
+
     picture.send_keys(" ").await?;
     element(client, "selection-bar").await?;
     check("selection").await?;
@@ -122,7 +121,11 @@ async fn with_pictures(client: &Client, language: &str) -> Result<()> {
     press(client, "i").await?;
     element(client, "details").await?;
     check("viewer with details").await?;
+    // Out of the details first.
     press(client, ESCAPE).await?;
+    gone(client, "details").await?;
+    press(client, ESCAPE).await?;
+    gone(client, "viewer").await?;
 
     element(client, "search").await?.send_keys("zebra").await?;
     element(client, "nothing-found").await?;

@@ -12,6 +12,12 @@ import { paintThumbhash } from "./thumbhash";
 /** Captions stand one part under the other in cells that are narrower. */
 const NARROW = 200;
 
+/**
+ * Cells that are lower go without a caption. In a narrow one it takes 75 CSS pixels, as `cells.css` has it: two lines of 17,
+ * 8 below them, and 32 above in which the shade fades. A quarter of the picture is to be left clear of it.
+ */
+const LOW = 100;
+
 /** How much of a picture is shown while it goes by: its place alone, its colours, or all of it. */
 export type Detail = "place" | "colours" | "picture";
 
@@ -53,6 +59,7 @@ export class GridCell {
   #width = -1;
   #height = -1;
   #isNarrow = false;
+  #isLow = false;
   #count = -1;
   #isSelected = false;
   #isCurrent = false;
@@ -111,6 +118,10 @@ export class GridCell {
     if (height !== this.#height) {
       this.#height = height;
       style.height = `${height}px`;
+      if (height < LOW !== this.#isLow) {
+        this.#isLow = !this.#isLow;
+        this.root.classList.toggle("low", this.#isLow);
+      }
     }
   }
 

@@ -10,8 +10,8 @@ import {
   placesInRow,
   RATIO_UNIT,
   rowOf,
+  sectionAbove,
   sectionAt,
-  sectionOf,
   visibleRows,
   visibleSections,
   type Layout,
@@ -99,8 +99,6 @@ describe.each(cases)("at width $width, rows of $rowHeight, gap $gap", (options) 
       expect(first.left).toBe(0);
       expect(first.top).toBe(layout.sectionTops[day]! + heading);
       expect(layout.rowStarts[layout.sectionRows[day]!]).toBe(sections.starts[day]);
-      expect(sectionOf(layout, sections.starts[day]!)).toBe(day);
-      expect(sectionOf(layout, sections.starts[day + 1]! - 1)).toBe(day);
       expect(sectionAt(layout, layout.sectionTops[day]! + 1)).toBe(day);
     }
     expect(layout.sectionTops[sections.count]).toBe(layout.height);
@@ -243,4 +241,35 @@ it("a million pictures cost a few numbers a row and none a picture", () => {
   expect(layout.rowTops.length + layout.rowHeights.length + layout.rowFull.length).toBe(layout.rows * 3);
   const { first, last } = visibleRows(layout, layout.height / 2, layout.height / 2 + 800);
   expect(last - first).toBeLessThan(12);
+});
+
+describe("the day above what is in sight", () => {
+  // Headings are 48 high, with a line of 32 that begins 12 below their top.
+  const layout = layOut(equal(4, 1), daysOf(2, 1, 1), { width: 100, rowHeight: 100, gap: 2, heading: 48 });
+  const above = (top: number) => sectionAbove(layout, top, 12, 32);
+
+  it("is told once its heading's text goes, and not before", () => {
+    expect([...layout.sectionTops]).toEqual([0, 252, 402, 550]);
+    expect([-30, 0, 12, 13, 150].map(above)).toEqual([-1, -1, -1, 0, 0]);
+  });
+
+  it("makes room for the next day's heading, which then is the one in sight", () => {
+    // The next line is at 264, the label 32 high.
+    expect([232, 233, 264, 265].map(above)).toEqual([0, -1, -1, 1]);
+  });
+
+  it("is the last one's to the end", () => {
+    expect([415, 549, 900].map(above)).toEqual([2, 2, 2]);
+  });
+
+  it("is none without pictures", () => {
+    expect(
+      sectionAbove(
+        layOut(equal(0, 1), daysOf(), { width: 100, rowHeight: 100, gap: 2, heading: 48 }),
+        500,
+        12,
+        32,
+      ),
+    ).toBe(-1);
+  });
 });

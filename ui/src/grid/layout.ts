@@ -264,9 +264,17 @@ export function visibleSections(layout: Layout, from: number, to: number): { fir
 export const sectionAt = (layout: Layout, top: number): number =>
   layout.sections.count === 0 ? -1 : lastAtMost(layout.sectionTops, layout.sections.count, top);
 
-/** The day that a picture is of. */
-export const sectionOf = ({ sections }: Layout, index: number): number =>
-  sections.count === 0 ? -1 : lastAtMost(sections.starts, sections.count, index);
+/**
+ * The day of what is at the top when its heading is not: -1 while the heading's line of text is in sight, and while the next
+ * day's is where a label would be. `lead` is from a heading's top to that line, `line` the height of the line and the label.
+ */
+export function sectionAbove(layout: Layout, top: number, lead: number, line: number): number {
+  const section = sectionAt(layout, top);
+  if (section < 0 || top <= layout.sectionTops[section]! + lead) return -1;
+  const next = section + 1;
+  const isNear = next < layout.sections.count && layout.sectionTops[next]! + lead < top + line;
+  return isNear ? -1 : section;
+}
 
 /** The first picture that is in sight at a height, or below it. */
 export function pictureAt(layout: Layout, top: number): number {

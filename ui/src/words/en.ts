@@ -1,6 +1,7 @@
 //! English.
 
 import type { Finding, UploadState } from "../ipc/types";
+import type { GridKeys, KeyName, ViewerKeys } from "../keys/keys";
 import type { Grammar } from "./grammar";
 
 export const english = ({ plural, number }: Grammar) => ({
@@ -63,6 +64,7 @@ export const english = ({ plural, number }: Grammar) => ({
   gridSize: "Size of the pictures",
   gridLarger: "Larger pictures",
   gridSmaller: "Smaller pictures",
+  found: (count: number) => plural(count, "# found", "# found"),
 
   // What is done with pictures.
   selectedCount: (count: number) => plural(count, "# selected", "# selected"),
@@ -501,6 +503,56 @@ export const english = ({ plural, number }: Grammar) => ({
   tokenSubmit: "Continue",
   tokenChecking: "Checking…",
   tokenMissing: "Enter the token you were given.",
+
+  // The keys.
+  keys: "Keyboard shortcuts",
+  keysInGrid: "All pictures",
+  keysInViewer: "One picture",
+  keysOr: "or",
+  keyNames: {
+    control: "Ctrl",
+    shift: "Shift",
+    enter: "Enter",
+    space: "Space",
+    escape: "Esc",
+    delete: "Delete",
+    home: "Home",
+    end: "End",
+    pageUp: "Page up",
+    pageDown: "Page down",
+    menu: "Menu",
+  } satisfies Record<KeyName, string>,
+  keysOf: {
+    grid: {
+      search: "Search",
+      results: "From the search to what it found",
+      walk: "To the picture beside",
+      page: "A page up, down",
+      ends: "To the newest, the oldest",
+      open: "Open",
+      select: "Select",
+      extend: "Select up to there",
+      selectAll: "Select all",
+      deselect: "Clear the selection, or the search in its field",
+      menu: "What can be done with it",
+      size: "Larger, smaller",
+      usualSize: "Usual size",
+      paste: "Upload what was copied",
+      delete: "Delete",
+      keys: "These keys",
+    } satisfies Record<GridKeys, string>,
+    viewer: {
+      turn: "Previous, next picture",
+      zoom: "Zoom in, out",
+      fit: "Fit to the window",
+      actual: "Original size",
+      slides: "Slide show, or stop it",
+      details: "Details",
+      full: "Full screen",
+      delete: "Delete",
+      back: "Stop the show, close the details, then the picture",
+    } satisfies Record<ViewerKeys, string>,
+  },
 
   /** A failure in this language, from its code and the core's English message. */
   failed: (_code: string, message: string): string => message,

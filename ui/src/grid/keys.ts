@@ -1,0 +1,31 @@
+//! Which keys move in the grid, and from where in the window they may.
+
+import type { Move } from "./layout";
+
+const MOVES: ReadonlyMap<string, Move> = new Map([
+  ["ArrowUp", "up"],
+  ["ArrowDown", "down"],
+  ["Home", "home"],
+  ["End", "end"],
+  ["PageUp", "pageUp"],
+  ["PageDown", "pageDown"],
+]);
+
+/** What a key means; `mirrored` where lines begin at the right. */
+export function moveOf(key: string, mirrored: boolean): Move | undefined {
+  if (key === "ArrowLeft") return mirrored ? "after" : "before";
+  if (key === "ArrowRight") return mirrored ? "before" : "after";
+  return MOVES.get(key);
+}
+
+/** Moves to a picture beside another one. Whoever comes from elsewhere has none yet and enters at what is in sight. */
+export const isStep = (move: Move): boolean =>
+  move === "before" || move === "after" || move === "up" || move === "down";
+
+/** What has a use of its own for such keys: texts, values, menus, and the list of uploads, which scrolls. */
+const WITH_KEYS =
+  "input, textarea, select, [contenteditable], dialog, aside, [role=menu], [role=slider], [role=dialog]";
+
+/** Whether keys that are pressed there are nobody else's. */
+export const leavesKeys = (target: EventTarget | null): boolean =>
+  target instanceof Element && target.closest(WITH_KEYS) === null;
