@@ -9,7 +9,7 @@ mod late;
 mod tests;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::Cursor,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -481,7 +481,8 @@ impl Desk {
         let ended = {
             let _moment = self.0.moment.lock().await;
             let now = self.0.core.uploads_of(&ids).await;
-            changed.retain(|then| now.iter().all(|now| now.id != then.id));
+            let known: HashSet<&str> = now.iter().map(|it| it.id.as_str()).collect();
+            changed.retain(|then| !known.contains(then.id.as_str()));
             let mut batches = locked(&self.0.batches);
             let mut ended = batches.update(&changed);
             ended.extend(batches.update(&now));

@@ -151,8 +151,7 @@ export class GridCell {
       paintThumbhash(this.#canvas, this.picture.image.thumbhash);
     }
     if (detail === "picture" && this.#source === "") {
-      const { image } = this.picture;
-      this.#source = this.#pictureUrl(image, cellSize(image));
+      this.#source = this.#pictureUrl(this.picture.image, 320);
       this.#image.src = this.#source;
     }
   }
@@ -262,18 +261,30 @@ export class GridCell {
       if (image !== this.#image) return;
       this.#retry.end();
       this.#loaded(this);
+      this.#sharpen();
     };
     image.onerror = () => {
-      if (image !== this.#image || this.#source === "" || this.picture === null) return;
-      const small = this.#pictureUrl(this.picture.image, 320);
-      if (this.#source === small) this.#retry.failed();
-      else {
-        // Offline the small one is there more often.
-        this.#source = small;
-        this.#ask();
-      }
+      if (image === this.#image && this.#source !== "") this.#retry.failed();
     };
     return image;
+  }
+
+  /** Puts more in the place of a thumbnail that has too little. Where that does not come, the thumbnail stays. */
+  #sharpen(): void {
+    if (this.picture === null) return;
+    const { image } = this.picture;
+    const size = cellSize(image);
+    if (size === 320) return;
+    const [coarse, fine] = [this.#image, this.#newImage()];
+    fine.alt = coarse.alt;
+    const instead = () => {
+      if (this.#image !== coarse || this.picture?.image.id !== image.id) return;
+      fine.className = coarse.className;
+      coarse.replaceWith(fine);
+      this.#image = fine;
+    };
+    fine.addEventListener("load", instead, { once: true });
+    fine.src = this.#pictureUrl(image, size);
   }
 
   /** By an image element of its own for each attempt: the failed one would not ask again. */

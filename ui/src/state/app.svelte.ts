@@ -70,8 +70,7 @@ export class AppModel {
   leaving = $state.raw<readonly Doomed[]>([]);
   /** Whether the pictures that hover over the window are this window's own. */
   draggingOut = false;
-  /** What was done last, in words; the number tells two equal ones apart. */
-  /** What was done last, and until when that is told, in milliseconds since 1970. */
+  /** What was done last, and until when that is told, in milliseconds since 1970; the number tells two equal ones apart. */
   notice = $state.raw<{ number: number; text: string; failed: boolean; until: number } | null>(null);
   /** Files that wait for a token; null when no token is asked for. */
   unsigned = $state.raw<readonly File[] | null>(null);
@@ -295,16 +294,18 @@ export class AppModel {
     const asks = this.backend.offline !== null;
     await this.attempt(
       (async () => {
+        let missing: string | null = null;
         for (const { image, original_here } of pictures) {
           // Nobody is asked for a place that nothing can come to.
           if (asks && !original_here && this.server?.reachable === false) {
-            this.tell(strings.downloadOffline(image.file_name), true);
-            return;
+            missing ??= image.file_name;
+            continue;
           }
           const { path } = await this.backend.download(image);
           if (asks && path === null) return;
           if (path !== null) this.tell(strings.savedTo(path));
         }
+        if (missing !== null) this.tell(strings.downloadOffline(missing), true);
       })(),
     );
   }

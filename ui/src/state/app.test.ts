@@ -80,6 +80,17 @@ class World {
 
 beforeEach(() => void vi.useRealTimers());
 
+it("downloads offline what is here, and tells of the first that is not", async () => {
+  const { model, downloaded } = new World(2);
+  const state = aState("https://one.example");
+  model.entered({ ...state, server: { ...state.server!, reachable: false } });
+  const [away, here] = [aPicture(2), { ...aPicture(1), kept: true, original_here: true }];
+  await model.download([away, here]);
+  expect(downloaded).toEqual([here.image]);
+  const text = strings.downloadOffline(away.image.file_name);
+  expect(model.notice).toMatchObject({ text, failed: true });
+});
+
 describe("of very many selected pictures", () => {
   it("no links are copied and none is downloaded, and it says so", async () => {
     const world = new World(501);

@@ -558,7 +558,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
       details: "Einzelheiten",
       full: "Vollbild",
       delete: "Löschen",
-      back: "Diaschau beenden, Einzelheiten schließen, dann das Bild",
+      back: "Vollbild, Diaschau, Einzelheiten, dann das Bild verlassen",
     },
   },
 

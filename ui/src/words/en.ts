@@ -550,7 +550,7 @@ export const english = ({ plural, number }: Grammar) => ({
       details: "Details",
       full: "Full screen",
       delete: "Delete",
-      back: "Stop the show, close the details, then the picture",
+      back: "Leave full screen, the show, the details, then the picture",
     } satisfies Record<ViewerKeys, string>,
   },
 

@@ -51,7 +51,7 @@ impl Desk {
             let _moment = self.0.moment.lock().await;
             // How they ended may not have been heard of yet.
             let now = self.0.core.uploads_of(uploads).await;
-            let (ended, told) = {
+            let (mut ended, told) = {
                 let mut batches = locked(&self.0.batches);
                 let ended = batches.update(&now);
                 let told = uploads.iter().filter(|id| !batches.has(**id));
@@ -63,6 +63,9 @@ impl Desk {
             };
             if begun.is_ok() {
                 self.begin_with(batch, told);
+                // Others of their act may end before anything more is told of these.
+                let now = self.0.core.uploads_of(uploads).await;
+                ended.extend(locked(&self.0.batches).update(&now));
             }
             (ended, begun)
         };

@@ -172,14 +172,15 @@ impl Inner {
             let mut known = self.known();
             for &id in ids {
                 match known.get(id) {
-                    // What it is at is not interrupted by the wish that it go on; that it is taken back, it is.
+                    // What it is at is not interrupted by the wish that it go on, but that it is taken back is by the
+                    // wish that it be tried again.
                     Some(Upload {
                         driven: Some(reins),
                         entry,
                         ..
                     }) if matches!(event, Event::Resume | Event::Retry)
                         && reins.is_let_run()
-                        && !entry.state.is_taken_back()
+                        && !(matches!(event, Event::Retry) && entry.state.is_taken_back())
                         && matches!(entry.state, State::Queued { .. } | State::Working(_)) =>
                     {
                         goes_on_already += 1;
