@@ -78,7 +78,7 @@ async fn keys_lead_from_the_search_and_the_header_to_the_pictures_and_back() -> 
     gone(&client, "keys").await?;
     focus_on(&client, "lake.jpg").await?;
 
-    // Escape leads out of what was entered last.
+    // Escape leads out of the show first, then of the details, then of the picture.
     press(&client, ENTER).await?;
     element(&client, "viewer").await?;
     press(&client, "i").await?;

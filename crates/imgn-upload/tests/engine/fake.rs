@@ -61,6 +61,8 @@ pub(crate) struct FakeRemote {
     pub(crate) watcher: Mutex<Option<Box<Watcher>>>,
     /// Moves no byte.
     pub(crate) stalls: AtomicBool,
+    /// Leaves who takes an upload back without an answer.
+    pub(crate) hangs_on_abort: AtomicBool,
     /// By how many seconds this computer's clock is ahead.
     pub(crate) skew: Option<i64>,
     /// How often it was asked for the newest pictures.
@@ -81,6 +83,7 @@ impl FakeRemote {
             failures: Mutex::default(),
             watcher: Mutex::default(),
             stalls: AtomicBool::new(false),
+            hangs_on_abort: AtomicBool::new(false),
             skew: None,
             newest_asked: AtomicUsize::new(0),
             tells_no_news: AtomicBool::new(false),
@@ -300,6 +303,9 @@ impl Remote for FakeRemote {
 
     async fn abort(&self, id: UploadId) -> Result<(), Failure> {
         let number = self.enter(Call::Abort, id).await?;
+        if self.hangs_on_abort.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         {
             let mut world = self.world.lock().unwrap();
             let upload = world.uploads.get_mut(&id).ok_or_else(not_found)?;

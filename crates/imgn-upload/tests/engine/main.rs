@@ -17,7 +17,7 @@ use std::{
 };
 
 use fake::{FakeRemote, Kill, World, offline, store};
-use imgn_protocol::{FileName, UploadId};
+use imgn_protocol::{FileName, UploadAnswer, UploadId};
 use imgn_upload::{
     Backoff, Batch, Call, Engine, EngineConfig, Failure, Journal, NewUpload, Origin, Remote,
     Snapshot, Stage, State, UploadCode, Work,
@@ -419,6 +419,43 @@ async fn cancelling_takes_back_on_the_server_and_can_be_undone() {
     assert!(engine.retry(id).await.unwrap());
     assert!(matches!(ended(&engine).await[0], State::Published { .. }));
     assert!(!engine.cancel(UploadId::new()).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_is_wanted_again_while_the_server_is_told_of_its_end_is_published_once() {
+    let bench = Bench::new();
+    let remote = Arc::new(bench.remote());
+    remote.stalls.store(true, Ordering::SeqCst);
+    remote.hangs_on_abort.store(true, Ordering::SeqCst);
+    let engine = bench.engine(Arc::clone(&remote)).await;
+    let id = enqueue(&engine, &[&bench.file("a.png", b"aaaa")]).await[0];
+    let is_sending = |all: &[Snapshot]| {
+        let work = all[0].entry.state.work();
+        work.is_some_and(|work| matches!(work.stage, Stage::Sending { .. }))
+    };
+    let is_aborting = |all: &[Snapshot]| {
+        let work = all[0].entry.state.work();
+        work.is_some_and(|work| matches!(work.stage, Stage::Aborting(_)))
+    };
+    until(&engine, is_sending).await;
+    assert!(engine.cancel(id).await.unwrap());
+    until(&engine, is_aborting).await;
+
+    remote.stalls.store(false, Ordering::SeqCst);
+    remote.hangs_on_abort.store(false, Ordering::SeqCst);
+    assert!(engine.retry(id).await.unwrap());
+    assert!(matches!(ended(&engine).await[0], State::Published { .. }));
+    let world = bench.world.lock().unwrap();
+    let ends = world.uploads.values().map(|upload| upload.ended.as_ref());
+    let (mut published, mut aborted) = (0, 0);
+    for end in ends {
+        match end {
+            Some(UploadAnswer::Published { .. }) => published += 1,
+            Some(UploadAnswer::Aborted) => aborted += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((published, aborted), (1, 1));
 }
 
 #[tokio::test]
