@@ -284,6 +284,30 @@ async fn what_moves_says_so() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_long_picture_ends_with_more_pixels_than_its_thumbnail_has() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let server = ServerProcess::start(&directory.path().join("server"), &[])?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    api.upload("panorama.jpg", &pictures::jpeg(2400, 240))
+        .await?;
+    api.upload("lake.jpg", &pictures::jpeg(900, 600)).await?;
+    let (_driver, client) = open(&directory.path().join("profile"), &server.url).await?;
+    // The others have what they need.
+    const SHOWN: &str = "
+        const found = {};
+        for (const image of document.querySelectorAll('[data-testid=cell] img.shown'))
+            if (image.complete) found[image.alt] = image.naturalWidth;
+        return found;";
+    let wanted = json!({ "panorama.jpg": 1280, "lake.jpg": 320 });
+    eventually("each has what its cell needs", PATIENCE, async || {
+        Ok((script(&client, SHOWN, vec![]).await? == wanted).then_some(()))
+    })
+    .await?;
+    client.close().await?;
+    Ok(())
+}
+
 async fn enter_token(client: &Client, token: &str) -> Result<()> {
     element(client, "token-input")
         .await?

@@ -46,7 +46,7 @@ export class GridCell {
   /** Whether it is within the window, as of the last drawing. */
   inSight = false;
 
-  readonly #loaded: (cell: GridCell) => void;
+  readonly #settled: (cell: GridCell) => void;
   readonly #canvas: HTMLCanvasElement;
   readonly #name: HTMLElement;
   readonly #size: HTMLElement;
@@ -66,12 +66,14 @@ export class GridCell {
   #hasColours = false;
   #label = "";
   #source = "";
+  /** Whether it was looked whether the thumbnail is enough. */
+  #isSharp = false;
   readonly #retry = new Retry(() => this.#ask());
 
-  /** `loaded` is called when the thumbnail is there; it is seen once `reveal` is called. */
-  constructor(pictureUrl: PictureUrl, loaded: (cell: GridCell) => void) {
+  /** `settled` is called when the thumbnail is there, which is seen once `reveal` is called, and when it did not come. */
+  constructor(pictureUrl: PictureUrl, settled: (cell: GridCell) => void) {
     this.#pictureUrl = pictureUrl;
-    this.#loaded = loaded;
+    this.#settled = settled;
     this.root = element("div", "cell");
     this.root.role = "listitem";
     this.root.onanimationend = () => this.root.classList.remove("fades");
@@ -165,6 +167,15 @@ export class GridCell {
     if (fades) this.root.classList.add("fades");
   }
 
+  /** Whether the thumbnail is seen, or did not come. */
+  get isSettled(): boolean {
+    return this.#isShown || this.#retry.isMissing;
+  }
+
+  get #isShown(): boolean {
+    return this.#image.classList.contains("shown");
+  }
+
   mark(isSelected: boolean, isCurrent: boolean): void {
     this.#setSelected(isSelected, false);
     if (isCurrent === this.#isCurrent) return;
@@ -187,6 +198,7 @@ export class GridCell {
   #begin(sequence: number): void {
     this.sequence = sequence;
     this.#retry.end();
+    this.#isSharp = false;
     if (this.#source !== "") {
       this.#source = "";
       this.#image.removeAttribute("src");
@@ -224,7 +236,8 @@ export class GridCell {
     this.#call(strings.cellLabel(image.file_name, size, image.animated));
     if (image.animated) {
       this.#badge = badge(image.content_type);
-      this.root.append(this.#badge);
+      // In front of the mark of what is kept, which makes room for it.
+      this.check.after(this.#badge);
     }
   }
 
@@ -260,18 +273,20 @@ export class GridCell {
     image.onload = () => {
       if (image !== this.#image) return;
       this.#retry.end();
-      this.#loaded(this);
-      this.#sharpen();
+      this.#settled(this);
     };
     image.onerror = () => {
-      if (image === this.#image && this.#source !== "") this.#retry.failed();
+      if (image !== this.#image || this.#source === "") return;
+      this.#retry.failed();
+      this.#settled(this);
     };
     return image;
   }
 
   /** Puts more in the place of a thumbnail that has too little. Where that does not come, the thumbnail stays. */
-  #sharpen(): void {
-    if (this.picture === null) return;
+  sharpen(): void {
+    if (this.picture === null || this.#isSharp || !this.#isShown) return;
+    this.#isSharp = true;
     const { image } = this.picture;
     const size = cellSize(image);
     if (size === 320) return;

@@ -107,6 +107,14 @@ export class CellPool {
   revealAll(): void {
     for (const cell of this.#waiting) cell.reveal(false);
     this.#waiting.length = 0;
+    this.#sharpen();
+  }
+
+  /** Long pictures get more pixels once all that is in sight has its thumbnail and nothing moves: the rest is not kept waiting. */
+  #sharpen(): void {
+    if (this.isMoving) return;
+    const seen = [...this.#live.values()].filter((cell) => cell.inSight && cell.picture !== null);
+    if (seen.every((cell) => cell.isSettled)) for (const cell of seen) cell.sharpen();
   }
 
   /** A picture between two that are in sight may be gone. */
@@ -150,9 +158,10 @@ export class CellPool {
     if (cell === undefined) {
       cell = this.#spare.pop();
       if (cell === undefined) {
-        cell = new GridCell(this.#pictureUrl, (loaded) => {
-          if (this.isMoving && !loaded.inSight) this.#waiting.push(loaded);
-          else loaded.reveal(!this.isMoving);
+        cell = new GridCell(this.#pictureUrl, (settled) => {
+          if (this.isMoving && !settled.inSight) this.#waiting.push(settled);
+          else settled.reveal(!this.isMoving);
+          this.#sharpen();
         });
         this.#ofElement.set(cell.root, cell);
         cell.root.dataset.testid = "cell";

@@ -15,6 +15,11 @@ export class Retry {
     this.#ask = ask;
   }
 
+  /** Whether it did not come when it was asked for last. */
+  get isMissing(): boolean {
+    return this.#isMissing;
+  }
+
   /** It did not come. */
   failed(): void {
     this.#isMissing = true;

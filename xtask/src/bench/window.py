@@ -93,7 +93,9 @@ grid.scrollTop = part * (grid.scrollHeight - grid.clientHeight);
     await new Promise((next) => setTimeout(next, 0));
     if (seen() || performance.now() - start > 20000) break;
   }
-  done(performance.now() - start);
+  const took = performance.now() - start;
+  // A look at it: who jumps on within an eighth of a second is scrolling, and what flies by then has its colours alone.
+  setTimeout(() => done(took), 400);
 })();
 """
 
