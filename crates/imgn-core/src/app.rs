@@ -273,7 +273,9 @@ impl App {
         let engine = Arc::new(Engine::start(journal, remote, config).await?);
         // Before anything of it is forgotten.
         inner.history.remember(name, &engine.snapshots()).await;
-        engine.forget_ended(REMEMBERED).await?;
+        for file in engine.forget_ended(REMEMBERED).await? {
+            uploads::forget_spooled(&file, &inner.home.spool()).await;
+        }
         let mirror = LazyMirror {
             opened: OnceCell::new(),
             folder: inner.home.galleries(),
@@ -373,7 +375,9 @@ impl App {
             self.0.history.remember(&old.name, &snapshots).await;
             for snapshot in snapshots {
                 let state = uploads::view(&snapshot, &old.server).state;
-                uploads::forget_spooled(&snapshot.entry.path, state, &self.0.home.spool()).await;
+                if uploads::is_in_gallery(state) {
+                    uploads::forget_spooled(&snapshot.entry.path, &self.0.home.spool()).await;
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use std::{
 /// | `journal.sqlite` | every upload, and where it stands |
 /// | `history.sqlite` | what was uploaded from here |
 /// | `owners/` | one locked file per running program, so that no upload is driven twice |
-/// | `spool/` | bytes that came by standard input, until they are in the gallery |
+/// | `spool/` | what was pasted or came by standard input, until it is in the gallery or its upload forgotten |
 /// | `cache/`, `cache.sqlite` | thumbnails and which they are; may be deleted at any time |
 /// | `galleries/` | of each gallery its list, and the originals that are kept |
 ///

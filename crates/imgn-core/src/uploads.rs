@@ -179,8 +179,8 @@ impl Rate {
     }
 }
 
-/// Tells listeners what changes, until the engine is gone. What came by standard input is deleted once it has ended in
-/// a way that needs it no more. `is_published` hears when pictures are in the gallery.
+/// Tells listeners what changes, until the engine is gone. What has no file of its own is deleted once it is in the
+/// gallery. `is_published` hears when pictures are.
 pub(crate) async fn tell(
     engine: Arc<Engine>,
     server: Arc<Server>,
@@ -207,7 +207,9 @@ pub(crate) async fn tell(
                 rates.remove(&id);
             }
             published |= view.state == UploadState::Published;
-            forget_spooled(&snapshot.entry.path, view.state, &spool).await;
+            if is_in_gallery(view.state) {
+                forget_spooled(&snapshot.entry.path, &spool).await;
+            }
             views.push(view);
         }
         // Nobody may be listening.
@@ -219,23 +221,15 @@ pub(crate) async fn tell(
     }
 }
 
-pub(crate) async fn forget_spooled(path: &Path, state: UploadState, spool: &Path) {
-    let is_done = match state {
-        UploadState::Published
-        | UploadState::Duplicate
-        | UploadState::Rejected
-        | UploadState::Cancelled => true,
-        UploadState::Queued
-        | UploadState::Hashing
-        | UploadState::Uploading
-        | UploadState::Verifying
-        | UploadState::Waiting
-        | UploadState::Paused
-        // It can be tried again.
-        | UploadState::Failed => false,
-    };
-    if is_done
-        && path.parent() == Some(spool)
+/// Whether the gallery has the picture: it cannot be tried again, as all else that has ended can be.
+pub(crate) fn is_in_gallery(state: UploadState) -> bool {
+    matches!(state, UploadState::Published | UploadState::Duplicate)
+}
+
+/// Deletes what was pasted or came by standard input, whose only copy is in the spool; other files are left alone. For
+/// uploads that are in the gallery or forgotten.
+pub(crate) async fn forget_spooled(path: &Path, spool: &Path) {
+    if path.parent() == Some(spool)
         && let Err(error) = tokio::fs::remove_file(path).await
         && error.kind() != std::io::ErrorKind::NotFound
     {

@@ -19,6 +19,7 @@ mod send;
 use std::{
     collections::BTreeSet,
     num::NonZeroU64,
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -288,26 +289,26 @@ impl Engine {
         }
     }
 
-    /// Forgets what has ended.
+    /// Forgets what has ended; returns the files of it.
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub async fn clear_ended(&self) -> Result<(), JournalError> {
-        self.0.journal.forget_ended(Duration::ZERO).await?;
+    pub async fn clear_ended(&self) -> Result<Vec<PathBuf>, JournalError> {
+        let forgotten = self.0.journal.forget_ended(Duration::ZERO).await?;
         self.0.known().forget(|_| false);
-        Ok(())
+        Ok(forgotten)
     }
 
-    /// Forgets what ended longer ago than `age`.
+    /// Forgets what ended longer ago than `age`; returns the files of it.
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub async fn forget_ended(&self, age: Duration) -> Result<(), JournalError> {
-        self.0.journal.forget_ended(age).await?;
+    pub async fn forget_ended(&self, age: Duration) -> Result<Vec<PathBuf>, JournalError> {
+        let forgotten = self.0.journal.forget_ended(age).await?;
         let entries = self.0.journal.entries().await?;
         let kept: BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
         self.0.known().forget(|entry| kept.contains(&entry.id));
-        Ok(())
+        Ok(forgotten)
     }
 
     /// Stops, within 3 s, and keeps everything for the next start, of this program or another.

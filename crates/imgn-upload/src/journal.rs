@@ -410,18 +410,20 @@ impl Journal {
         Ok(())
     }
 
-    /// Forgets uploads that have ended and were last written before `age` ago.
+    /// Forgets uploads that have ended and were last written before `age` ago; returns their files.
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub async fn forget_ended(&self, age: Duration) -> Result<(), JournalError> {
+    pub async fn forget_ended(&self, age: Duration) -> Result<Vec<PathBuf>, JournalError> {
         let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-        sqlx::query("DELETE FROM uploads WHERE server = ? AND ended = 1 AND updated_at <= ?")
-            .bind(&self.server)
-            .bind(now_ms().saturating_sub(age))
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        let forgotten: Vec<Vec<u8>> = sqlx::query_scalar(
+            "DELETE FROM uploads WHERE server = ? AND ended = 1 AND updated_at <= ? RETURNING path",
+        )
+        .bind(&self.server)
+        .bind(now_ms().saturating_sub(age))
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(forgotten.into_iter().map(path_from_bytes).collect())
     }
 
     /// Writes what is still to be written, and closes the file.

@@ -10,7 +10,7 @@ use super::{App, blocking};
 use crate::{
     ClientCode, CommandError, Folders, Intake, Taken, UploadReport, UploadView,
     intake::{self, Looked},
-    uploads::{report, view},
+    uploads::{self, report, view},
 };
 
 /// Batches of files that are looked at before the journal has taken the one before.
@@ -50,7 +50,7 @@ impl App {
     }
 
     /// Takes in what `reader` gives, to its end, under the name `stem` with the ending of what it is. It is kept in the
-    /// profile until it is in the gallery.
+    /// profile until it is in the gallery, or its upload is forgotten.
     ///
     /// # Errors
     /// As [`App::enqueue`], and when the bytes cannot be read or kept.
@@ -78,10 +78,6 @@ impl App {
             let mut looked = intake::look_at_one(path);
             let upload = &mut looked.upload;
             upload.file_name = named(&stem, upload.content_type.as_deref());
-            if upload.refused.is_some() {
-                // It will never be sent.
-                let _ = std::fs::remove_file(&upload.path);
-            }
             Ok(looked)
         })
         .await?;
@@ -196,7 +192,10 @@ impl App {
         let connection = self.connected().await?;
         // The history has them.
         self.take_down().await;
-        Ok(connection.engine.clear_ended().await?)
+        for file in connection.engine.clear_ended().await? {
+            uploads::forget_spooled(&file, &self.0.home.spool()).await;
+        }
+        Ok(())
     }
 }
 

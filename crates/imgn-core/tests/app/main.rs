@@ -182,8 +182,40 @@ async fn a_stream_is_kept_until_it_is_in_the_gallery() {
     assert_eq!(uploads[0].file_name, "stdin.png");
     assert_eq!(uploads[0].state, UploadState::Published);
     assert_eq!(uploads[1].state, UploadState::Rejected);
+    assert_eq!(in_spool(&app), 1);
+    app.clear_finished().await.unwrap();
+    assert_eq!(in_spool(&app), 0);
     app.quit().await;
-    assert_eq!(std::fs::read_dir(app.home().spool()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_stream_that_was_called_off_can_be_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = nobodys_address().await;
+    let options = Options {
+        server: Some(url.clone()),
+        ..with_token()
+    };
+    let app = App::open(home(folder.path()), options).await.unwrap();
+    let act = Batch::new(Origin::Person);
+    app.enqueue_stream(PNG, "stdin", act).await.unwrap();
+    let uploads = until(&app, |uploads| uploads[0].state == UploadState::Waiting).await;
+    let id = uploads[0].id.parse().unwrap();
+    app.cancel(id).await.unwrap();
+    until(&app, |uploads| uploads[0].state == UploadState::Cancelled).await;
+
+    let gallery = Shared::default();
+    serve_at(&url, &gallery).await;
+    app.retry(id).await.unwrap();
+    let uploads = until(&app, |uploads| uploads[0].state == UploadState::Published).await;
+    assert_eq!(uploads.len(), 1);
+    assert_eq!(gallery.lock().unwrap().stored.values().next().unwrap(), PNG);
+    app.quit().await;
+    assert_eq!(in_spool(&app), 0);
+}
+
+fn in_spool(app: &App) -> usize {
+    std::fs::read_dir(app.home().spool()).unwrap().count()
 }
 
 #[tokio::test]

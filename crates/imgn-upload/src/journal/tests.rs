@@ -139,8 +139,10 @@ async fn only_what_has_ended_is_forgotten() {
         .await
         .unwrap();
     journal.save(ended.id, &State::Cancelled).await.unwrap();
-    journal.forget_ended(Duration::from_secs(60)).await.unwrap();
+    let forgotten = journal.forget_ended(Duration::from_secs(60)).await.unwrap();
+    assert!(forgotten.is_empty());
     assert_eq!(journal.entries().await.unwrap().len(), 2);
-    journal.forget_ended(Duration::ZERO).await.unwrap();
+    let forgotten = journal.forget_ended(Duration::ZERO).await.unwrap();
+    assert_eq!(forgotten, [ended.path]);
     assert_eq!(journal.entries().await.unwrap(), [open]);
 }
