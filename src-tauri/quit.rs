@@ -11,7 +11,7 @@ use tauri::{AppHandle, Manager as _, RunEvent};
 
 use crate::{
     shell::Shell,
-    tray,
+    tray, web_view,
     window::{self, Life},
 };
 
@@ -46,6 +46,7 @@ impl Quit {
             }
             if tray::stays(app) {
                 api.prevent_exit();
+                web_view::rest();
                 return;
             }
         }

@@ -24,12 +24,81 @@ pub(crate) fn prepare() {
     if !has_graphics_processor() {
         variables.push(("WEBKIT_DISABLE_COMPOSITING_MODE", "1"));
         variables.push(("WEBKIT_DISABLE_DMABUF_RENDERER", "1"));
+        variables.push(("GDK_GL", "disable"));
+        leave_drivers_out();
     }
     for (name, value) in variables {
         if std::env::var_os(name).is_none() {
             // SAFETY: nobody else reads or writes the environment meanwhile, for this is the only thread: `main` calls
             // it before anything that could start one.
             unsafe { std::env::set_var(name, value) };
+        }
+    }
+}
+
+/// Where this is set, it names all drivers of OpenGL that there are.
+#[cfg(target_os = "linux")]
+const DRIVERS: &str = "__EGL_VENDOR_LIBRARY_FILENAMES";
+
+/// Keeps drivers of OpenGL out of this process, which draws nothing by them: without a graphics processor that is Mesa with
+/// a compiler, of which some 30 MB would stay in memory for as long as the program runs. The web view's own process ends
+/// where it finds no driver; it finds them, for the variable is there for a moment only.
+#[cfg(target_os = "linux")]
+#[expect(
+    unsafe_code,
+    reason = "neither the environment nor a C library has a safe face"
+)]
+fn leave_drivers_out() {
+    use std::{ffi::c_void, ptr::null_mut};
+
+    use libloading::{Library, Symbol};
+
+    type GetDisplay = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
+
+    if std::env::var_os(DRIVERS).is_some() {
+        return;
+    }
+    // SAFETY: nobody else reads or writes the environment meanwhile, as in `prepare`, which calls this.
+    unsafe { std::env::set_var(DRIVERS, "/nonexistent") };
+    // SAFETY: the system's own library, which the web view loads anyway, and which does nothing while it is loaded. The
+    // function takes a display or null for none, and its answer is not used. With it the list of drivers is read, once in
+    // a process's life; the library stays, and the empty list with it.
+    let read = unsafe {
+        Library::new("libEGL.so.1").and_then(|library| {
+            let library = Box::leak(Box::new(library));
+            let get_display: Symbol<'_, GetDisplay> = library.get(b"eglGetDisplay\0")?;
+            get_display(null_mut());
+            Ok(())
+        })
+    };
+    // SAFETY: as above.
+    unsafe { std::env::remove_var(DRIVERS) };
+    if let Err(error) = read {
+        tracing::debug!(%error, "drivers are not left out");
+    }
+}
+
+/// Ends the web view's process for the network, which outlives the window and holds some 17 MB. The web view starts another
+/// with the next window. Called while there is no window.
+#[cfg(target_os = "linux")]
+pub(crate) fn rest() {
+    use std::fs;
+
+    use rustix::process::{Pid, Signal, getpid, kill_process};
+
+    let own = getpid().as_raw_nonzero();
+    let threads = fs::read_dir(format!("/proc/{own}/task"));
+    for thread in threads.into_iter().flatten().flatten() {
+        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        for child in children.split_ascii_whitespace() {
+            let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+            // The kernel keeps 15 letters of a name.
+            if name.trim_end() == "WebKitNetworkPr"
+                && let Some(child) = child.parse().ok().and_then(Pid::from_raw)
+                && let Err(error) = kill_process(child, Signal::TERM)
+            {
+                tracing::debug!(%error, "the web view's process for the network stays");
+            }
         }
     }
 }
@@ -97,6 +166,9 @@ async fn draw_for_the_driver(window: &tauri::WebviewWindow) {
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn prepare() {}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn rest() {}
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn keep_little(_: &tauri::WebviewWindow) -> tauri::Result<()> {

@@ -67,6 +67,17 @@ impl App {
         Ok(())
     }
 
+    /// How many processes it has started that run.
+    pub(crate) fn children(&self) -> Result<usize> {
+        let mut count = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+            // A thread may have ended meanwhile.
+            let told = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
+            count += told.split_ascii_whitespace().count();
+        }
+        Ok(count)
+    }
+
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> Result<bool> {
         Ok(self.0.try_wait()?.is_some())
@@ -433,4 +444,36 @@ async fn the_last_links_are_of_what_is_in_the_gallery_also_after_a_restart() -> 
     app.arg("--minimised");
     desktop.app = App::spawn(&desktop.screen, app)?;
     listed(&desktop, &["kept.jpg"]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_window_leaves_no_process_and_comes_back_whole() -> Result<()> {
+    let screen = Screen::start()?;
+    let _host = host(&screen)?;
+    let _notifications = notifications(&screen)?;
+    let desktop = Desktop::start(screen, &[])?;
+    copy(
+        &desktop.screen,
+        "image/png",
+        &pictures::sized_png(20_000, 3),
+    )?;
+    for round in 0..2 {
+        desktop.until_windows(1).await?;
+        ensure!(desktop.app.children()? > 0, "the web view has processes");
+        desktop.close_window().await?;
+        desktop.until_windows(0).await?;
+        eventually("its processes are gone", PATIENCE, async || {
+            Ok((desktop.app.children()? == 0).then_some(()))
+        })
+        .await
+        .with_context(|| format!("round {round}"))?;
+        desktop.click(&["Open gallery"]).await?;
+    }
+    desktop.until_windows(1).await?;
+    // A page that is there takes what is pasted.
+    eventually("the picture is in the gallery", PATIENCE, async || {
+        desktop.screen.xdotool(&["key", "ctrl+v"])?;
+        Ok((desktop.api.images().await?.len() == 1).then_some(()))
+    })
+    .await
 }
