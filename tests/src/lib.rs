@@ -20,6 +20,7 @@ mod keyring;
 mod other_clients;
 mod packages;
 mod photographs;
+mod secrets;
 mod serverless;
 mod several_servers;
 mod store;

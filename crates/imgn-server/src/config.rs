@@ -13,6 +13,8 @@ pub struct Config {
     /// What clients see: scheme, host and port, nothing else. Links and, with the embedded store, presigned URLs are
     /// made from it. Without it, the address that the server listens on.
     pub public_url: Option<Url>,
+    /// `HOST:PORT` of an address of their own, where the metrics are; without it, nowhere. A function has none.
+    pub metrics_listen: Option<String>,
     /// Where everything is that the server keeps. One server at a time.
     pub data_dir: PathBuf,
     /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`; without it, a file in the data directory.
@@ -209,6 +211,7 @@ impl Config {
         Self {
             listen: "127.0.0.1:0".to_owned(),
             public_url: None,
+            metrics_listen: None,
             data_dir: data_dir.into(),
             database: None,
             database_connections: Self::DEFAULT_DATABASE_CONNECTIONS,

@@ -16,6 +16,7 @@
 //! | `function` | the server without a socket, for surroundings that call it |
 //! | `activity` | whether clients are sending, which verification gives way to |
 //! | `connection` | a connection whose client has to read |
+//! | `metrics` | what is counted and measured, for a Prometheus |
 //! | `memory` | what decoders leave behind goes back to the system |
 //! | `catalogue` | SQLite or PostgreSQL: tokens, uploads, images, the change feed, the garbage outbox |
 //! | `storage` | the S3 client, presigning, and the embedded store behind it |
@@ -38,6 +39,7 @@ mod extract;
 mod function;
 mod garbage;
 mod memory;
+mod metrics;
 mod multipart;
 mod publish;
 mod routes;

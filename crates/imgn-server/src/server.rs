@@ -30,6 +30,7 @@ use crate::{
     catalogue::{Catalogue, CatalogueError, TokenError},
     config::{Config, Database, InvalidConfig, StorageConfig},
     connection::ReadByClient,
+    metrics::{self, Metrics},
     publish::Publisher,
     routes::{self, feed::Listeners},
     staging::{self, Staging},
@@ -50,6 +51,9 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// How long requests that are under way when the server is to end are waited for.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Connections to the metrics' address at a time: a Prometheus has one.
+const MAX_METRICS_CONNECTIONS: usize = 16;
+
 /// The pause after a connection could not be accepted, most likely for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -63,7 +67,8 @@ pub struct Server {
     address: SocketAddr,
     catalogue: Catalogue,
     stop: DropGuard,
-    tasks: [JoinHandle<()>; 4],
+    tasks: Vec<JoinHandle<()>>,
+    metrics_address: Option<SocketAddr>,
     publisher: Publisher,
     storage: Storage,
     lock: File,
@@ -118,12 +123,11 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.check()?;
         let lock = lock(&config.data_dir)?;
-        let failed = |source| StartError::Listen {
-            address: config.listen.clone(),
-            source,
+        let (listener, address) = listen(&config.listen).await?;
+        let metrics = match &config.metrics_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
         };
-        let listener = TcpListener::bind(&config.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
 
         let (app, embedded) = assemble(config, address).await?;
         if let Err(error) = app.storage.check().await {
@@ -159,12 +163,22 @@ impl Server {
             }
         });
         tracing::info!(%address, url = %app.public_url, "serving");
+        let mut tasks = vec![serving, sweeping, looking, hearing];
+        let metrics_address = metrics.as_ref().map(|(_, address)| *address);
+        if let Some((listener, address)) = metrics {
+            let router = metrics::router(app.clone());
+            let stopping = app.stopping.clone();
+            let serving = serve(listener, router, MAX_METRICS_CONNECTIONS, stopping);
+            tasks.push(tokio::spawn(serving));
+            tracing::info!(%address, "telling metrics");
+        }
         Ok(Self {
             url: app.public_url.clone(),
             address,
             catalogue: app.catalogue.clone(),
             stop: app.stopping.clone().drop_guard(),
-            tasks: [serving, sweeping, looking, hearing],
+            tasks,
+            metrics_address,
             publisher: app.publisher.clone(),
             storage: app.storage.clone(),
             lock,
@@ -181,6 +195,12 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the metrics are.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// The checksums of parts that the store was found to check. Where it could not be asked yet, it is now.
@@ -234,6 +254,16 @@ impl Server {
         drop(lock);
         Ok(swept)
     }
+}
+
+async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen {
+        address: address.to_owned(),
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 async fn sweep_once(app: &App) -> Swept {
@@ -298,11 +328,13 @@ pub(crate) async fn assemble(
     let store_origin = storage.origin().await?;
     let stopping = CancellationToken::new();
     let activity = Activity::new();
+    let metrics = Metrics::new();
     let publisher = Publisher::new(
         &config,
         catalogue.clone(),
         storage.clone(),
         activity.clone(),
+        metrics.clone(),
         stopping.clone(),
     );
     let anonymous = match config.anonymous_uploads {
@@ -322,6 +354,7 @@ pub(crate) async fn assemble(
         storage,
         publisher,
         activity,
+        metrics,
         stopping,
     });
     Ok((app, embedded))

@@ -5,35 +5,50 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use imgn_thumbs::Limits;
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Subscriber};
+use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, registry::LookupSpan};
 use url::Url;
 
 use crate::config::{Config, DatabaseUrl, S3Config, StorageConfig};
 
+/// Code of others that is heard from the level of a warning on only: it tells of whole requests, with what was signed.
+const HEARD_FROM_WARN: [&str; 9] = [
+    "aws_config",
+    "aws_runtime",
+    "aws_sdk_s3",
+    "aws_sigv4",
+    "aws_smithy_http_client",
+    "aws_smithy_runtime",
+    "aws_smithy_runtime_api",
+    "s3s",
+    "sqlx",
+];
+
 /// What is logged: what `RUST_LOG` says, and in any case nothing with a secret in it.
+///
+/// The second filter has the last word, for `RUST_LOG` could name a module, and the most exact name counts: below the
+/// level of information, only code of this project is heard, which knows what is secret.
 #[must_use]
-pub fn log_filter() -> EnvFilter {
-    let mut filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,imgn_server=info,imgn_store=info"));
-    // Whatever RUST_LOG says: these print whole requests, with the signatures in them.
-    for silent in [
-        "aws_config=warn",
-        "aws_runtime=warn",
-        "aws_sdk_s3=warn",
-        "aws_sigv4=warn",
-        "aws_smithy_http_client=warn",
-        "aws_smithy_runtime=warn",
-        "aws_smithy_runtime_api=warn",
-        "hyper=info",
-        "hyper_util=info",
-        "s3s=warn",
-        "sqlx=warn",
-    ] {
-        if let Ok(directive) = silent.parse() {
-            filter = filter.add_directive(directive);
-        }
+pub fn log_filter<S>() -> impl Layer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,imgn_server=info,imgn_store=info"))
+        .and_then(filter_fn(|metadata| {
+            *metadata.level() <= most_talkative(metadata.target())
+        }))
+}
+
+fn most_talkative(target: &str) -> Level {
+    let name = target.split("::").next().unwrap_or_default();
+    if name.starts_with("imgn_") {
+        Level::TRACE
+    } else if HEARD_FROM_WARN.contains(&name) {
+        Level::WARN
+    } else {
+        Level::INFO
     }
-    filter
 }
 
 /// Where the server keeps what it keeps.
@@ -83,6 +98,11 @@ pub struct Serve {
     /// What clients see: scheme, host and port. The address listened on if left out.
     #[arg(long, value_name = "URL", env = "IMGN_PUBLIC_URL")]
     public_url: Option<Url>,
+
+    /// HOST:PORT of an address of their own, where a Prometheus reads the metrics (/metrics). Nobody is asked for a token
+    /// there: keep it on the loopback interface or a network of your own. There are none if left out.
+    #[arg(long, value_name = "ADDRESS", env = "IMGN_METRICS_LISTEN")]
+    metrics_listen: Option<String>,
 
     /// Where the bytes of pictures are.
     #[arg(long, env = "IMGN_STORAGE", default_value = "embedded")]
@@ -288,6 +308,7 @@ impl Serve {
         Config {
             listen: self.listen,
             public_url: self.public_url,
+            metrics_listen: self.metrics_listen,
             database: place.database,
             database_connections: place.database_connections,
             shared_file_system: place.shared_file_system,
@@ -373,6 +394,19 @@ mod tests {
             max_metadata_bytes: 7 << 10,
         };
         assert_eq!(limits(&flags), expected);
+    }
+
+    #[test]
+    fn code_of_others_tells_nothing_below_information() {
+        for (target, level) in [
+            ("imgn_server::routes", Level::TRACE),
+            ("hyper::proto::h1", Level::INFO),
+            ("rustls", Level::INFO),
+            ("aws_sigv4::http_request", Level::WARN),
+            ("sqlx::query", Level::WARN),
+        ] {
+            assert_eq!(most_talkative(target), level, "{target}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::{
     catalogue::{Catalogue, ChangeRow, Expiry, ImageRow, MostUnderWay, Upload},
     config::Config,
     error::ApiError,
+    metrics::Metrics,
     publish::{Budget, Publisher},
     routes::feed::Listeners,
     staging::Staging,
@@ -35,6 +36,7 @@ pub(crate) struct Inner {
     pub(crate) storage: Storage,
     pub(crate) publisher: Publisher,
     pub(crate) activity: Activity,
+    pub(crate) metrics: Metrics,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) staging: Staging,
     /// The memory of what comes through the server itself.

@@ -63,6 +63,7 @@ pub(crate) async fn run(app: App) {
             swept = everything => swept,
             () = app.stopping.cancelled() => return,
         };
+        app.metrics.swept(swept);
         if is_time {
             orphans_looked_for = Instant::now();
         }

@@ -29,7 +29,10 @@ use sqlx::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::config::{Database, DatabaseUrl};
+use crate::{
+    config::{Database, DatabaseUrl},
+    metrics,
+};
 use database::{Pool, Transaction, sql};
 
 pub(crate) use garbage::Garbage;
@@ -108,6 +111,14 @@ pub enum CatalogueError {
 
 impl From<sqlx::Error> for CatalogueError {
     fn from(error: sqlx::Error) -> Self {
+        let error = Self::of(error);
+        metrics::catalogue_failed(&error);
+        error
+    }
+}
+
+impl CatalogueError {
+    fn of(error: sqlx::Error) -> Self {
         if matches!(error, sqlx::Error::PoolTimedOut) {
             return Self::Busy;
         }

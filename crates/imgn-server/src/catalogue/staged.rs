@@ -170,6 +170,15 @@ impl Catalogue {
         from_column(count, "count")
     }
 
+    /// How many uploads of all may still be sent.
+    pub(crate) async fn open_uploads(&self) -> Result<u32, CatalogueError> {
+        let count: i64 = sql("SELECT (SELECT count(*) FROM staged)
+                 + (SELECT count(*) FROM uploads WHERE state = 'open')")
+        .scalar(&self.reader)
+        .await?;
+        from_column(count, "count")
+    }
+
     /// What is expected under this id, whosever it is.
     pub(crate) async fn staged(&self, id: UploadId) -> Result<Option<Staged>, CatalogueError> {
         let row: Option<Row> = sql("SELECT * FROM staged WHERE id = $1")

@@ -6,6 +6,7 @@ pub(crate) mod images;
 pub(crate) mod openapi;
 mod refusal;
 pub(crate) mod relay;
+pub(crate) mod requests;
 mod store;
 pub(crate) mod uploads;
 mod web;
@@ -14,12 +15,12 @@ use std::{any::Any, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::DefaultBodyLimit,
     http::{
-        HeaderName, HeaderValue, Method,
+        HeaderValue, Method,
         header::{ETAG, LOCATION, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
     },
-    middleware::{self, Next},
+    middleware,
     response::{IntoResponse as _, Response},
 };
 use imgn_protocol::ErrorCode;
@@ -30,9 +31,7 @@ use tower_http::{
     set_header::SetResponseHeaderLayer,
     timeout::RequestBodyTimeoutLayer,
 };
-use tracing::Instrument as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use crate::{
     compat::{companion, pages},
@@ -40,16 +39,16 @@ use crate::{
     extract::MAX_JSON_BODY,
     state::App,
 };
+use requests::REQUEST_ID;
 
 /// How long a client may be silent in the middle of a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Everything that the server answers; with the embedded store, that too.
 pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
     let (api, _) = api().split_for_parts();
     let same = app.clone();
+    let watched = app.clone();
     let hearing = refusal::Hearing::new(app.stopping.clone());
     let mut router = api
         .route("/openapi.json", axum::routing::get(openapi::openapi_json))
@@ -74,7 +73,7 @@ pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(hearing, refusal::hear_out))
         .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
-        .layer(middleware::from_fn(log))
+        .layer(middleware::from_fn_with_state(watched, requests::watch))
 }
 
 /// The API's operations, from which the router and the OpenAPI document are made.
@@ -133,31 +132,4 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
     ApiError::internal(format!("panicked: {message}")).into_response()
-}
-
-/// Gives each request an id and a line in the log. Neither query strings nor headers are logged: they hold secrets.
-async fn log(request: Request, next: Next) -> Response {
-    let id = Uuid::now_v7();
-    let started = std::time::Instant::now();
-    let span = tracing::info_span!(
-        "request",
-        %id,
-        method = %request.method(),
-        path = request.uri().path(),
-    );
-    async move {
-        let mut response = next.run(request).await;
-        let status = response.status();
-        tracing::debug!(
-            status = status.as_u16(),
-            ms = started.elapsed().as_millis(),
-            "answered"
-        );
-        if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-            response.headers_mut().insert(REQUEST_ID, value);
-        }
-        response
-    }
-    .instrument(span)
-    .await
 }

@@ -74,6 +74,7 @@ pub(crate) async fn open(
     Json(body): Json<OpenBody>,
 ) -> Result<axum::Json<UploadAnswer>, ApiError> {
     let _sending = app.activity.begin();
+    let _presigning = query.sign.then(|| app.metrics.presigning());
     let liked: Vec<ChecksumAlgorithm> = body
         .checksum_algorithms
         .iter()
@@ -161,6 +162,7 @@ pub(crate) async fn sign(
     Json(body): Json<SignRequest>,
 ) -> Result<axum::Json<SignedRequest>, ApiError> {
     let _sending = app.activity.begin();
+    let _presigning = app.metrics.presigning();
     let upload = own_upload(&app, id, &caller).await?;
     if let Some(plan) = &upload.plan {
         let content_type = signed_type(&upload);

@@ -44,7 +44,7 @@ pub(crate) use embedded::{BUCKET, Embedded};
 pub(crate) use multipart::{Completed, Multipart, OpenMultipart, StoredPart};
 
 use self::credentials::KeptCredentials;
-use crate::config::S3Config;
+use crate::{config::S3Config, metrics::store_failed};
 
 /// How long the store may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -361,9 +361,11 @@ impl Storage {
 impl Object {
     /// The next bytes; `None` at the end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, StorageError> {
-        let unavailable = |source| StorageError::Unavailable {
-            action: "send an object to its end",
-            source,
+        let unavailable = |source| {
+            store_failed(StorageError::Unavailable {
+                action: "send an object to its end",
+                source,
+            })
         };
         match tokio::time::timeout(READ_TIMEOUT, self.body.next()).await {
             Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
@@ -431,9 +433,9 @@ fn presign<E>(error: SdkError<E, Response>) -> StorageError
 where
     E: Error + Send + Sync + 'static,
 {
-    StorageError::Presign {
+    store_failed(StorageError::Presign {
         source: Box::new(error),
-    }
+    })
 }
 
 /// A HEAD has no body to name an error in, so the status decides.
@@ -452,12 +454,12 @@ where
         .raw_response()
         .map(|response| response.status().as_u16());
     if status == Some(507) || error.code() == Some("XMinioStorageFull") {
-        return StorageError::Full;
+        return store_failed(StorageError::Full);
     }
-    StorageError::Unavailable {
+    store_failed(StorageError::Unavailable {
         action,
         source: Box::new(error),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use imgn_protocol::{Checksum, ChecksumAlgorithm, SignedRequest, Timestamp};
 use super::{
     Storage, StorageError, abilities::is_refusal, fault, is_missing, presign, signed_request,
 };
+use crate::metrics::store_failed;
 
 /// How long the store may take to put an object together. Some copy all of its bytes before they answer.
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -345,10 +346,10 @@ pub(super) fn part_number(number: u32) -> i32 {
 }
 
 fn strange(action: &'static str, what: &'static str) -> StorageError {
-    StorageError::Unavailable {
+    store_failed(StorageError::Unavailable {
         action,
         source: what.into(),
-    }
+    })
 }
 
 /// A row of the list; `None` for one that says too little.

@@ -13,6 +13,7 @@ use imgn_protocol::{PresignedUrl, Timestamp};
 use url::Url;
 
 use super::{Storage, StorageError, fault, is_missing, presign, url};
+use crate::metrics::store_failed;
 
 /// A form that a browser posts with the file as its last field.
 pub(crate) struct SignedForm {
@@ -48,7 +49,8 @@ impl Storage {
         content_type: &str,
         most: u64,
     ) -> Result<SignedForm, StorageError> {
-        let failed = |source: Box<dyn Error + Send + Sync>| StorageError::Presign { source };
+        let failed =
+            |source: Box<dyn Error + Send + Sync>| store_failed(StorageError::Presign { source });
         let credentials = self
             .credentials
             .as_ref()

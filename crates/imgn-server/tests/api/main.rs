@@ -17,6 +17,7 @@ mod forms;
 mod gallery;
 mod harness;
 mod multipart;
+mod operations;
 mod relay;
 mod repair;
 mod staged;
