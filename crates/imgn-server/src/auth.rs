@@ -12,7 +12,7 @@ use axum::{
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use imgn_protocol::{ErrorCode, Sha256, Token};
 
-use crate::{error::ApiError, state::App};
+use crate::{error::ApiError, origin::Origin, state::App};
 
 /// How every token begins, so that people and secret scanners know one when they see it.
 const PREFIX: &str = "imgn_";
@@ -76,6 +76,8 @@ pub(crate) struct Caller {
     /// The token's row; what is uploaded belongs to it.
     pub(crate) owner: i64,
     pub(crate) role: Role,
+    /// Where the request comes from, as far as that is known.
+    pub(crate) origin: Option<Origin>,
 }
 
 impl FromRequestParts<App> for Caller {
@@ -88,15 +90,16 @@ impl FromRequestParts<App> for Caller {
                 "This needs a token: send `Authorization: Bearer TOKEN`.",
             )
         })?;
-        app.catalogue
-            .caller(&fingerprint(&token))
-            .await?
-            .ok_or_else(|| {
-                ApiError::new(
-                    ErrorCode::Unauthorized,
-                    "The token is unknown or was revoked; ask the gallery's admin for a new one.",
-                )
-            })
+        let caller = app.catalogue.caller(&fingerprint(&token)).await?;
+        let mut caller = caller.ok_or_else(|| {
+            ApiError::new(
+                ErrorCode::Unauthorized,
+                "The token is unknown or was revoked; ask the gallery's admin for a new one.",
+            )
+        })?;
+        caller.origin = origin(parts, app);
+        app.let_write(&caller)?;
+        Ok(caller)
     }
 }
 
@@ -110,13 +113,26 @@ impl FromRequestParts<App> for Uploader {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         match app.anonymous {
-            Some(owner) if !parts.headers.contains_key(AUTHORIZATION) => Ok(Self(Caller {
-                owner,
-                role: Role::Uploader,
-            })),
+            Some(owner) if !parts.headers.contains_key(AUTHORIZATION) => {
+                let caller = Caller {
+                    owner,
+                    role: Role::Uploader,
+                    origin: origin(parts, app),
+                };
+                app.let_write(&caller)?;
+                Ok(Self(caller))
+            }
             _ => Caller::from_request_parts(parts, app).await.map(Self),
         }
     }
+}
+
+fn origin(parts: &Parts, app: &App) -> Option<Origin> {
+    Origin::of(
+        &parts.headers,
+        &parts.extensions,
+        app.config.trusted_proxies,
+    )
 }
 
 fn bearer(parts: &Parts) -> Option<Token> {

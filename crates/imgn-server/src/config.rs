@@ -5,6 +5,8 @@ use std::{fmt, path::PathBuf, time::Duration};
 use imgn_thumbs::Limits;
 use url::Url;
 
+use crate::allowance::Allowances;
+
 /// What a server is started with.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -42,6 +44,10 @@ pub struct Config {
     /// The most uploads that one token, or all who have none together, may have under way with other people's clients;
     /// where everybody may upload, those without a token have no more with our own either.
     pub max_pending: u32,
+    /// How much one user, or one address, may ask for.
+    pub allowances: Allowances,
+    /// How many proxies in front of the server say in `X-Forwarded-For` whom they were asked by. 0 believes nobody.
+    pub trusted_proxies: u8,
     /// The largest picture in bytes that the server itself takes from clients that cannot reach the store; without it,
     /// none. It holds each in memory several times, so this is at most [`Self::LARGEST_RELAY_SIZE`].
     pub relay_max_size: Option<u64>,
@@ -224,6 +230,8 @@ impl Config {
             max_connections: Self::DEFAULT_MAX_CONNECTIONS,
             anonymous_uploads: false,
             max_pending: Self::DEFAULT_MAX_PENDING,
+            allowances: Allowances::UNLIMITED,
+            trusted_proxies: 0,
             relay_max_size: None,
             timing: Timing::default(),
         }

@@ -15,6 +15,7 @@
 //! | `server` | start, accept loop, shutdown |
 //! | `function` | the server without a socket, for surroundings that call it |
 //! | `activity` | whether clients are sending, which verification gives way to |
+//! | `allowance`, `rates`, `origin` | how much one user or address may ask for, requests a second, and where a request comes from |
 //! | `connection` | a connection whose client has to read |
 //! | `metrics` | what is counted and measured, for a Prometheus |
 //! | `memory` | what decoders leave behind goes back to the system |
@@ -29,6 +30,7 @@
 //! | `routes` | the HTTP API, the OpenAPI document and the web page |
 
 mod activity;
+mod allowance;
 mod auth;
 mod catalogue;
 mod compat;
@@ -41,7 +43,9 @@ mod garbage;
 mod memory;
 mod metrics;
 mod multipart;
+mod origin;
 mod publish;
+mod rates;
 mod routes;
 mod server;
 pub mod settings;
@@ -50,6 +54,7 @@ mod state;
 mod storage;
 mod sweep;
 
+pub use allowance::{Allowance, Allowances};
 pub use auth::Role;
 pub use catalogue::{Catalogue, CatalogueError, TokenError, TokenRow};
 pub use config::{Config, Database, DatabaseUrl, InvalidConfig, S3Config, StorageConfig, Timing};

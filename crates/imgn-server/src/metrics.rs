@@ -33,7 +33,8 @@ use prometheus_client::{
 };
 
 use crate::{
-    catalogue::CatalogueError, error::ApiError, state::App, storage::StorageError, sweep::Swept,
+    allowance::Limit, catalogue::CatalogueError, error::ApiError, state::App,
+    storage::StorageError, sweep::Swept,
 };
 
 /// The text format's own media type: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
@@ -111,6 +112,7 @@ struct Inner {
     verifying: Gauge,
     verified_bytes: Counter,
     swept: Family<What, Counter>,
+    limited: Family<What, Counter>,
 }
 
 /// Something that is under way until this goes.
@@ -144,6 +146,7 @@ impl Metrics {
             verifying: Gauge::default(),
             verified_bytes: Counter::default(),
             swept: Family::default(),
+            limited: Family::default(),
         }))
     }
 
@@ -195,6 +198,12 @@ impl Metrics {
         }
     }
 
+    /// Somebody was told to come again later.
+    pub(crate) fn limited(&self, limit: Limit) {
+        let what = limit.as_str();
+        self.0.limited.get_or_create(&What { what }).inc();
+    }
+
     /// All of it in Prometheus' text format, with what is looked up now.
     async fn text(&self, app: &App) -> Result<String, ApiError> {
         let inner = &self.0;
@@ -233,6 +242,11 @@ impl Metrics {
             "swept",
             "What the sweeper did: verifications taken up, uploads aborted, objects deleted, failures",
             inner.swept.clone(),
+        );
+        registry.register(
+            "limited",
+            "Requests that were refused because somebody asked for more than they may",
+            inner.limited.clone(),
         );
         let running = inner.verifying.get();
         let known = i64::try_from(app.publisher.count()).unwrap_or(i64::MAX);

@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, http::Request};
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -22,15 +22,18 @@ use hyper_util::{
 use imgn_protocol::{ChecksumAlgorithm, Token};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tower::ServiceExt as _;
 use url::Url;
 
 use crate::{
     activity::Activity,
+    allowance::Gate,
     auth::Role,
     catalogue::{Catalogue, CatalogueError, TokenError},
     config::{Config, Database, InvalidConfig, StorageConfig},
     connection::ReadByClient,
     metrics::{self, Metrics},
+    origin::Peer,
     publish::Publisher,
     routes::{self, feed::Listeners},
     staging::{self, Staging},
@@ -347,6 +350,7 @@ pub(crate) async fn assemble(
         whole_answers: false,
         anonymous,
         listeners: Arc::new(Listeners::new(config.max_connections)),
+        gate: Arc::new(Gate::new(&config.allowances)),
         config,
         public_url,
         store_origin,
@@ -394,8 +398,8 @@ async fn serve(
     let accept = async || {
         let place = free.clone().acquire_owned().await;
         let place = place.map_err(io::Error::other)?;
-        let (stream, _) = listener.accept().await?;
-        Ok::<_, io::Error>((stream, place))
+        let (stream, peer) = listener.accept().await?;
+        Ok::<_, io::Error>((stream, peer, place))
     };
     let graceful = GracefulShutdown::new();
     loop {
@@ -403,7 +407,7 @@ async fn serve(
             accepted = accept() => accepted,
             () = stopping.cancelled() => break,
         };
-        let (stream, place) = match accepted {
+        let (stream, peer, place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
@@ -415,7 +419,14 @@ async fn serve(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        let service = TowerToHyperService::new(router.clone());
+        let peer = Peer(peer.ip());
+        let service = router
+            .clone()
+            .map_request(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(peer);
+                request
+            });
+        let service = TowerToHyperService::new(service);
         let stream = TokioIo::new(ReadByClient::new(stream, READ_TIMEOUT));
         let connection = graceful.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {

@@ -9,6 +9,8 @@ use tracing::{Level, Subscriber};
 use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, registry::LookupSpan};
 use url::Url;
 
+mod clients;
+
 use crate::config::{Config, DatabaseUrl, S3Config, StorageConfig};
 
 /// Code of others that is heard from the level of a warning on only: it tells of whole requests, with what was signed.
@@ -195,6 +197,9 @@ pub struct Serve {
     relay_max_size: Option<u64>,
 
     #[command(flatten)]
+    clients: clients::ClientLimits,
+
+    #[command(flatten)]
     limits: PictureLimits,
 }
 
@@ -319,6 +324,8 @@ impl Serve {
             limits: self.limits.into(),
             anonymous_uploads: self.anonymous_uploads,
             max_pending: self.max_pending,
+            allowances: self.clients.allowances(),
+            trusted_proxies: self.clients.trust_forwarded_for,
             relay_max_size: self.relay_max_size,
             ..Config::embedded(place.data_dir)
         }

@@ -10,6 +10,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{
     activity::Activity,
+    allowance::Gate,
     auth::Caller,
     catalogue::{Catalogue, ChangeRow, Expiry, ImageRow, MostUnderWay, Upload},
     config::Config,
@@ -37,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) publisher: Publisher,
     pub(crate) activity: Activity,
     pub(crate) metrics: Metrics,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) staging: Staging,
     /// The memory of what comes through the server itself.

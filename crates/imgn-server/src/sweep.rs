@@ -116,6 +116,11 @@ pub(crate) async fn pass(app: &App) -> Swept {
     let remember = milliseconds(REMEMBER_ENDED);
     let forgotten = app.catalogue.forget_ended(remember).await;
     swept.done("forget what ended long ago", forgotten.map(|_| true));
+    let forgotten = app.catalogue.forget_usage().await;
+    swept.done(
+        "forget what was used on days that are over",
+        forgotten.map(|_| true),
+    );
     collect(app, &mut swept).await;
     // Last, for it reads whole files: who has little time has done everything else by then.
     staging::end_old(app, abort_after, &mut swept).await;

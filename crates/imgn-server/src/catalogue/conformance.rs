@@ -18,6 +18,7 @@ mod pages;
 mod parts;
 mod several;
 mod uploads;
+mod usage;
 
 /// A catalogue with the token of an uploader, and what it lives on.
 pub(super) struct Case {
@@ -188,6 +189,7 @@ async fn pictures_are_published_once_found_and_deleted() {
         let ada = Caller {
             owner: 1,
             role: Role::Uploader,
+            origin: None,
         };
         let deleted = catalogue.delete_image(first.image, &ada).await.unwrap();
         assert_eq!(deleted, Deletion::Deleted);

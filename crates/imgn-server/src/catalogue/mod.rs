@@ -17,6 +17,7 @@ mod tokens;
 mod turns;
 mod unfinished;
 mod uploads;
+mod usage;
 
 use std::{str::FromStr as _, time::Duration};
 
@@ -44,6 +45,7 @@ pub(crate) use staged::{MostUnderWay, Opened, Staged};
 pub use tokens::{TokenError, TokenRow};
 pub(crate) use turns::WhoseTurn;
 pub(crate) use uploads::{Abort, Expiry, Outcome, Published, Upload, UploadState};
+pub(crate) use usage::{Count, Counted, Over, Who, until_tomorrow};
 
 /// How long a writer waits for another process (the `token` commands) to end its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

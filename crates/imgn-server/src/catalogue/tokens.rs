@@ -141,6 +141,7 @@ impl Catalogue {
             Ok(Caller {
                 owner,
                 role: parse(&role, "role")?,
+                origin: None,
             })
         })
         .transpose()

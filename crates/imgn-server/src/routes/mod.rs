@@ -15,12 +15,12 @@ use std::{any::Any, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request, State},
     http::{
         HeaderValue, Method,
         header::{ETAG, LOCATION, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
     },
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
 use imgn_protocol::ErrorCode;
@@ -37,6 +37,7 @@ use crate::{
     compat::{companion, pages},
     error::ApiError,
     extract::MAX_JSON_BODY,
+    origin::Origin,
     state::App,
 };
 use requests::REQUEST_ID;
@@ -49,6 +50,7 @@ pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
     let (api, _) = api().split_for_parts();
     let same = app.clone();
     let watched = app.clone();
+    let limited = app.clone();
     let hearing = refusal::Hearing::new(app.stopping.clone());
     let mut router = api
         .route("/openapi.json", axum::routing::get(openapi::openapi_json))
@@ -56,6 +58,8 @@ pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_JSON_BODY))
+        // Within CORS: a page may read that it has to wait.
+        .layer(middleware::from_fn_with_state(limited, let_in))
         .layer(cors())
         .layer(SetResponseHeaderLayer::if_not_present(
             X_CONTENT_TYPE_OPTIONS,
@@ -101,6 +105,19 @@ pub(crate) fn api() -> OpenApiRouter<App> {
         .routes(routes!(companion::sts))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+}
+
+/// Refuses an address that asks too often. Who looks whether the server lives does so as often as they like.
+async fn let_in(State(app): State<App>, request: Request, next: Next) -> Response {
+    let is_health = matches!(request.uri().path(), "/healthz" | "/readyz");
+    let (headers, extensions) = (request.headers(), request.extensions());
+    let origin = Origin::of(headers, extensions, app.config.trusted_proxies);
+    if let Some(origin) = origin.filter(|_| !is_health)
+        && let Err(error) = app.let_in(origin)
+    {
+        return error.into_response();
+    }
+    next.run(request).await
 }
 
 /// Any page may read the gallery, and write to it with a token of its own: there are no cookies to abuse.

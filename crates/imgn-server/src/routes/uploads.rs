@@ -95,11 +95,19 @@ pub(crate) async fn open(
         None
     };
     let expiry = query.sign.then(|| app.expiry());
+    let counted = app.count_upload(&caller, Some(id), request.size).await?;
     let outcome = app
         .catalogue
         .open_upload(id, caller.owner, &request, plan, expiry)
-        .await?;
-    let (upload, is_new) = match outcome {
+        .await;
+    match (&outcome, caller.origin) {
+        (Ok(Outcome::New(_)), Some(origin)) if is_anonymous && counted.is_some() => {
+            app.catalogue.note_origin(id, &origin.to_string()).await?;
+        }
+        (Ok(Outcome::New(_)), _) => {}
+        _ => app.uncount_upload(counted).await,
+    }
+    let (upload, is_new) = match outcome? {
         Outcome::New(upload) => (*upload, true),
         Outcome::Known(upload) => (*upload, false),
         Outcome::NotYours => return Err(unknown_upload()),

@@ -16,6 +16,7 @@ mod feed;
 mod forms;
 mod gallery;
 mod harness;
+mod limits;
 mod multipart;
 mod operations;
 mod relay;
