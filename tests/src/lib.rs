@@ -17,6 +17,7 @@ mod endurance;
 mod hostile;
 mod interrupted;
 mod keyring;
+mod operations;
 mod other_clients;
 mod packages;
 mod photographs;

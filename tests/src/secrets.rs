@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{pictures, process::ServerProcess};
-use reqwest::{Client, StatusCode, redirect::Policy};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::sha256;
+use crate::api::{http, sha256};
 
 /// What `RUST_LOG` can say to hear the most: everything, and by their names those that tell of whole requests.
 const MOST_TALKATIVE: &str = "trace,hyper::proto=trace,aws_smithy_runtime=trace,aws_sigv4::http_request=trace,\
@@ -57,12 +57,7 @@ async fn no_secret_in(format: &str) -> Result<()> {
     let mut secrets = HashSet::from([server.token.clone()]);
     let forged = format!("imgn_{}", "Zm9yZ2Vk".repeat(5));
     secrets.insert(forged.clone());
-    // Installed once for the process; every later call finds it there.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = Client::builder()
-        .redirect(Policy::none())
-        .no_proxy()
-        .build()?;
+    let http = http()?;
     let at = |path: &str| format!("{}{path}", server.url);
 
     let mut image = None;

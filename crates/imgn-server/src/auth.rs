@@ -10,9 +10,9 @@ use axum::{
     http::{header::AUTHORIZATION, request::Parts},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use imgn_protocol::{ErrorCode, Sha256, Token};
+use imgn_protocol::{ErrorCode, Sha256, Timestamp, Token};
 
-use crate::{error::ApiError, origin::Origin, state::App};
+use crate::{catalogue::Presented, error::ApiError, origin::Origin, state::App};
 
 /// How every token begins, so that people and secret scanners know one when they see it.
 const PREFIX: &str = "imgn_";
@@ -55,6 +55,77 @@ impl FromStr for Role {
     }
 }
 
+/// What a token may be used for, within its role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scopes {
+    /// To upload, and to end uploads.
+    pub upload: bool,
+    /// To delete pictures.
+    pub delete: bool,
+}
+
+impl Scopes {
+    /// Everything that the role allows.
+    pub const ALL: Self = Self {
+        upload: true,
+        delete: true,
+    };
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match (self.upload, self.delete) {
+            (true, true) => "upload,delete",
+            (true, false) => "upload",
+            (false, true) => "delete",
+            (false, false) => "",
+        })
+    }
+}
+
+impl FromStr for Scopes {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut scopes = Self {
+            upload: false,
+            delete: false,
+        };
+        for name in text.split(',') {
+            match name.trim() {
+                "upload" => scopes.upload = true,
+                "delete" => scopes.delete = true,
+                _ => {
+                    return Err("scopes are `upload`, `delete`, or both with a comma between them");
+                }
+            }
+        }
+        Ok(scopes)
+    }
+}
+
+/// What a new token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// What its owner is.
+    pub role: Role,
+    /// What it may be used for.
+    pub scopes: Scopes,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl From<Role> for Grant {
+    /// Everything that the role allows, without an end.
+    fn from(role: Role) -> Self {
+        Self {
+            role,
+            scopes: Scopes::ALL,
+            expires_at: None,
+        }
+    }
+}
+
 /// A new token of 256 random bits.
 pub(crate) fn mint() -> Result<Token, getrandom::Error> {
     let mut bytes = [0; 32];
@@ -76,6 +147,7 @@ pub(crate) struct Caller {
     /// The token's row; what is uploaded belongs to it.
     pub(crate) owner: i64,
     pub(crate) role: Role,
+    pub(crate) scopes: Scopes,
     /// Where the request comes from, as far as that is known.
     pub(crate) origin: Option<Origin>,
 }
@@ -90,13 +162,18 @@ impl FromRequestParts<App> for Caller {
                 "This needs a token: send `Authorization: Bearer TOKEN`.",
             )
         })?;
-        let caller = app.catalogue.caller(&fingerprint(&token)).await?;
-        let mut caller = caller.ok_or_else(|| {
-            ApiError::new(
-                ErrorCode::Unauthorized,
-                "The token is unknown or was revoked; ask the gallery's admin for a new one.",
-            )
-        })?;
+        let refuse = |why| Err(ApiError::new(ErrorCode::Unauthorized, why));
+        let mut caller = match app.catalogue.caller(&fingerprint(&token)).await? {
+            Presented::Valid(caller) => caller,
+            Presented::Expired => {
+                return refuse("The token has expired; ask the gallery's admin for a new one.");
+            }
+            Presented::Unknown => {
+                return refuse(
+                    "The token is unknown or was revoked; ask the gallery's admin for a new one.",
+                );
+            }
+        };
         caller.origin = origin(parts, app);
         app.let_write(&caller)?;
         Ok(caller)
@@ -117,12 +194,22 @@ impl FromRequestParts<App> for Uploader {
                 let caller = Caller {
                     owner,
                     role: Role::Uploader,
+                    scopes: Scopes::ALL,
                     origin: origin(parts, app),
                 };
                 app.let_write(&caller)?;
                 Ok(Self(caller))
             }
-            _ => Caller::from_request_parts(parts, app).await.map(Self),
+            _ => {
+                let caller = Caller::from_request_parts(parts, app).await?;
+                if !caller.scopes.upload {
+                    return Err(ApiError::new(
+                        ErrorCode::Forbidden,
+                        "This token is not for uploading (its scope is `delete`).",
+                    ));
+                }
+                Ok(Self(caller))
+            }
         }
     }
 }
@@ -152,5 +239,17 @@ mod tests {
         assert_eq!(one.expose().len(), PREFIX.len() + 43);
         assert!(one.expose().starts_with(PREFIX));
         assert_ne!(fingerprint(&one), fingerprint(&two));
+    }
+
+    #[test]
+    fn scopes_are_read_as_they_are_written() {
+        for text in ["upload", "delete", "upload,delete"] {
+            let scopes: Scopes = text.parse().unwrap();
+            assert_eq!(scopes.to_string(), text);
+        }
+        assert_eq!("delete, upload".parse(), Ok(Scopes::ALL));
+        for bad in ["", "read", "upload,"] {
+            assert!(bad.parse::<Scopes>().is_err(), "{bad}");
+        }
     }
 }

@@ -55,7 +55,7 @@ mod storage;
 mod sweep;
 
 pub use allowance::{Allowance, Allowances};
-pub use auth::Role;
+pub use auth::{Grant, Role, Scopes};
 pub use catalogue::{Catalogue, CatalogueError, TokenError, TokenRow};
 pub use config::{Config, Database, DatabaseUrl, InvalidConfig, S3Config, StorageConfig, Timing};
 pub use function::{Function, NotDone};

@@ -13,8 +13,9 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use imgn_protocol::Timestamp;
 use imgn_server::{
-    Config, Database, Role, Server,
+    Config, Database, Grant, Role, Scopes, Server,
     settings::{Place, Serve, log_filter},
 };
 use sqlx::sqlite::SqliteConnectOptions;
@@ -72,8 +73,15 @@ enum TokenCommand {
         /// What it allows: `uploader`, or `admin` who may also delete what others uploaded.
         #[arg(long, default_value = "uploader")]
         role: Role,
+        /// What it may be used for, within its role: `upload`, `delete`, or both with a comma between them.
+        #[arg(long, default_value = "upload,delete")]
+        scopes: Scopes,
+        /// When it ends by itself: a number with s, m, h, d or w, such as 90d. It does not if left out.
+        #[arg(long, value_name = "TIME", value_parser = parse_lifetime)]
+        expires: Option<Duration>,
     },
-    /// List the valid tokens: name, role, when made.
+    /// List the tokens that were not revoked: name, role, when made, scopes, when it expires, the last day of its use (UTC),
+    /// with `-` for what there is none of.
     List,
     /// End a token at once. What it uploaded stays.
     Revoke {
@@ -220,8 +228,22 @@ async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
     }
     let catalogue = Server::catalogue(&config).await?;
     match command {
-        TokenCommand::Add { name, role } => {
-            let token = catalogue.add_token(&name, role).await?;
+        TokenCommand::Add {
+            name,
+            role,
+            scopes,
+            expires,
+        } => {
+            let expires_at = expires
+                .map(|lifetime| Timestamp::now().checked_add(lifetime))
+                .transpose()
+                .context("--expires is further away than times go")?;
+            let grant = Grant {
+                role,
+                scopes,
+                expires_at,
+            };
+            let token = catalogue.add_token(&name, grant).await?;
             say(token.expose())?;
             let place = match config.database() {
                 database @ Database::Postgres { .. } => database.to_string(),
@@ -240,7 +262,14 @@ async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
         }
         TokenCommand::List => {
             for row in catalogue.tokens().await? {
-                say(&format!("{}\t{}\t{}", row.name, row.role, row.created_at))?;
+                let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+                let expires = or_none(row.expires_at.map(|end| end.to_string()));
+                let day = |start: Timestamp| start.strftime("%Y-%m-%d").to_string();
+                let used = or_none(row.last_used_on.map(day));
+                say(&format!(
+                    "{}\t{}\t{}\t{}\t{expires}\t{used}",
+                    row.name, row.role, row.created_at, row.scopes
+                ))?;
             }
         }
         TokenCommand::Revoke { name } => catalogue.revoke_token(&name).await?,
@@ -259,6 +288,26 @@ fn catalogue_file(database: &Database) -> Option<PathBuf> {
         }
         Database::Postgres { .. } => None,
     }
+}
+
+/// A time as people write one: `90d`.
+fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    const HOW: &str = "a time is a number with s, m, h, d or w for its unit, such as 90d";
+    let (number, unit) = text.split_at(text.len() - text.chars().last().map_or(0, char::len_utf8));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        "w" => 7 * 24 * 60 * 60,
+        _ => return Err(HOW.to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| HOW.to_owned())?;
+    number
+        .checked_mul(seconds)
+        .filter(|&seconds| seconds > 0)
+        .map(Duration::from_secs)
+        .ok_or_else(|| HOW.to_owned())
 }
 
 fn absolute(path: &Path) -> String {
@@ -291,5 +340,24 @@ mod tests {
     #[test]
     fn the_flags_are_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_lifetime_is_a_number_with_its_unit() {
+        let days = Duration::from_secs(90 * 24 * 60 * 60);
+        assert_eq!(parse_lifetime("90d"), Ok(days));
+        assert_eq!(parse_lifetime("2w"), parse_lifetime("336h"));
+        for bad in [
+            "",
+            "d",
+            "90",
+            "0d",
+            "-1d",
+            "1.5d",
+            "90\u{e4}",
+            "99999999999999999999w",
+        ] {
+            assert!(parse_lifetime(bad).is_err(), "{bad}");
+        }
     }
 }

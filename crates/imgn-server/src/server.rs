@@ -28,7 +28,7 @@ use url::Url;
 use crate::{
     activity::Activity,
     allowance::Gate,
-    auth::Role,
+    auth::Grant,
     catalogue::{Catalogue, CatalogueError, TokenError},
     config::{Config, Database, InvalidConfig, StorageConfig},
     connection::ReadByClient,
@@ -212,8 +212,12 @@ impl Server {
     }
 
     /// Makes a token, which is to be shown once.
-    pub async fn add_token(&self, name: &str, role: Role) -> Result<Token, TokenError> {
-        self.catalogue.add_token(name, role).await
+    pub async fn add_token(
+        &self,
+        name: &str,
+        grant: impl Into<Grant>,
+    ) -> Result<Token, TokenError> {
+        self.catalogue.add_token(name, grant).await
     }
 
     /// Ends it: no new request is taken, those under way are answered, and what is being verified is left to the next

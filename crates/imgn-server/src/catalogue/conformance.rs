@@ -12,11 +12,15 @@ use super::{
     database::{either, sql},
     *,
 };
-use crate::{auth::Caller, auth::Role, config::DatabaseUrl};
+use crate::{
+    auth::{Caller, Grant, Role, Scopes},
+    config::DatabaseUrl,
+};
 
 mod pages;
 mod parts;
 mod several;
+mod tokens;
 mod uploads;
 mod usage;
 
@@ -189,6 +193,7 @@ async fn pictures_are_published_once_found_and_deleted() {
         let ada = Caller {
             owner: 1,
             role: Role::Uploader,
+            scopes: Scopes::ALL,
             origin: None,
         };
         let deleted = catalogue.delete_image(first.image, &ada).await.unwrap();

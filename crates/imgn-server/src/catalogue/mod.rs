@@ -42,6 +42,7 @@ pub(crate) use images::{
 };
 pub(crate) use multipart::Plan;
 pub(crate) use staged::{MostUnderWay, Opened, Staged};
+pub(crate) use tokens::Presented;
 pub use tokens::{TokenError, TokenRow};
 pub(crate) use turns::WhoseTurn;
 pub(crate) use uploads::{Abort, Expiry, Outcome, Published, Upload, UploadState};

@@ -23,4 +23,5 @@ mod relay;
 mod repair;
 mod staged;
 mod surface;
+mod tokens;
 mod uploads;

@@ -128,6 +128,7 @@ async fn a_reader_of_the_feed_skips_nothing_that_two_servers_write() {
             let ada = Caller {
                 owner: 1,
                 role: Role::Uploader,
+                scopes: Scopes::ALL,
                 origin: None,
             };
             for n in 0..EACH {
