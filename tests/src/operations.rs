@@ -1,7 +1,9 @@
 //! What whoever runs the server does with the built program: tokens that end, and the audit log.
 
+use std::{fs, process::Command, time::Duration};
+
 use anyhow::{Context as _, Result, ensure};
-use imgn_testkit::process::ServerProcess;
+use imgn_testkit::process::{ServerProcess, eventually};
 use reqwest::StatusCode;
 use uuid::Uuid;
 
@@ -31,14 +33,10 @@ async fn tokens_have_an_end_and_scopes_and_the_list_tells_their_last_use() -> Re
             .await
     };
     ensure!(open(&token).await?.status == StatusCode::OK);
-    let ended = imgn_testkit::process::eventually(
-        "the token ends",
-        std::time::Duration::from_secs(20),
-        async || {
-            let answer = open(&brief).await?;
-            Ok((answer.status == StatusCode::UNAUTHORIZED).then_some(answer))
-        },
-    );
+    let ended = eventually("the token ends", Duration::from_secs(20), async || {
+        let answer = open(&brief).await?;
+        Ok((answer.status == StatusCode::UNAUTHORIZED).then_some(answer))
+    });
     let ended = ended.await?;
     let detail = ended.json["detail"].as_str().context("a detail")?;
     ensure!(detail.contains("has expired"), "{detail}");
@@ -62,5 +60,42 @@ async fn tokens_have_an_end_and_scopes_and_the_list_tells_their_last_use() -> Re
         unused.context("a row")?.ends_with("\tupload,delete\t-\t-"),
         "{listed}"
     );
+    Ok(())
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_audit_log_goes_on_in_a_new_file_when_the_old_one_was_moved_away() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("audit.jsonl");
+    let moved = directory.path().join("audit.jsonl.1");
+    let given = path.to_str().context("a path")?;
+    let environment = [("IMGN_AUDIT_LOG", given)];
+    let server = ServerProcess::start_with(directory.path(), &[], &environment)?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    let open = async || -> Result<String> {
+        let id = Uuid::now_v7();
+        let opened = api.open(id, "a.jpg", 1, &sha256(id.as_bytes())).await?;
+        ensure!(opened.status == StatusCode::OK, "{opened:?}");
+        Ok(id.to_string())
+    };
+    let first = open().await?;
+    fs::rename(&path, &moved)?;
+    let id = server.process().id().to_string();
+    ensure!(Command::new("kill").args(["-HUP", &id]).status()?.success());
+    let waiting = eventually("a new file", Duration::from_secs(20), async || {
+        Ok(path.exists().then_some(()))
+    });
+    waiting.await?;
+    let second = open().await?;
+    server.add_token("bob", "uploader")?;
+    stdout(&server, &["token", "revoke", "bob"])?;
+    let (old, new) = (fs::read_to_string(&moved)?, fs::read_to_string(&path)?);
+    ensure!(old.contains(&first) && !old.contains(&second), "{old}");
+    ensure!(new.contains(&second) && !new.contains(&first), "{new}");
+    for what in ["token_added", "token_revoked"] {
+        ensure!(new.contains(what), "{new}");
+    }
+    ensure!(!old.contains(&server.token) && !new.contains(&server.token));
     Ok(())
 }

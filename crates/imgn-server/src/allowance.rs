@@ -15,6 +15,7 @@ use crate::{
     error::{ApiError, chain},
     origin::Origin,
     rates::Rates,
+    routes::requests::RequestId,
     state::App,
 };
 
@@ -130,11 +131,17 @@ impl Limit {
 
 impl App {
     /// Lets a request from this address in.
-    pub(crate) fn let_in(&self, origin: Origin) -> Result<(), ApiError> {
+    pub(crate) fn let_in(
+        &self,
+        origin: Origin,
+        request: Option<&RequestId>,
+    ) -> Result<(), ApiError> {
         let taken = self.gate.addresses.take(origin, Instant::now());
         taken.map_err(|wait| {
             let what = "requests from your address, or from your network's";
-            self.too_fast(Limit::AddressRequests, what, wait)
+            let limit = Limit::AddressRequests;
+            self.audit.limited(limit, None, Some(origin), request);
+            self.too_fast(limit, what, wait)
         })
     }
 
@@ -148,14 +155,23 @@ impl App {
             let taken = self.gate.anonymous.take(origin, now);
             return taken.map_err(|wait| {
                 let what = "requests without a token from your address, or from your network's";
+                self.met(Limit::AnonymousRequests, caller);
                 self.too_fast(Limit::AnonymousRequests, what, wait)
             });
         }
         let taken = self.gate.users.take(caller.owner, now);
         taken.map_err(|wait| {
             let what = "requests with your token";
+            self.met(Limit::UserRequests, caller);
             self.too_fast(Limit::UserRequests, what, wait)
         })
+    }
+
+    fn met(&self, limit: Limit, caller: &Caller) {
+        // Strangers are told apart by where they are.
+        let who = (self.anonymous != Some(caller.owner)).then_some(caller.name.as_str());
+        self.audit
+            .limited(limit, who, caller.origin, caller.request.as_ref());
     }
 
     fn too_fast(&self, limit: Limit, what: &str, wait: Duration) -> ApiError {
@@ -193,7 +209,7 @@ impl App {
                 {
                     return Ok(None);
                 }
-                Err(self.over(over, most))
+                Err(self.over(over, most, caller))
             }
         }
     }
@@ -207,7 +223,7 @@ impl App {
         }
     }
 
-    fn over(&self, over: Over, most: &Allowance) -> ApiError {
+    fn over(&self, over: Over, most: &Allowance, caller: &Caller) -> ApiError {
         let (limit, detail, seconds) = match over {
             Over::OpenUploads => (
                 Limit::OpenUploads,
@@ -237,6 +253,7 @@ impl App {
             ),
         };
         self.metrics.limited(limit);
+        self.met(limit, caller);
         ApiError::limited(detail, seconds)
     }
 }

@@ -12,7 +12,13 @@ use axum::{
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use imgn_protocol::{ErrorCode, Sha256, Timestamp, Token};
 
-use crate::{catalogue::Presented, error::ApiError, origin::Origin, state::App};
+use crate::{
+    catalogue::{ANONYMOUS, Presented},
+    error::ApiError,
+    origin::Origin,
+    routes::requests::RequestId,
+    state::App,
+};
 
 /// How every token begins, so that people and secret scanners know one when they see it.
 const PREFIX: &str = "imgn_";
@@ -146,10 +152,13 @@ pub(crate) fn fingerprint(token: &Token) -> Sha256 {
 pub(crate) struct Caller {
     /// The token's row; what is uploaded belongs to it.
     pub(crate) owner: i64,
+    pub(crate) name: String,
     pub(crate) role: Role,
     pub(crate) scopes: Scopes,
     /// Where the request comes from, as far as that is known.
     pub(crate) origin: Option<Origin>,
+    /// The request's id.
+    pub(crate) request: Option<RequestId>,
 }
 
 impl FromRequestParts<App> for Caller {
@@ -175,6 +184,7 @@ impl FromRequestParts<App> for Caller {
             }
         };
         caller.origin = origin(parts, app);
+        caller.request = parts.extensions.get().cloned();
         app.let_write(&caller)?;
         Ok(caller)
     }
@@ -193,9 +203,11 @@ impl FromRequestParts<App> for Uploader {
             Some(owner) if !parts.headers.contains_key(AUTHORIZATION) => {
                 let caller = Caller {
                     owner,
+                    name: ANONYMOUS.to_owned(),
                     role: Role::Uploader,
                     scopes: Scopes::ALL,
                     origin: origin(parts, app),
+                    request: parts.extensions.get().cloned(),
                 };
                 app.let_write(&caller)?;
                 Ok(Self(caller))

@@ -17,6 +17,8 @@ pub struct Config {
     pub public_url: Option<Url>,
     /// `HOST:PORT` of an address of their own, where the metrics are; without it, nowhere. A function has none.
     pub metrics_listen: Option<String>,
+    /// The file of the audit log; without it, it is in the ordinary log, under the target `audit`.
+    pub audit_log: Option<PathBuf>,
     /// Where everything is that the server keeps. One server at a time.
     pub data_dir: PathBuf,
     /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`; without it, a file in the data directory.
@@ -218,6 +220,7 @@ impl Config {
             listen: "127.0.0.1:0".to_owned(),
             public_url: None,
             metrics_listen: None,
+            audit_log: None,
             data_dir: data_dir.into(),
             database: None,
             database_connections: Self::DEFAULT_DATABASE_CONNECTIONS,

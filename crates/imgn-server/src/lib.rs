@@ -16,6 +16,7 @@
 //! | `function` | the server without a socket, for surroundings that call it |
 //! | `activity` | whether clients are sending, which verification gives way to |
 //! | `allowance`, `rates`, `origin` | how much one user or address may ask for, requests a second, and where a request comes from |
+//! | `audit` | who wrote what |
 //! | `connection` | a connection whose client has to read |
 //! | `metrics` | what is counted and measured, for a Prometheus |
 //! | `memory` | what decoders leave behind goes back to the system |
@@ -31,6 +32,7 @@
 
 mod activity;
 mod allowance;
+mod audit;
 mod auth;
 mod catalogue;
 mod compat;
@@ -55,6 +57,7 @@ mod storage;
 mod sweep;
 
 pub use allowance::{Allowance, Allowances};
+pub use audit::Audit;
 pub use auth::{Grant, Role, Scopes};
 pub use catalogue::{Catalogue, CatalogueError, TokenError, TokenRow};
 pub use config::{Config, Database, DatabaseUrl, InvalidConfig, S3Config, StorageConfig, Timing};

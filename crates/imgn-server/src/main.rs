@@ -114,7 +114,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Serve(serve) => run_server(serve.config(cli.place)).await,
+            Command::Serve(serve) => Box::pin(run_server(serve.config(cli.place))).await,
             Command::Token(command) => run_token(command, cli.place).await,
             Command::Sweep(serve) => run_sweep(serve.config(cli.place)).await,
             Command::Openapi => {
@@ -158,12 +158,19 @@ fn write_manual(directory: &Path) -> anyhow::Result<()> {
 async fn run_server(config: Config) -> anyhow::Result<()> {
     // Before the address is printed: whoever reads it may send a signal.
     let asked_to_stop = stop_signal()?;
+    let mut hangups = Hangups::expect()?;
     let server = Server::start(config).await?;
     say(&format!(
         "imgn-server listening on http://{}",
         server.address()
     ))?;
-    asked_to_stop.await;
+    tokio::pin!(asked_to_stop);
+    loop {
+        tokio::select! {
+            () = &mut asked_to_stop => break,
+            () = hangups.next() => server.reopen_audit_log(),
+        }
+    }
     server.shutdown().await;
     Ok(())
 }
@@ -193,6 +200,30 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
+/// SIGHUP, which says that the audit log's file was moved away.
+struct Hangups {
+    #[cfg(unix)]
+    signals: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    fn expect() -> anyhow::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            signals: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
+                .context("cannot wait for SIGHUP")?,
+        })
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signals.recv().await.is_some() {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
 async fn run_sweep(config: Config) -> anyhow::Result<()> {
     let swept = Server::sweep(config).await?;
     say(&format!(
@@ -212,6 +243,7 @@ async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
         database: place.database,
         database_connections: place.database_connections,
         shared_file_system: place.shared_file_system,
+        audit_log: place.audit_log,
         ..Config::embedded(place.data_dir)
     };
     let file = catalogue_file(&config.database());
@@ -226,6 +258,7 @@ async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
             absolute(file)
         );
     }
+    let audit = Server::audit(&config)?;
     let catalogue = Server::catalogue(&config).await?;
     match command {
         TokenCommand::Add {
@@ -244,6 +277,7 @@ async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
                 expires_at,
             };
             let token = catalogue.add_token(&name, grant).await?;
+            audit.token_added(&name, &grant);
             say(token.expose())?;
             let place = match config.database() {
                 database @ Database::Postgres { .. } => database.to_string(),
@@ -272,7 +306,10 @@ async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
                 ))?;
             }
         }
-        TokenCommand::Revoke { name } => catalogue.revoke_token(&name).await?,
+        TokenCommand::Revoke { name } => {
+            catalogue.revoke_token(&name).await?;
+            audit.token_revoked(&name);
+        }
     }
     catalogue.close().await;
     Ok(())

@@ -28,6 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     activity::Activity,
+    audit::Audit,
     catalogue::{Catalogue, Picture, Published, Upload, WhoseTurn},
     config::Config,
     error::{ApiError, chain},
@@ -71,6 +72,7 @@ struct Inner {
     limits: Limits,
     activity: Activity,
     metrics: Metrics,
+    audit: Audit,
     workers: Semaphore,
     /// Files are loaded under the first budget and decoded under the second. Who holds of the second has all it needs
     /// and gives back both, so nobody waits in a circle.
@@ -90,6 +92,7 @@ impl Publisher {
         storage: Storage,
         activity: Activity,
         metrics: Metrics,
+        audit: Audit,
         stopping: CancellationToken,
     ) -> Self {
         let limits = config.limits.clone();
@@ -99,6 +102,7 @@ impl Publisher {
             storage,
             activity,
             metrics,
+            audit,
             workers: Semaphore::new(cores.min(MOST_WORKERS)),
             file_memory: Budget::new(config.max_size),
             decode_memory: Budget::new(limits.max_decoded_bytes),
@@ -287,6 +291,8 @@ impl Inner {
                 tracing::info!(%id, code = %rejection.code, "rejected");
                 self.catalogue.reject(id, &rejection).await?;
                 self.metrics.verified(upload.announced.size);
+                let owner = self.owner_of(upload).await;
+                self.audit.rejected(&owner, upload, rejection.code);
             }
             Verdict::Sound(picture, thumbnails) => {
                 for thumbnail in thumbnails {
@@ -298,12 +304,22 @@ impl Inner {
                 self.metrics.verified(upload.announced.size);
                 if published == Published::New {
                     self.metrics.published(asked);
+                    let owner = self.owner_of(upload).await;
+                    self.audit.published(&owner, upload);
                     return Ok(true);
                 }
             }
         }
         garbage::collect_image(&self.catalogue, &self.storage, upload.image).await;
         Ok(true)
+    }
+
+    /// The name of whoever sent it, for the audit log.
+    async fn owner_of(&self, upload: &Upload) -> String {
+        match self.catalogue.owner_name(upload.owner).await {
+            Ok(name) => name,
+            Err(_) => format!("#{}", upload.owner),
+        }
     }
 
     /// Reads the object once, sums it on the way, and decodes it.
@@ -567,6 +583,7 @@ mod tests {
             storage,
             Activity::new(),
             Metrics::new(),
+            Audit::open(None).unwrap(),
             CancellationToken::new(),
         );
 

@@ -45,6 +45,15 @@ impl<K: Eq + Hash> Rates<K> {
         Self::with_room(per_second, MOST)
     }
 
+    /// One in so long.
+    pub(crate) fn one_in(interval: Duration) -> Self {
+        Self {
+            burst: interval,
+            interval: Some(interval),
+            ..Self::new(0)
+        }
+    }
+
     fn with_room(per_second: u32, most: usize) -> Self {
         let interval = (per_second > 0).then(|| Duration::from_secs(1) / per_second);
         Self {

@@ -28,6 +28,7 @@ use url::Url;
 use crate::{
     activity::Activity,
     allowance::Gate,
+    audit::Audit,
     auth::Grant,
     catalogue::{Catalogue, CatalogueError, TokenError},
     config::{Config, Database, InvalidConfig, StorageConfig},
@@ -69,6 +70,7 @@ pub struct Server {
     url: Url,
     address: SocketAddr,
     catalogue: Catalogue,
+    audit: Audit,
     stop: DropGuard,
     tasks: Vec<JoinHandle<()>>,
     metrics_address: Option<SocketAddr>,
@@ -103,6 +105,15 @@ pub enum StartError {
     Listen {
         /// As it was given.
         address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The audit log's file cannot be opened.
+    #[error("cannot write the audit log {}", path.display())]
+    Audit {
+        /// Which.
+        path: PathBuf,
         /// Why.
         #[source]
         source: io::Error,
@@ -179,6 +190,7 @@ impl Server {
             url: app.public_url.clone(),
             address,
             catalogue: app.catalogue.clone(),
+            audit: app.audit.clone(),
             stop: app.stopping.clone().drop_guard(),
             tasks,
             metrics_address,
@@ -206,6 +218,11 @@ impl Server {
         self.metrics_address
     }
 
+    /// Goes on in a new file of the audit log, after the old one was moved away.
+    pub fn reopen_audit_log(&self) {
+        self.audit.reopen();
+    }
+
     /// The checksums of parts that the store was found to check. Where it could not be asked yet, it is now.
     pub async fn store_checksums(&self) -> Result<Vec<ChecksumAlgorithm>, StorageError> {
         Ok(self.storage.abilities().await?.algorithms())
@@ -217,7 +234,10 @@ impl Server {
         name: &str,
         grant: impl Into<Grant>,
     ) -> Result<Token, TokenError> {
-        self.catalogue.add_token(name, grant).await
+        let grant = grant.into();
+        let token = self.catalogue.add_token(name, grant).await?;
+        self.audit.token_added(name, &grant);
+        Ok(token)
     }
 
     /// Ends it: no new request is taken, those under way are answered, and what is being verified is left to the next
@@ -234,6 +254,15 @@ impl Server {
         self.catalogue.close().await;
         drop(self.lock);
         tracing::info!("stopped");
+    }
+
+    /// The audit log of a configuration, for the commands on tokens; also while servers write to it.
+    pub fn audit(config: &Config) -> Result<Audit, StartError> {
+        let path = config.audit_log.as_deref();
+        Audit::open(path).map_err(|source| StartError::Audit {
+            path: path.map(Path::to_owned).unwrap_or_default(),
+            source,
+        })
     }
 
     /// The catalogue of a data directory, or that which several servers share, for the commands on its tokens; also while
@@ -319,6 +348,7 @@ pub(crate) async fn assemble(
     config: Config,
     address: SocketAddr,
 ) -> Result<(App, Option<Embedded>), StartError> {
+    let audit = Server::audit(&config)?;
     let catalogue = Catalogue::open_on(&config.database(), config.shared_file_system).await?;
     let public_url = match &config.public_url {
         Some(url) => url.clone(),
@@ -342,6 +372,7 @@ pub(crate) async fn assemble(
         storage.clone(),
         activity.clone(),
         metrics.clone(),
+        audit.clone(),
         stopping.clone(),
     );
     let anonymous = match config.anonymous_uploads {
@@ -363,6 +394,7 @@ pub(crate) async fn assemble(
         publisher,
         activity,
         metrics,
+        audit,
         stopping,
     });
     Ok((app, embedded))

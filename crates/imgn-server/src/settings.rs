@@ -36,7 +36,7 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,imgn_server=info,imgn_store=info"))
+        .unwrap_or_else(|_| EnvFilter::new("warn,audit=info,imgn_server=info,imgn_store=info"))
         .and_then(filter_fn(|metadata| {
             *metadata.level() <= most_talkative(metadata.target())
         }))
@@ -88,6 +88,11 @@ pub struct Place {
     /// write-ahead log, and is slower.
     #[arg(long, global = true, env = "IMGN_SHARED_FILE_SYSTEM")]
     pub shared_file_system: bool,
+
+    /// A file for the audit log, a line of JSON for each write, made for its owner alone; on SIGHUP a new one is begun under
+    /// the name. Left out, it is in the ordinary log, under the target audit.
+    #[arg(long, global = true, value_name = "FILE", env = "IMGN_AUDIT_LOG")]
+    pub audit_log: Option<PathBuf>,
 }
 
 /// How a server serves.
@@ -315,6 +320,7 @@ impl Serve {
             public_url: self.public_url,
             metrics_listen: self.metrics_listen,
             database: place.database,
+            audit_log: place.audit_log,
             database_connections: place.database_connections,
             shared_file_system: place.shared_file_system,
             storage,

@@ -101,6 +101,7 @@ pub(crate) async fn expect(
     if !is_staged? {
         return Err(app.too_much_under_way(caller));
     }
+    app.audit.opened(caller, staged.id, &staged.file_name, None);
     app.staging.0.sooner.notify_one();
     Ok(staged)
 }

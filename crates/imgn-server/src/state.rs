@@ -11,6 +11,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use crate::{
     activity::Activity,
     allowance::Gate,
+    audit::Audit,
     auth::Caller,
     catalogue::{Catalogue, ChangeRow, Expiry, ImageRow, MostUnderWay, Upload},
     config::Config,
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) activity: Activity,
     pub(crate) metrics: Metrics,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) audit: Audit,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) staging: Staging,
     /// The memory of what comes through the server itself.

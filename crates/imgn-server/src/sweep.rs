@@ -108,7 +108,10 @@ pub(crate) async fn pass(app: &App) -> Swept {
             Ok(true) => swept.verifying += 1,
             Ok(false) => {
                 let aborted = app.catalogue.abort(upload.id, None).await;
-                swept.aborted += u64::from(swept.done("abort an upload", aborted.map(|_| true)));
+                if swept.done("abort an upload", aborted.map(|_| true)) {
+                    app.audit.gave_up(upload.id);
+                    swept.aborted += 1;
+                }
             }
             Err(error) => swept.failed("look at an old upload", &error),
         }

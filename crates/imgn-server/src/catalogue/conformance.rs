@@ -192,9 +192,11 @@ async fn pictures_are_published_once_found_and_deleted() {
 
         let ada = Caller {
             owner: 1,
+            name: "ada".to_owned(),
             role: Role::Uploader,
             scopes: Scopes::ALL,
             origin: None,
+            request: None,
         };
         let deleted = catalogue.delete_image(first.image, &ada).await.unwrap();
         assert_eq!(deleted, Deletion::Deleted);
@@ -212,7 +214,10 @@ async fn pictures_are_published_once_found_and_deleted() {
         assert_eq!(state(catalogue, first.id).await, None);
         let again = catalogue.delete_image(first.image, &ada).await.unwrap();
         assert_eq!(again, Deletion::Unknown);
-        let bob = Caller { owner: 2, ..ada };
+        let bob = Caller {
+            owner: 2,
+            ..ada.clone()
+        };
         let foreign = catalogue.delete_image(second.image, &bob).await.unwrap();
         assert_eq!(foreign, Deletion::NotYours);
         catalogue.close().await;

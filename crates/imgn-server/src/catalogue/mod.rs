@@ -42,7 +42,7 @@ pub(crate) use images::{
 };
 pub(crate) use multipart::Plan;
 pub(crate) use staged::{MostUnderWay, Opened, Staged};
-pub(crate) use tokens::Presented;
+pub(crate) use tokens::{ANONYMOUS, Presented};
 pub use tokens::{TokenError, TokenRow};
 pub(crate) use turns::WhoseTurn;
 pub(crate) use uploads::{Abort, Expiry, Outcome, Published, Upload, UploadState};

@@ -16,7 +16,7 @@ use crate::{
 const MAX_NAME: usize = 64;
 
 /// The name under which stands what was uploaded without a token.
-pub(super) const ANONYMOUS: &str = "anonymous";
+pub(crate) const ANONYMOUS: &str = "anonymous";
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -169,14 +169,15 @@ impl Catalogue {
 
     /// Whose token it is, found by its hash. That it was used is written down once a day.
     pub(crate) async fn caller(&self, fingerprint: &Sha256) -> Result<Presented, CatalogueError> {
-        type Row = (i64, String, String, Option<i64>, Option<i64>);
+        type Row = (i64, String, String, String, Option<i64>, Option<i64>);
         let hash = &fingerprint.as_bytes()[..];
-        let row: Option<Row> =
-            sql("SELECT id, role, scopes, expires_at, last_used_on FROM tokens WHERE hash = $1")
-                .bind(hash)
-                .fetch_optional(&self.reader)
-                .await?;
-        let Some((owner, role, scopes, expires_at, last_used_on)) = row else {
+        let row: Option<Row> = sql(
+            "SELECT id, name, role, scopes, expires_at, last_used_on FROM tokens WHERE hash = $1",
+        )
+        .bind(hash)
+        .fetch_optional(&self.reader)
+        .await?;
+        let Some((owner, name, role, scopes, expires_at, last_used_on)) = row else {
             return Ok(Presented::Unknown);
         };
         let now = now();
@@ -192,10 +193,20 @@ impl Catalogue {
         }
         Ok(Presented::Valid(Caller {
             owner,
+            name,
             role: parse(&role, "role")?,
             scopes: parse(&scopes, "scopes")?,
             origin: None,
+            request: None,
         }))
+    }
+
+    /// The name of an owner, who is there.
+    pub(crate) async fn owner_name(&self, owner: i64) -> Result<String, CatalogueError> {
+        sql("SELECT name FROM tokens WHERE id = $1")
+            .bind(owner)
+            .scalar(&self.reader)
+            .await
     }
 
     async fn note_use(&self, hash: &[u8], day: i64) -> Result<(), CatalogueError> {

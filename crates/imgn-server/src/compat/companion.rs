@@ -348,6 +348,7 @@ pub(crate) async fn abort(State(app): State<App>, named: Named) -> Result<Respon
     if let Some(staged) = own(&app, &named).await? {
         check_key(&staged.key(), key)?;
         if staging::end(&app, &staged).await? == Abort::Ended {
+            app.audit.aborted(caller, *id);
             return Ok(fresh(&Nothing {}));
         }
         // It has become an upload in this moment.
@@ -357,6 +358,7 @@ pub(crate) async fn abort(State(app): State<App>, named: Named) -> Result<Respon
     check_key(&keys::original(upload.image), key)?;
     match app.catalogue.abort(*id, Some(caller.owner)).await? {
         Abort::Ended => {
+            app.audit.aborted(caller, *id);
             garbage::collect_image(&app.catalogue, &app.storage, upload.image).await;
             Ok(fresh(&Nothing {}))
         }

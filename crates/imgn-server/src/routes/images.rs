@@ -244,6 +244,7 @@ pub(crate) async fn delete(
     }
     match app.catalogue.delete_image(id, &caller).await? {
         Deletion::Deleted => {
+            app.audit.deleted(&caller, id);
             garbage::collect_image(&app.catalogue, &app.storage, id).await;
             Ok(StatusCode::NO_CONTENT)
         }

@@ -113,7 +113,7 @@ async fn let_in(State(app): State<App>, request: Request, next: Next) -> Respons
     let (headers, extensions) = (request.headers(), request.extensions());
     let origin = Origin::of(headers, extensions, app.config.trusted_proxies);
     if let Some(origin) = origin.filter(|_| !is_health)
-        && let Err(error) = app.let_in(origin)
+        && let Err(error) = app.let_in(origin, extensions.get())
     {
         return error.into_response();
     }

@@ -100,6 +100,10 @@ pub(crate) async fn open(
         .catalogue
         .open_upload(id, caller.owner, &request, plan, expiry)
         .await;
+    if let Ok(Outcome::New(_)) = &outcome {
+        app.audit
+            .opened(&caller, id, &request.file_name, Some(request.size));
+    }
     match (&outcome, caller.origin) {
         (Ok(Outcome::New(_)), Some(origin)) if is_anonymous && counted.is_some() => {
             app.catalogue.note_origin(id, &origin.to_string()).await?;
@@ -271,6 +275,7 @@ pub(crate) async fn abort(
     let upload = own_upload(&app, id, &caller).await?;
     match app.catalogue.abort(id, Some(caller.owner)).await? {
         Abort::Ended => {
+            app.audit.aborted(&caller, id);
             garbage::collect_image(&app.catalogue, &app.storage, upload.image).await;
             Ok(StatusCode::NO_CONTENT)
         }

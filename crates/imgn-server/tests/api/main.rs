@@ -9,6 +9,7 @@
     reason = "what a test cannot go on without, and a word when it is skipped"
 )]
 
+mod audit;
 mod bounds;
 mod clients;
 mod display;
