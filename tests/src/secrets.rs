@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use anyhow::{Context as _, Result, ensure};
-use imgn_testkit::{pictures, process::ServerProcess};
+use imgn_testkit::{issuer::Issuer, pictures, process::ServerProcess};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -45,12 +45,19 @@ async fn no_line_of_the_log_has_a_secret() -> Result<()> {
 
 async fn no_secret_in(format: &str) -> Result<()> {
     let directory = tempfile::tempdir()?;
+    let issuer = Issuer::start("EdDSA").await?;
     let arguments = [
         "--log-format",
         format,
         "--anonymous-uploads",
         "--max-pending",
         "100000",
+        "--limit-anonymous-open-uploads",
+        "0",
+        "--oidc-issuer",
+        issuer.url(),
+        "--oidc-audience",
+        "imgn",
     ];
     let environment = [("RUST_LOG", MOST_TALKATIVE)];
     let server = ServerProcess::start_with(directory.path(), &arguments, &environment)?;
@@ -59,6 +66,20 @@ async fn no_secret_in(format: &str) -> Result<()> {
     secrets.insert(forged.clone());
     let http = http()?;
     let at = |path: &str| format!("{}{path}", server.url);
+
+    for (audience, status) in [
+        ("imgn", StatusCode::NOT_FOUND),
+        ("x", StatusCode::UNAUTHORIZED),
+    ] {
+        let claims =
+            json!({"iss": issuer.url(), "aud": audience, "sub": "eve", "exp": 32_503_680_000_u64});
+        let signed = issuer.sign(&claims);
+        let path = format!("/v1/uploads/{}", Uuid::now_v7());
+        let answer = http.get(at(&path)).bearer_auth(&signed).send().await?;
+        ensure!(answer.status() == status, "{audience}: {answer:?}");
+        let (_, signature) = signed.rsplit_once('.').context("a signature")?;
+        secrets.insert(signature.to_owned());
+    }
 
     let mut image = None;
     for round in 0..ROUNDS {

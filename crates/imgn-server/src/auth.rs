@@ -15,6 +15,7 @@ use imgn_protocol::{ErrorCode, Sha256, Timestamp, Token};
 use crate::{
     catalogue::{ANONYMOUS, Presented},
     error::ApiError,
+    oidc::Oidc,
     origin::Origin,
     routes::requests::RequestId,
     state::App,
@@ -171,23 +172,41 @@ impl FromRequestParts<App> for Caller {
                 "This needs a token: send `Authorization: Bearer TOKEN`.",
             )
         })?;
-        let refuse = |why| Err(ApiError::new(ErrorCode::Unauthorized, why));
-        let mut caller = match app.catalogue.caller(&fingerprint(&token)).await? {
-            Presented::Valid(caller) => caller,
-            Presented::Expired => {
-                return refuse("The token has expired; ask the gallery's admin for a new one.");
-            }
-            Presented::Unknown => {
-                return refuse(
-                    "The token is unknown or was revoked; ask the gallery's admin for a new one.",
-                );
-            }
+        let mut caller = match &app.oidc {
+            Some(oidc) if !token.expose().starts_with(PREFIX) => member(app, oidc, &token).await?,
+            _ => owner(app, &token).await?,
         };
         caller.origin = origin(parts, app);
         caller.request = parts.extensions.get().cloned();
         app.let_write(&caller)?;
         Ok(caller)
     }
+}
+
+/// Whose token of this server's it is.
+async fn owner(app: &App, token: &Token) -> Result<Caller, ApiError> {
+    let why = match app.catalogue.caller(&fingerprint(token)).await? {
+        Presented::Valid(caller) => return Ok(caller),
+        Presented::Expired => "The token has expired; ask the gallery's admin for a new one.",
+        Presented::Unknown => {
+            "The token is unknown or was revoked; ask the gallery's admin for a new one."
+        }
+    };
+    Err(ApiError::new(ErrorCode::Unauthorized, why))
+}
+
+/// Who has signed in.
+async fn member(app: &App, oidc: &Oidc, token: &Token) -> Result<Caller, ApiError> {
+    let member = oidc.member(token).await?;
+    let (owner, name) = app.catalogue.member(oidc.issuer(), &member.subject).await?;
+    Ok(Caller {
+        owner,
+        name,
+        role: member.role,
+        scopes: Scopes::ALL,
+        origin: None,
+        request: None,
+    })
 }
 
 /// Whoever may upload: the owner of the token that came with a request, or, where the gallery lets everybody upload,

@@ -25,6 +25,7 @@
 //! | `multipart` | uploads in parts: how they are divided, what the store has of them, completing |
 //! | `staging` | what other people's clients send: from an object that nobody announced to an upload |
 //! | `compat` | the protocols of other people's clients |
+//! | `oidc` | sign-in: tokens that an issuer signs |
 //! | `publish` | verification on bounded workers, and the one transaction that publishes |
 //! | `garbage` | deletes what the outbox names |
 //! | `sweep` | what time and crashes leave undone |
@@ -45,6 +46,7 @@ mod garbage;
 mod memory;
 mod metrics;
 mod multipart;
+mod oidc;
 mod origin;
 mod publish;
 mod rates;
@@ -60,10 +62,13 @@ pub use allowance::{Allowance, Allowances};
 pub use audit::Audit;
 pub use auth::{Grant, Role, Scopes};
 pub use catalogue::{Catalogue, CatalogueError, TokenError, TokenRow};
-pub use config::{Config, Database, DatabaseUrl, InvalidConfig, S3Config, StorageConfig, Timing};
+pub use config::{
+    Config, Database, DatabaseUrl, InvalidConfig, OidcConfig, S3Config, StorageConfig, Timing,
+};
 pub use function::{Function, NotDone};
 pub use imgn_thumbs::Limits;
 pub use memory::give_back_what_is_large;
+pub use oidc::ClientError as IssuerClientError;
 pub use routes::openapi::document as openapi;
 pub use server::{Server, StartError};
 pub use storage::{EmbeddedError, StorageError};

@@ -114,7 +114,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Serve(serve) => Box::pin(run_server(serve.config(cli.place))).await,
+            Command::Serve(serve) => run_server(serve.config(cli.place)).await,
             Command::Token(command) => run_token(command, cli.place).await,
             Command::Sweep(serve) => run_sweep(serve.config(cli.place)).await,
             Command::Openapi => {

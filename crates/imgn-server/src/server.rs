@@ -34,6 +34,7 @@ use crate::{
     config::{Config, Database, InvalidConfig, StorageConfig},
     connection::ReadByClient,
     metrics::{self, Metrics},
+    oidc::{ClientError, Oidc},
     origin::Peer,
     publish::Publisher,
     routes::{self, feed::Listeners},
@@ -124,6 +125,9 @@ pub enum StartError {
     /// A token that no server can be started with.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The sign-in's issuer cannot be asked.
+    #[error("the sign-in's issuer cannot be asked")]
+    SignIn(#[from] ClientError),
     /// The embedded store.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
@@ -143,7 +147,7 @@ impl Server {
             None => None,
         };
 
-        let (app, embedded) = assemble(config, address).await?;
+        let (app, embedded) = Box::pin(assemble(config, address)).await?;
         if let Err(error) = app.storage.check().await {
             tracing::warn!(
                 cause = crate::error::chain(&error),
@@ -281,7 +285,7 @@ impl Server {
         config.check()?;
         let lock = lock(&config.data_dir)?;
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (app, _) = assemble(config, anywhere).await?;
+        let (app, _) = Box::pin(assemble(config, anywhere)).await?;
         let swept = sweep_once(&app).await;
         app.stopping.cancel();
         app.publisher.finish().await;
@@ -349,6 +353,7 @@ pub(crate) async fn assemble(
     address: SocketAddr,
 ) -> Result<(App, Option<Embedded>), StartError> {
     let audit = Server::audit(&config)?;
+    let oidc = config.oidc.as_ref().map(Oidc::new).transpose()?;
     let catalogue = Catalogue::open_on(&config.database(), config.shared_file_system).await?;
     let public_url = match &config.public_url {
         Some(url) => url.clone(),
@@ -395,6 +400,7 @@ pub(crate) async fn assemble(
         activity,
         metrics,
         audit,
+        oidc,
         stopping,
     });
     Ok((app, embedded))

@@ -10,6 +10,7 @@ use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, registry::LookupSp
 use url::Url;
 
 mod clients;
+mod sign_in;
 
 use crate::config::{Config, DatabaseUrl, S3Config, StorageConfig};
 
@@ -202,6 +203,9 @@ pub struct Serve {
     relay_max_size: Option<u64>,
 
     #[command(flatten)]
+    sign_in: sign_in::SignIn,
+
+    #[command(flatten)]
     clients: clients::ClientLimits,
 
     #[command(flatten)]
@@ -330,6 +334,7 @@ impl Serve {
             limits: self.limits.into(),
             anonymous_uploads: self.anonymous_uploads,
             max_pending: self.max_pending,
+            oidc: self.sign_in.config(),
             allowances: self.clients.allowances(),
             trusted_proxies: self.clients.trust_forwarded_for,
             relay_max_size: self.relay_max_size,

@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     error::ApiError,
     metrics::Metrics,
+    oidc::Oidc,
     publish::{Budget, Publisher},
     routes::feed::Listeners,
     staging::Staging,
@@ -41,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) metrics: Metrics,
     pub(crate) gate: Arc<Gate>,
     pub(crate) audit: Audit,
+    /// Whose sign-in is taken.
+    pub(crate) oidc: Option<Oidc>,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) staging: Staging,
     /// The memory of what comes through the server itself.

@@ -17,6 +17,7 @@ use crate::{
     config::DatabaseUrl,
 };
 
+mod members;
 mod pages;
 mod parts;
 mod several;

@@ -10,6 +10,7 @@ mod conformance;
 mod database;
 mod garbage;
 mod images;
+mod members;
 mod multipart;
 mod news;
 mod staged;

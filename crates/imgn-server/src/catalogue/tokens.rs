@@ -5,7 +5,7 @@ use imgn_protocol::{Sha256, Timestamp, Token};
 use super::{
     Catalogue, CatalogueError,
     database::{passing, sql},
-    now, parse, timestamp,
+    members, now, parse, timestamp,
 };
 use crate::{
     auth::{self, Caller, Grant, Role, Scopes},
@@ -69,6 +69,12 @@ pub enum TokenError {
     /// The name that stands for nobody.
     #[error("the name {ANONYMOUS:?} stands for those who upload without a token; choose another")]
     Anonymous,
+    /// A name of those who sign in elsewhere.
+    #[error(
+        "names that begin with {:?} are of those who sign in; choose another",
+        members::PREFIX
+    )]
+    Member,
     /// Somebody has that name, since before it stood for nobody.
     #[error(
         "a token is named {ANONYMOUS:?}, which stands for those who upload without one: what they upload would be its \
@@ -102,6 +108,9 @@ impl Catalogue {
         }
         if name == ANONYMOUS {
             return Err(TokenError::Anonymous);
+        }
+        if name.starts_with(members::PREFIX) {
+            return Err(TokenError::Member);
         }
         let token = auth::mint().map_err(TokenError::Random)?;
         let mut transaction = self.begin().await?;

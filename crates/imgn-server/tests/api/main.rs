@@ -22,6 +22,7 @@ mod multipart;
 mod operations;
 mod relay;
 mod repair;
+mod sign_in;
 mod staged;
 mod surface;
 mod tokens;
