@@ -214,7 +214,7 @@ pub(super) async fn count_bytes(
 /// How long until the next day begins, in seconds.
 pub(crate) fn until_tomorrow() -> u64 {
     let rest = DAY - now().rem_euclid(DAY);
-    from_column(rest / 1000 + 1, "time").unwrap_or(1)
+    from_column(rest.div_euclid(1000).max(1), "time").unwrap_or(1)
 }
 
 /// 0 is no bound.

@@ -97,11 +97,17 @@ impl Keys {
         if let Some(found) = found {
             return Ok(found);
         }
+        // One request waits for the issuer at a time, where the others have something to go by.
+        if self.asking.try_lock().is_err()
+            && let Some(found) = self.kept(id, algorithm, GOOD, now)
+        {
+            return Ok(found);
+        }
         let asked = self.ask(now).await;
         match (self.kept(id, algorithm, GOOD, now), asked) {
             (Some(found), _) => Ok(found),
             (None, Err(error)) => Err(NoKey::Unreachable(error)),
-            (None, Ok(())) if self.is_empty() => {
+            (None, Ok(())) if !self.is_known(now) => {
                 Err(NoKey::Unreachable("it was asked a moment ago".into()))
             }
             (None, Ok(())) => Err(NoKey::Unknown),
@@ -129,9 +135,11 @@ impl Keys {
         (id.is_some() || fitting.next().is_none()).then(|| first.key.clone())
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether there is something to go by.
+    fn is_known(&self, now: Instant) -> bool {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-        kept.told.is_none()
+        kept.told
+            .is_some_and(|told| now.saturating_duration_since(told) <= GOOD)
     }
 
     /// Asks the issuer, unless that was done a moment ago. Who comes while somebody does waits, and has what they got.
