@@ -29,6 +29,7 @@
 //! | `publish` | verification on bounded workers, and the one transaction that publishes |
 //! | `garbage` | deletes what the outbox names |
 //! | `sweep` | what time and crashes leave undone |
+//! | `doctor` | whether what a server relies on is there, and what to do |
 //! | `routes` | the HTTP API, the OpenAPI document and the web page |
 
 mod activity;
@@ -39,6 +40,7 @@ mod catalogue;
 mod compat;
 mod config;
 mod connection;
+pub mod doctor;
 mod error;
 mod extract;
 mod function;

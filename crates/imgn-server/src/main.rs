@@ -11,11 +11,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use imgn_protocol::Timestamp;
 use imgn_server::{
     Config, Database, Grant, Role, Scopes, Server,
+    doctor::{Verdict, examine},
     settings::{Place, Serve, log_filter},
 };
 use sqlx::sqlite::SqliteConnectOptions;
@@ -48,6 +49,9 @@ enum Command {
     Token(TokenCommand),
     /// Do once what a running server does every minute: take up what was left undone, delete what is garbage.
     Sweep(Serve),
+    /// Look whether what the server relies on is there: catalogue, disk or bucket, clock, and what the store does of what is
+    /// signed. Says what to do where something is not, and then fails. With the flags that the server has.
+    Doctor(Doctor),
     /// Print the OpenAPI document.
     Openapi,
     /// Print what lets a shell complete this command line: `eval "$(imgn-server completions bash)"`.
@@ -62,6 +66,19 @@ enum Command {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+struct Doctor {
+    #[command(flatten)]
+    serve: Serve,
+    /// Make what is missing: the bucket, its rule that lets the web page send to it, and its rule that ends uploads which were
+    /// given up. Rules that are there stay.
+    #[arg(long)]
+    set_up: bool,
+    /// Print one JSON object for each finding.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -117,6 +134,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Serve(serve) => run_server(serve.config(cli.place)).await,
             Command::Token(command) => run_token(command, cli.place).await,
             Command::Sweep(serve) => run_sweep(serve.config(cli.place)).await,
+            Command::Doctor(doctor) => run_doctor(doctor, cli.place).await,
             Command::Openapi => {
                 let document = imgn_server::openapi().to_pretty_json()?;
                 say(&document)
@@ -222,6 +240,33 @@ impl Hangups {
         }
         std::future::pending::<()>().await;
     }
+}
+
+async fn run_doctor(doctor: Doctor, place: Place) -> anyhow::Result<()> {
+    let config = doctor.serve.config(place);
+    let findings = examine(&config, doctor.set_up).await;
+    for finding in &findings {
+        if doctor.json {
+            say(&serde_json::to_string(finding)?)?;
+            continue;
+        }
+        let verdict = match finding.verdict {
+            Verdict::Good => "good",
+            Verdict::Warning => "warning",
+            Verdict::Bad => "bad",
+        };
+        say(&format!(
+            "{verdict:<8}{:<11}{}",
+            finding.subject, finding.message
+        ))?;
+        if !finding.advice.is_empty() {
+            say(&format!("{:<19}-> {}", "", finding.advice))?;
+        }
+    }
+    let bad = findings.iter().filter(|it| it.verdict == Verdict::Bad);
+    let bad = bad.count();
+    anyhow::ensure!(bad == 0, "{bad} of {} checks are bad", findings.len());
+    Ok(())
 }
 
 async fn run_sweep(config: Config) -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ use aws_sdk_s3::{
 };
 use aws_smithy_types::timeout::TimeoutConfig;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use imgn_protocol::{Checksum, ChecksumAlgorithm, SignedRequest, Timestamp};
+use imgn_protocol::{Checksum, ChecksumAlgorithm, SignedRequest};
 
 use super::{
     Storage, StorageError, abilities::is_refusal, fault, is_missing, presign, signed_request,
@@ -115,7 +115,7 @@ impl Storage {
         size: u64,
         checksum: &Checksum,
     ) -> Result<SignedRequest, StorageError> {
-        let expires_at = Timestamp::now() + self.url_ttl;
+        let (presigning, expires_at) = self.presigning().await?;
         let request = self
             .client
             .upload_part()
@@ -125,7 +125,7 @@ impl Storage {
             .part_number(part_number(number))
             .content_length(i64::try_from(size).unwrap_or(i64::MAX));
         let request = summed(request, checksum)
-            .presigned(self.presigning()?)
+            .presigned(presigning)
             .await
             .map_err(presign)?;
         Ok(signed_request(&request, expires_at))

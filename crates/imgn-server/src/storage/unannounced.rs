@@ -38,7 +38,7 @@ impl Storage {
             }
             Ok::<_, io::Error>(request)
         });
-        let request = request.presigned(self.presigning()?).await;
+        let request = request.presigned(self.presigning().await?.0).await;
         Ok(url(&request.map_err(presign)?))
     }
 
@@ -57,6 +57,7 @@ impl Storage {
             .ok_or_else(|| failed("there are no credentials".into()))?;
         let credentials = credentials.get().await.map_err(failed)?;
         let now = Timestamp::now();
+        let expires_at = self.presigning().await?.1;
         let day = now.strftime("%Y%m%d").to_string();
         let region = &self.region;
         let mut fields = BTreeMap::from([
@@ -86,7 +87,7 @@ impl Storage {
         conditions.push(serde_json::json!({ "bucket": self.bucket }));
         conditions.push(serde_json::json!(["content-length-range", 1, most]));
         let policy = serde_json::json!({
-            "expiration": (now + self.url_ttl).strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string(),
+            "expiration": expires_at.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string(),
             "conditions": conditions,
         });
         let policy = BASE64_STANDARD.encode(policy.to_string());
@@ -126,7 +127,7 @@ impl Storage {
             .key(key)
             .upload_id(id)
             .part_number(super::multipart::part_number(number))
-            .presigned(self.presigning()?)
+            .presigned(self.presigning().await?.0)
             .await
             .map_err(presign)?;
         Ok(url(&request))
