@@ -3,7 +3,9 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use imgn_thumbs::Limits;
-use url::Url;
+use url::{Host, Url};
+
+use crate::allowance::Allowances;
 
 /// What a server is started with.
 #[derive(Debug, Clone)]
@@ -13,6 +15,10 @@ pub struct Config {
     /// What clients see: scheme, host and port, nothing else. Links and, with the embedded store, presigned URLs are
     /// made from it. Without it, the address that the server listens on.
     pub public_url: Option<Url>,
+    /// `HOST:PORT` of an address of their own, where the metrics are; without it, nowhere. A function has none.
+    pub metrics_listen: Option<String>,
+    /// The file of the audit log; without it, it is in the ordinary log, under the target `audit`.
+    pub audit_log: Option<PathBuf>,
     /// Where everything is that the server keeps. One server at a time.
     pub data_dir: PathBuf,
     /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`; without it, a file in the data directory.
@@ -40,6 +46,12 @@ pub struct Config {
     /// The most uploads that one token, or all who have none together, may have under way with other people's clients;
     /// where everybody may upload, those without a token have no more with our own either.
     pub max_pending: u32,
+    /// Whose sign-in is taken beside the server's own tokens.
+    pub oidc: Option<OidcConfig>,
+    /// How much one user, or one address, may ask for.
+    pub allowances: Allowances,
+    /// How many proxies in front of the server say in `X-Forwarded-For` whom they were asked by. 0 believes nobody.
+    pub trusted_proxies: u8,
     /// The largest picture in bytes that the server itself takes from clients that cannot reach the store; without it,
     /// none. It holds each in memory several times, so this is at most [`Self::LARGEST_RELAY_SIZE`].
     pub relay_max_size: Option<u64>,
@@ -142,6 +154,32 @@ pub struct S3Config {
     pub acl: Option<String>,
 }
 
+/// An issuer of OpenID Connect, and what it has to say of somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcConfig {
+    /// As it calls itself, with or without a slash at its end; its discovery document is below.
+    pub issuer: String,
+    /// Whom its tokens have to be for.
+    pub audience: String,
+    /// The claim that says what somebody may do; without it, whoever signs in is an uploader.
+    pub role_claim: Option<String>,
+    /// How often it is asked for its keys at most.
+    pub ask_every: Duration,
+}
+
+impl OidcConfig {
+    /// An issuer whose every user may upload.
+    #[must_use]
+    pub fn new(issuer: &str, audience: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
+            role_claim: None,
+            ask_every: Duration::from_secs(60),
+        }
+    }
+}
+
 /// When the server does what nobody asked it for.
 #[derive(Debug, Clone)]
 pub struct Timing {
@@ -209,6 +247,8 @@ impl Config {
         Self {
             listen: "127.0.0.1:0".to_owned(),
             public_url: None,
+            metrics_listen: None,
+            audit_log: None,
             data_dir: data_dir.into(),
             database: None,
             database_connections: Self::DEFAULT_DATABASE_CONNECTIONS,
@@ -221,6 +261,9 @@ impl Config {
             max_connections: Self::DEFAULT_MAX_CONNECTIONS,
             anonymous_uploads: false,
             max_pending: Self::DEFAULT_MAX_PENDING,
+            oidc: None,
+            allowances: Allowances::UNLIMITED,
+            trusted_proxies: 0,
             relay_max_size: None,
             timing: Timing::default(),
         }
@@ -256,6 +299,9 @@ impl Config {
             if s3.bucket.is_empty() {
                 return Err(InvalidConfig::Bucket);
             }
+        }
+        if let Some(oidc) = &self.oidc {
+            check_issuer(oidc)?;
         }
         if self.url_ttl < Duration::from_secs(1) || self.url_ttl > Self::LONGEST_URL_TTL {
             return Err(InvalidConfig::UrlTtl);
@@ -308,6 +354,23 @@ fn check_origin(
     Ok(())
 }
 
+/// Whoever could answer in an issuer's place could be anybody here: it is asked over TLS, or on this computer.
+fn check_issuer(oidc: &OidcConfig) -> Result<(), InvalidConfig> {
+    let url = Url::parse(&oidc.issuer).map_err(|_| InvalidConfig::Issuer)?;
+    let is_here = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_here);
+    let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    match is_safe && is_plain && !oidc.audience.is_empty() {
+        true => Ok(()),
+        false => Err(InvalidConfig::Issuer),
+    }
+}
+
 /// Why no server can be started with a [`Config`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum InvalidConfig {
@@ -339,6 +402,12 @@ pub enum InvalidConfig {
     /// A server without a socket has nowhere to serve its store from.
     #[error("a function keeps its pictures in a bucket (IMGN_STORAGE=s3, IMGN_S3_BUCKET)")]
     EmbeddedFunction,
+    /// An issuer that cannot be asked safely, or no audience.
+    #[error(
+        "the sign-in needs an issuer that starts with https:// and has no query (--oidc-issuer), and an audience \
+         (--oidc-audience)"
+    )]
+    Issuer,
     /// No bucket.
     #[error("the S3 store needs a bucket (--s3-bucket)")]
     Bucket,
@@ -404,6 +473,38 @@ mod tests {
         }
         let large = Some(Config::LARGEST_RELAY_SIZE + 1);
         assert_eq!(check(large), Err(InvalidConfig::RelaySize));
+    }
+
+    #[test]
+    fn an_issuer_is_asked_over_tls_or_on_this_computer() {
+        let check = |issuer: &str, audience: &str| {
+            Config {
+                oidc: Some(OidcConfig::new(issuer, audience)),
+                ..Config::embedded("unused")
+            }
+            .check()
+        };
+        for good in [
+            "https://login.example/realms/a",
+            "https://login.example/",
+            "http://127.0.0.1:8080",
+            "http://[::1]:1/a",
+        ] {
+            assert_eq!(check(good, "imgn"), Ok(()), "{good}");
+        }
+        for bad in [
+            "http://login.example",
+            "ftp://login.example",
+            "login.example",
+            "https://login.example/?a",
+            "https://a@login.example/",
+        ] {
+            assert_eq!(check(bad, "imgn"), Err(InvalidConfig::Issuer), "{bad}");
+        }
+        assert_eq!(
+            check("https://login.example", ""),
+            Err(InvalidConfig::Issuer)
+        );
     }
 
     #[test]

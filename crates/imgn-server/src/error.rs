@@ -26,6 +26,8 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 pub(crate) struct ApiError {
     code: ErrorCode,
     detail: String,
+    /// In seconds, where it is not the code's own.
+    retry_after: Option<u64>,
     /// For the log only.
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -35,7 +37,16 @@ impl ApiError {
         Self {
             code,
             detail: detail.into(),
+            retry_after: None,
             source: None,
+        }
+    }
+
+    /// More than somebody may ask for; to be asked again in so many seconds.
+    pub(crate) fn limited(detail: impl Into<String>, seconds: u64) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(ErrorCode::RateLimited, detail)
         }
     }
 
@@ -134,6 +145,9 @@ impl IntoResponse for ApiError {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
             }
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, seconds.into());
         }
         response
     }

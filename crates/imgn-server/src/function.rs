@@ -55,8 +55,11 @@ impl Function {
         }
         config.check()?;
         server::make_data_dir(&config.data_dir)?;
+        if config.metrics_listen.is_some() {
+            tracing::warn!("a function has no address to tell metrics at");
+        }
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
-        let (app, _) = server::assemble(config, nowhere).await?;
+        let (app, _) = Box::pin(server::assemble(config, nowhere)).await?;
         Ok(Self {
             app: app.with_whole_answers(),
             routers: Mutex::default(),

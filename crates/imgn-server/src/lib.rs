@@ -15,31 +15,43 @@
 //! | `server` | start, accept loop, shutdown |
 //! | `function` | the server without a socket, for surroundings that call it |
 //! | `activity` | whether clients are sending, which verification gives way to |
+//! | `allowance`, `rates`, `origin` | how much one user or address may ask for, requests a second, and where a request comes from |
+//! | `audit` | who wrote what |
 //! | `connection` | a connection whose client has to read |
+//! | `metrics` | what is counted and measured, for a Prometheus |
 //! | `memory` | what decoders leave behind goes back to the system |
 //! | `catalogue` | SQLite or PostgreSQL: tokens, uploads, images, the change feed, the garbage outbox |
 //! | `storage` | the S3 client, presigning, and the embedded store behind it |
 //! | `multipart` | uploads in parts: how they are divided, what the store has of them, completing |
 //! | `staging` | what other people's clients send: from an object that nobody announced to an upload |
 //! | `compat` | the protocols of other people's clients |
+//! | `oidc` | sign-in: tokens that an issuer signs |
 //! | `publish` | verification on bounded workers, and the one transaction that publishes |
 //! | `garbage` | deletes what the outbox names |
 //! | `sweep` | what time and crashes leave undone |
+//! | `doctor` | whether what a server relies on is there, and what to do |
 //! | `routes` | the HTTP API, the OpenAPI document and the web page |
 
 mod activity;
+mod allowance;
+mod audit;
 mod auth;
 mod catalogue;
 mod compat;
 mod config;
 mod connection;
+pub mod doctor;
 mod error;
 mod extract;
 mod function;
 mod garbage;
 mod memory;
+mod metrics;
 mod multipart;
+mod oidc;
+mod origin;
 mod publish;
+mod rates;
 mod routes;
 mod server;
 pub mod settings;
@@ -48,12 +60,17 @@ mod state;
 mod storage;
 mod sweep;
 
-pub use auth::Role;
+pub use allowance::{Allowance, Allowances};
+pub use audit::Audit;
+pub use auth::{Grant, Role, Scopes};
 pub use catalogue::{Catalogue, CatalogueError, TokenError, TokenRow};
-pub use config::{Config, Database, DatabaseUrl, InvalidConfig, S3Config, StorageConfig, Timing};
+pub use config::{
+    Config, Database, DatabaseUrl, InvalidConfig, OidcConfig, S3Config, StorageConfig, Timing,
+};
 pub use function::{Function, NotDone};
 pub use imgn_thumbs::Limits;
 pub use memory::give_back_what_is_large;
+pub use oidc::ClientError as IssuerClientError;
 pub use routes::openapi::document as openapi;
 pub use server::{Server, StartError};
 pub use storage::{EmbeddedError, StorageError};

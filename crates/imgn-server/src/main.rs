@@ -11,10 +11,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use imgn_protocol::Timestamp;
 use imgn_server::{
-    Config, Database, Role, Server,
+    Config, Database, Grant, Role, Scopes, Server,
+    doctor::{Verdict, examine},
     settings::{Place, Serve, log_filter},
 };
 use sqlx::sqlite::SqliteConnectOptions;
@@ -47,6 +49,9 @@ enum Command {
     Token(TokenCommand),
     /// Do once what a running server does every minute: take up what was left undone, delete what is garbage.
     Sweep(Serve),
+    /// Look whether what the server relies on is there: catalogue, disk or bucket, clock, and what the store does of what is
+    /// signed. Says what to do where something is not, and then fails. With the flags that the server has.
+    Doctor(Doctor),
     /// Print the OpenAPI document.
     Openapi,
     /// Print what lets a shell complete this command line: `eval "$(imgn-server completions bash)"`.
@@ -63,6 +68,19 @@ enum Command {
     },
 }
 
+#[derive(Debug, Args)]
+struct Doctor {
+    #[command(flatten)]
+    serve: Serve,
+    /// Make what is missing: the bucket, its rule that lets the web page send to it, and its rule that ends uploads which were
+    /// given up. Rules that are there stay.
+    #[arg(long)]
+    set_up: bool,
+    /// Print one JSON object for each finding.
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 enum TokenCommand {
     /// Make a token and print it, this once.
@@ -72,8 +90,15 @@ enum TokenCommand {
         /// What it allows: `uploader`, or `admin` who may also delete what others uploaded.
         #[arg(long, default_value = "uploader")]
         role: Role,
+        /// What it may be used for, within its role: `upload`, `delete`, or both with a comma between them.
+        #[arg(long, default_value = "upload,delete")]
+        scopes: Scopes,
+        /// When it ends by itself: a number with s, m, h, d or w, such as 90d. It does not if left out.
+        #[arg(long, value_name = "TIME", value_parser = parse_lifetime)]
+        expires: Option<Duration>,
     },
-    /// List the valid tokens: name, role, when made.
+    /// List the tokens that were not revoked: name, role, when made, scopes, when it expires, the last day of its use (UTC),
+    /// with `-` for what there is none of.
     List,
     /// End a token at once. What it uploaded stays.
     Revoke {
@@ -109,6 +134,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Serve(serve) => run_server(serve.config(cli.place)).await,
             Command::Token(command) => run_token(command, cli.place).await,
             Command::Sweep(serve) => run_sweep(serve.config(cli.place)).await,
+            Command::Doctor(doctor) => run_doctor(doctor, cli.place).await,
             Command::Openapi => {
                 let document = imgn_server::openapi().to_pretty_json()?;
                 say(&document)
@@ -150,12 +176,19 @@ fn write_manual(directory: &Path) -> anyhow::Result<()> {
 async fn run_server(config: Config) -> anyhow::Result<()> {
     // Before the address is printed: whoever reads it may send a signal.
     let asked_to_stop = stop_signal()?;
+    let mut hangups = Hangups::expect()?;
     let server = Server::start(config).await?;
     say(&format!(
         "imgn-server listening on http://{}",
         server.address()
     ))?;
-    asked_to_stop.await;
+    tokio::pin!(asked_to_stop);
+    loop {
+        tokio::select! {
+            () = &mut asked_to_stop => break,
+            () = hangups.next() => server.reopen_audit_log(),
+        }
+    }
     server.shutdown().await;
     Ok(())
 }
@@ -185,6 +218,57 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
+/// SIGHUP, which says that the audit log's file was moved away.
+struct Hangups {
+    #[cfg(unix)]
+    signals: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    fn expect() -> anyhow::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            signals: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
+                .context("cannot wait for SIGHUP")?,
+        })
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signals.recv().await.is_some() {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn run_doctor(doctor: Doctor, place: Place) -> anyhow::Result<()> {
+    let config = doctor.serve.config(place);
+    let findings = examine(&config, doctor.set_up).await;
+    for finding in &findings {
+        if doctor.json {
+            say(&serde_json::to_string(finding)?)?;
+            continue;
+        }
+        let verdict = match finding.verdict {
+            Verdict::Good => "good",
+            Verdict::Warning => "warning",
+            Verdict::Bad => "bad",
+        };
+        say(&format!(
+            "{verdict:<8}{:<11}{}",
+            finding.subject, finding.message
+        ))?;
+        if !finding.advice.is_empty() {
+            say(&format!("{:<19}-> {}", "", finding.advice))?;
+        }
+    }
+    let bad = findings.iter().filter(|it| it.verdict == Verdict::Bad);
+    let bad = bad.count();
+    anyhow::ensure!(bad == 0, "{bad} of {} checks are bad", findings.len());
+    Ok(())
+}
+
 async fn run_sweep(config: Config) -> anyhow::Result<()> {
     let swept = Server::sweep(config).await?;
     say(&format!(
@@ -204,6 +288,7 @@ async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
         database: place.database,
         database_connections: place.database_connections,
         shared_file_system: place.shared_file_system,
+        audit_log: place.audit_log,
         ..Config::embedded(place.data_dir)
     };
     let file = catalogue_file(&config.database());
@@ -218,10 +303,26 @@ async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
             absolute(file)
         );
     }
+    let audit = Server::audit(&config)?;
     let catalogue = Server::catalogue(&config).await?;
     match command {
-        TokenCommand::Add { name, role } => {
-            let token = catalogue.add_token(&name, role).await?;
+        TokenCommand::Add {
+            name,
+            role,
+            scopes,
+            expires,
+        } => {
+            let expires_at = expires
+                .map(|lifetime| Timestamp::now().checked_add(lifetime))
+                .transpose()
+                .context("--expires is further away than times go")?;
+            let grant = Grant {
+                role,
+                scopes,
+                expires_at,
+            };
+            let token = catalogue.add_token(&name, grant).await?;
+            audit.token_added(&name, &grant);
             say(token.expose())?;
             let place = match config.database() {
                 database @ Database::Postgres { .. } => database.to_string(),
@@ -240,10 +341,20 @@ async fn run_token(command: TokenCommand, place: Place) -> anyhow::Result<()> {
         }
         TokenCommand::List => {
             for row in catalogue.tokens().await? {
-                say(&format!("{}\t{}\t{}", row.name, row.role, row.created_at))?;
+                let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+                let expires = or_none(row.expires_at.map(|end| end.to_string()));
+                let day = |start: Timestamp| start.strftime("%Y-%m-%d").to_string();
+                let used = or_none(row.last_used_on.map(day));
+                say(&format!(
+                    "{}\t{}\t{}\t{}\t{expires}\t{used}",
+                    row.name, row.role, row.created_at, row.scopes
+                ))?;
             }
         }
-        TokenCommand::Revoke { name } => catalogue.revoke_token(&name).await?,
+        TokenCommand::Revoke { name } => {
+            catalogue.revoke_token(&name).await?;
+            audit.token_revoked(&name);
+        }
     }
     catalogue.close().await;
     Ok(())
@@ -259,6 +370,26 @@ fn catalogue_file(database: &Database) -> Option<PathBuf> {
         }
         Database::Postgres { .. } => None,
     }
+}
+
+/// A time as people write one: `90d`.
+fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    const HOW: &str = "a time is a number with s, m, h, d or w for its unit, such as 90d";
+    let (number, unit) = text.split_at(text.len() - text.chars().last().map_or(0, char::len_utf8));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        "w" => 7 * 24 * 60 * 60,
+        _ => return Err(HOW.to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| HOW.to_owned())?;
+    number
+        .checked_mul(seconds)
+        .filter(|&seconds| seconds > 0)
+        .map(Duration::from_secs)
+        .ok_or_else(|| HOW.to_owned())
 }
 
 fn absolute(path: &Path) -> String {
@@ -291,5 +422,24 @@ mod tests {
     #[test]
     fn the_flags_are_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_lifetime_is_a_number_with_its_unit() {
+        let days = Duration::from_secs(90 * 24 * 60 * 60);
+        assert_eq!(parse_lifetime("90d"), Ok(days));
+        assert_eq!(parse_lifetime("2w"), parse_lifetime("336h"));
+        for bad in [
+            "",
+            "d",
+            "90",
+            "0d",
+            "-1d",
+            "1.5d",
+            "90\u{e4}",
+            "99999999999999999999w",
+        ] {
+            assert!(parse_lifetime(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -28,10 +28,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     activity::Activity,
+    audit::Audit,
     catalogue::{Catalogue, Picture, Published, Upload, WhoseTurn},
     config::Config,
     error::{ApiError, chain},
     garbage, memory,
+    metrics::Metrics,
     storage::{Storage, StorageError, keys},
 };
 
@@ -69,6 +71,8 @@ struct Inner {
     storage: Storage,
     limits: Limits,
     activity: Activity,
+    metrics: Metrics,
+    audit: Audit,
     workers: Semaphore,
     /// Files are loaded under the first budget and decoded under the second. Who holds of the second has all it needs
     /// and gives back both, so nobody waits in a circle.
@@ -87,6 +91,8 @@ impl Publisher {
         catalogue: Catalogue,
         storage: Storage,
         activity: Activity,
+        metrics: Metrics,
+        audit: Audit,
         stopping: CancellationToken,
     ) -> Self {
         let limits = config.limits.clone();
@@ -95,6 +101,8 @@ impl Publisher {
             catalogue,
             storage,
             activity,
+            metrics,
+            audit,
             workers: Semaphore::new(cores.min(MOST_WORKERS)),
             file_memory: Budget::new(config.max_size),
             decode_memory: Budget::new(limits.max_decoded_bytes),
@@ -133,6 +141,11 @@ impl Publisher {
     /// Whether other uploads are worked on, or wait for their turn.
     pub(crate) fn has_others(&self, id: UploadId) -> bool {
         self.0.running().keys().any(|other| *other != id)
+    }
+
+    /// How many are worked on, or wait for their turn.
+    pub(crate) fn count(&self) -> usize {
+        self.0.running().len()
     }
 
     /// Those that a decoder has been at for so long or longer, and is.
@@ -219,8 +232,9 @@ impl Inner {
 
     async fn work(&self, id: UploadId, progress: &watch::Sender<Progress>) {
         let mut pause = FIRST_PAUSE;
+        let asked = std::time::Instant::now();
         let patience = Instant::now() + PATIENCE;
-        while let Err(error) = self.attempt(id, patience).await {
+        while let Err(error) = self.attempt(id, asked, patience).await {
             tracing::warn!(%id, cause = chain(&error), "verification is put off");
             progress.send_replace(Progress::Failing(error));
             tokio::time::sleep(pause).await;
@@ -229,9 +243,15 @@ impl Inner {
         }
     }
 
-    async fn attempt(&self, id: UploadId, patience: Instant) -> Result<(), ApiError> {
+    async fn attempt(
+        &self,
+        id: UploadId,
+        asked: std::time::Instant,
+        patience: Instant,
+    ) -> Result<(), ApiError> {
         let _worker = self.workers.acquire().await.map_err(ApiError::internal)?;
         let _turn = self.activity.give_way(patience).await;
+        let _running = self.metrics.verifying();
         let upload = match self.catalogue.take_up(id).await? {
             WhoseTurn::Ours(upload) => upload,
             // Whoever waits for it here asks again.
@@ -245,7 +265,7 @@ impl Inner {
             }
         };
         let ended = tokio::select! {
-            ended = self.verify(&upload) => ended,
+            ended = self.verify(&upload, asked) => ended,
             never = self.catalogue.keep(id) => match never {},
         };
         if !matches!(ended, Ok(true)) {
@@ -255,9 +275,13 @@ impl Inner {
     }
 
     /// Answers whether the upload came to its end.
-    async fn verify(&self, upload: &Upload) -> Result<bool, ApiError> {
+    async fn verify(&self, upload: &Upload, asked: std::time::Instant) -> Result<bool, ApiError> {
         let id = upload.id;
-        match self.look(upload).await? {
+        let looked = {
+            let _timer = self.metrics.looking();
+            self.look(upload).await?
+        };
+        match looked {
             Verdict::Gone => {
                 tracing::warn!(%id, "the object vanished before it was verified");
                 self.catalogue.reopen(id).await?;
@@ -266,6 +290,9 @@ impl Inner {
             Verdict::Rejected(rejection) => {
                 tracing::info!(%id, code = %rejection.code, "rejected");
                 self.catalogue.reject(id, &rejection).await?;
+                self.metrics.verified(upload.announced.size);
+                let owner = self.owner_of(upload).await;
+                self.audit.rejected(&owner, upload, rejection.code);
             }
             Verdict::Sound(picture, thumbnails) => {
                 for thumbnail in thumbnails {
@@ -274,13 +301,25 @@ impl Inner {
                 }
                 let published = self.catalogue.publish(upload, &picture).await?;
                 tracing::info!(%id, image = %upload.image, ?published, "verified");
+                self.metrics.verified(upload.announced.size);
                 if published == Published::New {
+                    self.metrics.published(asked);
+                    let owner = self.owner_of(upload).await;
+                    self.audit.published(&owner, upload);
                     return Ok(true);
                 }
             }
         }
         garbage::collect_image(&self.catalogue, &self.storage, upload.image).await;
         Ok(true)
+    }
+
+    /// The name of whoever sent it, for the audit log.
+    async fn owner_of(&self, upload: &Upload) -> String {
+        match self.catalogue.owner_name(upload.owner).await {
+            Ok(name) => name,
+            Err(_) => format!("#{}", upload.owner),
+        }
     }
 
     /// Reads the object once, sums it on the way, and decodes it.
@@ -543,6 +582,8 @@ mod tests {
             catalogue,
             storage,
             Activity::new(),
+            Metrics::new(),
+            Audit::open(None).unwrap(),
             CancellationToken::new(),
         );
 

@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, http::Request};
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -22,14 +22,20 @@ use hyper_util::{
 use imgn_protocol::{ChecksumAlgorithm, Token};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tower::ServiceExt as _;
 use url::Url;
 
 use crate::{
     activity::Activity,
-    auth::Role,
+    allowance::Gate,
+    audit::Audit,
+    auth::Grant,
     catalogue::{Catalogue, CatalogueError, TokenError},
     config::{Config, Database, InvalidConfig, StorageConfig},
     connection::ReadByClient,
+    metrics::{self, Metrics},
+    oidc::{ClientError, Oidc},
+    origin::Peer,
     publish::Publisher,
     routes::{self, feed::Listeners},
     staging::{self, Staging},
@@ -50,6 +56,9 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// How long requests that are under way when the server is to end are waited for.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Connections to the metrics' address at a time: a Prometheus has one.
+const MAX_METRICS_CONNECTIONS: usize = 16;
+
 /// The pause after a connection could not be accepted, most likely for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -62,8 +71,10 @@ pub struct Server {
     url: Url,
     address: SocketAddr,
     catalogue: Catalogue,
+    audit: Audit,
     stop: DropGuard,
-    tasks: [JoinHandle<()>; 4],
+    tasks: Vec<JoinHandle<()>>,
+    metrics_address: Option<SocketAddr>,
     publisher: Publisher,
     storage: Storage,
     lock: File,
@@ -99,12 +110,24 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The audit log's file cannot be opened.
+    #[error("cannot write the audit log {}", path.display())]
+    Audit {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The catalogue.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
     /// A token that no server can be started with.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The sign-in's issuer cannot be asked.
+    #[error("the sign-in's issuer cannot be asked")]
+    SignIn(#[from] ClientError),
     /// The embedded store.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
@@ -118,14 +141,13 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.check()?;
         let lock = lock(&config.data_dir)?;
-        let failed = |source| StartError::Listen {
-            address: config.listen.clone(),
-            source,
+        let (listener, address) = listen(&config.listen).await?;
+        let metrics = match &config.metrics_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
         };
-        let listener = TcpListener::bind(&config.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
 
-        let (app, embedded) = assemble(config, address).await?;
+        let (app, embedded) = Box::pin(assemble(config, address)).await?;
         if let Err(error) = app.storage.check().await {
             tracing::warn!(
                 cause = crate::error::chain(&error),
@@ -159,12 +181,23 @@ impl Server {
             }
         });
         tracing::info!(%address, url = %app.public_url, "serving");
+        let mut tasks = vec![serving, sweeping, looking, hearing];
+        let metrics_address = metrics.as_ref().map(|(_, address)| *address);
+        if let Some((listener, address)) = metrics {
+            let router = metrics::router(app.clone());
+            let stopping = app.stopping.clone();
+            let serving = serve(listener, router, MAX_METRICS_CONNECTIONS, stopping);
+            tasks.push(tokio::spawn(serving));
+            tracing::info!(%address, "telling metrics");
+        }
         Ok(Self {
             url: app.public_url.clone(),
             address,
             catalogue: app.catalogue.clone(),
+            audit: app.audit.clone(),
             stop: app.stopping.clone().drop_guard(),
-            tasks: [serving, sweeping, looking, hearing],
+            tasks,
+            metrics_address,
             publisher: app.publisher.clone(),
             storage: app.storage.clone(),
             lock,
@@ -183,14 +216,32 @@ impl Server {
         self.address
     }
 
+    /// Where the metrics are.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// Goes on in a new file of the audit log, after the old one was moved away.
+    pub fn reopen_audit_log(&self) {
+        self.audit.reopen();
+    }
+
     /// The checksums of parts that the store was found to check. Where it could not be asked yet, it is now.
     pub async fn store_checksums(&self) -> Result<Vec<ChecksumAlgorithm>, StorageError> {
         Ok(self.storage.abilities().await?.algorithms())
     }
 
     /// Makes a token, which is to be shown once.
-    pub async fn add_token(&self, name: &str, role: Role) -> Result<Token, TokenError> {
-        self.catalogue.add_token(name, role).await
+    pub async fn add_token(
+        &self,
+        name: &str,
+        grant: impl Into<Grant>,
+    ) -> Result<Token, TokenError> {
+        let grant = grant.into();
+        let token = self.catalogue.add_token(name, grant).await?;
+        self.audit.token_added(name, &grant);
+        Ok(token)
     }
 
     /// Ends it: no new request is taken, those under way are answered, and what is being verified is left to the next
@@ -209,6 +260,15 @@ impl Server {
         tracing::info!("stopped");
     }
 
+    /// The audit log of a configuration, for the commands on tokens; also while servers write to it.
+    pub fn audit(config: &Config) -> Result<Audit, StartError> {
+        let path = config.audit_log.as_deref();
+        Audit::open(path).map_err(|source| StartError::Audit {
+            path: path.map(Path::to_owned).unwrap_or_default(),
+            source,
+        })
+    }
+
     /// The catalogue of a data directory, or that which several servers share, for the commands on its tokens; also while
     /// servers run on it.
     pub async fn catalogue(config: &Config) -> Result<Catalogue, StartError> {
@@ -225,7 +285,7 @@ impl Server {
         config.check()?;
         let lock = lock(&config.data_dir)?;
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (app, _) = assemble(config, anywhere).await?;
+        let (app, _) = Box::pin(assemble(config, anywhere)).await?;
         let swept = sweep_once(&app).await;
         app.stopping.cancel();
         app.publisher.finish().await;
@@ -234,6 +294,16 @@ impl Server {
         drop(lock);
         Ok(swept)
     }
+}
+
+async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen {
+        address: address.to_owned(),
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 async fn sweep_once(app: &App) -> Swept {
@@ -282,6 +352,8 @@ pub(crate) async fn assemble(
     config: Config,
     address: SocketAddr,
 ) -> Result<(App, Option<Embedded>), StartError> {
+    let audit = Server::audit(&config)?;
+    let oidc = config.oidc.as_ref().map(Oidc::new).transpose()?;
     let catalogue = Catalogue::open_on(&config.database(), config.shared_file_system).await?;
     let public_url = match &config.public_url {
         Some(url) => url.clone(),
@@ -298,11 +370,14 @@ pub(crate) async fn assemble(
     let store_origin = storage.origin().await?;
     let stopping = CancellationToken::new();
     let activity = Activity::new();
+    let metrics = Metrics::new();
     let publisher = Publisher::new(
         &config,
         catalogue.clone(),
         storage.clone(),
         activity.clone(),
+        metrics.clone(),
+        audit.clone(),
         stopping.clone(),
     );
     let anonymous = match config.anonymous_uploads {
@@ -315,6 +390,7 @@ pub(crate) async fn assemble(
         whole_answers: false,
         anonymous,
         listeners: Arc::new(Listeners::new(config.max_connections)),
+        gate: Arc::new(Gate::new(&config.allowances)),
         config,
         public_url,
         store_origin,
@@ -322,6 +398,9 @@ pub(crate) async fn assemble(
         storage,
         publisher,
         activity,
+        metrics,
+        audit,
+        oidc,
         stopping,
     });
     Ok((app, embedded))
@@ -361,8 +440,8 @@ async fn serve(
     let accept = async || {
         let place = free.clone().acquire_owned().await;
         let place = place.map_err(io::Error::other)?;
-        let (stream, _) = listener.accept().await?;
-        Ok::<_, io::Error>((stream, place))
+        let (stream, peer) = listener.accept().await?;
+        Ok::<_, io::Error>((stream, peer, place))
     };
     let graceful = GracefulShutdown::new();
     loop {
@@ -370,7 +449,7 @@ async fn serve(
             accepted = accept() => accepted,
             () = stopping.cancelled() => break,
         };
-        let (stream, place) = match accepted {
+        let (stream, peer, place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
@@ -382,7 +461,14 @@ async fn serve(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        let service = TowerToHyperService::new(router.clone());
+        let peer = Peer(peer.ip());
+        let service = router
+            .clone()
+            .map_request(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(peer);
+                request
+            });
+        let service = TowerToHyperService::new(service);
         let stream = TokioIo::new(ReadByClient::new(stream, READ_TIMEOUT));
         let connection = graceful.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {

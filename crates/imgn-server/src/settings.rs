@@ -5,35 +5,53 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use imgn_thumbs::Limits;
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Subscriber};
+use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, registry::LookupSpan};
 use url::Url;
+
+mod clients;
+mod sign_in;
 
 use crate::config::{Config, DatabaseUrl, S3Config, StorageConfig};
 
+/// Code of others that is heard from the level of a warning on only: it tells of whole requests, with what was signed.
+const HEARD_FROM_WARN: [&str; 9] = [
+    "aws_config",
+    "aws_runtime",
+    "aws_sdk_s3",
+    "aws_sigv4",
+    "aws_smithy_http_client",
+    "aws_smithy_runtime",
+    "aws_smithy_runtime_api",
+    "s3s",
+    "sqlx",
+];
+
 /// What is logged: what `RUST_LOG` says, and in any case nothing with a secret in it.
+///
+/// The second filter has the last word, for `RUST_LOG` could name a module, and the most exact name counts: below the
+/// level of information, only code of this project is heard, which knows what is secret.
 #[must_use]
-pub fn log_filter() -> EnvFilter {
-    let mut filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,imgn_server=info,imgn_store=info"));
-    // Whatever RUST_LOG says: these print whole requests, with the signatures in them.
-    for silent in [
-        "aws_config=warn",
-        "aws_runtime=warn",
-        "aws_sdk_s3=warn",
-        "aws_sigv4=warn",
-        "aws_smithy_http_client=warn",
-        "aws_smithy_runtime=warn",
-        "aws_smithy_runtime_api=warn",
-        "hyper=info",
-        "hyper_util=info",
-        "s3s=warn",
-        "sqlx=warn",
-    ] {
-        if let Ok(directive) = silent.parse() {
-            filter = filter.add_directive(directive);
-        }
+pub fn log_filter<S>() -> impl Layer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,audit=info,imgn_server=info,imgn_store=info"))
+        .and_then(filter_fn(|metadata| {
+            *metadata.level() <= most_talkative(metadata.target())
+        }))
+}
+
+fn most_talkative(target: &str) -> Level {
+    let name = target.split("::").next().unwrap_or_default();
+    if name.starts_with("imgn_") {
+        Level::TRACE
+    } else if HEARD_FROM_WARN.contains(&name) {
+        Level::WARN
+    } else {
+        Level::INFO
     }
-    filter
 }
 
 /// Where the server keeps what it keeps.
@@ -71,6 +89,11 @@ pub struct Place {
     /// write-ahead log, and is slower.
     #[arg(long, global = true, env = "IMGN_SHARED_FILE_SYSTEM")]
     pub shared_file_system: bool,
+
+    /// A file for the audit log, a line of JSON for each write, made for its owner alone; on SIGHUP a new one is begun under
+    /// the name. Left out, it is in the ordinary log, under the target audit.
+    #[arg(long, global = true, value_name = "FILE", env = "IMGN_AUDIT_LOG")]
+    pub audit_log: Option<PathBuf>,
 }
 
 /// How a server serves.
@@ -83,6 +106,11 @@ pub struct Serve {
     /// What clients see: scheme, host and port. The address listened on if left out.
     #[arg(long, value_name = "URL", env = "IMGN_PUBLIC_URL")]
     public_url: Option<Url>,
+
+    /// HOST:PORT of an address of their own, where a Prometheus reads the metrics (/metrics). Nobody is asked for a token
+    /// there: keep it on the loopback interface or a network of your own. There are none if left out.
+    #[arg(long, value_name = "ADDRESS", env = "IMGN_METRICS_LISTEN")]
+    metrics_listen: Option<String>,
 
     /// Where the bytes of pictures are.
     #[arg(long, env = "IMGN_STORAGE", default_value = "embedded")]
@@ -173,6 +201,12 @@ pub struct Serve {
         value_parser = parse_size
     )]
     relay_max_size: Option<u64>,
+
+    #[command(flatten)]
+    sign_in: sign_in::SignIn,
+
+    #[command(flatten)]
+    clients: clients::ClientLimits,
 
     #[command(flatten)]
     limits: PictureLimits,
@@ -288,7 +322,9 @@ impl Serve {
         Config {
             listen: self.listen,
             public_url: self.public_url,
+            metrics_listen: self.metrics_listen,
             database: place.database,
+            audit_log: place.audit_log,
             database_connections: place.database_connections,
             shared_file_system: place.shared_file_system,
             storage,
@@ -298,6 +334,9 @@ impl Serve {
             limits: self.limits.into(),
             anonymous_uploads: self.anonymous_uploads,
             max_pending: self.max_pending,
+            oidc: self.sign_in.config(),
+            allowances: self.clients.allowances(),
+            trusted_proxies: self.clients.trust_forwarded_for,
             relay_max_size: self.relay_max_size,
             ..Config::embedded(place.data_dir)
         }
@@ -373,6 +412,19 @@ mod tests {
             max_metadata_bytes: 7 << 10,
         };
         assert_eq!(limits(&flags), expected);
+    }
+
+    #[test]
+    fn code_of_others_tells_nothing_below_information() {
+        for (target, level) in [
+            ("imgn_server::routes", Level::TRACE),
+            ("hyper::proto::h1", Level::INFO),
+            ("rustls", Level::INFO),
+            ("aws_sigv4::http_request", Level::WARN),
+            ("sqlx::query", Level::WARN),
+        ] {
+            assert_eq!(most_talkative(target), level, "{target}");
+        }
     }
 
     #[test]

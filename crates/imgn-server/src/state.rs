@@ -10,10 +10,14 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{
     activity::Activity,
+    allowance::Gate,
+    audit::Audit,
     auth::Caller,
     catalogue::{Catalogue, ChangeRow, Expiry, ImageRow, MostUnderWay, Upload},
     config::Config,
     error::ApiError,
+    metrics::Metrics,
+    oidc::Oidc,
     publish::{Budget, Publisher},
     routes::feed::Listeners,
     staging::Staging,
@@ -35,6 +39,11 @@ pub(crate) struct Inner {
     pub(crate) storage: Storage,
     pub(crate) publisher: Publisher,
     pub(crate) activity: Activity,
+    pub(crate) metrics: Metrics,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) audit: Audit,
+    /// Whose sign-in is taken.
+    pub(crate) oidc: Option<Oidc>,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) staging: Staging,
     /// The memory of what comes through the server itself.

@@ -63,6 +63,7 @@ pub(crate) async fn run(app: App) {
             swept = everything => swept,
             () = app.stopping.cancelled() => return,
         };
+        app.metrics.swept(swept);
         if is_time {
             orphans_looked_for = Instant::now();
         }
@@ -107,7 +108,10 @@ pub(crate) async fn pass(app: &App) -> Swept {
             Ok(true) => swept.verifying += 1,
             Ok(false) => {
                 let aborted = app.catalogue.abort(upload.id, None).await;
-                swept.aborted += u64::from(swept.done("abort an upload", aborted.map(|_| true)));
+                if swept.done("abort an upload", aborted.map(|_| true)) {
+                    app.audit.gave_up(upload.id);
+                    swept.aborted += 1;
+                }
             }
             Err(error) => swept.failed("look at an old upload", &error),
         }
@@ -115,6 +119,11 @@ pub(crate) async fn pass(app: &App) -> Swept {
     let remember = milliseconds(REMEMBER_ENDED);
     let forgotten = app.catalogue.forget_ended(remember).await;
     swept.done("forget what ended long ago", forgotten.map(|_| true));
+    let forgotten = app.catalogue.forget_usage().await;
+    swept.done(
+        "forget what was used on days that are over",
+        forgotten.map(|_| true),
+    );
     collect(app, &mut swept).await;
     // Last, for it reads whole files: who has little time has done everything else by then.
     staging::end_old(app, abort_after, &mut swept).await;

@@ -14,6 +14,7 @@
     reason = "a test double that cannot go on ends its test"
 )]
 
+pub mod issuer;
 pub mod lambda;
 pub mod pictures;
 pub mod postgres;

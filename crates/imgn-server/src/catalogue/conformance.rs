@@ -12,12 +12,18 @@ use super::{
     database::{either, sql},
     *,
 };
-use crate::{auth::Caller, auth::Role, config::DatabaseUrl};
+use crate::{
+    auth::{Caller, Grant, Role, Scopes},
+    config::DatabaseUrl,
+};
 
+mod members;
 mod pages;
 mod parts;
 mod several;
+mod tokens;
 mod uploads;
+mod usage;
 
 /// A catalogue with the token of an uploader, and what it lives on.
 pub(super) struct Case {
@@ -187,7 +193,11 @@ async fn pictures_are_published_once_found_and_deleted() {
 
         let ada = Caller {
             owner: 1,
+            name: "ada".to_owned(),
             role: Role::Uploader,
+            scopes: Scopes::ALL,
+            origin: None,
+            request: None,
         };
         let deleted = catalogue.delete_image(first.image, &ada).await.unwrap();
         assert_eq!(deleted, Deletion::Deleted);
@@ -205,7 +215,10 @@ async fn pictures_are_published_once_found_and_deleted() {
         assert_eq!(state(catalogue, first.id).await, None);
         let again = catalogue.delete_image(first.image, &ada).await.unwrap();
         assert_eq!(again, Deletion::Unknown);
-        let bob = Caller { owner: 2, ..ada };
+        let bob = Caller {
+            owner: 2,
+            ..ada.clone()
+        };
         let foreign = catalogue.delete_image(second.image, &bob).await.unwrap();
         assert_eq!(foreign, Deletion::NotYours);
         catalogue.close().await;

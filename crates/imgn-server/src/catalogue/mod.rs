@@ -10,6 +10,7 @@ mod conformance;
 mod database;
 mod garbage;
 mod images;
+mod members;
 mod multipart;
 mod news;
 mod staged;
@@ -17,6 +18,7 @@ mod tokens;
 mod turns;
 mod unfinished;
 mod uploads;
+mod usage;
 
 use std::{str::FromStr as _, time::Duration};
 
@@ -29,7 +31,10 @@ use sqlx::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::config::{Database, DatabaseUrl};
+use crate::{
+    config::{Database, DatabaseUrl},
+    metrics,
+};
 use database::{Pool, Transaction, sql};
 
 pub(crate) use garbage::Garbage;
@@ -38,9 +43,11 @@ pub(crate) use images::{
 };
 pub(crate) use multipart::Plan;
 pub(crate) use staged::{MostUnderWay, Opened, Staged};
+pub(crate) use tokens::{ANONYMOUS, Presented};
 pub use tokens::{TokenError, TokenRow};
 pub(crate) use turns::WhoseTurn;
 pub(crate) use uploads::{Abort, Expiry, Outcome, Published, Upload, UploadState};
+pub(crate) use usage::{Count, Counted, Over, Who, until_tomorrow};
 
 /// How long a writer waits for another process (the `token` commands) to end its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -108,6 +115,14 @@ pub enum CatalogueError {
 
 impl From<sqlx::Error> for CatalogueError {
     fn from(error: sqlx::Error) -> Self {
+        let error = Self::of(error);
+        metrics::catalogue_failed(&error);
+        error
+    }
+}
+
+impl CatalogueError {
+    fn of(error: sqlx::Error) -> Self {
         if matches!(error, sqlx::Error::PoolTimedOut) {
             return Self::Busy;
         }

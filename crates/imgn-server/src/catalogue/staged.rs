@@ -13,6 +13,7 @@ use super::{
     garbage::discard,
     now, parse,
     uploads::{abort_found, adopt_published, find, insert, record_url, set_state},
+    usage::count_bytes,
 };
 use crate::storage::keys;
 
@@ -39,6 +40,8 @@ pub(crate) struct Staged {
     pub(crate) url_expires_at: i64,
     /// Milliseconds since 1970.
     pub(crate) created_at: i64,
+    /// Where somebody without a token is who sends it.
+    pub(crate) origin: Option<String>,
 }
 
 impl Staged {
@@ -58,6 +61,7 @@ impl Staged {
             multipart: None,
             url_expires_at,
             created_at: now(),
+            origin: None,
         }
     }
 
@@ -102,6 +106,7 @@ struct Row {
     multipart_id: Option<String>,
     url_expires_at: i64,
     created_at: i64,
+    origin: Option<String>,
 }
 
 impl TryFrom<Row> for Staged {
@@ -118,6 +123,7 @@ impl TryFrom<Row> for Staged {
             multipart: row.multipart_id,
             url_expires_at: row.url_expires_at,
             created_at: row.created_at,
+            origin: row.origin,
         })
     }
 }
@@ -134,8 +140,8 @@ impl Catalogue {
         // A transaction, so that with PostgreSQL no other one is counting at this moment.
         let mut transaction = self.begin_passing().await?;
         let inserted: Vec<String> = sql("INSERT INTO staged
-                 (id, owner, image_id, file_name, in_parts, multipart_id, url_expires_at, look_at, created_at)
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
+                 (id, owner, image_id, file_name, in_parts, multipart_id, url_expires_at, look_at, created_at, origin)
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $12
              WHERE $10 > (SELECT count(*) FROM staged WHERE owner = $2)
                  + (SELECT count(*) FROM uploads WHERE $11 AND owner = $2 AND state = 'open'
                      AND (multipart_id IS NOT NULL OR url_expires_at > $9))
@@ -151,6 +157,7 @@ impl Catalogue {
         .bind(staged.created_at)
         .bind(most.uploads)
         .bind(most.counts_announced)
+        .bind(&staged.origin)
         .scalars(&mut transaction)
         .await?;
         transaction.commit().await?;
@@ -165,6 +172,15 @@ impl Catalogue {
                      AND (multipart_id IS NOT NULL OR url_expires_at > $2))")
         .bind(owner)
         .bind(now())
+        .scalar(&self.reader)
+        .await?;
+        from_column(count, "count")
+    }
+
+    /// How many uploads of all may still be sent.
+    pub(crate) async fn open_uploads(&self) -> Result<u32, CatalogueError> {
+        let count: i64 = sql("SELECT (SELECT count(*) FROM staged)
+                 + (SELECT count(*) FROM uploads WHERE state = 'open')")
         .scalar(&self.reader)
         .await?;
         from_column(count, "count")
@@ -448,6 +464,9 @@ pub(super) async fn take_out(
     let Some(staged) = row.map(Staged::try_from).transpose()? else {
         return Ok(None);
     };
+    if let Some(upload) = upload.filter(|upload| upload.image == staged.image) {
+        count_bytes(transaction, &staged, upload.announced.size).await?;
+    }
     if !staged.in_parts || upload.is_none_or(|upload| upload.image != staged.image) {
         let (until, multipart) = (Some(staged.url_expires_at), staged.multipart.as_deref());
         discard(transaction, &staged.key(), until, multipart).await?;

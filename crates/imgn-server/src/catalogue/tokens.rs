@@ -2,24 +2,48 @@
 
 use imgn_protocol::{Sha256, Timestamp, Token};
 
-use super::{Catalogue, CatalogueError, database::sql, now, parse, timestamp};
-use crate::auth::{self, Caller, Role};
+use super::{
+    Catalogue, CatalogueError,
+    database::{passing, sql},
+    members, now, parse, timestamp,
+};
+use crate::{
+    auth::{self, Caller, Grant, Role, Scopes},
+    error::chain,
+};
 
 /// The longest name of a token, in characters.
 const MAX_NAME: usize = 64;
 
 /// The name under which stands what was uploaded without a token.
-pub(super) const ANONYMOUS: &str = "anonymous";
+pub(crate) const ANONYMOUS: &str = "anonymous";
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// A token as `token list` shows it; its text is not kept anywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRow {
     /// Whose it is.
     pub name: String,
-    /// What it allows.
+    /// What its owner is.
     pub role: Role,
+    /// What it may be used for.
+    pub scopes: Scopes,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it ends by itself; it may have.
+    pub expires_at: Option<Timestamp>,
+    /// The beginning of the last day, in UTC, on which it was used.
+    pub last_used_on: Option<Timestamp>,
+}
+
+/// What a token turned out to be.
+#[derive(Debug)]
+pub(crate) enum Presented {
+    Valid(Caller),
+    Expired,
+    /// It never was, or was revoked.
+    Unknown,
 }
 
 /// Why a token was not made or revoked.
@@ -45,6 +69,12 @@ pub enum TokenError {
     /// The name that stands for nobody.
     #[error("the name {ANONYMOUS:?} stands for those who upload without a token; choose another")]
     Anonymous,
+    /// A name of those who sign in elsewhere.
+    #[error(
+        "names that begin with {:?} are of those who sign in; choose another",
+        members::PREFIX
+    )]
+    Member,
     /// Somebody has that name, since before it stood for nobody.
     #[error(
         "a token is named {ANONYMOUS:?}, which stands for those who upload without one: what they upload would be its \
@@ -61,9 +91,14 @@ pub enum TokenError {
 }
 
 impl Catalogue {
-    /// Makes a token, which is to be shown once. A name whose token was revoked gets a new one, and has what it
+    /// Makes a token, which is to be shown once. A name whose token was revoked or has expired gets a new one, and has what it
     /// uploaded before.
-    pub async fn add_token(&self, name: &str, role: Role) -> Result<Token, TokenError> {
+    pub async fn add_token(
+        &self,
+        name: &str,
+        grant: impl Into<Grant>,
+    ) -> Result<Token, TokenError> {
+        let grant = grant.into();
         let valid = !name.is_empty()
             && name.trim() == name
             && name.chars().count() <= MAX_NAME
@@ -74,16 +109,23 @@ impl Catalogue {
         if name == ANONYMOUS {
             return Err(TokenError::Anonymous);
         }
+        if name.starts_with(members::PREFIX) {
+            return Err(TokenError::Member);
+        }
         let token = auth::mint().map_err(TokenError::Random)?;
         let mut transaction = self.begin().await?;
         let changed = sql(
-            "INSERT INTO tokens (name, role, hash, created_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (name) DO UPDATE SET role = $2, hash = $3, created_at = $4 WHERE tokens.hash IS NULL",
+            "INSERT INTO tokens (name, role, hash, created_at, scopes, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (name) DO UPDATE
+             SET role = $2, hash = $3, created_at = $4, scopes = $5, expires_at = $6, last_used_on = NULL
+             WHERE tokens.hash IS NULL OR tokens.expires_at <= $4",
         )
         .bind(name)
-        .bind(role.as_str())
+        .bind(grant.role.as_str())
         .bind(&auth::fingerprint(&token).as_bytes()[..])
         .bind(now())
+        .bind(grant.scopes.to_string())
+        .bind(grant.expires_at.map(Timestamp::as_millisecond))
         .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
@@ -95,18 +137,24 @@ impl Catalogue {
         Ok(token)
     }
 
-    /// The tokens that are valid, by name.
+    /// The tokens that were not revoked, by name; those that have expired, too.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>, TokenError> {
-        let rows: Vec<(String, String, i64)> =
-            sql("SELECT name, role, created_at FROM tokens WHERE hash IS NOT NULL ORDER BY name")
-                .fetch_all(&self.reader)
-                .await?;
+        type Row = (String, String, String, i64, Option<i64>, Option<i64>);
+        let rows: Vec<Row> = sql(
+            "SELECT name, role, scopes, created_at, expires_at, last_used_on FROM tokens
+             WHERE hash IS NOT NULL ORDER BY name",
+        )
+        .fetch_all(&self.reader)
+        .await?;
         rows.into_iter()
-            .map(|(name, role, created_at)| {
+            .map(|(name, role, scopes, created_at, expires_at, day)| {
                 Ok(TokenRow {
                     name,
                     role: parse(&role, "role")?,
+                    scopes: parse(&scopes, "scopes")?,
                     created_at: timestamp(created_at)?,
+                    expires_at: expires_at.map(timestamp).transpose()?,
+                    last_used_on: day.map(|day| timestamp(day * DAY)).transpose()?,
                 })
             })
             .collect()
@@ -128,21 +176,58 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Whose token it is, found by its hash.
-    pub(crate) async fn caller(
-        &self,
-        fingerprint: &Sha256,
-    ) -> Result<Option<Caller>, CatalogueError> {
-        let row: Option<(i64, String)> = sql("SELECT id, role FROM tokens WHERE hash = $1")
-            .bind(&fingerprint.as_bytes()[..])
-            .fetch_optional(&self.reader)
-            .await?;
-        row.map(|(owner, role)| {
-            Ok(Caller {
-                owner,
-                role: parse(&role, "role")?,
-            })
-        })
-        .transpose()
+    /// Whose token it is, found by its hash. That it was used is written down once a day.
+    pub(crate) async fn caller(&self, fingerprint: &Sha256) -> Result<Presented, CatalogueError> {
+        type Row = (i64, String, String, String, Option<i64>, Option<i64>);
+        let hash = &fingerprint.as_bytes()[..];
+        let row: Option<Row> = sql(
+            "SELECT id, name, role, scopes, expires_at, last_used_on FROM tokens WHERE hash = $1",
+        )
+        .bind(hash)
+        .fetch_optional(&self.reader)
+        .await?;
+        let Some((owner, name, role, scopes, expires_at, last_used_on)) = row else {
+            return Ok(Presented::Unknown);
+        };
+        let now = now();
+        if expires_at.is_some_and(|end| end <= now) {
+            return Ok(Presented::Expired);
+        }
+        let today = now.div_euclid(DAY);
+        if last_used_on.is_none_or(|day| day < today) {
+            // Whoever asks is answered all the same where this cannot be written.
+            if let Err(error) = self.note_use(hash, today).await {
+                tracing::warn!(owner, cause = chain(&error), "a token's use was not noted");
+            }
+        }
+        Ok(Presented::Valid(Caller {
+            owner,
+            name,
+            role: parse(&role, "role")?,
+            scopes: parse(&scopes, "scopes")?,
+            origin: None,
+            request: None,
+        }))
+    }
+
+    /// The name of an owner, who is there.
+    pub(crate) async fn owner_name(&self, owner: i64) -> Result<String, CatalogueError> {
+        sql("SELECT name FROM tokens WHERE id = $1")
+            .bind(owner)
+            .scalar(&self.reader)
+            .await
+    }
+
+    async fn note_use(&self, hash: &[u8], day: i64) -> Result<(), CatalogueError> {
+        let noted: Vec<i64> = passing!(
+            "UPDATE tokens SET last_used_on = $2
+             WHERE hash = $1 AND (last_used_on IS NULL OR last_used_on < $2) RETURNING id"
+        )
+        .bind(hash)
+        .bind(day)
+        .scalars(&self.writer)
+        .await?;
+        drop(noted);
+        Ok(())
     }
 }

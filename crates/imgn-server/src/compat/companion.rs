@@ -166,6 +166,7 @@ pub(crate) async fn params(
     Uploader(caller): Uploader,
     Query(query): Query<Params>,
 ) -> Result<Response, ApiError> {
+    let _presigning = app.metrics.presigning();
     let name = FileName::clean(&query.filename);
     let content_type = stored_type(&name, query.content_type.as_deref())?;
     let staged = staging::expect(&app, &caller, name, false).await?;
@@ -255,6 +256,7 @@ pub(crate) async fn sign(
     Number(number): Number,
 ) -> Result<Response, ApiError> {
     let _sending = app.activity.begin();
+    let _presigning = app.metrics.presigning();
     let [url] = <[_; 1]>::try_from(open.sign(&app, &[number]).await?)
         .map_err(|_| ApiError::internal("one part, and not one URL"))?;
     Ok(fresh(&PartUrl {
@@ -282,6 +284,7 @@ pub(crate) async fn sign_batch(
     Query(query): Query<BatchQuery>,
 ) -> Result<Response, ApiError> {
     let _sending = app.activity.begin();
+    let _presigning = app.metrics.presigning();
     let numbers = query
         .part_numbers
         .split(',')
@@ -345,6 +348,7 @@ pub(crate) async fn abort(State(app): State<App>, named: Named) -> Result<Respon
     if let Some(staged) = own(&app, &named).await? {
         check_key(&staged.key(), key)?;
         if staging::end(&app, &staged).await? == Abort::Ended {
+            app.audit.aborted(caller, *id);
             return Ok(fresh(&Nothing {}));
         }
         // It has become an upload in this moment.
@@ -354,6 +358,7 @@ pub(crate) async fn abort(State(app): State<App>, named: Named) -> Result<Respon
     check_key(&keys::original(upload.image), key)?;
     match app.catalogue.abort(*id, Some(caller.owner)).await? {
         Abort::Ended => {
+            app.audit.aborted(caller, *id);
             garbage::collect_image(&app.catalogue, &app.storage, upload.image).await;
             Ok(fresh(&Nothing {}))
         }

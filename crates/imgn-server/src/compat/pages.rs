@@ -71,6 +71,8 @@ pub(crate) async fn upload(
     request: Request,
 ) -> Result<Response, ApiError> {
     let file_name = file_name(request, app.config.max_size).await?;
+    // Not the form's body, whose length is its client's line.
+    let _presigning = app.metrics.presigning();
     let staged = staging::expect(&app, &caller, file_name, false).await?;
     let url = app.storage.sign_any_put(&staged.key()).await?;
     Ok(fresh_text(url.expose().to_owned()))

@@ -53,6 +53,7 @@ const BATCH: u32 = 100;
 
 /// Who listens, and what is made for many.
 pub(crate) struct Listeners {
+    most: usize,
     places: Arc<Semaphore>,
     timelines: Arc<Semaphore>,
     /// The timeline of everything, with its tag: the same bytes for all who ask while nothing changes.
@@ -62,11 +63,18 @@ pub(crate) struct Listeners {
 impl Listeners {
     /// Leaves at least half of the connections to those who ask.
     pub(crate) fn new(max_connections: usize) -> Self {
+        let most = MAX_LISTENERS.min(max_connections / 2);
         Self {
-            places: Arc::new(Semaphore::new(MAX_LISTENERS.min(max_connections / 2))),
+            most,
+            places: Arc::new(Semaphore::new(most)),
             timelines: Arc::new(Semaphore::new(MAX_TIMELINES)),
             everything: Mutex::default(),
         }
+    }
+
+    /// How many listen at the moment.
+    pub(crate) fn count(&self) -> usize {
+        self.most.saturating_sub(self.places.available_permits())
     }
 }
 

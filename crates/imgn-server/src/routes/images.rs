@@ -236,8 +236,15 @@ pub(crate) async fn delete(
     caller: Caller,
     Id(id): Id<ImageId>,
 ) -> Result<StatusCode, ApiError> {
+    if !caller.scopes.delete {
+        return Err(ApiError::new(
+            ErrorCode::Forbidden,
+            "This token is not for deleting pictures (its scope is `upload`).",
+        ));
+    }
     match app.catalogue.delete_image(id, &caller).await? {
         Deletion::Deleted => {
+            app.audit.deleted(&caller, id);
             garbage::collect_image(&app.catalogue, &app.storage, id).await;
             Ok(StatusCode::NO_CONTENT)
         }

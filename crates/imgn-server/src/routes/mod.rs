@@ -6,6 +6,7 @@ pub(crate) mod images;
 pub(crate) mod openapi;
 mod refusal;
 pub(crate) mod relay;
+pub(crate) mod requests;
 mod store;
 pub(crate) mod uploads;
 mod web;
@@ -14,9 +15,9 @@ use std::{any::Any, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::{DefaultBodyLimit, Request, State},
     http::{
-        HeaderName, HeaderValue, Method,
+        HeaderValue, Method,
         header::{ETAG, LOCATION, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::{self, Next},
@@ -30,26 +31,26 @@ use tower_http::{
     set_header::SetResponseHeaderLayer,
     timeout::RequestBodyTimeoutLayer,
 };
-use tracing::Instrument as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use crate::{
     compat::{companion, pages},
     error::ApiError,
     extract::MAX_JSON_BODY,
+    origin::Origin,
     state::App,
 };
+use requests::REQUEST_ID;
 
 /// How long a client may be silent in the middle of a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Everything that the server answers; with the embedded store, that too.
 pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
     let (api, _) = api().split_for_parts();
     let same = app.clone();
+    let watched = app.clone();
+    let limited = app.clone();
     let hearing = refusal::Hearing::new(app.stopping.clone());
     let mut router = api
         .route("/openapi.json", axum::routing::get(openapi::openapi_json))
@@ -57,6 +58,8 @@ pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_JSON_BODY))
+        // Within CORS: a page may read that it has to wait.
+        .layer(middleware::from_fn_with_state(limited, let_in))
         .layer(cors())
         .layer(SetResponseHeaderLayer::if_not_present(
             X_CONTENT_TYPE_OPTIONS,
@@ -74,7 +77,7 @@ pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(hearing, refusal::hear_out))
         .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
-        .layer(middleware::from_fn(log))
+        .layer(middleware::from_fn_with_state(watched, requests::watch))
 }
 
 /// The API's operations, from which the router and the OpenAPI document are made.
@@ -102,6 +105,19 @@ pub(crate) fn api() -> OpenApiRouter<App> {
         .routes(routes!(companion::sts))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+}
+
+/// Refuses an address that asks too often. Who looks whether the server lives does so as often as they like.
+async fn let_in(State(app): State<App>, request: Request, next: Next) -> Response {
+    let is_health = matches!(request.uri().path(), "/healthz" | "/readyz");
+    let (headers, extensions) = (request.headers(), request.extensions());
+    let origin = Origin::of(headers, extensions, app.config.trusted_proxies);
+    if let Some(origin) = origin.filter(|_| !is_health)
+        && let Err(error) = app.let_in(origin, extensions.get())
+    {
+        return error.into_response();
+    }
+    next.run(request).await
 }
 
 /// Any page may read the gallery, and write to it with a token of its own: there are no cookies to abuse.
@@ -133,31 +149,4 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
     ApiError::internal(format!("panicked: {message}")).into_response()
-}
-
-/// Gives each request an id and a line in the log. Neither query strings nor headers are logged: they hold secrets.
-async fn log(request: Request, next: Next) -> Response {
-    let id = Uuid::now_v7();
-    let started = std::time::Instant::now();
-    let span = tracing::info_span!(
-        "request",
-        %id,
-        method = %request.method(),
-        path = request.uri().path(),
-    );
-    async move {
-        let mut response = next.run(request).await;
-        let status = response.status();
-        tracing::debug!(
-            status = status.as_u16(),
-            ms = started.elapsed().as_millis(),
-            "answered"
-        );
-        if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-            response.headers_mut().insert(REQUEST_ID, value);
-        }
-        response
-    }
-    .instrument(span)
-    .await
 }

@@ -34,7 +34,7 @@ pub(super) fn frame() -> OpenApi {
     let mut document = Frame::openapi();
     let token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A token of `imgn-server token add`"))
+        .description(Some("A token of `imgn-server token add` or, where the gallery takes a sign-in, one (JWT) that its issuer signed"))
         .build();
     document
         .components

@@ -74,6 +74,7 @@ pub(crate) async fn open(
     Json(body): Json<OpenBody>,
 ) -> Result<axum::Json<UploadAnswer>, ApiError> {
     let _sending = app.activity.begin();
+    let _presigning = query.sign.then(|| app.metrics.presigning());
     let liked: Vec<ChecksumAlgorithm> = body
         .checksum_algorithms
         .iter()
@@ -94,11 +95,23 @@ pub(crate) async fn open(
         None
     };
     let expiry = query.sign.then(|| app.expiry());
+    let counted = app.count_upload(&caller, Some(id), request.size).await?;
     let outcome = app
         .catalogue
         .open_upload(id, caller.owner, &request, plan, expiry)
-        .await?;
-    let (upload, is_new) = match outcome {
+        .await;
+    if let Ok(Outcome::New(_)) = &outcome {
+        app.audit
+            .opened(&caller, id, &request.file_name, Some(request.size));
+    }
+    match (&outcome, caller.origin) {
+        (Ok(Outcome::New(_)), Some(origin)) if is_anonymous && counted.is_some() => {
+            app.catalogue.note_origin(id, &origin.to_string()).await?;
+        }
+        (Ok(Outcome::New(_)), _) => {}
+        _ => app.uncount_upload(counted).await,
+    }
+    let (upload, is_new) = match outcome? {
         Outcome::New(upload) => (*upload, true),
         Outcome::Known(upload) => (*upload, false),
         Outcome::NotYours => return Err(unknown_upload()),
@@ -161,6 +174,7 @@ pub(crate) async fn sign(
     Json(body): Json<SignRequest>,
 ) -> Result<axum::Json<SignedRequest>, ApiError> {
     let _sending = app.activity.begin();
+    let _presigning = app.metrics.presigning();
     let upload = own_upload(&app, id, &caller).await?;
     if let Some(plan) = &upload.plan {
         let content_type = signed_type(&upload);
@@ -261,6 +275,7 @@ pub(crate) async fn abort(
     let upload = own_upload(&app, id, &caller).await?;
     match app.catalogue.abort(id, Some(caller.owner)).await? {
         Abort::Ended => {
+            app.audit.aborted(&caller, id);
             garbage::collect_image(&app.catalogue, &app.storage, upload.image).await;
             Ok(StatusCode::NO_CONTENT)
         }

@@ -1,5 +1,5 @@
-//! The credentials that forms are signed with. The client keeps its own to itself; those who find credentials may ask
-//! another computer for them, which is not done once a form.
+//! The credentials that everything is signed with, and their end: no URL may outlive them. Those who find credentials may
+//! ask another computer for them, which is not done once a request.
 //!
 //! Invariant: none is given out that has expired.
 
@@ -9,7 +9,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_sdk_s3::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider};
+use aws_credential_types::provider::{
+    ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future,
+};
+use aws_sdk_s3::config::Credentials;
 use tokio::sync::Mutex;
 
 /// How long before their end credentials are asked for anew.
@@ -61,11 +64,20 @@ impl KeptCredentials {
     }
 }
 
+impl ProvideCredentials for KeptCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            self.get().await.map_err(CredentialsError::provider_error)
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
-
-    use aws_credential_types::provider::{ProvideCredentials, future};
 
     use super::*;
 

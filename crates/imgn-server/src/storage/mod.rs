@@ -6,6 +6,7 @@
 mod abilities;
 mod credentials;
 mod embedded;
+mod examine;
 mod in_process;
 pub(crate) mod keys;
 mod multipart;
@@ -21,9 +22,9 @@ use std::{
 use aws_sdk_s3::{
     Client,
     config::{
-        BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-        SharedCredentialsProvider, SharedHttpClient, StalledStreamProtectionConfig,
-        retry::RetryConfig, timeout::TimeoutConfig,
+        BehaviorVersion, IdentityCache, Region, RequestChecksumCalculation,
+        ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient,
+        StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
     },
     error::{ProvideErrorMetadata, SdkError},
     presigning::{PresignedRequest, PresigningConfig},
@@ -41,10 +42,11 @@ use url::Url;
 pub(crate) use abilities::Abilities;
 pub use embedded::EmbeddedError;
 pub(crate) use embedded::{BUCKET, Embedded};
+pub(crate) use examine::{Bucket, Enforced, Known};
 pub(crate) use multipart::{Completed, Multipart, OpenMultipart, StoredPart};
 
 use self::credentials::KeptCredentials;
-use crate::config::S3Config;
+use crate::{config::S3Config, metrics::store_failed};
 
 /// How long the store may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -152,10 +154,10 @@ impl Storage {
         let mut config = config(http_client)
             .region(region)
             .force_path_style(settings.path_style);
-        let credentials = environment
-            .credentials_provider()
-            .map(SharedCredentialsProvider::new);
-        config.set_credentials_provider(credentials.clone());
+        let credentials = environment.credentials_provider().map(KeptCredentials::new);
+        // What the client signs with is what is known here, with its end, and kept by nobody else.
+        config.set_credentials_provider(credentials.clone().map(SharedCredentialsProvider::new));
+        config = config.identity_cache(IdentityCache::no_cache());
         if let Some(endpoint) = &settings.endpoint {
             config = config.endpoint_url(endpoint.as_str().trim_end_matches('/'));
         }
@@ -165,7 +167,7 @@ impl Storage {
             acl: settings.acl.as_deref().map(ObjectCannedAcl::from),
             url_ttl,
             region: settings.region.clone(),
-            credentials: credentials.map(KeptCredentials::new),
+            credentials,
             abilities: Arc::default(),
         }
     }
@@ -183,7 +185,7 @@ impl Storage {
         content_type: &str,
         sha256: &Sha256,
     ) -> Result<SignedRequest, StorageError> {
-        let expires_at = Timestamp::now() + self.url_ttl;
+        let (presigning, expires_at) = self.presigning().await?;
         let request = self
             .client
             .put_object()
@@ -194,7 +196,7 @@ impl Storage {
             .checksum_sha256(BASE64_STANDARD.encode(sha256.as_bytes()))
             .if_none_match("*")
             .set_acl(self.acl.clone())
-            .presigned(self.presigning()?)
+            .presigned(presigning)
             .await
             .map_err(presign)?;
         Ok(signed_request(&request, expires_at))
@@ -214,7 +216,7 @@ impl Storage {
             .key(key)
             .response_content_type(content_type)
             .response_content_disposition(disposition)
-            .presigned(self.presigning()?)
+            .presigned(self.presigning().await?.0)
             .await
             .map_err(presign)?;
         Ok(url(&request))
@@ -347,23 +349,37 @@ impl Storage {
         Ok(())
     }
 
-    fn presigning(&self) -> Result<PresigningConfig, StorageError> {
-        PresigningConfig::builder()
-            .start_time(SystemTime::now())
-            .expires_in(self.url_ttl)
+    /// How long what is signed now may be used, and until when: no longer than the credentials that it is signed with.
+    async fn presigning(&self) -> Result<(PresigningConfig, Timestamp), StorageError> {
+        let failed = |source| StorageError::Presign { source };
+        let now = SystemTime::now();
+        let life = match &self.credentials {
+            Some(credentials) => {
+                let expiry = credentials.get().await.map_err(failed)?.expiry();
+                let left = expiry.map(|expiry| expiry.duration_since(now).unwrap_or_default());
+                left.map_or(self.url_ttl, |left| left.min(self.url_ttl))
+            }
+            None => self.url_ttl,
+        };
+        // In whole seconds, as it is signed.
+        let life = Duration::from_secs(life.as_secs());
+        let presigning = PresigningConfig::builder()
+            .start_time(now)
+            .expires_in(life)
             .build()
-            .map_err(|source| StorageError::Presign {
-                source: Box::new(source),
-            })
+            .map_err(|source| failed(Box::new(source)))?;
+        Ok((presigning, Timestamp::now() + life))
     }
 }
 
 impl Object {
     /// The next bytes; `None` at the end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, StorageError> {
-        let unavailable = |source| StorageError::Unavailable {
-            action: "send an object to its end",
-            source,
+        let unavailable = |source| {
+            store_failed(StorageError::Unavailable {
+                action: "send an object to its end",
+                source,
+            })
         };
         match tokio::time::timeout(READ_TIMEOUT, self.body.next()).await {
             Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
@@ -431,9 +447,9 @@ fn presign<E>(error: SdkError<E, Response>) -> StorageError
 where
     E: Error + Send + Sync + 'static,
 {
-    StorageError::Presign {
+    store_failed(StorageError::Presign {
         source: Box::new(error),
-    }
+    })
 }
 
 /// A HEAD has no body to name an error in, so the status decides.
@@ -452,12 +468,12 @@ where
         .raw_response()
         .map(|response| response.status().as_u16());
     if status == Some(507) || error.code() == Some("XMinioStorageFull") {
-        return StorageError::Full;
+        return store_failed(StorageError::Full);
     }
-    StorageError::Unavailable {
+    store_failed(StorageError::Unavailable {
         action,
         source: Box::new(error),
-    }
+    })
 }
 
 #[cfg(test)]

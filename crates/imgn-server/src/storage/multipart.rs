@@ -16,11 +16,12 @@ use aws_sdk_s3::{
 };
 use aws_smithy_types::timeout::TimeoutConfig;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use imgn_protocol::{Checksum, ChecksumAlgorithm, SignedRequest, Timestamp};
+use imgn_protocol::{Checksum, ChecksumAlgorithm, SignedRequest};
 
 use super::{
     Storage, StorageError, abilities::is_refusal, fault, is_missing, presign, signed_request,
 };
+use crate::metrics::store_failed;
 
 /// How long the store may take to put an object together. Some copy all of its bytes before they answer.
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -114,7 +115,7 @@ impl Storage {
         size: u64,
         checksum: &Checksum,
     ) -> Result<SignedRequest, StorageError> {
-        let expires_at = Timestamp::now() + self.url_ttl;
+        let (presigning, expires_at) = self.presigning().await?;
         let request = self
             .client
             .upload_part()
@@ -124,7 +125,7 @@ impl Storage {
             .part_number(part_number(number))
             .content_length(i64::try_from(size).unwrap_or(i64::MAX));
         let request = summed(request, checksum)
-            .presigned(self.presigning()?)
+            .presigned(presigning)
             .await
             .map_err(presign)?;
         Ok(signed_request(&request, expires_at))
@@ -345,10 +346,10 @@ pub(super) fn part_number(number: u32) -> i32 {
 }
 
 fn strange(action: &'static str, what: &'static str) -> StorageError {
-    StorageError::Unavailable {
+    store_failed(StorageError::Unavailable {
         action,
         source: what.into(),
-    }
+    })
 }
 
 /// A row of the list; `None` for one that says too little.

@@ -13,6 +13,7 @@ use imgn_protocol::{PresignedUrl, Timestamp};
 use url::Url;
 
 use super::{Storage, StorageError, fault, is_missing, presign, url};
+use crate::metrics::store_failed;
 
 /// A form that a browser posts with the file as its last field.
 pub(crate) struct SignedForm {
@@ -37,7 +38,7 @@ impl Storage {
             }
             Ok::<_, io::Error>(request)
         });
-        let request = request.presigned(self.presigning()?).await;
+        let request = request.presigned(self.presigning().await?.0).await;
         Ok(url(&request.map_err(presign)?))
     }
 
@@ -48,13 +49,15 @@ impl Storage {
         content_type: &str,
         most: u64,
     ) -> Result<SignedForm, StorageError> {
-        let failed = |source: Box<dyn Error + Send + Sync>| StorageError::Presign { source };
+        let failed =
+            |source: Box<dyn Error + Send + Sync>| store_failed(StorageError::Presign { source });
         let credentials = self
             .credentials
             .as_ref()
             .ok_or_else(|| failed("there are no credentials".into()))?;
         let credentials = credentials.get().await.map_err(failed)?;
         let now = Timestamp::now();
+        let expires_at = self.presigning().await?.1;
         let day = now.strftime("%Y%m%d").to_string();
         let region = &self.region;
         let mut fields = BTreeMap::from([
@@ -84,7 +87,7 @@ impl Storage {
         conditions.push(serde_json::json!({ "bucket": self.bucket }));
         conditions.push(serde_json::json!(["content-length-range", 1, most]));
         let policy = serde_json::json!({
-            "expiration": (now + self.url_ttl).strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string(),
+            "expiration": expires_at.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string(),
             "conditions": conditions,
         });
         let policy = BASE64_STANDARD.encode(policy.to_string());
@@ -124,7 +127,7 @@ impl Storage {
             .key(key)
             .upload_id(id)
             .part_number(super::multipart::part_number(number))
-            .presigned(self.presigning()?)
+            .presigned(self.presigning().await?.0)
             .await
             .map_err(presign)?;
         Ok(url(&request))

@@ -9,6 +9,7 @@
     reason = "what a test cannot go on without, and a word when it is skipped"
 )]
 
+mod audit;
 mod bounds;
 mod clients;
 mod display;
@@ -16,9 +17,13 @@ mod feed;
 mod forms;
 mod gallery;
 mod harness;
+mod limits;
 mod multipart;
+mod operations;
 mod relay;
 mod repair;
+mod sign_in;
 mod staged;
 mod surface;
+mod tokens;
 mod uploads;

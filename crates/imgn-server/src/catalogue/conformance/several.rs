@@ -127,7 +127,11 @@ async fn a_reader_of_the_feed_skips_nothing_that_two_servers_write() {
         tokio::spawn(async move {
             let ada = Caller {
                 owner: 1,
+                name: "ada".to_owned(),
                 role: Role::Uploader,
+                scopes: Scopes::ALL,
+                origin: None,
+                request: None,
             };
             for n in 0..EACH {
                 // Both send the same files, and only one of them is published.

@@ -1,0 +1,243 @@
+//! Who wrote what, when and from where: a line of JSON for each write, into a file of its own or the ordinary log.
+//!
+//! Not here: reading, and what the server does by itself to objects. Invariant: a line has names and ids and nothing that
+//! opens anything: no token, no URL, no header. A line is written whole or not at all, and what cannot be written keeps
+//! nothing from being done: it is told in the log.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use imgn_protocol::{FileName, ImageId, Timestamp, UploadId};
+use serde::Serialize;
+
+use crate::{
+    allowance::Limit,
+    auth::{Caller, Grant},
+    catalogue::Upload,
+    origin::Origin,
+    rates::Rates,
+    routes::requests::RequestId,
+};
+
+/// That somebody meets a limit is told as often as this: who does so may do it a thousand times a second.
+const LIMIT_EVERY: Duration = Duration::from_secs(60);
+
+/// The log of writes. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Audit(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// `None` for the ordinary log, under the target `audit`.
+    file: Option<Mutex<File>>,
+    path: PathBuf,
+    limits: Rates<(&'static str, String)>,
+}
+
+/// A line. Its names are documented in `docs/OPERATIONS.md`.
+#[derive(Debug, Default, Serialize)]
+struct Line<'a> {
+    time: String,
+    what: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    who: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upload: Option<UploadId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<ImageId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<&'static str>,
+}
+
+impl Audit {
+    /// Begins or goes on with a file that nobody else may read; without one, it goes to the ordinary log.
+    pub fn open(path: Option<&Path>) -> io::Result<Self> {
+        let file = path.map(append_to).transpose()?;
+        Ok(Self(Arc::new(Inner {
+            file: file.map(Mutex::new),
+            path: path.map(Path::to_owned).unwrap_or_default(),
+            limits: Rates::one_in(LIMIT_EVERY),
+        })))
+    }
+
+    /// Goes on in a new file under the same name, after the old one was moved away. Where that cannot be, it goes on in the
+    /// old one.
+    pub(crate) fn reopen(&self) {
+        let Some(file) = &self.0.file else {
+            return;
+        };
+        match append_to(&self.0.path) {
+            Ok(new) => *file.lock().unwrap_or_else(PoisonError::into_inner) = new,
+            Err(error) => tracing::error!(%error, "the audit log cannot be opened again"),
+        }
+    }
+
+    /// A token was made.
+    pub fn token_added(&self, name: &str, grant: &Grant) {
+        self.write(Line {
+            what: "token_added",
+            token: Some(name),
+            role: Some(grant.role.as_str()),
+            scopes: Some(grant.scopes.to_string()),
+            expires: grant.expires_at,
+            ..Line::default()
+        });
+    }
+
+    /// A token was ended.
+    pub fn token_revoked(&self, name: &str) {
+        self.write(Line {
+            what: "token_revoked",
+            token: Some(name),
+            ..Line::default()
+        });
+    }
+
+    /// Somebody may send something now. Its size is told where it was announced.
+    pub(crate) fn opened(&self, caller: &Caller, id: UploadId, name: &FileName, size: Option<u64>) {
+        self.write(Line {
+            what: "upload_opened",
+            upload: Some(id),
+            file_name: Some(name.as_str()),
+            size,
+            ..by(caller)
+        });
+    }
+
+    /// Its client ended an upload.
+    pub(crate) fn aborted(&self, caller: &Caller, id: UploadId) {
+        self.write(Line {
+            what: "upload_aborted",
+            upload: Some(id),
+            ..by(caller)
+        });
+    }
+
+    /// The server ended an upload for its age.
+    pub(crate) fn gave_up(&self, id: UploadId) {
+        self.write(Line {
+            what: "upload_aborted",
+            upload: Some(id),
+            ..Line::default()
+        });
+    }
+
+    /// What somebody sent is in the gallery.
+    pub(crate) fn published(&self, owner: &str, upload: &Upload) {
+        self.write(Line {
+            what: "image_published",
+            image: Some(upload.image),
+            ..of(owner, upload)
+        });
+    }
+
+    /// What somebody sent is not going to be in the gallery.
+    pub(crate) fn rejected(&self, owner: &str, upload: &Upload, code: imgn_protocol::ErrorCode) {
+        self.write(Line {
+            what: "upload_rejected",
+            code: Some(code.as_str()),
+            ..of(owner, upload)
+        });
+    }
+
+    /// A picture was deleted.
+    pub(crate) fn deleted(&self, caller: &Caller, image: ImageId) {
+        self.write(Line {
+            what: "image_deleted",
+            image: Some(image),
+            ..by(caller)
+        });
+    }
+
+    /// Somebody was told to come again later.
+    pub(crate) fn limited(
+        &self,
+        limit: Limit,
+        who: Option<&str>,
+        from: Option<Origin>,
+        request: Option<&RequestId>,
+    ) {
+        let from = from.map(|origin| origin.to_string());
+        let met = who.map(str::to_owned).or_else(|| from.clone());
+        let key = (limit.as_str(), met.unwrap_or_default());
+        if self.0.limits.take(key, Instant::now()).is_err() {
+            return;
+        }
+        self.write(Line {
+            what: "limit_met",
+            limit: Some(limit.as_str()),
+            who,
+            from,
+            request: request.map(RequestId::as_str),
+            ..Line::default()
+        });
+    }
+
+    fn write(&self, mut line: Line<'_>) {
+        line.time = Timestamp::now().to_string();
+        let Ok(mut text) = serde_json::to_string(&line) else {
+            return;
+        };
+        let Some(file) = &self.0.file else {
+            tracing::info!(target: "audit", "{text}");
+            return;
+        };
+        text.push('\n');
+        // In one piece and at the file's end, so that several programs may write to it.
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = file.write_all(text.as_bytes()) {
+            tracing::error!(%error, line = text.trim_end(), "the audit log cannot be written");
+        }
+    }
+}
+
+fn by(caller: &Caller) -> Line<'_> {
+    Line {
+        who: Some(&caller.name),
+        from: caller.origin.map(|origin| origin.to_string()),
+        request: caller.request.as_ref().map(RequestId::as_str),
+        ..Line::default()
+    }
+}
+
+/// Verification belongs to no request.
+fn of<'a>(owner: &'a str, upload: &'a Upload) -> Line<'a> {
+    Line {
+        who: Some(owner),
+        upload: Some(upload.id),
+        file_name: Some(upload.announced.file_name.as_str()),
+        size: Some(upload.announced.size),
+        ..Line::default()
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
