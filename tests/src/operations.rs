@@ -3,8 +3,13 @@
 use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use imgn_testkit::process::{ServerProcess, eventually};
+use imgn_testkit::{
+    process::{ServerProcess, clean_environment, eventually, program},
+    s3::Target,
+    seaweedfs::SeaweedFs,
+};
 use reqwest::StatusCode;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::api::{Api, sha256};
@@ -97,5 +102,111 @@ async fn the_audit_log_goes_on_in_a_new_file_when_the_old_one_was_moved_away() -
         ensure!(new.contains(what), "{new}");
     }
     ensure!(!old.contains(&server.token) && !new.contains(&server.token));
+    Ok(())
+}
+
+/// What the doctor says of a bucket, by subject, and whether it was content.
+fn doctor(
+    directory: &std::path::Path,
+    store: &Target,
+    secret: &str,
+    more: &[&str],
+) -> Result<(bool, Vec<(String, String)>)> {
+    let mut command = Command::new(program("imgn-server")?);
+    clean_environment(&mut command);
+    let output = command
+        .args(["doctor", "--json", "--storage", "s3", "--s3-path-style"])
+        .args(["--s3-endpoint", &store.endpoint, "--data-dir"])
+        .arg(directory)
+        .args(more)
+        .env("AWS_ACCESS_KEY_ID", &store.access_key)
+        .env("AWS_SECRET_ACCESS_KEY", secret)
+        .output()?;
+    let told = String::from_utf8(output.stdout)?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        !told.contains(secret) && !errors.contains(secret),
+        "secrets"
+    );
+    let mut findings = Vec::new();
+    for line in told.lines() {
+        let finding: Value = serde_json::from_str(line)?;
+        let text = |name: &str| finding[name].as_str().map(str::to_owned);
+        let (subject, verdict) = text("subject").zip(text("verdict")).context("a finding")?;
+        let advice = text("advice").context("advice")?;
+        ensure!((verdict == "good") == advice.is_empty(), "{finding}");
+        findings.push((subject, verdict));
+    }
+    ensure!(!findings.is_empty(), "{errors}");
+    Ok((output.status.success(), findings))
+}
+
+#[tokio::test]
+async fn the_doctor_asks_a_bucket_and_sets_it_up() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let store = SeaweedFs::start().await?;
+    let target = store.target();
+    let ask = |secret: &str, more: &[&str]| {
+        let page = [
+            "--public-url",
+            "https://pictures.example.org",
+            "--s3-bucket",
+        ];
+        doctor(
+            directory.path(),
+            target,
+            secret,
+            &[&page[..], more].concat(),
+        )
+    };
+    let verdict = |findings: &[(String, String)], subject: &str| {
+        let found = findings.iter().find(|finding| finding.0 == subject);
+        found.map(|finding| finding.1.clone())
+    };
+
+    // One that there is not is told of, and nothing is made unasked.
+    for _ in 0..2 {
+        let (is_content, findings) = ask(&target.secret_key, &["another-bucket"])?;
+        ensure!(!is_content, "{findings:?}");
+        ensure!(
+            verdict(&findings, "bucket").as_deref() == Some("bad"),
+            "{findings:?}"
+        );
+    }
+    let (is_content, findings) = ask(&target.secret_key, &["another-bucket", "--set-up"])?;
+    ensure!(is_content, "{findings:?}");
+    for subject in [
+        "catalogue",
+        "bucket",
+        "clock",
+        "checksums",
+        "length",
+        "bytes",
+        "only new",
+        "expiry",
+        "privacy",
+        "web page",
+        "leftovers",
+    ] {
+        ensure!(
+            verdict(&findings, subject).as_deref() == Some("good"),
+            "{subject}: {findings:?}"
+        );
+    }
+    // And stays so, with nothing left of what was asked with.
+    let (is_content, again) = ask(&target.secret_key, &["another-bucket"])?;
+    ensure!(is_content && again == findings, "{again:?}");
+    let listed = target.client().list_objects_v2().bucket("another-bucket");
+    ensure!(
+        listed.send().await?.contents().is_empty(),
+        "nothing is left"
+    );
+
+    let (is_content, findings) = ask("not-the-secret", &[&*target.bucket])?;
+    ensure!(!is_content, "{findings:?}");
+    ensure!(
+        verdict(&findings, "bucket").as_deref() == Some("bad"),
+        "{findings:?}"
+    );
     Ok(())
 }
