@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// Of `gallery`, `server`, `upload` and `thumbs`: few or small files and one round, to see that it works; no figures.
     #[arg(long)]
     quick: bool,
-    /// Of `upload` and `thumbs`: how often each program has its turn.
+    /// Of `server`, `upload` and `thumbs`: how often each program has its turn.
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: usize,
 }
@@ -110,7 +110,9 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
         Bench::Resume => report(project, "resume", &resume::measure(project)?),
         Bench::Server => {
             let only = arguments.only.as_deref();
-            let (name, figures) = server::measure(project, only, arguments.quick)?;
+            // Quickly is none.
+            let rounds = (!arguments.quick).then_some(arguments.rounds.max(1));
+            let (name, figures) = server::measure(project, only, rounds)?;
             report(project, &name, &figures)
         }
         Bench::Upload => {

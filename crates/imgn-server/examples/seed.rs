@@ -129,11 +129,7 @@ async fn fill_file(directory: &Path, count: i64) -> Result<()> {
 
 async fn fill_postgres(directory: &Path, url: &str, count: i64) -> Result<()> {
     let mut config = Config::embedded(directory);
-    config.database = Some(
-        url.parse()
-            .ok()
-            .context("IMGN_DATABASE is no database's URL")?,
-    );
+    config.database = Some(url.to_owned().into());
     make(&config).await?;
     let pool = PgPool::connect(url).await?;
     let mut transaction = pool.begin().await?;

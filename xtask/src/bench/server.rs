@@ -22,8 +22,8 @@ use anyhow::{Context as _, Result, bail};
 use super::{Figure, ended::Ended};
 use crate::{process, project::Project, setup};
 
-/// One part: of the project, quickly or not.
-type Measure = fn(&Project, bool) -> Result<Vec<Figure>>;
+/// One part, with so many rounds; without a number it only shows that it works.
+type Measure = fn(&Project, Option<usize>) -> Result<Vec<Figure>>;
 
 /// Builds what is measured and what measures.
 pub(super) fn build(project: &Project) -> Result<()> {
@@ -42,7 +42,7 @@ pub(super) fn build(project: &Project) -> Result<()> {
 pub(super) fn measure(
     project: &Project,
     only: Option<&str>,
-    is_quick: bool,
+    rounds: Option<usize>,
 ) -> Result<(String, Vec<Figure>)> {
     setup::for_server_bench()?;
     let parts: [(&str, Measure); 3] = [
@@ -53,7 +53,7 @@ pub(super) fn measure(
     let mut figures = Vec::new();
     for (part, measure) in parts {
         if only.is_none_or(|only| only == part) {
-            figures.extend(measure(project, is_quick)?);
+            figures.extend(measure(project, rounds)?);
         }
     }
     match only {

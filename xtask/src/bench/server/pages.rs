@@ -51,9 +51,13 @@ const PAGES: [&str; 3] = [
     "100 entries of the feed, from the middle",
 ];
 
-pub(super) fn measure(project: &Project, is_quick: bool) -> Result<Vec<Figure>> {
+pub(super) fn measure(project: &Project, rounds: Option<usize>) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    let sizes = SIZES.map(|size| if is_quick { size / 1000 + 999 } else { size });
+    // A quick one is of galleries a thousandth as large, and no smaller than the smallest.
+    let sizes = SIZES.map(|size| match rounds {
+        None => size / 1000 + 999,
+        Some(_) => size,
+    });
     for database in ["SQLite", "PostgreSQL"] {
         figures.extend(of(project, database, sizes)?);
     }
@@ -87,6 +91,10 @@ fn of(project: &Project, database: &str, sizes: [u64; 3]) -> Result<Vec<Figure>>
     }
     println!("Asking for pages in {database}");
     let aside = Aside::step()?;
+    for gallery in &mut galleries {
+        // The server has ended the one that was silent while the next gallery was made.
+        gallery.connection = Connection::open(gallery.server.address)?;
+    }
     for turn in 0..WARMING + TURNS {
         for gallery in &mut galleries {
             gallery.ask(turn)?;

@@ -19,9 +19,9 @@ use crate::{
     project::Project,
 };
 
-const ROUNDS: usize = 5;
 const TURN: Duration = Duration::from_secs(3);
 const STEADY_TURN: Duration = Duration::from_secs(5);
+const QUICK_TURN: Duration = Duration::from_millis(300);
 
 /// No sooner than this is a steady load begun, however slow a server is.
 const LEAST_RATE: f64 = 10.0;
@@ -213,10 +213,10 @@ fn id(number: u64) -> String {
     )
 }
 
-pub(super) fn measure(project: &Project, is_quick: bool) -> Result<Vec<Figure>> {
-    let (rounds, turn, steady_turn) = match is_quick {
-        true => (1, Duration::from_millis(300), Duration::from_millis(300)),
-        false => (ROUNDS, TURN, STEADY_TURN),
+pub(super) fn measure(project: &Project, rounds: Option<usize>) -> Result<Vec<Figure>> {
+    let (rounds, turn, steady_turn) = match rounds {
+        None => (1, QUICK_TURN, QUICK_TURN),
+        Some(rounds) => (rounds, TURN, STEADY_TURN),
     };
     let companion = Companion::start(project)?;
     let aside = Aside::step()?;

@@ -27,8 +27,6 @@ use crate::{
     project::Project,
 };
 
-const ROUNDS: usize = 3;
-
 /// Of the photographs: every so many.
 const EVERY: usize = 3;
 
@@ -43,15 +41,15 @@ struct Turn {
     peak_mib: f64,
 }
 
-pub(super) fn measure(project: &Project, is_quick: bool) -> Result<Vec<Figure>> {
-    let corpus = Corpus::make(project, is_quick)?;
-    let every = if is_quick { 1 } else { EVERY };
-    let rounds = if is_quick { 1 } else { ROUNDS };
+pub(super) fn measure(project: &Project, rounds: Option<usize>) -> Result<Vec<Figure>> {
+    let corpus = Corpus::make(project, rounds.is_none())?;
+    // A quick corpus is small.
+    let every = if rounds.is_none() { 1 } else { EVERY };
     let pictures: Vec<PathBuf> = corpus.baseline.into_iter().step_by(every).collect();
     let count = pictures.len() as f64;
     let aside = Aside::step()?;
     let (mut turns, mut decodes) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
+    for _ in 0..rounds.unwrap_or(1) {
         turns.push(published(project, &pictures)?);
         decodes.push(decoded(project, &pictures)?);
     }
