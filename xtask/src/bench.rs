@@ -8,6 +8,7 @@ mod gallery;
 mod lambda;
 mod queue;
 mod resume;
+mod server;
 mod start;
 mod thumbs;
 mod upload;
@@ -27,13 +28,14 @@ pub(crate) struct Arguments {
     /// Measures the release build that is there, without making a new one.
     #[arg(long)]
     no_build: bool,
-    /// Of `upload`: the rows whose name holds this text, such as "SeaweedFS, loopback" or "1000 x".
+    /// Of `upload`: the rows whose name holds this text, such as "SeaweedFS, loopback" or "1000 x". Of `server`: this part,
+    /// `presign`, `pages` or `publishing`.
     #[arg(long, value_name = "ROW")]
     only: Option<String>,
-    /// Of `gallery`, `upload` and `thumbs`: few or small files and one round, to see that it works; no figures.
+    /// Of `gallery`, `server`, `upload` and `thumbs`: few or small files and one round, to see that it works; no figures.
     #[arg(long)]
     quick: bool,
-    /// Of `upload` and `thumbs`: how often each program has its turn.
+    /// Of `server`, `upload` and `thumbs`: how often each program has its turn.
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: usize,
 }
@@ -52,6 +54,8 @@ enum Bench {
     Queue,
     /// What `kill -9` in the middle of an upload costs.
     Resume,
+    /// The backend on one core: signing against Companion, pages of large galleries, publishing against a plain decode.
+    Server,
     /// imgn against other programs that upload: time, processor time and memory.
     Upload,
     /// imgn against other programs that make thumbnails: pictures a second, processor time, memory, likeness.
@@ -78,6 +82,7 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     if !arguments.no_build {
         match arguments.name {
             Bench::Thumbs => thumbs::build(project)?,
+            Bench::Server => server::build(project)?,
             Bench::Lambda => {
                 setup::for_conformance()?;
                 lambda::build(project)?;
@@ -103,6 +108,13 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
         Bench::Lambda => report(project, "lambda", &lambda::measure(project)?),
         Bench::Queue => report(project, "queue", &queue::measure(project)?),
         Bench::Resume => report(project, "resume", &resume::measure(project)?),
+        Bench::Server => {
+            let only = arguments.only.as_deref();
+            // Quickly is none.
+            let rounds = (!arguments.quick).then_some(arguments.rounds.max(1));
+            let (name, figures) = server::measure(project, only, rounds)?;
+            report(project, &name, &figures)
+        }
         Bench::Upload => {
             let only = arguments.only.as_deref();
             upload::measure(project, only, arguments.quick, arguments.rounds)

@@ -101,6 +101,12 @@ const THUMBNAILS: &[&str] = &[
     "ukui-wallpapers",
 ];
 
+/// What the bench of the server needs besides: a database, and what puts programs on a core.
+const SERVER_BENCH: &[&str] = &["postgresql-15", "postgresql-client-15", "util-linux"];
+
+/// A server that signs requests for Uppy, and what it is served by.
+const COMPANION: [&str; 2] = ["@uppy/companion@6.2.2", "express@4.21.2"];
+
 /// Makes it possible to build and start the programs.
 pub(crate) fn for_running(project: &Project) -> Result<()> {
     system_packages(&[BUILD])?;
@@ -132,6 +138,11 @@ pub(crate) fn for_thumbnails() -> Result<()> {
     system_packages(&[BUILD, THUMBNAILS])
 }
 
+/// Makes it possible to measure the server.
+pub(crate) fn for_server_bench() -> Result<()> {
+    system_packages(&[BUILD, THUMBNAILS, SERVER_BENCH])
+}
+
 /// Makes it possible to run all tests.
 pub(crate) fn for_testing(project: &Project) -> Result<()> {
     system_packages(&[BUILD, PACKAGING, TEST])?;
@@ -160,6 +171,23 @@ pub(crate) fn seaweedfs(project: &Project) -> Result<PathBuf> {
     }
     fs::write(&stamp, SEAWEEDFS)?;
     Ok(weed)
+}
+
+/// The directory of npm packages with Companion; installed if it is missing.
+pub(crate) fn companion(project: &Project) -> Result<PathBuf> {
+    let directory = project.scratch().join("companion");
+    let (stamp, wanted) = (directory.join("installed"), COMPANION.join(" "));
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(directory);
+    }
+    println!("Installing {wanted} from npm into {}", directory.display());
+    fs::create_dir_all(&directory)?;
+    // Without this file npm would install beside the package that the directory lies in.
+    fs::write(directory.join("package.json"), "{}")?;
+    let arguments = ["install", "--no-save", "--no-audit", "--no-fund"];
+    process::run(npm(&directory).args(arguments).args(COMPANION))?;
+    fs::write(&stamp, wanted)?;
+    Ok(directory)
 }
 
 /// The directory of programs that check the deployment's template (`sam`, `cfn-lint`, and a Python that has both); installed

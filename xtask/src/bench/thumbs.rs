@@ -7,7 +7,7 @@
 //!
 //! Invariant: figures are told and never judged; a program that does not make every thumbnail fails the run.
 
-mod corpus;
+pub(super) mod corpus;
 mod peers;
 
 use std::{

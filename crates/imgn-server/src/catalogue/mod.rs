@@ -5,6 +5,7 @@
 //! of them that read before they write go one after the other: with SQLite through one connection, with PostgreSQL by
 //! one lock; reads have connections of their own and see the last commit.
 
+mod checkpoint;
 #[cfg(test)]
 mod conformance;
 mod database;
@@ -35,6 +36,7 @@ use crate::{
     config::{Database, DatabaseUrl},
     metrics,
 };
+use checkpoint::{Checkpoint, Commits};
 use database::{Pool, Transaction, sql};
 
 pub(crate) use garbage::Garbage;
@@ -66,6 +68,8 @@ const READERS: u32 = 4;
 pub struct Catalogue {
     writer: Pool,
     reader: Pool,
+    /// Of SQLite with a write-ahead log.
+    checkpoint: Option<Checkpoint>,
     /// This process among those that share the catalogue.
     server: Uuid,
     /// Told whenever something was added to the feed, see [`news`].
@@ -202,9 +206,15 @@ impl Catalogue {
             .journal_mode(journal)
             // `begin` and `begin_passing` say for each transaction; what is outside of them passes.
             .synchronous(SqliteSynchronous::Full);
+        let commits = Commits::default();
+        let listening = commits.clone();
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
-            .connect_with(options.clone())
+            .after_connect(move |connection, _| {
+                let commits = listening.clone();
+                Box::pin(async move { commits.listen(connection).await })
+            })
+            .connect_with(Commits::of(options.clone()))
             .await
             .map_err(failed)?;
         sqlx::migrate!("./migrations")
@@ -216,10 +226,11 @@ impl Catalogue {
             })?;
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
-            .connect_with(options.read_only(true))
+            .connect_with(options.clone().read_only(true))
             .await
             .map_err(failed)?;
         Ok(Self {
+            checkpoint: (!is_shared).then(|| Checkpoint::start(options, commits)),
             writer: Pool::Sqlite(writer),
             reader: Pool::Sqlite(reader),
             server: Uuid::new_v4(),
@@ -255,6 +266,7 @@ impl Catalogue {
             })?;
         let pool = Pool::Postgres(pool);
         Ok(Self {
+            checkpoint: None,
             writer: pool.clone(),
             reader: pool,
             server: Uuid::new_v4(),
@@ -277,6 +289,9 @@ impl Catalogue {
 
     /// Ends all connections, after which the database is one file again.
     pub async fn close(&self) {
+        if let Some(checkpoint) = &self.checkpoint {
+            checkpoint.close().await;
+        }
         self.reader.close().await;
         self.writer.close().await;
     }

@@ -137,15 +137,15 @@ impl Catalogue {
         look_at: Option<i64>,
         most: MostUnderWay,
     ) -> Result<bool, CatalogueError> {
-        // A transaction, so that with PostgreSQL no other one is counting at this moment.
-        let mut transaction = self.begin_passing().await?;
-        let inserted: Vec<String> = sql("INSERT INTO staged
+        let insert = passing!(
+            "INSERT INTO staged
                  (id, owner, image_id, file_name, in_parts, multipart_id, url_expires_at, look_at, created_at, origin)
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $12
              WHERE $10 > (SELECT count(*) FROM staged WHERE owner = $2)
                  + (SELECT count(*) FROM uploads WHERE $11 AND owner = $2 AND state = 'open'
                      AND (multipart_id IS NOT NULL OR url_expires_at > $9))
-             RETURNING id")
+             RETURNING id"
+        )
         .bind(staged.id.to_string())
         .bind(staged.owner)
         .bind(staged.image.to_string())
@@ -157,10 +157,16 @@ impl Catalogue {
         .bind(staged.created_at)
         .bind(most.uploads)
         .bind(most.counts_announced)
-        .bind(&staged.origin)
-        .scalars(&mut transaction)
-        .await?;
-        transaction.commit().await?;
+        .bind(&staged.origin);
+        let inserted: Vec<String> = if self.writer.is_postgres() {
+            // So that no other one is counting at this moment.
+            let mut transaction = self.begin_passing().await?;
+            let inserted = insert.scalars(&mut transaction).await?;
+            transaction.commit().await?;
+            inserted
+        } else {
+            insert.scalars(&self.writer).await?
+        };
         Ok(!inserted.is_empty())
     }
 

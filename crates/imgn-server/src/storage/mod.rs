@@ -106,6 +106,10 @@ pub(crate) struct Storage {
     credentials: Option<KeptCredentials>,
     /// What it was found to check of parts.
     abilities: Arc<OnceCell<Arc<Abilities>>>,
+    /// Whether the store itself takes no more under a key than the gallery does, also of parts together.
+    bounds_sizes: bool,
+    /// Where the bucket itself is asked, once that was found out.
+    bucket_url: Arc<OnceCell<String>>,
 }
 
 /// An object's bytes as they come.
@@ -137,6 +141,8 @@ impl Storage {
                 embedded.credentials(),
             ))),
             abilities: Arc::default(),
+            bounds_sizes: true,
+            bucket_url: Arc::default(),
         }
     }
 
@@ -169,12 +175,19 @@ impl Storage {
             region: settings.region.clone(),
             credentials,
             abilities: Arc::default(),
+            bounds_sizes: false,
+            bucket_url: Arc::default(),
         }
     }
 
     /// The bucket's name.
     pub(crate) fn bucket(&self) -> &str {
         &self.bucket
+    }
+
+    /// Whether it refuses by itself what would be more than the gallery takes.
+    pub(crate) fn bounds_sizes(&self) -> bool {
+        self.bounds_sizes
     }
 
     /// Signs the one request that sends a picture: exactly these bytes, to a key that has none yet.
@@ -501,6 +514,8 @@ mod tests {
                 region: "us-east-1".to_owned(),
                 credentials: None,
                 abilities: Arc::default(),
+                bounds_sizes: false,
+                bucket_url: Arc::default(),
             };
             let signed = storage
                 .sign_put("key", 1, "image/jpeg", &Sha256::of(b"a"))

@@ -102,15 +102,16 @@ impl Storage {
         })
     }
 
-    /// Where the bucket itself is asked.
+    /// Where the bucket itself is asked, which only the client knows and never changes.
     async fn bucket_url(&self) -> Result<String, StorageError> {
         const KEY: &str = "-";
-        let of_a_key = self.sign_get(KEY, KEY, KEY).await?;
-        let of_a_key = of_a_key.expose().split('?').next().unwrap_or_default();
-        Ok(of_a_key
-            .trim_end_matches(KEY)
-            .trim_end_matches('/')
-            .to_owned())
+        let found = self.bucket_url.get_or_try_init(async || {
+            let of_a_key = self.sign_get(KEY, KEY, KEY).await?;
+            let of_a_key = of_a_key.expose().split('?').next().unwrap_or_default();
+            let of_the_bucket = of_a_key.trim_end_matches(KEY).trim_end_matches('/');
+            Ok(of_the_bucket.to_owned())
+        });
+        found.await.cloned()
     }
 
     /// Signs a PUT of anything as this part.

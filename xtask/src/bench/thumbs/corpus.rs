@@ -21,14 +21,14 @@ const SMALLEST: u64 = 400 << 10;
 const BASELINE: usize = 110;
 const PROGRESSIVE: usize = 16;
 
-pub(super) struct Corpus {
-    pub(super) baseline: Vec<PathBuf>,
+pub(in crate::bench) struct Corpus {
+    pub(in crate::bench) baseline: Vec<PathBuf>,
     pub(super) progressive: Vec<PathBuf>,
 }
 
 impl Corpus {
     /// Takes what is there, and makes what is missing. A quick one is a few of the same.
-    pub(super) fn make(project: &Project, is_quick: bool) -> Result<Self> {
+    pub(in crate::bench) fn make(project: &Project, is_quick: bool) -> Result<Self> {
         let directory = project.scratch().join("photographs");
         let mut sources = Vec::new();
         for source in SOURCES {

@@ -1,0 +1,63 @@
+//! `@uppy/companion`, which signs requests for Uppy's S3 plugin as imgn-server does.
+//!
+//! It gets what its users would give it for speed: Node's production mode, no sessions, no log of requests. Invariant: what
+//! is installed is below the target directory.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::Stdio,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::load;
+use crate::{bench::ended::Ended, project::Project, setup};
+
+const SCRIPT: &str = include_str!("companion.mjs");
+
+const START: Duration = Duration::from_secs(60);
+
+pub(super) struct Companion {
+    _process: Ended,
+    pub(super) address: SocketAddr,
+}
+
+impl Companion {
+    pub(super) fn start(project: &Project) -> Result<Self> {
+        let directory = setup::companion(project)?;
+        let script = directory.join("companion.mjs");
+        fs::write(&script, SCRIPT)?;
+        let files = directory.join("files");
+        fs::create_dir_all(&files)?;
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let process = load::on_its_core("node")
+            .arg(script)
+            .arg(files)
+            .arg(address.port().to_string())
+            .env("NODE_ENV", "production")
+            .current_dir(&directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(directory.join("log"))?)
+            .spawn()
+            .context("could not start node")?;
+        let mut process = Ended(process);
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            let is_alive = process.0.try_wait()?.is_none();
+            ensure!(
+                is_alive && begun.elapsed() < START,
+                "Companion did not start; see {}",
+                directory.join("log").display()
+            );
+            sleep(Duration::from_millis(50));
+        }
+        Ok(Self {
+            _process: process,
+            address,
+        })
+    }
+}
