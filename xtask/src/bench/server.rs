@@ -15,9 +15,14 @@ mod pages;
 mod presign;
 mod publishing;
 
-use std::{fs, net::SocketAddr, path::PathBuf, process::Stdio};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{Figure, ended::Ended};
 use crate::{process, project::Project, setup};
@@ -114,10 +119,13 @@ impl Server {
 
     /// A new token.
     fn token(&self, name: &str) -> Result<String> {
-        let mut command = std::process::Command::new(&self.program);
-        command.args(["token", "add", name, "--role", "uploader", "--data-dir"]);
-        let token = process::output(command.arg(&self.data).stderr(Stdio::null()))?;
-        Ok(token.trim().to_owned())
+        let made = Command::new(&self.program)
+            .args(["token", "add", name, "--role", "uploader", "--data-dir"])
+            .arg(&self.data)
+            .output()?;
+        let told = String::from_utf8_lossy(&made.stderr);
+        ensure!(made.status.success(), "no token: {told}");
+        Ok(String::from_utf8(made.stdout)?.trim().to_owned())
     }
 
     /// The process, of which `taskset` has become the server.

@@ -201,6 +201,8 @@ mod tests {
                 credentials,
             ))),
             abilities: Arc::default(),
+            bounds_sizes: false,
+            bucket_url: Arc::default(),
         }
     }
 

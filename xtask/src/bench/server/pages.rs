@@ -171,7 +171,7 @@ struct Postgres {
 impl Postgres {
     fn start(project: &Project) -> Result<Self> {
         let mut process = Command::new(project.target.join("release/examples/postgres"))
-            .stdin(Stdio::piped())
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .context("could not start PostgreSQL")?;

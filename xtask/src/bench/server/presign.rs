@@ -54,8 +54,9 @@ impl Task {
         Self::Bare,
         Self::Open,
         Self::Part,
-        Self::UppyForm,
         Self::UppyPart,
+        // After it the server looks for what was signed for, by and by.
+        Self::UppyForm,
         Self::CompanionForm,
         Self::CompanionPart,
     ];
@@ -84,7 +85,8 @@ impl Task {
 
 /// What one round has: a gallery of its own, so that nobody has much under way, which a gallery counts.
 struct Round {
-    server: Server,
+    /// Until Companion has its turn, to which it leaves the core.
+    server: Option<Server>,
     /// A client for each connection.
     clients: Vec<Client>,
 }
@@ -106,14 +108,20 @@ impl Round {
         let clients = (0..CONNECTIONS)
             .map(|which| Client::new(&server, number, which))
             .collect::<Result<_>>()?;
-        Ok(Self { server, clients })
+        Ok(Self {
+            server: Some(server),
+            clients,
+        })
     }
 
-    fn address(&self, task: Task, companion: &Companion) -> SocketAddr {
-        match task {
-            Task::CompanionForm | Task::CompanionPart => companion.address,
-            _ => self.server.address,
+    /// Where a task is asked for, from now on.
+    fn turn(&mut self, task: Task, companion: &Companion) -> Result<SocketAddr> {
+        if matches!(task, Task::CompanionForm | Task::CompanionPart) {
+            self.server = None;
+            return Ok(companion.address);
         }
+        let server = self.server.as_ref();
+        Ok(server.context("imgn's turn is over")?.address)
     }
 
     fn request(&self, task: Task, address: SocketAddr, which: usize, number: u64) -> Vec<u8> {
@@ -223,10 +231,11 @@ pub(super) fn measure(project: &Project, rounds: Option<usize>) -> Result<Vec<Fi
     let mut loads: Vec<Vec<Load>> = Task::ALL.iter().map(|_| Vec::new()).collect();
     let mut bytes = Vec::new();
     for number in 0..rounds {
-        let round = Round::begin(project, number)?;
+        let mut round = Round::begin(project, number)?;
         for (task, loads) in Task::ALL.into_iter().zip(&mut loads) {
-            let address = round.address(task, &companion);
-            let make: &Maker<'_> = &|which, number| round.request(task, address, which, number);
+            let address = round.turn(task, &companion)?;
+            let clients = &round;
+            let make: &Maker<'_> = &|which, number| clients.request(task, address, which, number);
             if number == 0 {
                 let answer = Connection::open(address)?.ask(&make(0, 1 << 40))?;
                 bytes.push(answer.bytes);
@@ -239,11 +248,12 @@ pub(super) fn measure(project: &Project, rounds: Option<usize>) -> Result<Vec<Fi
         .iter()
         .map(|loads| middle(loads, &|load| load.rate))
         .collect();
-    let round = Round::begin(project, rounds)?;
+    let mut round = Round::begin(project, rounds)?;
     let mut steady = Vec::new();
     for (task, rate) in Task::ALL.into_iter().zip(&rates) {
-        let address = round.address(task, &companion);
-        let make: &Maker<'_> = &|which, number| round.request(task, address, which, number);
+        let address = round.turn(task, &companion)?;
+        let clients = &round;
+        let make: &Maker<'_> = &|which, number| clients.request(task, address, which, number);
         let rate = (rate / 2.0).max(LEAST_RATE);
         steady.push(load::steady(address, make, rate, steady_turn).context(task.name())?);
     }
