@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use imgn_protocol::UploadId;
+use imgn_protocol::{Sha256, UploadId};
 
 use crate::{
     auth::Caller,
@@ -186,7 +186,7 @@ impl App {
     pub(crate) async fn count_upload(
         &self,
         caller: &Caller,
-        id: Option<UploadId>,
+        announced: Option<(UploadId, &Sha256)>,
         size: u64,
     ) -> Result<Option<Counted>, ApiError> {
         let is_anonymous = self.anonymous == Some(caller.owner);
@@ -204,8 +204,9 @@ impl App {
         match self.catalogue.count_upload(&who, size, most).await? {
             Count::Counted(counted) => Ok(Some(counted)),
             Count::Over(over) => {
-                if let Some(id) = id
-                    && self.catalogue.upload_of(id, caller.owner).await?.is_some()
+                if let Some((id, sha256)) = announced
+                    && (self.catalogue.upload_of(id, caller.owner).await?.is_some()
+                        || self.catalogue.has_picture(sha256).await?)
                 {
                     return Ok(None);
                 }

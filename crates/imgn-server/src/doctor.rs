@@ -5,13 +5,14 @@
 //!
 //! Invariant: each finding that is not good says what to do; without `set_up` nothing is changed that stays.
 
-use std::error::Error;
+use std::{error::Error, path::Path};
 
 use imgn_protocol::ChecksumAlgorithm;
 use serde::Serialize;
 
 use crate::{
-    Config, Server, StorageConfig,
+    Config, StorageConfig,
+    catalogue::{Catalogue, Look},
     storage::{Bucket, Enforced, Known, Storage, StorageError},
 };
 
@@ -74,32 +75,42 @@ pub async fn examine(config: &Config, set_up: bool) -> Vec<Finding> {
 
 async fn catalogue(config: &Config) -> Finding {
     const SUBJECT: &str = "catalogue";
+    if let Err(error) = config.check() {
+        return finding(SUBJECT, Verdict::Bad, chain(&error), "correct the settings");
+    }
     let database = config.database();
-    let catalogue = match Server::catalogue(config).await {
-        Ok(catalogue) => catalogue,
-        Err(error) => {
-            let advice = "check the data directory, or the database's address, name and password";
-            return finding(SUBJECT, Verdict::Bad, chain(&error), advice);
-        }
-    };
-    let found = match catalogue.feed().await {
-        Ok(feed) => {
-            let message = format!("{database} answers, and has {} pictures", feed.images);
+    match Catalogue::look(&database).await {
+        Ok(Look::There { pictures }) => {
+            let message = format!("{database} answers, and has {pictures} pictures");
             finding(SUBJECT, Verdict::Good, message, "")
         }
-        Err(error) => {
-            let advice = "check the database, and put back a backup if it is damaged";
-            finding(SUBJECT, Verdict::Bad, chain(&error), advice)
-        }
-    };
-    catalogue.close().await;
-    found
+        Ok(Look::Missing) => finding(
+            SUBJECT,
+            Verdict::Warning,
+            format!("there is none at {database} yet"),
+            "the server makes it when it starts; if there should be one, check --data-dir and --database",
+        ),
+        Ok(Look::Older) => finding(
+            SUBJECT,
+            Verdict::Warning,
+            format!("{database} is of an earlier version"),
+            "the server brings it to this one when it starts, and there is no way back: make a backup before",
+        ),
+        Err(error) => finding(
+            SUBJECT,
+            Verdict::Bad,
+            chain(&error),
+            "check the data directory, or the database's address, name and password",
+        ),
+    }
 }
 
 fn disk(config: &Config) -> Finding {
     const SUBJECT: &str = "disk";
     let place = config.data_dir.display();
-    match free_bytes(&config.data_dir) {
+    // Before its first start the server has none yet.
+    let there = config.data_dir.ancestors().find(|path| path.exists());
+    match free_bytes(there.unwrap_or(Path::new("."))) {
         Ok(free) if free < config.max_size.saturating_mul(4) => finding(
             SUBJECT,
             Verdict::Bad,
@@ -122,13 +133,13 @@ fn disk(config: &Config) -> Finding {
 }
 
 #[cfg(unix)]
-fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
+fn free_bytes(path: &Path) -> std::io::Result<u64> {
     let told = rustix::fs::statvfs(path)?;
     Ok(told.f_bavail.saturating_mul(told.f_frsize))
 }
 
 #[cfg(not(unix))]
-fn free_bytes(_: &std::path::Path) -> std::io::Result<u64> {
+fn free_bytes(_: &Path) -> std::io::Result<u64> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 

@@ -30,7 +30,11 @@ impl Origin {
         let told = headers
             .get_all(FORWARDED_FOR)
             .iter()
-            .filter_map(|value| value.to_str().ok())
+            // What a client wrote into it hides nothing that a proxy has added.
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect::<Vec<_>>();
+        let told = told
+            .iter()
             .flat_map(|value| value.split(','))
             .collect::<Vec<_>>();
         let first = told.len().checked_sub(proxies.into());

@@ -78,6 +78,15 @@ struct Server {
     _place: tempfile::TempDir,
 }
 
+/// One client asks for more here than anybody may.
+const UNLIMITED: [&str; 5] = [
+    "--limit-requests=0",
+    "--limit-address-requests=0",
+    "--limit-open-uploads=0",
+    "--limit-daily-uploads=0",
+    "--limit-daily-bytes=0",
+];
+
 impl Server {
     fn start(project: &Project, arguments: &[&str]) -> Result<Self> {
         Self::start_on(project, None, None, arguments)
@@ -97,6 +106,7 @@ impl Server {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&data)
+            .args(UNLIMITED)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -37,7 +37,7 @@ use crate::{
     metrics,
 };
 use checkpoint::{Checkpoint, Commits};
-use database::{Pool, Transaction, sql};
+use database::{Pool, Transaction, either, sql};
 
 pub(crate) use garbage::Garbage;
 pub(crate) use images::{
@@ -175,7 +175,77 @@ fn is_unreachable(error: &sqlx::Error) -> bool {
     }
 }
 
+async fn look_into(pool: &Pool, versions: usize) -> Result<Look, CatalogueError> {
+    let tables: i64 = either(
+        "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'",
+        "SELECT count(*) FROM information_schema.tables WHERE table_name = '_sqlx_migrations'",
+    )
+    .scalar(pool)
+    .await?;
+    if tables == 0 {
+        return Ok(Look::Missing);
+    }
+    let there: i64 = sql("SELECT count(*) FROM _sqlx_migrations")
+        .scalar(pool)
+        .await?;
+    if usize::try_from(there).is_ok_and(|there| there < versions) {
+        return Ok(Look::Older);
+    }
+    let pictures: i64 = sql("SELECT images FROM feed").scalar(pool).await?;
+    Ok(Look::There {
+        pictures: u64::try_from(pictures).unwrap_or_default(),
+    })
+}
+
+/// A catalogue as it is, looked at and not changed.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// There is none yet.
+    Missing,
+    /// It is of an earlier version, which a server brings to this one when it starts.
+    Older,
+    /// It is of this version, and has so many pictures.
+    There { pictures: u64 },
+}
+
 impl Catalogue {
+    /// Looks at the catalogue, also while servers of an earlier version are at work on it.
+    pub(crate) async fn look(database: &Database) -> Result<Look, CatalogueError> {
+        let failed = |source| CatalogueError::Open {
+            database: database.to_string(),
+            source,
+        };
+        let (pool, versions) = match database {
+            Database::Postgres { url, .. } => {
+                let options = PgConnectOptions::from_str(url.expose()).map_err(failed)?;
+                let pool = PgPoolOptions::new().max_connections(1);
+                let pool = pool.acquire_timeout(BUSY_TIMEOUT);
+                let pool = pool.connect_with(options).await.map_err(failed)?;
+                let versions = sqlx::migrate!("./migrations/postgres").iter().count();
+                (Pool::Postgres(pool), versions)
+            }
+            Database::File(_) | Database::Url(_) => {
+                let options = match database {
+                    Database::File(path) => SqliteConnectOptions::new().filename(path),
+                    _ => SqliteConnectOptions::from_str(&database.to_string()).map_err(failed)?,
+                };
+                if !options.get_filename().exists() {
+                    return Ok(Look::Missing);
+                }
+                let options = options.create_if_missing(false).busy_timeout(BUSY_TIMEOUT);
+                let pool = SqlitePoolOptions::new().max_connections(1);
+                let pool = pool.connect_with(options).await.map_err(failed)?;
+                (
+                    Pool::Sqlite(pool),
+                    sqlx::migrate!("./migrations").iter().count(),
+                )
+            }
+        };
+        let look = look_into(&pool, versions).await;
+        pool.close().await;
+        look
+    }
+
     /// Opens the catalogue, which is made and brought to this version where needed.
     pub async fn open(database: &Database) -> Result<Self, CatalogueError> {
         Self::open_on(database, false).await

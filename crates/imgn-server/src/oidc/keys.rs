@@ -5,7 +5,7 @@
 
 use std::{
     error::Error,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -88,7 +88,7 @@ impl Keys {
 
     /// The key of that name, for that algorithm. A token may leave out the name where there is one key to choose from.
     pub(super) async fn find(
-        &self,
+        self: &Arc<Self>,
         id: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<DecodingKey, NoKey> {
@@ -103,7 +103,10 @@ impl Keys {
         {
             return Ok(found);
         }
-        let asked = self.ask(now).await;
+        // To its end, also where whoever sent the token is gone by then: nobody keeps the others from new keys by hanging up.
+        let keys = Arc::clone(self);
+        let asked = tokio::spawn(async move { keys.ask(now).await });
+        let asked = asked.await.unwrap_or_else(|error| Err(error.into()));
         match (self.kept(id, algorithm, GOOD, now), asked) {
             (Some(found), _) => Ok(found),
             (None, Err(error)) => Err(NoKey::Unreachable(error)),

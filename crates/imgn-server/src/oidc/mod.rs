@@ -57,7 +57,7 @@ pub(crate) struct Oidc(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     config: OidcConfig,
-    keys: Keys,
+    keys: Arc<Keys>,
     validation: Validation,
 }
 
@@ -71,7 +71,7 @@ impl Oidc {
         validation.set_audience(&[&config.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         Ok(Self(Arc::new(Inner {
-            keys: Keys::new(config)?,
+            keys: Arc::new(Keys::new(config)?),
             config: config.clone(),
             validation,
         })))

@@ -95,7 +95,9 @@ pub(crate) async fn open(
         None
     };
     let expiry = query.sign.then(|| app.expiry());
-    let counted = app.count_upload(&caller, Some(id), request.size).await?;
+    let counted = app
+        .count_upload(&caller, Some((id, &request.sha256)), request.size)
+        .await?;
     let outcome = app
         .catalogue
         .open_upload(id, caller.owner, &request, plan, expiry)

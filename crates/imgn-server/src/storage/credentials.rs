@@ -13,7 +13,7 @@ use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future,
 };
 use aws_sdk_s3::config::Credentials;
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::timeout};
 
 /// How long before their end credentials are asked for anew.
 const BEFORE_THEIR_END: Duration = Duration::from_secs(60);
@@ -27,6 +27,12 @@ pub(super) struct KeptCredentials {
     provider: SharedCredentialsProvider,
     kept: Arc<Mutex<Option<Kept>>>,
 }
+
+/// How long whoever gives credentials may take for them.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// After how long they are asked again when they could not.
+const AGAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 struct Kept {
@@ -51,7 +57,17 @@ impl KeptCredentials {
         {
             return Ok(kept.credentials.clone());
         }
-        let credentials = self.provider.provide_credentials().await?;
+        let asked = timeout(PATIENCE, self.provider.provide_credentials()).await;
+        let credentials = match (asked, &mut *kept) {
+            (Ok(Ok(credentials)), _) => credentials,
+            // They are good for a moment still, and those who wait do not ask one after the other.
+            (_, Some(kept)) if kept.credentials.expiry().is_none_or(|end| now < end) => {
+                kept.until = now + AGAIN;
+                return Ok(kept.credentials.clone());
+            }
+            (Ok(Err(error)), _) => return Err(error.into()),
+            (Err(elapsed), _) => return Err(elapsed.into()),
+        };
         let until = match credentials.expiry() {
             Some(expiry) => expiry.checked_sub(BEFORE_THEIR_END).unwrap_or(now),
             None => now + WITHOUT_END,

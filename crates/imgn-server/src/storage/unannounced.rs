@@ -55,9 +55,10 @@ impl Storage {
             .credentials
             .as_ref()
             .ok_or_else(|| failed("there are no credentials".into()))?;
+        // The end first: what is renewed in between ends later.
+        let expires_at = self.presigning().await?.1;
         let credentials = credentials.get().await.map_err(failed)?;
         let now = Timestamp::now();
-        let expires_at = self.presigning().await?.1;
         let day = now.strftime("%Y%m%d").to_string();
         let region = &self.region;
         let mut fields = BTreeMap::from([

@@ -132,6 +132,9 @@ async fn a_day_has_so_many_uploads_of_a_user_and_what_is_begun_can_be_ended() {
     let refused = ada.open(UploadId::new(), "e.jpg", b"e").await;
     assert!(wait(&refused) <= 24 * 60 * 60);
     assert!(detail(&refused).contains("3 uploads today"), "{refused:?}");
+    // What the gallery has is nobody's upload, also now.
+    let again = ada.open(UploadId::new(), "b.jpg", &bytes).await;
+    assert_eq!(again.json["state"], "published", "{again:?}");
     // Also not by another client.
     let refused = ada.get("/s3/params?filename=f.jpg").await;
     wait(&refused);
