@@ -5,7 +5,7 @@
 //!
 //! Invariant: each finding that is not good says what to do; without `set_up` nothing is changed that stays.
 
-use std::{error::Error, path::Path};
+use std::path::Path;
 
 use imgn_protocol::ChecksumAlgorithm;
 use serde::Serialize;
@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{
     Config, StorageConfig,
     catalogue::{Catalogue, Look},
+    error::chain,
     storage::{Bucket, Enforced, Known, Storage, StorageError},
 };
 
@@ -404,19 +405,4 @@ async fn lifecycle(storage: &Storage, set_up: bool) -> Finding {
 fn unanswered(subject: &'static str, error: &StorageError) -> Finding {
     let advice = "check address, region, credentials and their rights, and whether the engine runs";
     finding(subject, Verdict::Bad, chain(error), advice)
-}
-
-/// An error with its causes, each once.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !words.contains(&more) {
-            words.push_str(": ");
-            words.push_str(&more);
-        }
-        cause = error.source();
-    }
-    words
 }
