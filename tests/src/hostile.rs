@@ -1,6 +1,6 @@
 //! What a hostile or broken client sends: each gets its own clear error, the server stays small, and nothing is left.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, io::Write as _, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{pictures, process::ServerProcess};
@@ -453,6 +453,29 @@ async fn a_full_disk_is_told_and_over_once_there_is_space() -> Result<()> {
     ensure!(api.send(&signed, noise).await?.is_success());
     let outcome = api.outcome(id).await?;
     ensure!(outcome["state"] == "published", "{outcome}");
+
+    // No room for the catalogue either.
+    let mut filler = fs::File::create(&ballast)?;
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    let open = async || {
+        let id = Uuid::now_v7();
+        let name = format!("{id}.jpg");
+        api.open(id, &name, 100, &sha256(name.as_bytes())).await
+    };
+    // Its log takes what there is room for in it.
+    let mut opened = 0;
+    let refused = loop {
+        let reply = open().await?;
+        if !reply.status.is_success() || opened == 5000 {
+            break reply;
+        }
+        opened += 1;
+    };
+    ensure!(refused.status == 507, "{refused:?} after {opened}");
+    ensure!(open().await?.status == 507, "still");
+    fs::remove_file(&ballast)?;
+    let reply = open().await?;
+    ensure!(reply.status.is_success(), "once there is room: {reply:?}");
     drop(server);
     drop(disk);
     Ok(())

@@ -550,13 +550,15 @@ async fn blocking<T: Send + 'static>(
 impl From<imgn_upload::JournalError> for CommandError {
     fn from(error: imgn_upload::JournalError) -> Self {
         use std::error::Error as _;
-        let cause = error
-            .source()
-            .map(|cause| format!(" ({cause})"))
-            .unwrap_or_default();
+        let cause = match &error {
+            // It says so itself.
+            imgn_upload::JournalError::Sql(_) => None,
+            _ => error.source(),
+        };
+        let cause = cause.map(|cause| format!(" ({cause})"));
         Self::new(
             imgn_upload::UploadCode::JournalFailed,
-            format!("{error}{cause}"),
+            format!("{error}{}", cause.unwrap_or_default()),
         )
     }
 }

@@ -27,7 +27,7 @@ use sqlx::{
 
 use crate::{
     ClientCode, CommandError,
-    sqlite::{is_damaged, json_texts, open_patiently, remove_database},
+    sqlite::{is_damaged, json_texts, open_patiently, pool, reason, remove_database},
 };
 
 /// The version of the index. One of another version is made anew, and the cache is empty; but for the first one, which
@@ -97,7 +97,7 @@ pub struct CacheUsage {
 pub(crate) enum CacheError {
     #[error("the cache cannot use {} ({source})", path.display())]
     Io { path: PathBuf, source: io::Error },
-    #[error("the cache's index cannot be read or written ({0})")]
+    #[error("the cache's index cannot be read or written: {}", reason(.0))]
     Index(#[from] sqlx::Error),
     #[error("{size} bytes do not fit into a cache of {max} bytes")]
     TooLarge { size: u64, max: u64 },
@@ -105,7 +105,11 @@ pub(crate) enum CacheError {
 
 impl From<CacheError> for CommandError {
     fn from(error: CacheError) -> Self {
-        let message = format!("{error}; is the disk full?");
+        let message = match &error {
+            CacheError::Io { .. } => format!("{error}; is the disk full?"),
+            // They say so themselves.
+            CacheError::Index(_) | CacheError::TooLarge { .. } => error.to_string(),
+        };
         Self::new(ClientCode::DiskFailed, message)
     }
 }
@@ -490,10 +494,7 @@ async fn open_index_as_it_is(file: &Path) -> Result<Option<(SqlitePool, bool)>, 
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Off)
         .busy_timeout(BUSY_TIMEOUT);
-    let pool = SqlitePoolOptions::new()
-        .max_connections(2)
-        .connect_with(options)
-        .await?;
+    let pool = pool(2).connect_with(options).await?;
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     let version: i64 = sqlx::query_scalar("PRAGMA user_version")
         .fetch_one(&mut *transaction)

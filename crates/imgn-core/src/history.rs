@@ -10,16 +10,14 @@ use imgn_protocol::{Image, ImageId, Timestamp, UploadId};
 use imgn_upload::{Snapshot, State};
 use sqlx::{
     Row as _, SqlitePool,
-    sqlite::{
-        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-    },
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous},
 };
 use tokio::sync::OnceCell;
 
 use crate::{
     ClientCode, CommandError,
     mirror::words,
-    sqlite::{is_damaged, json_texts, open_patiently, remove_database},
+    sqlite::{is_damaged, json_texts, open_patiently, pool, reason, remove_database},
 };
 
 /// How it is laid out. Another version is thrown away: the journal has the last days again.
@@ -232,10 +230,7 @@ impl History {
             .journal_mode(SqliteJournalMode::Wal)
             // What a power cut takes, the journal has again.
             .synchronous(SqliteSynchronous::Normal);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options)
-            .await?;
+        let pool = pool(1).connect_with(options).await?;
         let version: i64 = sqlx::query_scalar("PRAGMA user_version")
             .fetch_one(&pool)
             .await?;
@@ -260,6 +255,6 @@ fn remembered(row: &SqliteRow) -> Result<Remembered, sqlx::Error> {
 }
 
 fn failed(error: sqlx::Error) -> CommandError {
-    let message = format!("the history cannot be read or written ({error}); is the disk full?");
+    let message = format!("the history cannot be read or written: {}", reason(&error));
     CommandError::new(ClientCode::DiskFailed, message)
 }

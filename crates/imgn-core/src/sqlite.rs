@@ -2,14 +2,11 @@
 
 use std::{io, path::Path, time::Duration};
 
+use imgn_upload::sqlite::primary_code;
+pub(crate) use imgn_upload::sqlite::{pool, reason};
+
 /// SQLITE_BUSY.
 const BUSY: u32 = 5;
-
-/// SQLite's result code: <https://sqlite.org/rescode.html>.
-fn primary_code(error: &sqlx::Error) -> Option<u32> {
-    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
-}
 
 /// How often a database that another program just makes is tried, and the pauses between.
 const TRIES: u32 = 40;

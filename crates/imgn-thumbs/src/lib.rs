@@ -58,6 +58,6 @@ pub use error::PictureError;
 pub use format::{ACCEPTED, Format, SNIFF_BYTES, sniff};
 pub use header::{Header, Orientation, decode_cost, inspect};
 pub use limits::Limits;
-pub use picture::{Exposure, Location, Metadata, Picture, Rendition, verify};
+pub use picture::{Exposure, Location, Metadata, Picture, Rendition, fit, verify};
 pub use privacy::{LocationFinding, LocationPatches, Patch, PrivacyError, location_patches};
 pub use thumbnail::{PREVIEW_BYTES, preview, thumbnail};

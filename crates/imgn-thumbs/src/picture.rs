@@ -239,8 +239,9 @@ impl Renderer {
 }
 
 /// The largest size of the same shape whose longest edge is at most `long_edge`; never larger than the picture, never
-/// nothing.
-pub(crate) fn fit(width: u32, height: u32, long_edge: u32) -> (u32, u32) {
+/// nothing. In pixels, as they are shown; a thumbnail of `long_edge` has it.
+#[must_use]
+pub fn fit(width: u32, height: u32, long_edge: u32) -> (u32, u32) {
     let longest = width.max(height);
     if longest <= long_edge {
         return (width, height);

@@ -64,6 +64,9 @@ struct Inner {
     told: tokio::sync::Mutex<Option<Instant>>,
     /// One reordering at a time.
     ordering: tokio::sync::Mutex<()>,
+    /// Held by wishes until they are written down, and alone by whoever forgets what has ended: what is tried again is not
+    /// forgotten meanwhile.
+    forgetting: tokio::sync::RwLock<()>,
     /// All bytes that left.
     out: Progress,
     meter: Mutex<Meter>,
@@ -135,6 +138,7 @@ impl Engine {
             changed: Notify::new(),
             told: tokio::sync::Mutex::new(None),
             ordering: tokio::sync::Mutex::new(()),
+            forgetting: tokio::sync::RwLock::new(()),
             out: Progress::default(),
             meter: Mutex::default(),
             store_failures: AtomicU32::new(0),
@@ -294,8 +298,11 @@ impl Engine {
     /// # Errors
     /// When the journal cannot be written.
     pub async fn clear_ended(&self) -> Result<Vec<PathBuf>, JournalError> {
-        let forgotten = self.0.journal.forget_ended(Duration::ZERO).await?;
-        self.0.known().forget(|_| false);
+        let _forgetting = self.0.forgetting.write().await;
+        let driven = self.0.known().driven();
+        let forgotten = self.0.journal.forget_ended(Duration::ZERO, &driven);
+        let forgotten = forgotten.await?;
+        self.0.known().forget(|entry| driven.contains(&entry.id));
         Ok(forgotten)
     }
 
@@ -304,9 +311,11 @@ impl Engine {
     /// # Errors
     /// When the journal cannot be written.
     pub async fn forget_ended(&self, age: Duration) -> Result<Vec<PathBuf>, JournalError> {
-        let forgotten = self.0.journal.forget_ended(age).await?;
-        let entries = self.0.journal.entries().await?;
-        let kept: BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
+        let _forgetting = self.0.forgetting.write().await;
+        let driven = self.0.known().driven();
+        let forgotten = self.0.journal.forget_ended(age, &driven).await?;
+        let entries = self.0.journal.entries().await?.into_iter();
+        let kept: BTreeSet<_> = entries.map(|entry| entry.id).chain(driven).collect();
         self.0.known().forget(|entry| kept.contains(&entry.id));
         Ok(forgotten)
     }

@@ -7,7 +7,7 @@
 mod writer;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -16,9 +16,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use imgn_protocol::{Checksum, FileName, UploadId};
 use sqlx::{
     Row as _, SqlitePool,
-    sqlite::{
-        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-    },
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous},
 };
 
 use crate::{
@@ -80,7 +78,7 @@ pub enum JournalError {
         source: std::io::Error,
     },
     /// A statement failed.
-    #[error("the journal of uploads cannot be read or written; is the disk full?")]
+    #[error("the journal of uploads cannot be read or written: {}", crate::sqlite::reason(.0))]
     Sql(#[from] sqlx::Error),
     /// A wish came when nobody could write it down any more.
     #[error(
@@ -125,8 +123,7 @@ impl Journal {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(10));
         // One connection: a program's writes take turns here, and wait in SQLite only for the other program's.
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
+        let pool = crate::sqlite::pool(1)
             // Thousands may want to write at once, and a disk may take its time for each.
             .acquire_timeout(Duration::from_secs(300))
             .connect_with(options)
@@ -410,17 +407,20 @@ impl Journal {
         Ok(())
     }
 
-    /// Forgets uploads that have ended and were last written before `age` ago; returns their files.
-    ///
-    /// # Errors
-    /// When the journal cannot be written.
-    pub async fn forget_ended(&self, age: Duration) -> Result<Vec<PathBuf>, JournalError> {
+    /// Forgets uploads that have ended and were last written before `age` ago, except for some; returns their files.
+    pub(crate) async fn forget_ended(
+        &self,
+        age: Duration,
+        except: &BTreeSet<UploadId>,
+    ) -> Result<Vec<PathBuf>, JournalError> {
         let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
         let forgotten: Vec<Vec<u8>> = sqlx::query_scalar(
-            "DELETE FROM uploads WHERE server = ? AND ended = 1 AND updated_at <= ? RETURNING path",
+            "DELETE FROM uploads WHERE server = ? AND ended = 1 AND updated_at <= ? \
+             AND id NOT IN (SELECT value FROM json_each(?)) RETURNING path",
         )
         .bind(&self.server)
         .bind(now_ms().saturating_sub(age))
+        .bind(serde_json::json!(except).to_string())
         .fetch_all(&self.pool)
         .await?;
         Ok(forgotten.into_iter().map(path_from_bytes).collect())

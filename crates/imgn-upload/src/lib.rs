@@ -5,6 +5,7 @@
 //! - [`journal`]: every upload's state on disk, written before the effect that follows from it.
 //! - [`engine`]: performs the effects, some uploads at a time.
 //! - [`remote`]: what is needed of a server and its store, as a trait.
+//! - [`sqlite`]: what the client's databases have in common.
 //! - [`patch`]: what is replaced in what is sent, so that a picture does not tell where it was taken.
 //!
 //! It is not an HTTP client, knows no window and no settings, and decides nothing about which files are pictures.
@@ -25,6 +26,7 @@ pub mod patch;
 mod rate;
 pub mod remote;
 pub mod retry;
+pub mod sqlite;
 
 pub use batch::{Batch, Origin};
 pub use engine::{Engine, EngineConfig, NewUpload, Snapshot, Totals};

@@ -44,6 +44,9 @@ async fn a_link_to_a_picture_is_previewed_and_opens_the_picture() -> Result<()> 
         preview.width() >= 1200 && preview.height() >= 600,
         "large enough for a large preview"
     );
+    let size = (preview.width().to_string(), preview.height().to_string());
+    ensure!(told.get("og:image:width") == Some(&size.0.as_str()));
+    ensure!(told.get("og:image:height") == Some(&size.1.as_str()));
 
     let (_driver, client) = open(&directory.path().join("profile"), &link).await?;
     let shown =

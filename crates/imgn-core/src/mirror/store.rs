@@ -12,6 +12,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::columns::{self, Entry};
+use crate::sqlite::reason;
 
 /// A picture with what is known of its original; a condition follows.
 macro_rules! known {
@@ -37,9 +38,7 @@ use search::{insert_words, remove_words};
 pub(crate) enum MirrorError {
     #[error("the list of the gallery on this computer cannot be opened; is the disk full?")]
     Open(#[source] std::io::Error),
-    #[error(
-        "the list of the gallery on this computer cannot be read or written ({0}); is the disk full?"
-    )]
+    #[error("the list of the gallery on this computer cannot be read or written: {}", reason(.0))]
     Sql(#[from] sqlx::Error),
     #[error("the list of the gallery on this computer holds an invalid {0}")]
     Invalid(&'static str),

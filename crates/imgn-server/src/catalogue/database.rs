@@ -7,11 +7,11 @@
 //! Not here: what is stored. Invariant: a statement is sent as it is written, and every value as a parameter.
 
 use sqlx::{
-    AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, SqlSafeStr as _, SqlStr, Sqlite,
-    SqliteConnection, SqlitePool,
+    AssertSqlSafe, Connection as _, FromRow, PgConnection, PgPool, Postgres, SqlSafeStr as _,
+    SqlStr, Sqlite, SqliteConnection, SqlitePool,
     postgres::{PgArguments, PgRow},
     query::Query,
-    sqlite::{SqliteArguments, SqliteRow},
+    sqlite::{SqliteArguments, SqlitePoolOptions, SqliteRow},
 };
 
 use super::CatalogueError;
@@ -79,6 +79,19 @@ pub(super) enum Target<'a> {
     Sqlite(&'a mut SqliteConnection),
     PgPool(&'a PgPool),
     Postgres(&'a mut PgConnection),
+}
+
+/// Options for a pool of SQLite's, of at most so many connections.
+///
+/// A full disk makes SQLite end a transaction by itself. Ending it once more fails, and from then on its connection counts
+/// as in a transaction in which no other can begin: another takes its place.
+pub(super) fn sqlite_pool(max_connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(max_connections)
+        .before_acquire(|connection, _| {
+            let is_usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(is_usable) })
+        })
 }
 
 impl<'a> From<&'a Pool> for Target<'a> {

@@ -26,7 +26,7 @@ use std::{str::FromStr as _, time::Duration};
 use imgn_protocol::{Sha256, Timestamp};
 use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 use tokio::sync::watch;
@@ -37,7 +37,7 @@ use crate::{
     metrics,
 };
 use checkpoint::{Checkpoint, Commits};
-use database::{Pool, Transaction, either, sql};
+use database::{Pool, Transaction, either, sql, sqlite_pool};
 
 pub(crate) use garbage::Garbage;
 pub(crate) use images::{
@@ -233,7 +233,7 @@ impl Catalogue {
                     return Ok(Look::Missing);
                 }
                 let options = options.create_if_missing(false).busy_timeout(BUSY_TIMEOUT);
-                let pool = SqlitePoolOptions::new().max_connections(1);
+                let pool = sqlite_pool(1);
                 let pool = pool.connect_with(options).await.map_err(failed)?;
                 (
                     Pool::Sqlite(pool),
@@ -278,8 +278,7 @@ impl Catalogue {
             .synchronous(SqliteSynchronous::Full);
         let commits = Commits::default();
         let listening = commits.clone();
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
+        let writer = sqlite_pool(1)
             .after_connect(move |connection, _| {
                 let commits = listening.clone();
                 Box::pin(async move { commits.listen(connection).await })
@@ -294,8 +293,7 @@ impl Catalogue {
                 database: database.to_string(),
                 source,
             })?;
-        let reader = SqlitePoolOptions::new()
-            .max_connections(READERS)
+        let reader = sqlite_pool(READERS)
             .connect_with(options.clone().read_only(true))
             .await
             .map_err(failed)?;

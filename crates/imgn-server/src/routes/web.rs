@@ -98,6 +98,7 @@ fn preview_of(app: &App, image: &Image) -> String {
         url.map(|url| url.to_string()).unwrap_or_default()
     };
     let size = THUMBNAIL_SIZES[THUMBNAIL_SIZES.len() - 1];
+    let (width, height) = imgn_thumbs::fit(image.width, image.height, size);
     let tags = [
         ("og:site_name", "imgn".to_owned()),
         ("og:type", "website".to_owned()),
@@ -108,6 +109,8 @@ fn preview_of(app: &App, image: &Image) -> String {
             address(format!("v1/images/{}/thumb/{size}", image.id)),
         ),
         ("og:image:type", "image/jpeg".to_owned()),
+        ("og:image:width", width.to_string()),
+        ("og:image:height", height.to_string()),
         ("og:image:alt", image.file_name.as_str().to_owned()),
         ("twitter:card", "summary_large_image".to_owned()),
     ];

@@ -166,6 +166,7 @@ impl Inner {
                 }
             }
         }
+        let forgetting = self.forgetting.read().await;
         let (mut heard, mut taken) = (Vec::new(), Vec::new());
         let mut goes_on_already = 0;
         {
@@ -245,6 +246,7 @@ impl Inner {
             }
             stepped = again;
         }
+        drop(forgetting);
         self.changed.notify_one();
         self.dispatch();
         if matches!(event, Event::Retry | Event::Resume) && self.known().offline.is_some() {

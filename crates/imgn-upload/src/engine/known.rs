@@ -359,6 +359,12 @@ impl Known {
         uploads
     }
 
+    /// What somebody steps just now, ended or not.
+    pub(super) fn driven(&self) -> BTreeSet<UploadId> {
+        let driven = |(id, upload): (&UploadId, &Upload)| upload.driven.is_some().then_some(*id);
+        self.uploads.iter().filter_map(driven).collect()
+    }
+
     /// Forgets what has ended and is not to be kept.
     pub(super) fn forget(&mut self, is_kept: impl Fn(&Entry) -> bool) {
         self.uploads.retain(|_, upload| {

@@ -139,10 +139,40 @@ async fn only_what_has_ended_is_forgotten() {
         .await
         .unwrap();
     journal.save(ended.id, &State::Cancelled).await.unwrap();
-    let forgotten = journal.forget_ended(Duration::from_secs(60)).await.unwrap();
+    let none = BTreeSet::new();
+    let forgotten = journal.forget_ended(Duration::from_secs(60), &none);
+    let forgotten = forgotten.await.unwrap();
     assert!(forgotten.is_empty());
     assert_eq!(journal.entries().await.unwrap().len(), 2);
-    let forgotten = journal.forget_ended(Duration::ZERO).await.unwrap();
+    let busy = BTreeSet::from([ended.id]);
+    let forgotten = journal.forget_ended(Duration::ZERO, &busy).await.unwrap();
+    assert!(forgotten.is_empty());
+    let forgotten = journal.forget_ended(Duration::ZERO, &none).await.unwrap();
     assert_eq!(forgotten, [ended.path]);
     assert_eq!(journal.entries().await.unwrap(), [open]);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_over_once_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path(), "a").await;
+    let mut limit = journal.pool.acquire().await.unwrap();
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count")
+        .fetch_one(&mut *limit)
+        .await
+        .unwrap();
+    let no_more = format!("PRAGMA max_page_count = {pages}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(no_more))
+        .execute(&mut *limit)
+        .await
+        .unwrap();
+    drop(limit);
+    let many: Vec<Entry> = (0..200)
+        .map(|n| entry(format!("/{n}{}.png", "x".repeat(200)).into()))
+        .collect();
+    let full = journal.insert(&many).await.unwrap_err();
+    assert!(full.to_string().ends_with("the disk is full"), "{full}");
+    // The limit was the connection's, which has gone.
+    journal.insert(&many).await.unwrap();
+    assert_eq!(journal.entries().await.unwrap().len(), 200);
 }

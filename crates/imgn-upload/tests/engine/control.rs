@@ -188,6 +188,39 @@ async fn a_file_that_is_moved_away_is_waited_for() {
     assert!(matches!(ended(&engine).await[0], State::Published { .. }));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_tried_again_is_not_forgotten_with_what_has_ended() {
+    let bench = Bench::new();
+    let remote = Arc::new(bench.remote());
+    let engine = bench.engine(Arc::clone(&remote)).await;
+    for round in 0..20 {
+        remote.stalls.store(true, Ordering::SeqCst);
+        let file = bench.file(
+            &format!("{round}.png"),
+            format!("picture {round}").as_bytes(),
+        );
+        let id = enqueue(&engine, &[&file]).await[0];
+        sending(&engine).await;
+        assert!(engine.cancel(id).await.unwrap());
+        ended(&engine).await;
+        remote.stalls.store(false, Ordering::SeqCst);
+        let (is_tried, forgotten) = tokio::join!(engine.retry(id), engine.clear_ended());
+        if is_tried.unwrap() {
+            assert!(forgotten.unwrap().is_empty(), "round {round}");
+            ended(&engine).await;
+            assert_eq!(written(bench.folder.path()).await.len(), 1);
+            // Its task may be about to end.
+            while !engine.snapshots().is_empty() {
+                engine.clear_ended().await.unwrap();
+            }
+        } else {
+            assert_eq!(forgotten.unwrap(), [file]);
+            assert!(engine.snapshots().is_empty());
+        }
+        assert!(written(bench.folder.path()).await.is_empty());
+    }
+}
+
 #[tokio::test]
 async fn a_limited_rate_is_no_stall() {
     let bench = Bench::new();

@@ -7,12 +7,12 @@ use std::{path::Path, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use url::Url;
 
 use super::{MirrorError, PASSING, Store};
-use crate::sqlite::{is_damaged, open_patiently, remove_database};
+use crate::sqlite::{is_damaged, open_patiently, pool, remove_database};
 
 /// The version of `schema.sql`. A file of another one is made anew.
 const VERSION: i64 = 3;
@@ -54,8 +54,7 @@ impl Store {
             // What a power cut takes back is asked for again; `durably` is for what nobody else knows.
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(BUSY_TIMEOUT);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
+        let writer = pool(1)
             .connect_with(options.clone().pragma("cache_size", "-16000"))
             .await?;
         match made(&writer).await {
@@ -66,9 +65,8 @@ impl Store {
                 return unusable.map(|_| None);
             }
         }
-        let reader = SqlitePoolOptions::new()
+        let reader = pool(2)
             // So that a search leaves one for what is in sight.
-            .max_connections(2)
             .connect_with(options)
             .await?;
         Ok(Some(Self {
@@ -128,11 +126,7 @@ impl Asked {
         let options = SqliteConnectOptions::new()
             .filename(file)
             .busy_timeout(BUSY_TIMEOUT);
-        let Ok(old) = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options)
-            .await
-        else {
+        let Ok(old) = pool(1).connect_with(options).await else {
             tracing::warn!("queued deletions, and which originals to keep, cannot be read");
             return Self::default();
         };
