@@ -3,17 +3,18 @@
 //! Invariant: the list here, the one in `ipc.rs` and the one in `permissions/window.toml` are the same; a test says so.
 
 use imgn_core::{
-    App, AppState, ClientCode, CommandError, DeletionView, IntakeView, LinkPreferences,
+    App, AppState, ClientCode, CommandError, DeletionView, Downloaded, IntakeView, LinkPreferences,
     OfflineView, Picture, UploadPreferences, UploadView, ViewError,
     protocol::{ImageId, Token, UploadId},
 };
 use imgn_desk::DesktopPreferences;
-use tauri::{AppHandle, State, WebviewWindow, ipc::Response};
+use tauri::{AppHandle, Manager as _, State, WebviewWindow, ipc::Response};
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
 use tauri_plugin_dialog::DialogExt as _;
 use tokio::sync::oneshot;
 
 use crate::{
+    drag_out,
     shell::Shell,
     view::{DownloadView, Wanted},
     window::Waiting,
@@ -233,28 +234,60 @@ pub(crate) async fn set_cache_limit(shell: State<'_, Shell>, bytes: u64) -> Answ
     Ok(shell.core.set_cache_limit(bytes).await?)
 }
 
+/// Asks where to: for one picture for a file, for several for a folder.
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn download(
     window: WebviewWindow,
     shell: State<'_, Shell>,
-    id: ImageId,
+    ids: Vec<ImageId>,
 ) -> Answer<DownloadView> {
-    let image = shell.core.image(id).await?;
+    let words = shell.desk.words();
+    let mut dialog = window.dialog().file().set_parent(&window);
+    if let Ok(folder) = window.path().download_dir() {
+        dialog = dialog.set_directory(folder);
+    }
     let (send, chosen) = oneshot::channel();
-    let dialog = window.dialog().file().set_parent(&window);
-    dialog
-        .set_title(shell.desk.words().save_picture())
-        .set_file_name(image.file_name.as_str())
-        .save_file(|file| drop(send.send(file)));
+    if let [id] = ids[..] {
+        let image = shell.core.image(id).await?;
+        dialog
+            .set_title(words.save_picture())
+            .set_file_name(image.file_name.as_str())
+            .save_file(|file| drop(send.send(file)));
+    } else {
+        dialog
+            .set_title(words.save_pictures())
+            .pick_folder(|folder| drop(send.send(folder)));
+    }
     let chosen = chosen.await.ok().flatten();
     let Some(path) = chosen.and_then(|file| file.into_path().ok()) else {
-        return Ok(DownloadView { path: None });
+        return Ok(DownloadView::default());
     };
-    // The dialog has asked whether what is there is to be replaced.
-    shell.core.download(id, path.clone(), true).await?;
-    let path = Some(path.display().to_string());
-    Ok(DownloadView { path })
+    let mut view = DownloadView {
+        path: Some(path.display().to_string()),
+        ..DownloadView::default()
+    };
+    if let [id] = ids[..] {
+        // The dialog has asked whether what is there is to be replaced.
+        shell.core.download(id, path, true).await?;
+        view.saved = 1;
+    } else {
+        let Downloaded { files, failed } = shell.core.download_into(&ids, &path).await;
+        view.saved = u32::try_from(files.len()).unwrap_or(u32::MAX);
+        view.failed = failed.into_iter().map(|(_, error)| error.into()).collect();
+    }
+    Ok(view)
+}
+
+/// Drags pictures into another program, for as long as the pointer's button is pressed.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn drag_out(
+    window: WebviewWindow,
+    shell: State<'_, Shell>,
+    ids: Vec<ImageId>,
+) -> Answer<()> {
+    drag_out::drag(&window, &shell.core, ids).await
 }
 
 #[tauri::command]

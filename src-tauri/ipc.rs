@@ -61,6 +61,7 @@ pub(crate) fn builder() -> Builder<Wry> {
             commands::offline_state,
             commands::set_cache_limit,
             commands::download,
+            commands::drag_out,
             commands::copy_link,
             commands::left,
             commands::desktop_preferences,

@@ -8,6 +8,7 @@
 
 mod commands;
 mod dialogs;
+mod drag_out;
 mod gallery;
 mod host;
 mod ipc;
@@ -32,6 +33,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     dialogs::Dialogs,
+    drag_out::DragOut,
     gallery::LocalGallery,
     host::TauriHost,
     launch::Arguments,
@@ -102,6 +104,7 @@ fn run(arguments: Arguments) -> Result<()> {
         .manage(Waiting::default())
         .manage(Life::default())
         .manage(Dialogs::default())
+        .manage(DragOut::default())
         .manage(Shell::new(core, desk, gallery))
         .register_asynchronous_uri_scheme_protocol("thumb", move |_, request, responder| {
             thumb_scheme::answer(shown.clone(), request, responder);

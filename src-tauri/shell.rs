@@ -22,6 +22,7 @@ use tokio::sync::{
 
 use crate::{
     dialogs,
+    drag_out::DragOut,
     gallery::LocalGallery,
     view::{
         DeletionFailed, DragPhase, FileDrag, Leaving, StateChanged, TimelineChanged,
@@ -310,6 +311,9 @@ pub(crate) fn on_window_event(window: &Window, event: &WindowEvent) {
         return;
     };
     let app = window.app_handle();
+    if app.state::<DragOut>().is_under_way() {
+        return;
+    }
     match event {
         DragDropEvent::Enter { paths, .. } => tell_drag(app, DragPhase::Enter, paths.len()),
         DragDropEvent::Leave => tell_drag(app, DragPhase::Leave, 0),

@@ -1,6 +1,6 @@
 //! Events as the web view hears them. Their payloads are `imgn-core`'s; only the drag over the window is the shell's own.
 
-use imgn_core::{AppState, IntakeView, RefusedDeletion, UploadView, protocol::ImageId};
+use imgn_core::{AppState, IntakeView, RefusedDeletion, UploadView, ViewError, protocol::ImageId};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use tauri_specta::Event;
@@ -85,11 +85,15 @@ pub(crate) struct WantedChanged;
 #[tauri_specta(event_name = "asked_changed")]
 pub(crate) struct AskedChanged;
 
-/// Where an original was written.
-#[derive(Debug, Clone, Serialize, Deserialize, Type)]
+/// Where originals were written.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, Type)]
 pub(crate) struct DownloadView {
-    /// None where the dialog was closed.
+    /// The file of one, the folder of several. None where the dialog was closed.
     pub(crate) path: Option<String>,
+    /// How many are there.
+    pub(crate) saved: u32,
+    /// Of several, why others are not.
+    pub(crate) failed: Vec<ViewError>,
 }
 
 /// Files are dragged over the window. Their paths stay in Rust.

@@ -6,6 +6,7 @@
 mod choices;
 mod chooser;
 pub(crate) mod clipboard;
+mod drag;
 mod joining;
 mod keys;
 mod late;

@@ -457,6 +457,7 @@ async fn a_full_disk_is_told_and_over_once_there_is_space() -> Result<()> {
     // No room for the catalogue either.
     let mut filler = fs::File::create(&ballast)?;
     while filler.write_all(&[0; 4096]).is_ok() {}
+    drop(filler);
     let open = async || {
         let id = Uuid::now_v7();
         let name = format!("{id}.jpg");

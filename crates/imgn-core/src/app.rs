@@ -3,6 +3,7 @@
 mod ahead;
 mod control;
 mod doctor;
+mod download;
 mod galleries;
 mod gallery;
 mod general;
@@ -13,6 +14,7 @@ mod preview;
 mod uploading;
 mod visit;
 
+pub use download::Downloaded;
 pub use preview::{Preview, PreviewPicture, PreviewSource};
 
 use std::{

@@ -15,6 +15,7 @@ use std::{
 /// | `owners/` | one locked file per running program, so that no upload is driven twice |
 /// | `spool/` | what was pasted or came by standard input, until it is in the gallery or its upload forgotten |
 /// | `cache/`, `cache.sqlite` | thumbnails and which they are; may be deleted at any time |
+/// | `copies/` | originals that another program was given, for a day |
 /// | `galleries/` | of each gallery its list, and the originals that are kept |
 ///
 /// Secrets are not in it: they are in the system's keyring.
@@ -101,6 +102,12 @@ impl Home {
     #[must_use]
     pub fn spool(&self) -> PathBuf {
         self.0.join("spool")
+    }
+
+    /// Where copies are that other programs take.
+    #[must_use]
+    pub fn copies(&self) -> PathBuf {
+        self.0.join("copies")
     }
 
     /// Where each gallery's list and kept originals are.

@@ -289,13 +289,24 @@ impl Mirror {
         });
     }
 
-    /// The server says that there is nothing new. Nobody is woken for that: only when it is away its age is shown.
+    /// The server says that there is nothing new. Nobody is woken for that alone: only when it is away its age is shown.
     async fn checked(&self) {
         let now = Timestamp::now();
         self.view.send_if_modified(|view| {
             view.checked_at = Some(now);
             false
         });
+        // `imgn sync` beside this program may have fetched originals, or somebody queued a deletion there.
+        match self.store.is_changed_by_others().await {
+            Ok(false) => {}
+            Ok(true) => {
+                self.changed.notify_one();
+                if let Err(error) = self.look().await {
+                    tracing::debug!("{error}");
+                }
+            }
+            Err(error) => tracing::debug!("{error}"),
+        }
         let kept = *self.check_kept();
         if kept.is_none_or(|kept| now.duration_since(kept) > CHECK_KEPT_EVERY) {
             self.keep_check().await;

@@ -172,6 +172,15 @@ impl Language {
         self.choose("Save picture", "Bild speichern")
     }
 
+    /// What a dialog is called in which a person says into which folder pictures are to go.
+    #[must_use]
+    pub fn save_pictures(self) -> &'static str {
+        self.choose(
+            "Save pictures in a folder",
+            "Bilder in einem Ordner speichern",
+        )
+    }
+
     /// An address that asks for nothing that imgn knows.
     #[must_use]
     pub fn unknown_address(self, text: &str) -> String {

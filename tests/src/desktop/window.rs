@@ -303,6 +303,60 @@ impl Window {
         Ok(())
     }
 
+    /// Drags a picture of the grid onto another program's window with the real pointer, and answers what that got of `kind`.
+    pub(crate) async fn drag_out(&self, id: &str, kind: &str) -> Result<String> {
+        let screen = &self.screen;
+        let (x, y) = SOURCE;
+        let mut target = screen.command("/usr/bin/python3");
+        target.arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/desktop/droptarget.py"
+        ));
+        let place = [x.to_string(), y.to_string()];
+        target.args(place).arg(kind).stdin(Stdio::null());
+        let (target, ready) = Running::start(target, &screen.folder().join("droptarget.log"))?;
+        ensure!(ready == "ready", "the drop target said {ready:?}");
+        // Those before it wrote into the same log.
+        let before = target.log().len();
+        let said = || target.log().split_off(before);
+
+        let source = "const cell = document.querySelector(`[data-image-id='${arguments[0]}']`);
+            const { left, top, width, height } = cell.getBoundingClientRect();
+            return [Math.round(left + width / 2), Math.round(top + height / 2)];";
+        let at = self.page.execute(source, vec![json!(id)]).await?;
+        let (left, top): (i32, i32) = serde_json::from_value(at)?;
+        let [window_left, window_top, ..] = self.geometry()?;
+        let mut pointer = Pointer {
+            screen,
+            x: window_left + left,
+            y: window_top + top,
+        };
+        pointer.place()?;
+        screen.xdotool(&["mousedown", "1"])?;
+        eventually("the pointer is over the target", PATIENCE, async || {
+            pointer.approach(x + 60, y + 40)
+        })
+        .await?;
+        eventually("the target sees the drag", PATIENCE, async || {
+            pointer.nudge()?;
+            Ok(said().contains("over").then_some(()))
+        })
+        .await?;
+        ensure!(
+            !self.overlay_is_shown().await?,
+            "the window takes its own pictures for others' files"
+        );
+        screen.xdotool(&["mouseup", "1"])?;
+        let got = eventually("the target has what was dropped", PATIENCE, async || {
+            let said = said();
+            Ok(said
+                .lines()
+                .find_map(|line| Some(line.strip_prefix("got ")?.to_owned())))
+        })
+        .await?;
+        Ok(serde_json::from_str(&got)?)
+    }
+
     async fn overlay_is_shown(&self) -> Result<bool> {
         match self.all("drop-overlay").await?.first() {
             Some(overlay) => Ok(overlay.is_displayed().await.unwrap_or(false)),
@@ -312,6 +366,12 @@ impl Window {
 
     /// The middle of the window on the screen.
     fn middle(&self) -> Result<(i32, i32)> {
+        let [x, y, width, height] = self.geometry()?;
+        Ok((x + width / 2, y + height / 2))
+    }
+
+    /// Where the window is on the screen: left, top, width, height.
+    fn geometry(&self) -> Result<[i32; 4]> {
         let geometry = self.screen.xdotool(&[
             "search",
             "--sync",
@@ -327,10 +387,7 @@ impl Window {
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             Ok(value.with_context(|| geometry.clone())?.parse()?)
         };
-        Ok((
-            field("X")? + field("WIDTH")? / 2,
-            field("Y")? + field("HEIGHT")? / 2,
-        ))
+        Ok([field("X")?, field("Y")?, field("WIDTH")?, field("HEIGHT")?])
     }
 }
 

@@ -177,7 +177,10 @@ export interface Backend {
   deleteImages(ids: string[]): Promise<DeletionView>;
   /** None on the web page, which keeps what was seen and nothing else. */
   readonly offline: OfflineFiles | null;
-  download(image: Image): Promise<DownloadView>;
+  /** The app asks where to: for a file of one, for a folder of several. */
+  download(images: readonly Image[]): Promise<DownloadView>;
+  /** Drags them out of the window for as long as the button is pressed, as files too. Null where the page does it itself. */
+  readonly dragOut: ((images: readonly Image[]) => Promise<void>) | null;
   uploads(): Promise<UploadView[]>;
   cancelUpload(id: string): Promise<void>;
   retryUpload(id: string): Promise<void>;

@@ -35,7 +35,10 @@ export const commands = {
 	keepAllOriginals: (keep: boolean) => __TAURI_INVOKE<null>("keep_all_originals", { keep }),
 	offlineState: () => __TAURI_INVOKE<OfflineView>("offline_state"),
 	setCacheLimit: (bytes: number) => __TAURI_INVOKE<null>("set_cache_limit", { bytes }),
-	download: (id: ImageId) => __TAURI_INVOKE<DownloadView>("download", { id }),
+	/**  Asks where to: for one picture for a file, for several for a folder. */
+	download: (ids: ImageId[]) => __TAURI_INVOKE<DownloadView>("download", { ids }),
+	/**  Drags pictures into another program, for as long as the pointer's button is pressed. */
+	dragOut: (ids: ImageId[]) => __TAURI_INVOKE<null>("drag_out", { ids }),
 	copyLink: (text: string) => __TAURI_INVOKE<null>("copy_link", { text }),
 	/**  The page has said all that it had to say before the program ends. */
 	left: () => __TAURI_INVOKE<null>("left"),
@@ -213,10 +216,14 @@ export type DesktopPreferences = {
 	editors_problem: string | null,
 };
 
-/**  Where an original was written. */
+/**  Where originals were written. */
 export type DownloadView = {
-	/**  None where the dialog was closed. */
+	/**  The file of one, the folder of several. None where the dialog was closed. */
 	path: string | null,
+	/**  How many are there. */
+	saved: number,
+	/**  Of several, why others are not. */
+	failed: ViewError[],
 };
 
 /**  What happens to dragged files. Movement within the window is not told: a drop counts anywhere in it. */

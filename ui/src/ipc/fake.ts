@@ -381,8 +381,13 @@ export function fakeBackend(address: string): Backend {
               }),
             setCacheLimit: (bytes) => Promise.resolve(void (cacheLimit = bytes)),
           },
-    download: (image) =>
-      Promise.resolve({ path: scene === "web" ? null : `/home/design/Pictures/${image.file_name}` }),
+    download: (images) => {
+      const [one] = images;
+      const name = images.length === 1 && one !== undefined ? `/${one.file_name}` : "";
+      const path = scene === "web" ? null : `/home/design/Pictures${name}`;
+      return Promise.resolve({ path, saved: images.length, failed: [] });
+    },
+    dragOut: null,
     uploads: () => Promise.resolve(uploads),
     cancelUpload: (id) => Promise.resolve(void update(id, { state: "cancelled" })),
     async retryUpload(id) {

@@ -160,13 +160,16 @@ export function httpBackend(): Backend {
       return done;
     },
     offline: null,
-    download(image) {
-      const link = document.createElement("a");
-      link.href = `/v1/images/${encodeURIComponent(image.id)}/content?download`;
-      link.download = image.file_name;
-      link.click();
-      return Promise.resolve({ path: null });
+    download(images) {
+      for (const { id, file_name } of images) {
+        const link = document.createElement("a");
+        link.href = `/v1/images/${encodeURIComponent(id)}/content?download`;
+        link.download = file_name;
+        link.click();
+      }
+      return Promise.resolve({ path: null, saved: 0, failed: [] });
     },
+    dragOut: null,
     uploads: () => Promise.resolve<UploadView[]>(uploads.list()),
     cancelUpload: (id) => Promise.resolve(uploads.cancel(id)),
     retryUpload: (id) => Promise.resolve(uploads.retry(id)),

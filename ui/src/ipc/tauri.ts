@@ -57,7 +57,10 @@ export function tauriBackend(): Backend {
       state: () => answer(commands.offlineState()),
       setCacheLimit: (bytes) => done(commands.setCacheLimit(bytes)),
     },
-    download: (image) => answer(commands.download(image.id)),
+    download: (images) => answer(commands.download(images.map(({ id }) => id))),
+    dragOut: navigator.userAgent.includes("Linux")
+      ? async (images) => void (await answer(commands.dragOut(images.map(({ id }) => id))))
+      : null,
     uploads: () => answer(commands.uploads()),
     cancelUpload: (id) => done(commands.cancelUpload(id)),
     retryUpload: (id) => done(commands.retryUpload(id)),

@@ -101,8 +101,12 @@ export interface DeletionFailure {
 }
 
 export interface DownloadView {
-  /** Where it was saved; null when the dialog was closed, and where the browser decides. */
+  /** The file of one, the folder of several; null when the dialog was closed, and where the browser decides. */
   path: string | null;
+  /** How many are there. */
+  saved: number;
+  /** Of several, why others are not. */
+  failed: ViewError[];
 }
 
 /** What is kept on this computer. */

@@ -289,23 +289,22 @@ export class AppModel {
     else await this.#withSelected((pictures) => this.copyLinks(pictures));
   }
 
-  /** Saves them one after the other, until a dialog is closed without saving. */
+  /** Saves them: one as a file, several into a folder. */
   async download(pictures: readonly Picture[]): Promise<void> {
-    const asks = this.backend.offline !== null;
+    // Nobody is asked for a place that nothing can come to.
+    const isOffline = this.backend.offline !== null && this.server?.reachable === false;
+    const here = pictures.filter(({ original_here }) => !isOffline || original_here);
+    const missing = pictures.find((picture) => !here.includes(picture));
     await this.attempt(
       (async () => {
-        let missing: string | null = null;
-        for (const { image, original_here } of pictures) {
-          // Nobody is asked for a place that nothing can come to.
-          if (asks && !original_here && this.server?.reachable === false) {
-            missing ??= image.file_name;
-            continue;
-          }
-          const { path } = await this.backend.download(image);
-          if (asks && path === null) return;
-          if (path !== null) this.tell(strings.savedTo(path));
+        if (here.length > 0) {
+          const { path, saved, failed } = await this.backend.download(here.map(({ image }) => image));
+          const [first] = failed;
+          if (path !== null && first === undefined && missing === undefined)
+            this.tell(here.length === 1 ? strings.savedTo(path) : strings.savedInto(saved, path));
+          if (first !== undefined) this.tell(strings.savedSome(saved, failed.length, told(first)), true);
         }
-        if (missing !== null) this.tell(strings.downloadOffline(missing), true);
+        if (missing !== undefined) this.tell(strings.downloadOffline(missing.image.file_name), true);
       })(),
     );
   }

@@ -3,7 +3,7 @@ import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Backend, BackendEvents } from "../ipc/backend";
 import { BackendError } from "../ipc/backend";
 import { aPicture, aTimeline } from "../ipc/testing";
-import type { AppState, Image, Timeline, Wanted } from "../ipc/types";
+import type { AppState, Image, Timeline, ViewError, Wanted } from "../ipc/types";
 import { strings } from "../strings";
 import { NOTHING, selectStretch, toggle } from "./selection";
 
@@ -35,7 +35,8 @@ class World {
   readonly copied: string[] = [];
   readonly deleted: string[][] = [];
   readonly keptHere: string[][] = [];
-  readonly downloaded: Image[] = [];
+  readonly downloaded: (readonly Image[])[] = [];
+  notSaved: ViewError[] = [];
   refused: string | null = null;
   /** What holds the next rows and deletions back. */
   hold: Promise<void> | null = null;
@@ -60,9 +61,10 @@ class World {
         return { deleted: ids, queued: [], failed: [] };
       },
       offline: { keep: (ids: string[]) => Promise.resolve(void this.keptHere.push(ids)) },
-      download: (image: Image) => {
-        this.downloaded.push(image);
-        return Promise.resolve({ path: "/x" });
+      download: (images: readonly Image[]) => {
+        this.downloaded.push(images);
+        const saved = images.length - this.notSaved.length;
+        return Promise.resolve({ path: "/x", saved, failed: this.notSaved });
       },
       links: null,
       copyLink: (text: string) => Promise.resolve(void this.copied.push(text)),
@@ -86,9 +88,20 @@ it("downloads offline what is here, and tells of the first that is not", async (
   model.entered({ ...state, server: { ...state.server!, reachable: false } });
   const [away, here] = [aPicture(2), { ...aPicture(1), kept: true, original_here: true }];
   await model.download([away, here]);
-  expect(downloaded).toEqual([here.image]);
+  expect(downloaded).toEqual([[here.image]]);
   const text = strings.downloadOffline(away.image.file_name);
   expect(model.notice).toMatchObject({ text, failed: true });
+});
+
+it("downloads several into one folder, and tells what did not come", async () => {
+  const world = new World(3);
+  const pictures = [aPicture(3), aPicture(2), aPicture(1)];
+  await world.model.download(pictures);
+  expect(world.downloaded).toEqual([pictures.map(({ image }) => image)]);
+  expect(world.model.notice).toMatchObject({ text: strings.savedInto(3, "/x"), failed: false });
+  world.notSaved = [{ code: "disk_failed", message: "x is full" }];
+  await world.model.download(pictures);
+  expect(world.model.notice).toMatchObject({ text: strings.savedSome(2, 1, "X is full."), failed: true });
 });
 
 describe("of very many selected pictures", () => {

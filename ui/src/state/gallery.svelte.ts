@@ -119,7 +119,7 @@ export class Gallery {
     clearTimeout(this.#keptSoon);
     this.#keptSoon = undefined;
     this.#keptAt = Date.now();
-    this.rows.refreshKept();
+    this.rows.refreshKept(this.#backend.offline !== null);
   };
 
   #refreshKeptSoon(): void {

@@ -136,3 +136,25 @@ it("an original that is on its way is asked about anew, one that is here is not"
   await vi.waitFor(() => expect(rows.get(10_000)?.original_here).toBe(true));
   expect(rows.get(9999)).toBe(other);
 });
+
+it("what others keep is asked about for all in sight, which stay until the answer", async () => {
+  let kept = {};
+  const asked: [number, number][] = [];
+  const rows = new Rows((from, start, end) => {
+    asked.push([start, end]);
+    return Promise.resolve(
+      [...from.sequences.subarray(start, end)].map((sequence) => aPicture(sequence, kept)),
+    );
+  });
+  rows.want(timeline, 0, 4);
+  await vi.waitFor(() => expect(rows.get(9997)).toBeDefined());
+  rows.want(timeline, 2, 6);
+  await vi.waitFor(() => expect(rows.get(9995)).toBeDefined());
+  kept = { kept: true, original_here: true };
+  asked.length = 0;
+  rows.refreshKept(true);
+  expect(rows.get(9998)?.kept).toBe(false);
+  expect(rows.get(10_000)).toBeUndefined();
+  await vi.waitFor(() => expect(rows.get(9995)?.kept).toBe(true));
+  expect(asked).toEqual([[2, 6]]);
+});

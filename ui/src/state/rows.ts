@@ -87,11 +87,19 @@ export class Rows {
     this.changed();
   }
 
-  /** Asks anew for those whose original is still on its way here. */
-  refreshKept(): void {
+  /**
+   * Asks anew for those whose original is still on its way here. Where other programs may have kept some, also for all in
+   * sight, which stay as they are until the answer; those out of sight are forgotten.
+   */
+  refreshKept(byOthers = false): void {
+    const { timeline, start, end } = this.#wanted ?? { timeline: null, start: 0, end: 0 };
+    const inSight = new Set(timeline?.sequences.subarray(start, end));
     for (const [sequence, picture] of this.#known) {
-      if (picture === null || (picture.kept && !picture.original_here)) this.#known.delete(sequence);
+      const isOnItsWay = picture === null || (picture.kept && !picture.original_here);
+      if (isOnItsWay || (byOthers && !inSight.has(sequence))) this.#known.delete(sequence);
     }
+    for (let from = start; byOthers && timeline !== null && from < end; from += PAGE)
+      void this.#ask({ timeline, start: from, end: Math.min(end, from + PAGE) });
     this.#askForMissing();
   }
 

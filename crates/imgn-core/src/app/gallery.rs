@@ -1,14 +1,12 @@
 //! Commands about the pictures of the gallery.
 
-use std::path::{Path, PathBuf};
-
-use imgn_protocol::{
-    DISPLAY_SIZE, ErrorCode, Image, ImageId, ImagePage, Sha256Hasher, THUMBNAIL_SIZES,
-};
+use imgn_protocol::{DISPLAY_SIZE, ErrorCode, Image, ImageId, ImagePage, THUMBNAIL_SIZES};
 use imgn_thumbs::{Limits, thumbnail};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{App, Connection, LOCAL};
+use super::{
+    App, Connection, LOCAL,
+    download::{kept_file, unreadable},
+};
 use crate::{
     ClientCode, CommandError, ImageQuery,
     http::{Credentials, Server, broken, not_the_original, parse_server},
@@ -141,102 +139,7 @@ impl App {
         }
         Ok((image.content_type, bytes))
     }
-
-    /// Writes the original to `to`: under a temporary name until every byte is there and its SHA-256 is the gallery's.
-    /// What is there already is replaced only with `replace`.
-    ///
-    /// # Errors
-    /// When there is no such picture, the connection breaks, the bytes are not the original's, or the file cannot be
-    /// written. Nothing is left behind then.
-    pub async fn download(
-        &self,
-        id: ImageId,
-        to: PathBuf,
-        replace: bool,
-    ) -> Result<Image, CommandError> {
-        let connection = self.connected().await?;
-        let image = self.known_image(&connection, id).await?;
-        if !replace && to.exists() {
-            return Err(exists(&to));
-        }
-        let folder = match to.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let failed = |error: &std::io::Error| {
-            let message = format!("{} cannot be written ({error})", to.display());
-            CommandError::new(ClientCode::DiskFailed, message)
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".imgn-");
-        // As a new file has them, less what the person's mask takes away; a temporary one is else for its owner only.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let temporary = builder
-            .tempfile_in(&folder)
-            .map_err(|error| failed(&error))?;
-        let file = temporary.reopen().map_err(|error| failed(&error))?;
-        let mut file = tokio::fs::File::from_std(file);
-        let mut source = match kept_file(&connection, &image).await? {
-            Some(kept) => match tokio::fs::File::open(&kept).await {
-                Ok(file) => Source::Kept(file),
-                Err(error) => return Err(unreadable(&kept, &error)),
-            },
-            None => Source::Server(connection.server.content(id).await?),
-        };
-        let (mut hasher, mut size) = (Sha256Hasher::new(), 0);
-        while let Some(chunk) = source.chunk().await? {
-            size += chunk.len() as u64;
-            if size > image.size {
-                break;
-            }
-            hasher.update(&chunk);
-            file.write_all(&chunk)
-                .await
-                .map_err(|error| failed(&error))?;
-        }
-        file.flush().await.map_err(|error| failed(&error))?;
-        if size != image.size || hasher.finish() != image.sha256 {
-            return Err(not_the_original(&image));
-        }
-        file.sync_all().await.map_err(|error| failed(&error))?;
-        let kept = keep(temporary, &to, replace);
-        kept.map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => exists(&to),
-            _ => failed(&error),
-        })?;
-        Ok(image)
-    }
 }
-
-/// Where an original is read from.
-enum Source {
-    Kept(tokio::fs::File),
-    Server(reqwest::Response),
-}
-
-impl Source {
-    async fn chunk(&mut self) -> Result<Option<Vec<u8>>, CommandError> {
-        match self {
-            Self::Server(response) => {
-                let chunk = response.chunk().await.map_err(broken)?;
-                Ok(chunk.map(|chunk| chunk.to_vec()))
-            }
-            Self::Kept(file) => {
-                let mut chunk = Vec::with_capacity(READ);
-                let read = file.take(READ as u64).read_to_end(&mut chunk).await;
-                read.map_err(|error| {
-                    let message = format!("the kept original cannot be read ({error})");
-                    CommandError::new(ClientCode::DiskFailed, message)
-                })?;
-                Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
-            }
-        }
-    }
-}
-
-/// Bytes of a kept original that are read at a time.
-const READ: usize = 256 * 1024;
 
 /// What a thumbnail is cached under.
 pub(super) fn thumb_key(id: ImageId, size: u32) -> String {
@@ -267,37 +170,4 @@ async fn thumb_of_kept(
     });
     let made = made.await.ok().flatten();
     Ok(made.map(|rendition| rendition.jpeg))
-}
-
-/// The file of a kept original.
-async fn kept_file(
-    connection: &Connection,
-    image: &Image,
-) -> Result<Option<PathBuf>, CommandError> {
-    match connection.mirror_if_any().await {
-        Some(mirror) => mirror.kept_original(image).await,
-        None => Ok(None),
-    }
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> CommandError {
-    let message = format!("{} cannot be read ({error})", path.display());
-    CommandError::new(ClientCode::DiskFailed, message)
-}
-
-fn keep(file: tempfile::NamedTempFile, to: &Path, replace: bool) -> std::io::Result<()> {
-    if replace {
-        file.persist(to)?;
-    } else {
-        file.persist_noclobber(to)?;
-    }
-    Ok(())
-}
-
-fn exists(path: &Path) -> CommandError {
-    let message = format!(
-        "{} exists; name another file with -o, which replaces what is there",
-        path.display()
-    );
-    CommandError::new(ClientCode::DiskFailed, message)
 }

@@ -3,7 +3,10 @@
 //! Several programs may use one mirror at the same time. Invariant: an entry of the feed is applied once and in order:
 //! each transaction looks at the position that the one before left, whoever wrote it, and skips what is behind it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::atomic::{AtomicI64, Ordering},
+};
 
 use imgn_protocol::{Change, ChangePage, DISPLAY_SIZE, FileName, Image, ImageId, Timestamp};
 use serde::de::DeserializeOwned;
@@ -84,9 +87,19 @@ pub(crate) struct Store {
     reader: SqlitePool,
     /// Where the gallery is now, with a slash at its end: addresses of pictures follow from it.
     base: Url,
+    /// What the writer's connection said last of other connections' changes.
+    others: AtomicI64,
 }
 
 impl Store {
+    /// Whether other programs have written since this was asked last. Reads no table.
+    pub(crate) async fn is_changed_by_others(&self) -> Result<bool, MirrorError> {
+        let version = sqlx::query_scalar("PRAGMA data_version")
+            .fetch_one(&self.writer)
+            .await?;
+        Ok(self.others.swap(version, Ordering::Relaxed) != version)
+    }
+
     pub(crate) async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;

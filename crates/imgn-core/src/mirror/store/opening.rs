@@ -3,7 +3,7 @@
 //! Invariant: what nobody else knows (queued deletions, and which originals are asked for) goes over into the one that is
 //! made anew, as far as it can still be read.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::atomic::AtomicI64, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, SqlitePool,
@@ -73,6 +73,7 @@ impl Store {
             writer,
             reader,
             base,
+            others: AtomicI64::default(),
         }))
     }
 
