@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::catalogue::{Presented, TokenError};
+use crate::catalogue::{Presented, TokenError, database::Sql};
 
 async fn presented(catalogue: &Catalogue, token: &imgn_protocol::Token) -> Presented {
     let fingerprint = crate::auth::fingerprint(token);
@@ -98,4 +98,32 @@ async fn the_last_use_is_noted_to_the_day_and_once_on_it() {
         }
         catalogue.close().await;
     }
+}
+
+/// Of SQLite, which ends a transaction by itself when the disk is full.
+#[tokio::test]
+async fn a_full_disk_is_over_once_there_is_room() {
+    let case = case_of_sqlite().await;
+    let catalogue = &case.catalogue;
+    let pages: i64 = sql("PRAGMA page_count")
+        .scalar(&catalogue.writer)
+        .await
+        .unwrap();
+    let limit = Sql::built(&format!("PRAGMA max_page_count = {pages}"));
+    let _: i64 = limit.scalar(&catalogue.writer).await.unwrap();
+    let mut added = 0;
+    let full = loop {
+        // Long names, so that it does not take many.
+        let name = format!("{added}{}", "x".repeat(50));
+        match catalogue.add_token(&name, Role::Uploader).await {
+            Ok(_) => added += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(full, TokenError::Catalogue(CatalogueError::Full)),
+        "{full:?} after {added}"
+    );
+    // The limit was the connection's, which has gone.
+    catalogue.add_token("bob", Role::Uploader).await.unwrap();
 }
