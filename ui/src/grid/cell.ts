@@ -87,12 +87,9 @@ export class GridCell {
     this.#image = this.#newImage();
     const caption = element("span", "caption");
     caption.ariaHidden = "true";
-    const name = element("span", "name truncate");
-    const size = element("span", "size truncate");
-    // Neither a name nor what is measured is turned about by the direction of what stands around it.
-    name.append((this.#name = element("bdi", "")));
-    size.append((this.#size = element("bdi", "")));
-    caption.append(name, size);
+    this.#name = element("span", "name truncate");
+    this.#size = element("span", "size truncate");
+    caption.append(this.#name, this.#size);
     this.open.append(this.#canvas, this.#image);
     this.check = element("button", "check");
     this.check.type = "button";
