@@ -2,6 +2,8 @@ import { svelte } from "@sveltejs/vite-plugin-svelte";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
+import { focusByKeys } from "./src/styles/by-keys";
+
 /** What is in `public/` and belongs to the page. */
 const PUBLIC = [
   "/icon.svg",
@@ -31,6 +33,7 @@ const shellOfTheWorker: Plugin = {
 // `unsafe-inline` and without `data:`, so nothing may be inlined into the page.
 export default defineConfig({
   plugins: [svelte(), shellOfTheWorker],
+  css: { postcss: { plugins: [focusByKeys] } },
   server: { port: 5173, strictPort: true },
   build: {
     target: ["chrome123", "safari17.5", "firefox121"],

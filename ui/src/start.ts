@@ -4,6 +4,8 @@ import { mount } from "svelte";
 
 import App from "./App.svelte";
 import type { Backend } from "./ipc/backend";
+import { watchModality } from "./kit/modality";
+import { watchTips } from "./kit/tips";
 import { locale } from "./locale";
 import { AppModel } from "./state/app.svelte";
 
@@ -23,5 +25,7 @@ export async function start(): Promise<void> {
   document.documentElement.lang = locale.language;
   const target = document.getElementById("app");
   if (target === null) throw new Error("the page has no place for the app");
+  watchModality();
+  watchTips();
   mount(App, { target, props: { model: new AppModel(await chooseBackend()) } });
 }

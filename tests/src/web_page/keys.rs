@@ -8,7 +8,12 @@ const ENTER: &str = "\u{e007}";
 const HOME: &str = "\u{e011}";
 
 /// Waits until a script answers so.
-async fn becomes(client: &Client, what: &str, source: &str, wanted: &Value) -> Result<()> {
+pub(super) async fn becomes(
+    client: &Client,
+    what: &str,
+    source: &str,
+    wanted: &Value,
+) -> Result<()> {
     eventually(what, PATIENCE, async || {
         Ok((script(client, source, vec![]).await? == *wanted).then_some(()))
     })

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use imgn_testkit::process::Running;
 
-use super::*;
+use super::{keys::becomes, *};
 use crate::driver::devtools;
 
 /// A scene of `npm run design`, and what is on the page once it is there.
@@ -172,6 +172,128 @@ async fn every_dialog_of_the_window_is_for_everybody_in_every_size() -> Result<(
             }
         }
     }
+    client.close().await?;
+    Ok(())
+}
+
+/// A point of the page, in CSS pixels.
+type Point = (u32, u32);
+
+async fn click(client: &Client, (x, y): Point, button: &str) -> Result<()> {
+    for (kind, button) in [
+        ("mouseMoved", "none"),
+        ("mousePressed", button),
+        ("mouseReleased", button),
+    ] {
+        let event = json!({"type": kind, "x": x, "y": y, "button": button, "clickCount": 1});
+        devtools(client, "Input.dispatchMouseEvent", event).await?;
+    }
+    Ok(())
+}
+
+/// Presses Escape wherever the focus is, also where it is nowhere.
+async fn escape(client: &Client) -> Result<()> {
+    for kind in ["keyDown", "keyUp"] {
+        let event =
+            json!({"type": kind, "key": "Escape", "code": "Escape", "windowsVirtualKeyCode": 27});
+        devtools(client, "Input.dispatchKeyEvent", event).await?;
+    }
+    Ok(())
+}
+
+const CONTROL_MINUS: &str = "\u{e009}-";
+const CONTROL_Z: &str = "\u{e009}z";
+const DELETE: &str = "\u{e017}";
+
+#[tokio::test]
+async fn keys_and_wheel_are_the_pictures_also_after_the_mouse_was_used() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let design = Design::start(directory.path()).await?;
+    let (_driver, client) = chromium(&directory.path().join("profile")).await?;
+    look(&client, (1024, 768), "light").await?;
+    let cell = "[data-testid='cell']";
+    design.show(&client, "pictures=2000&lang=en", cell).await?;
+
+    // Near the lower edge the menu is above the pointer, and the entry that Enter acts on is marked.
+    click(&client, (300, 740), "right").await?;
+    element(&client, "menu").await?;
+    const MENU: &str = "
+        const under = document.elementFromPoint(300, 740).closest('[role=menuitem]');
+        const entry = document.activeElement;
+        const isMarked = getComputedStyle(entry).backgroundColor !== 'rgba(0, 0, 0, 0)';
+        return [entry.dataset.testid, isMarked, under === null];";
+    let wanted = json!(["menu-open", true, true]);
+    becomes(&client, "an entry is marked", MENU, &wanted).await?;
+    escape(&client).await?;
+    gone(&client, "menu").await?;
+    const RING: &str = "return getComputedStyle(document.activeElement, '::after').borderTopWidth;";
+    becomes(&client, "the picture has a ring", RING, &json!("3px")).await?;
+
+    // The dates lead somewhere, and the keys go on from there.
+    click(&client, (1000, 400), "left").await?;
+    const IN_GRID: &str = "return document.activeElement.closest('[data-testid=cell]') !== null;";
+    becomes(&client, "keys are the pictures'", IN_GRID, &json!(true)).await?;
+    press(&client, CONTROL_MINUS).await?;
+    const DENSITY: &str = "return localStorage.getItem('imgn.density');";
+    becomes(&client, "pictures are smaller", DENSITY, &json!("1")).await?;
+
+    // Over the dates and over the header.
+    const TOP: &str = "return document.querySelector('[data-testid=gallery-grid]').scrollTop;";
+    for (x, y) in [(1000, 400), (500, 20)] {
+        let before = script(&client, TOP, vec![]).await?.as_f64();
+        let wheel = json!({"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": 300});
+        devtools(&client, "Input.dispatchMouseEvent", wheel).await?;
+        eventually("the wheel scrolls", PATIENCE, async || {
+            let now = script(&client, TOP, vec![]).await?.as_f64();
+            Ok((now > before).then_some(()))
+        })
+        .await?;
+    }
+
+    // Out of a search that found nothing, from where there is nothing to have the focus.
+    let field = element(&client, "search").await?;
+    field.send_keys("no such thing").await?;
+    element(&client, "nothing-found").await?;
+    click(&client, (300, 700), "left").await?;
+    escape(&client).await?;
+    gone(&client, "nothing-found").await?;
+    element(&client, "cell").await?;
+
+    let picture = client
+        .find(Locator::Css("[data-testid='cell'] .open"))
+        .await?;
+    picture.send_keys(DELETE).await?;
+    element(&client, "undo-notice").await?;
+    press(&client, CONTROL_Z).await?;
+    gone(&client, "undo-notice").await?;
+    client.close().await?;
+    Ok(())
+}
+
+/// What a control says goes when it is pressed, and does not stand over what that opened.
+#[tokio::test]
+async fn a_tooltip_goes_when_its_button_is_pressed() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let design = Design::start(directory.path()).await?;
+    let (_driver, client) = chromium(&directory.path().join("profile")).await?;
+    look(&client, (640, 480), "light").await?;
+    let cell = "[data-testid='cell']";
+    design.show(&client, "pictures=2000&lang=en", cell).await?;
+    const MIDDLE: &str = "
+        const { x, y, width, height } = document.querySelector('[data-testid=upload-toggle]').getBoundingClientRect();
+        return [Math.round(x + width / 2), Math.round(y + height / 2)];";
+    let middle = script(&client, MIDDLE, vec![]).await?;
+    let [x, y] = [0_usize, 1].map(|at| middle[at].clone());
+    let hover = json!({"type": "mouseMoved", "x": x, "y": y});
+    devtools(&client, "Input.dispatchMouseEvent", hover).await?;
+    const TOLD: &str = "return document.querySelector('.tip:popover-open')?.textContent ?? null;";
+    let words = json!("Uploads: none running");
+    becomes(&client, "what it is for is told", TOLD, &words).await?;
+    for kind in ["mousePressed", "mouseReleased"] {
+        let event = json!({"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1});
+        devtools(&client, "Input.dispatchMouseEvent", event).await?;
+    }
+    becomes(&client, "nothing is told", TOLD, &Value::Null).await?;
     client.close().await?;
     Ok(())
 }

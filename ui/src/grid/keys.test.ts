@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { isStep, moveOf } from "./keys";
+import { isStep, isZoom, moveOf } from "./keys";
 
 it("arrows follow the direction of writing, and the other keys do not", () => {
   const keys = ["ArrowLeft", "ArrowRight", "ArrowUp", "Home", "PageDown"];
@@ -18,4 +18,15 @@ it("only arrows need a picture to start from", () => {
     ...[true, true, true, true],
     ...[false, false, false, false],
   ]);
+});
+
+it("the keys that browsers have for larger and smaller are the pictures', with their modifier and nothing else", () => {
+  const press = (key: string, held: Partial<Record<"ctrlKey" | "metaKey" | "altKey", true>>) =>
+    isZoom({ key, ctrlKey: false, metaKey: false, altKey: false, ...held });
+  expect(
+    ["+", "=", "-", "0"].every((key) => press(key, { ctrlKey: true }) && press(key, { metaKey: true })),
+  ).toBe(true);
+  expect(press("0", {})).toBe(false);
+  expect(press("-", { ctrlKey: true, altKey: true })).toBe(false);
+  expect(press("a", { ctrlKey: true })).toBe(false);
 });

@@ -22,6 +22,10 @@ export function moveOf(key: string, mirrored: boolean): Move | undefined {
 export const isStep = (move: Move): boolean =>
   move === "before" || move === "after" || move === "up" || move === "down";
 
+/** Makes the pictures larger, smaller, or as large as usual. */
+export const isZoom = (event: Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey">): boolean =>
+  (event.ctrlKey || event.metaKey) && !event.altKey && ["+", "=", "-", "0"].includes(event.key);
+
 /** What has a use of its own for such keys: texts, values, menus, and the list of uploads, which scrolls. */
 const WITH_KEYS =
   "input, textarea, select, [contenteditable], dialog, aside, [role=menu], [role=slider], [role=dialog]";

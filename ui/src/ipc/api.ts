@@ -51,7 +51,10 @@ export interface UploadApi {
 /** On what the service worker answers in the server's place. The worker's own word, which it cannot share: it is one file. */
 export const OFFLINE_HEADER = "imgn-offline";
 
-/** Told with each answer: whether it is the server's own and of now, or since when it is kept, where that is known. */
+/**
+ * Told with each answer: whether it is the server's own and of now, or since when it is kept, where that is known. What is shown
+ * is as old as its order: a row or a picture that is kept for longer or shorter says nothing of that.
+ */
 export type OnReachable = (reachable: boolean, keptSince: string | null) => void;
 
 export class HttpApi implements UploadApi {
@@ -168,7 +171,8 @@ export class HttpApi implements UploadApi {
     const kept = response.headers.get(OFFLINE_HEADER);
     // And a gateway that answers in its place has not reached it either.
     const isServer = kept === null && !isUnavailable(response.status);
-    this.#onReachable(isServer, kept === "" ? null : kept);
+    const isOrder = path.startsWith("/v1/timeline");
+    this.#onReachable(isServer, isOrder && kept !== "" ? kept : null);
     if (!response.ok) throw await problemOf(response);
     return response;
   }

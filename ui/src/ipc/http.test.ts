@@ -505,3 +505,22 @@ it("knows an answer of the service worker by the header that it sets", async () 
   expect((await api.timeline("")).sequences).toHaveLength(0);
   expect(told).toEqual([[false, "2026-11-26T10:00:00Z"]]);
 });
+
+it("what is shown is as old as its order, and not as a row or a picture that is kept", async () => {
+  const ages: (string | null)[] = [];
+  let kept = "2026-11-26T18:40:00Z";
+  const answer = (url: string) => {
+    const headers = { [OFFLINE_HEADER]: kept };
+    return Promise.resolve(
+      url.startsWith("/v1/timeline")
+        ? new Response(new Uint8Array(4), { headers })
+        : new Response(JSON.stringify({ images: [] }), { headers }),
+    );
+  };
+  const api = new HttpApi(answer as typeof fetch, (_, since) => ages.push(since));
+  await api.timeline("");
+  kept = "2026-11-26T18:39:00Z";
+  await api.images(1, 2, "");
+  await api.image("x");
+  expect(ages).toEqual(["2026-11-26T18:40:00Z", null, null]);
+});

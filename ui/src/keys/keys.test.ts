@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { strings } from "../strings";
-import { GRID_KEYS, keyCap, linesFor, VIEWER_KEYS, type Line } from "./keys";
+import { GRID_KEYS, isUndo, keyCap, linesFor, VIEWER_KEYS, type Line } from "./keys";
 
 const lists: [string, readonly Line[]][] = [
   ["grid", GRID_KEYS],
@@ -18,7 +18,8 @@ describe.each(lists)("keys of the %s", (name, lines) => {
     expect(linesFor(lines, true)).toEqual(lines);
     const left = linesFor(lines, false).map(({ id }) => id);
     expect(left).not.toContain("delete");
-    expect(left).toHaveLength(lines.length - 1);
+    expect(left).not.toContain("undo");
+    expect(left).toHaveLength(lines.length - (name === "grid" ? 2 : 1));
   });
 });
 
@@ -39,5 +40,22 @@ it("keys are named as keyboards name them", () => {
     "←",
     "→",
     "↑",
+  ]);
+});
+
+it("Ctrl or Command with Z takes back, and with nothing else", () => {
+  const press = (key: string, held: string[]) =>
+    isUndo({
+      key,
+      ctrlKey: held.includes("ctrl"),
+      metaKey: held.includes("meta"),
+      altKey: held.includes("alt"),
+      shiftKey: held.includes("shift"),
+    });
+  expect([press("z", ["ctrl"]), press("Z", ["meta"])]).toEqual([true, true]);
+  expect([press("z", []), press("Z", ["ctrl", "shift"]), press("y", ["ctrl"])]).toEqual([
+    false,
+    false,
+    false,
   ]);
 });

@@ -56,6 +56,7 @@ export const GRID_KEYS = [
   { id: "usualSize", chords: [["control", "0"]] },
   { id: "paste", chords: [["control", "V"]] },
   { id: "delete", chords: [["delete"]], writes: true },
+  { id: "undo", chords: [["control", "Z"]], writes: true },
   { id: "keys", chords: [["?"]] },
 ] as const satisfies readonly Line[];
 
@@ -73,6 +74,17 @@ export const VIEWER_KEYS = [
 
 export type GridKeys = (typeof GRID_KEYS)[number]["id"];
 export type ViewerKeys = (typeof VIEWER_KEYS)[number]["id"];
+
+/** Takes back what was done last. */
+export const isUndo = (
+  event: Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey" | "shiftKey">,
+): boolean =>
+  (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "z";
+
+/** Whether somebody is writing there, or goes over what they wrote: most keys are the text's then. */
+export const isOfText = (target: EventTarget | null): boolean =>
+  target instanceof Element &&
+  target.closest("input:not([type=checkbox]), textarea, [contenteditable]") !== null;
 
 /** On whose keyboard, and in which writing. */
 export interface Board {

@@ -108,6 +108,9 @@ export function formatsOf(tag: string, timeZone?: string): Formats {
 
 export const formats = formatsOf(locale.tag);
 
+/** A name as a part of a sentence: its own direction of writing does not turn the words around it. */
+export const isolated = (name: string): string => `\u2068${name}\u2069`;
+
 /** What people call a picture that moves: a GIF, if it is one, and an animated PNG by its own name. */
 export function motionName(contentType: string): string {
   const kind = contentType.replace(/^image\//, "");

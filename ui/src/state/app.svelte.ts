@@ -343,6 +343,14 @@ export class AppModel {
     }
   }
 
+  /** Asks whether what is known of a picture is still so, and shows what is. */
+  async lookAgain(picture: Picture): Promise<void> {
+    const now = await this.backend.picture(picture.image.id).catch(() => null);
+    if (now === null || (now.kept === picture.kept && now.original_here === picture.original_here)) return;
+    this.gallery.rows.replace(now);
+    if (this.viewing?.sequence === now.sequence) this.viewing = now;
+  }
+
   #tellKept(count: number, keep: boolean): void {
     this.tell(keep ? strings.keptOffline(count) : strings.notKeptOffline(count));
   }

@@ -104,6 +104,22 @@ it("downloads several into one folder, and tells what did not come", async () =>
   expect(world.model.notice).toMatchObject({ text: strings.savedSome(2, 1, "X is full."), failed: true });
 });
 
+it("a kept original that did not come is asked about, and what is known then is shown", async () => {
+  const { model } = new World(2);
+  const kept = { ...aPicture(2), kept: true, original_here: true };
+  let known: typeof kept | null = { ...kept, original_here: false };
+  Object.assign(model.backend, { picture: () => Promise.resolve(known) });
+  model.viewing = kept;
+  await model.lookAgain(kept);
+  expect(model.viewing).toMatchObject({ kept: true, original_here: false });
+
+  // Nobody knows: it stays as it is.
+  known = null;
+  model.viewing = kept;
+  await model.lookAgain(kept);
+  expect(model.viewing).toEqual(kept);
+});
+
 describe("of very many selected pictures", () => {
   it("no links are copied and none is downloaded, and it says so", async () => {
     const world = new World(501);

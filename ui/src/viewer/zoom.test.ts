@@ -41,6 +41,16 @@ describe("zooming", () => {
     expect(after[1]).toBeCloseTo(before[1]);
   });
 
+  it("goes as far as to fill the stage with the smallest picture", () => {
+    const tiny = { width: 22, height: 15 };
+    const far = zoomAt(FITTED, 1000, 0, 0, tiny, stage);
+    expect(enlargement(far, tiny, stage)).toBeCloseTo(40);
+    expect(tiny.height * far.zoom).toBeCloseTo(stage.height);
+    // Four times a pixel is more than that here.
+    const wide = { width: 900, height: 100 };
+    expect(enlargement(zoomAt(FITTED, 1000, 0, 0, wide, stage), wide, stage)).toBeCloseTo(4);
+  });
+
   it("goes from fitted to four times a pixel and no further, and back to the middle", () => {
     const far = zoomAt(FITTED, 1000, 0, 0, photo, stage);
     expect(far.zoom).toBe(maxZoom(photo, stage));

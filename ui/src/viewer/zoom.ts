@@ -17,7 +17,8 @@ export interface View {
 
 export const FITTED: View = { zoom: 1, x: 0, y: 0 };
 
-/** Beyond this many CSS pixels for each pixel of the picture there is nothing more to see. */
+/** Beyond this many CSS pixels for each pixel of the picture there is nothing more to see, unless it is so small that it does not
+  fill the stage yet. */
 const MAX_ENLARGEMENT = 4;
 
 /** The size at which all of the picture is seen; small pictures are not enlarged. */
@@ -28,7 +29,8 @@ export function fit(picture: Size, stage: Size): Size {
 
 export function maxZoom(picture: Size, stage: Size): number {
   const fitted = fit(picture, stage).width / picture.width;
-  return fitted > 0 ? Math.max(2, MAX_ENLARGEMENT / fitted) : 1;
+  const filling = Math.min(stage.width / picture.width, stage.height / picture.height);
+  return fitted > 0 ? Math.max(2, Math.max(MAX_ENLARGEMENT, filling) / fitted) : 1;
 }
 
 /** `view` enlarged by `factor` so that the point at (`x`, `y`) from the stage's middle stays where it is. */

@@ -157,8 +157,8 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   proxyAddress: "Adresse des Proxys",
   proxyHint:
     "Name und Passwort gehören nicht hierher. Setzen Sie dafür HTTPS_PROXY in der Umgebung und wählen Sie den des Systems.",
-  askLabel: "Nachfragen, bevor Bilder öffentlich werden",
-  asks: { first: "Vor dem ersten Upload in eine Galerie", always: "Vor jedem Upload", never: "Nie" },
+  askLabel: "Vor dem Veröffentlichen nachfragen",
+  asks: { first: "Einmal für jede Galerie", always: "Vor jedem Upload", never: "Nie" },
   openHistory: "Was von hier hochgeladen wurde",
 
   // Galerien.
@@ -402,6 +402,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
 
   viewer: (name) => `Bild ${name}`,
   close: "Schließen",
+  more: "Mehr",
   previous: "Voriges Bild",
   next: "Nächstes Bild",
   zoomIn: "Vergrößern",
@@ -426,6 +427,8 @@ export const german = ({ plural, number }: Grammar): Strings => ({
     `Offline: Das Original von ${name} ist nicht auf diesem Computer. Laden Sie es herunter, sobald die Galerie antwortet; was offline behalten wird, ist jederzeit zu haben.`,
   smallOffline: "Offline: Dies ist eine kleine Ansicht.",
   smallOfflineKeep: "Offline: Dies ist eine kleine Ansicht. Was offline behalten wird, ist ganz da.",
+  smallOfflineNotHere:
+    "Offline: Dies ist eine kleine Ansicht. Das Original soll auf diesem Computer behalten werden, ist aber nicht ganz da. Es wird geholt, sobald die Galerie antwortet.",
   takenAt: (date) => `Aufgenommen ${date}`,
   publishedAt: (date) => `Veröffentlicht ${date}`,
   copyLink: "Link kopieren",
@@ -545,12 +548,13 @@ export const german = ({ plural, number }: Grammar): Strings => ({
       select: "Auswählen",
       extend: "Bis dorthin auswählen",
       selectAll: "Alle auswählen",
-      deselect: "Auswahl aufheben, im Suchfeld die Suche leeren",
+      deselect: "Auswahl aufheben, sonst die Suche leeren",
       menu: "Was damit geschehen soll",
       size: "Größer, kleiner",
       usualSize: "Übliche Größe",
       paste: "Kopiertes hochladen",
       delete: "Löschen",
+      undo: "Gerade Gelöschtes zurückholen",
       keys: "Diese Tasten",
     },
     viewer: {

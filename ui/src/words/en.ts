@@ -154,7 +154,7 @@ export const english = ({ plural, number }: Grammar) => ({
   proxyHint:
     "A name and a password do not belong here. Set HTTPS_PROXY in the environment for that, and choose the system’s.",
   askLabel: "Ask before pictures become public",
-  asks: { first: "Before the first upload to a gallery", always: "Before every upload", never: "Never" },
+  asks: { first: "Once for each gallery", always: "Before every upload", never: "Never" },
   openHistory: "What was uploaded from here",
 
   // Galleries.
@@ -394,6 +394,7 @@ export const english = ({ plural, number }: Grammar) => ({
   // The viewer.
   viewer: (name: string) => `Picture ${name}`,
   close: "Close",
+  more: "More",
   previous: "Previous picture",
   next: "Next picture",
   zoomIn: "Zoom in",
@@ -419,6 +420,8 @@ export const english = ({ plural, number }: Grammar) => ({
     `Offline: the original of ${name} is not on this computer. Download it once the gallery answers; what is kept offline can be had at any time.`,
   smallOffline: "Offline: this is a small view.",
   smallOfflineKeep: "Offline: this is a small view. What is kept offline is here in full.",
+  smallOfflineNotHere:
+    "Offline: this is a small view. The original is to be kept on this computer, but is not here in full. It is fetched once the gallery answers.",
   takenAt: (date: string) => `Taken ${date}`,
   publishedAt: (date: string) => `Published ${date}`,
   copyLink: "Copy link",
@@ -537,12 +540,13 @@ export const english = ({ plural, number }: Grammar) => ({
       select: "Select",
       extend: "Select up to there",
       selectAll: "Select all",
-      deselect: "Clear the selection, or the search in its field",
+      deselect: "Clear the selection, else the search",
       menu: "What can be done with it",
       size: "Larger, smaller",
       usualSize: "Usual size",
       paste: "Upload what was copied",
       delete: "Delete",
+      undo: "Undo what was just deleted",
       keys: "These keys",
     } satisfies Record<GridKeys, string>,
     viewer: {
