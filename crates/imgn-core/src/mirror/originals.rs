@@ -174,6 +174,7 @@ impl Mirror {
         }
         tracing::warn!("the kept original {} is damaged or gone", path.display());
         self.store.set_here(image.id, 0, false).await?;
+        self.changed.notify_one();
         self.wanted.notify_one();
         Ok(None)
     }
