@@ -9,6 +9,7 @@
 
 mod api;
 mod axe;
+mod backup;
 mod command_line;
 mod crash;
 mod desktop;

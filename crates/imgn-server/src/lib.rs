@@ -30,12 +30,14 @@
 //! | `garbage` | deletes what the outbox names |
 //! | `sweep` | what time and crashes leave undone |
 //! | `doctor` | whether what a server relies on is there, and what to do |
+//! | `backup` | a gallery as a directory, and back |
 //! | `routes` | the HTTP API, the OpenAPI document and the web page |
 
 mod activity;
 mod allowance;
 mod audit;
 mod auth;
+pub mod backup;
 mod catalogue;
 mod compat;
 mod config;

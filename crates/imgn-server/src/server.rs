@@ -332,7 +332,7 @@ pub(crate) fn make_data_dir(path: &Path) -> Result<(), StartError> {
 }
 
 /// Takes the data directory for this server alone.
-fn lock(data_dir: &Path) -> Result<File, StartError> {
+pub(crate) fn lock(data_dir: &Path) -> Result<File, StartError> {
     let failed = |source| StartError::DataDir {
         path: data_dir.to_owned(),
         source,
@@ -407,7 +407,7 @@ pub(crate) async fn assemble(
 }
 
 /// What a server is reached under that was told no public URL.
-fn own_url(address: SocketAddr) -> Result<Url, InvalidConfig> {
+pub(crate) fn own_url(address: SocketAddr) -> Result<Url, InvalidConfig> {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),

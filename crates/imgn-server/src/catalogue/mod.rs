@@ -5,6 +5,7 @@
 //! of them that read before they write go one after the other: with SQLite through one connection, with PostgreSQL by
 //! one lock; reads have connections of their own and see the last commit.
 
+mod backup;
 mod checkpoint;
 #[cfg(test)]
 mod conformance;
@@ -39,6 +40,7 @@ use crate::{
 use checkpoint::{Checkpoint, Commits};
 use database::{Pool, Transaction, either, sql};
 
+pub(crate) use backup::OwnerRow;
 pub(crate) use garbage::Garbage;
 pub(crate) use images::{
     ChangeRow, Deletion, Feed, ImageRow, PageQuery, Picture, Search, Timeline,
