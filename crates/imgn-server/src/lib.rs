@@ -16,6 +16,7 @@
 //! | `function` | the server without a socket, for surroundings that call it |
 //! | `activity` | whether clients are sending, which verification gives way to |
 //! | `allowance`, `rates`, `origin` | how much one user or address may ask for, requests a second, and where a request comes from |
+//! | `asking` | the server's own requests over HTTP |
 //! | `audit` | who wrote what |
 //! | `connection` | a connection whose client has to read |
 //! | `metrics` | what is counted and measured, for a Prometheus |
@@ -35,6 +36,7 @@
 
 mod activity;
 mod allowance;
+mod asking;
 mod audit;
 mod auth;
 pub mod backup;
