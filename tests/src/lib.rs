@@ -18,6 +18,7 @@ mod endurance;
 mod hostile;
 mod interrupted;
 mod keyring;
+mod openapi;
 mod operations;
 mod other_clients;
 mod packages;
