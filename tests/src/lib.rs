@@ -11,6 +11,7 @@ mod api;
 mod axe;
 mod backup;
 mod command_line;
+mod container;
 mod crash;
 mod desktop;
 mod driver;

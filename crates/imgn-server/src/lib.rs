@@ -76,6 +76,6 @@ pub use imgn_thumbs::Limits;
 pub use memory::give_back_what_is_large;
 pub use oidc::ClientError as IssuerClientError;
 pub use routes::openapi::document as openapi;
-pub use server::{Server, StartError};
+pub use server::{NotReady, Server, StartError};
 pub use storage::{EmbeddedError, StorageError};
 pub use sweep::Swept;

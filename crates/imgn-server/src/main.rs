@@ -59,6 +59,12 @@ enum Command {
     /// Make the gallery of such a directory this one's, whatever catalogue and store it had. The server may not run, and the
     /// catalogue has to be empty.
     Import(transfer::Import),
+    /// Ask a server that runs on this computer whether it is ready, and fail if it is not: for a container's health check.
+    Ready {
+        /// HOST:PORT that it listens on.
+        #[arg(long, env = "IMGN_LISTEN", default_value = "127.0.0.1:8787")]
+        listen: String,
+    },
     /// Print the OpenAPI document.
     Openapi,
     /// Print what lets a shell complete this command line: `eval "$(imgn-server completions bash)"`.
@@ -144,6 +150,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Doctor(doctor) => run_doctor(doctor, cli.place).await,
             Command::Export(export) => Box::pin(export.run(cli.place)).await,
             Command::Import(import) => Box::pin(import.run(cli.place)).await,
+            Command::Ready { listen } => Ok(Server::is_ready(&listen).await?),
             Command::Openapi => {
                 let document = imgn_server::openapi().to_pretty_json()?;
                 say(&document)

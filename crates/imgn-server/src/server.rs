@@ -4,6 +4,7 @@
 //! left, and another may start on the same directory.
 
 use std::{
+    error::Error,
     fs::{self, File, TryLockError},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -12,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, http::Request};
+use axum::{
+    Router,
+    http::{Request, StatusCode},
+};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -28,6 +32,7 @@ use url::Url;
 use crate::{
     activity::Activity,
     allowance::Gate,
+    asking::Client,
     audit::Audit,
     auth::Grant,
     catalogue::{Catalogue, CatalogueError, TokenError},
@@ -134,6 +139,17 @@ pub enum StartError {
     /// The S3 store.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+/// Why a server is not ready.
+#[derive(Debug, thiserror::Error)]
+#[error("the server at {address} is not ready")]
+pub struct NotReady {
+    /// As it was given.
+    address: String,
+    /// What it said, or that it said nothing.
+    #[source]
+    source: Box<dyn Error + Send + Sync>,
 }
 
 impl Server {
@@ -258,6 +274,25 @@ impl Server {
         self.catalogue.close().await;
         drop(self.lock);
         tracing::info!("stopped");
+    }
+
+    /// Asks the server that listens on an address of this computer whether it is ready.
+    pub async fn is_ready(listen: &str) -> Result<(), NotReady> {
+        let failed = |source| NotReady {
+            address: listen.to_owned(),
+            source,
+        };
+        let asked = async {
+            let address = tokio::net::lookup_host(listen).await?.next();
+            let url = here(address.ok_or("it is no address")?)?;
+            let (client, url) = (Client::new()?, format!("{url}readyz"));
+            let answer = client.get(&url, "*/*", BUFFER_BYTES).await?;
+            match answer.status() {
+                StatusCode::OK => Ok(()),
+                status => Err(format!("it answers with {status}").into()),
+            }
+        };
+        asked.await.map_err(failed)
     }
 
     /// The audit log of a configuration, for the commands on tokens; also while servers write to it.
@@ -408,14 +443,19 @@ pub(crate) async fn assemble(
 
 /// What a server is reached under that was told no public URL.
 pub(crate) fn own_url(address: SocketAddr) -> Result<Url, InvalidConfig> {
+    if address.ip().is_unspecified() {
+        tracing::warn!("without --public-url, links and uploads work on this computer only");
+    }
+    here(address)
+}
+
+/// The address from this computer.
+fn here(address: SocketAddr) -> Result<Url, InvalidConfig> {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
-    if address.ip().is_unspecified() {
-        tracing::warn!("without --public-url, links and uploads work on this computer only");
-    }
     let own = SocketAddr::new(ip, address.port());
     Url::parse(&format!("http://{own}/")).map_err(|_| InvalidConfig::Scheme {
         what: "listen address",
