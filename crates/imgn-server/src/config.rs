@@ -42,7 +42,7 @@ pub struct Config {
     /// What one picture may cost; one that needs more is refused. `max_decoded_bytes` is also what those that are
     /// verified at the same time share.
     pub limits: Limits,
-    /// Connections that are open at a time. Those above wait until one ends.
+    /// Connections that are open at a time. For one above, one that asks for nothing ends, or it waits a moment.
     pub max_connections: usize,
     /// Whether everybody may upload, without a token. Deleting a picture needs one in any case.
     pub anonymous_uploads: bool,

@@ -12,7 +12,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `config`, `settings` | what the server is started with, and how flags and environment say so |
-//! | `server` | start, accept loop, shutdown |
+//! | `server`, `serving`, `places` | start and shutdown, the accept loop, and which connections are held |
 //! | `function` | the server without a socket, for surroundings that call it |
 //! | `activity` | whether clients are sending, which verification gives way to |
 //! | `allowance`, `rates`, `origin` | how much one user or address may ask for, requests a second, and where a request comes from |
@@ -54,10 +54,12 @@ mod metrics;
 mod multipart;
 mod oidc;
 mod origin;
+mod places;
 mod publish;
 mod rates;
 mod routes;
 mod server;
+mod serving;
 pub mod settings;
 mod staging;
 mod state;

@@ -1,4 +1,4 @@
-//! A server from its start to its end: the data directory and its lock, the parts put together, the accept loop.
+//! A server from its start to its end: the data directory and its lock, and the parts put together.
 //!
 //! Invariant: when [`Server::start`] returns, the server answers; when [`Server::shutdown`] returns, nothing of it is
 //! left, and another may start on the same directory.
@@ -13,20 +13,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    http::{Request, StatusCode},
-};
-use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
-};
+use axum::http::StatusCode;
 use imgn_protocol::{ChecksumAlgorithm, Token};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tower::ServiceExt as _;
 use url::Url;
 
 use crate::{
@@ -37,35 +27,22 @@ use crate::{
     auth::Grant,
     catalogue::{Catalogue, CatalogueError, TokenError},
     config::{Config, Database, InvalidConfig, StorageConfig},
-    connection::ReadByClient,
     metrics::{self, Metrics},
     oidc::{ClientError, Oidc},
-    origin::Peer,
     publish::Publisher,
     routes::{self, feed::Listeners},
+    serving::serve,
     staging::{self, Staging},
     state::{App, Inner},
     storage::{Embedded, EmbeddedError, Storage, StorageError},
     sweep::{self, Swept},
 };
 
-/// How long a client may take to send a request's head, and a connection may idle between two requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long a client may leave what it was sent unread.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The most that is held of a connection's incoming and of its outgoing bytes, and the longest head of a request.
-const BUFFER_BYTES: usize = 64 * 1024;
-
-/// How long requests that are under way when the server is to end are waited for.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest answer to the question whether a server is ready, in bytes.
+const MOST_OF_AN_ANSWER: usize = 64 * 1024;
 
 /// Connections to the metrics' address at a time: a Prometheus has one.
 const MAX_METRICS_CONNECTIONS: usize = 16;
-
-/// The pause after a connection could not be accepted, most likely for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long [`Server::sweep`] waits for verifications to end.
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -286,7 +263,7 @@ impl Server {
             let address = tokio::net::lookup_host(listen).await?.next();
             let url = here(address.ok_or("it is no address")?)?;
             let (client, url) = (Client::new()?, format!("{url}readyz"));
-            let answer = client.get(&url, "*/*", BUFFER_BYTES).await?;
+            let answer = client.get(&url, "*/*", MOST_OF_AN_ANSWER).await?;
             match answer.status() {
                 StatusCode::OK => Ok(()),
                 status => Err(format!("it answers with {status}").into()),
@@ -460,69 +437,4 @@ fn here(address: SocketAddr) -> Result<Url, InvalidConfig> {
     Url::parse(&format!("http://{own}/")).map_err(|_| InvalidConfig::Scheme {
         what: "listen address",
     })
-}
-
-/// Takes connections until the server is to stop, then waits for the requests that are under way.
-///
-/// A connection above the most waits in the system's queue. A client cannot hold one for nothing: it has to send a
-/// request's head, then its body, and to read its answer, each within a bounded time.
-async fn serve(
-    listener: TcpListener,
-    router: Router,
-    max_connections: usize,
-    stopping: CancellationToken,
-) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(BUFFER_BYTES);
-    let free = Arc::new(Semaphore::new(max_connections));
-    let accept = async || {
-        let place = free.clone().acquire_owned().await;
-        let place = place.map_err(io::Error::other)?;
-        let (stream, peer) = listener.accept().await?;
-        Ok::<_, io::Error>((stream, peer, place))
-    };
-    let graceful = GracefulShutdown::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept() => accepted,
-            () = stopping.cancelled() => break,
-        };
-        let (stream, peer, place) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        // Answers are written whole: waiting for more to send with them only delays them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-        let peer = Peer(peer.ip());
-        let service = router
-            .clone()
-            .map_request(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(peer);
-                request
-            });
-        let service = TowerToHyperService::new(service);
-        let stream = TokioIo::new(ReadByClient::new(stream, READ_TIMEOUT));
-        let connection = graceful.watch(http.serve_connection(stream, service));
-        tokio::spawn(async move {
-            let _place = place;
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke");
-            }
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        tracing::warn!("some requests did not end in time and were cut off");
-    }
 }
