@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing here knows how the server is built; field names come from the API's contract.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::{Method, StatusCode};
@@ -48,21 +48,33 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 
 /// A plain client: no redirects, no proxies, a bound on time.
 pub(crate) fn http() -> Result<reqwest::Client> {
+    Ok(builder().build()?)
+}
+
+fn builder() -> reqwest::ClientBuilder {
     // Installed once for the process; later calls find it there.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(reqwest::Client::builder()
+    reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         // A server that refuses a body unread closes the connection, which the next request must not meet.
         .pool_max_idle_per_host(0)
         .timeout(Duration::from_secs(60))
-        .build()?)
 }
 
 impl Api {
     pub(crate) fn new(url: &str, token: Option<&str>) -> Result<Self> {
         Ok(Self {
             http: http()?,
+            url: url.to_owned(),
+            token: token.map(ToOwned::to_owned),
+        })
+    }
+
+    /// A caller at another address of this computer.
+    pub(crate) fn from_address(url: &str, token: Option<&str>, address: IpAddr) -> Result<Self> {
+        Ok(Self {
+            http: builder().local_address(address).build()?,
             url: url.to_owned(),
             token: token.map(ToOwned::to_owned),
         })

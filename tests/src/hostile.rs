@@ -1,11 +1,21 @@
 //! What a hostile or broken client sends: each gets its own clear error, the server stays small, and nothing is left.
 
-use std::{fs, io::Write as _, path::Path, time::Duration};
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{pictures, process::ServerProcess};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpSocket, TcpStream},
+};
 use uuid::Uuid;
 
 use crate::api::{Api, sha256};
@@ -410,7 +420,7 @@ impl Drop for SmallDisk {
 fn as_root(command: &[&str], path: &Path) -> bool {
     [&[][..], &["sudo", "-n"]].iter().any(|privilege| {
         let mut words = privilege.iter().chain(command);
-        let mut process = std::process::Command::new(words.next().unwrap());
+        let mut process = Command::new(words.next().unwrap());
         process
             .args(words)
             .arg(path)
@@ -479,5 +489,123 @@ async fn a_full_disk_is_told_and_over_once_there_is_space() -> Result<()> {
     ensure!(reply.status.is_success(), "once there is room: {reply:?}");
     drop(server);
     drop(disk);
+    Ok(())
+}
+
+/// Lets this process have so many files, if the system does.
+fn allow_files(count: u32) -> Result<()> {
+    let own = std::process::id().to_string();
+    let raised = Command::new("prlimit")
+        .args(["--pid", &own, &format!("--nofile={count}:")])
+        .output()?;
+    ensure!(
+        raised.status.success(),
+        "{count} files are not allowed: {raised:?}"
+    );
+    Ok(())
+}
+
+/// What a stranger sends first, and nothing after it: nothing, half of a head, or a head whose body never comes.
+fn beginning(number: usize, token: &str) -> String {
+    let body = "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 100\r\n";
+    match number % 4 {
+        0 => String::new(),
+        1 => "GET /v1/images HTTP/1.1\r\nHost: x\r\n".to_owned(),
+        2 => "GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+        _ => format!(
+            "POST /upload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{body}\r\n"
+        ),
+    }
+}
+
+/// What one was told so far: nothing when it is held, or was closed; else a status, and a code where it was not let in.
+fn told(stream: &TcpStream) -> Option<String> {
+    let mut text = [0; 2048];
+    let length = stream
+        .try_read(&mut text)
+        .ok()
+        .filter(|&length| length > 0)?;
+    Some(String::from_utf8_lossy(&text[..length]).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_connections_keep_nobody_else_out() -> Result<()> {
+    const CONNECTIONS: usize = 10_000;
+    /// Others are not kept waiting longer than this for a request, on a machine that has much else to do.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    allow_files(15_000)?;
+    let directory = tempfile::tempdir()?;
+    let server = ServerProcess::start(directory.path(), &[])?;
+    let address = server.url.trim_start_matches("http://").parse()?;
+    let from = |last: u8| -> Result<TcpSocket> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(([127, 0, 0, last], 0).into())?;
+        Ok(socket)
+    };
+    // Somebody else, of another address.
+    let other = async |api: &Api, number: u32| -> Result<()> {
+        let start = Instant::now();
+        let listed = api.get("/v1/images").await?;
+        ensure!(listed.status == StatusCode::OK, "{listed:?}");
+        let uploaded = api
+            .upload("a.jpg", &pictures::jpeg(50 + number, 40))
+            .await?;
+        ensure!(uploaded["state"] == "published", "{uploaded}");
+        // An upload is several requests.
+        ensure!(start.elapsed() < 5 * PATIENCE, "{:?}", start.elapsed());
+        Ok(())
+    };
+    let api = Api::from_address(&server.url, Some(&server.token), [127, 0, 0, 2].into())?;
+    other(&api, 0).await?;
+
+    let (mut held, mut refused) = (Vec::new(), 0_usize);
+    for number in 0..CONNECTIONS {
+        let connecting = tokio::time::timeout(PATIENCE, from(1)?.connect(address)).await;
+        let mut stream = connecting??;
+        let sent = stream
+            .write_all(beginning(number, &server.token).as_bytes())
+            .await;
+        if sent.is_err() {
+            refused += 1;
+            continue;
+        }
+        held.push(stream);
+        if number % 2000 == 1999 {
+            other(&api, u32::try_from(number)? / 2000 + 1).await?;
+        }
+    }
+    // All of them at once, and nobody else is kept out.
+    for number in 0..3 {
+        other(&api, 20 + number).await?;
+    }
+    let peak = server.process().peak_memory()? >> 20;
+    ensure!(peak < 300, "{peak} MiB");
+    let mut codes = std::collections::BTreeMap::<String, usize>::new();
+    for stream in &held {
+        if let Some(told) = told(stream) {
+            let status = told.lines().next().unwrap_or_default().to_owned();
+            // One of the listeners is let in; else it says why not, and how long to wait.
+            let is_listener = status.contains("200");
+            ensure!(
+                is_listener || told.contains("\"code\":\"unavailable\""),
+                "{told}"
+            );
+            *codes.entry(status).or_default() += 1;
+        }
+    }
+    ensure!(
+        codes.keys().any(|status| status.contains("503")),
+        "{codes:?}, {refused} refused"
+    );
+    drop(held);
+    other(&api, 30).await?;
+    ensure!(server.process().peak_memory()? >> 20 < 300);
+    let log = server.process().log();
+    ensure!(
+        !log.contains("panicked") && log.len() < 1 << 20,
+        "{} bytes of log",
+        log.len()
+    );
     Ok(())
 }

@@ -9,7 +9,9 @@
 
 mod api;
 mod axe;
+mod backup;
 mod command_line;
+mod container;
 mod crash;
 mod desktop;
 mod driver;
@@ -17,6 +19,7 @@ mod endurance;
 mod hostile;
 mod interrupted;
 mod keyring;
+mod openapi;
 mod operations;
 mod other_clients;
 mod packages;

@@ -1,10 +1,17 @@
 //! What whoever runs the server does with the built program: tokens that end, and the audit log.
 
-use std::{fs, process::Command, time::Duration};
+use std::{
+    fs,
+    process::Command,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{
+    pictures,
     process::{ServerProcess, clean_environment, eventually, program},
+    proxy::{Answer, Fate, FaultProxy, Seen},
     s3::Target,
     seaweedfs::SeaweedFs,
 };
@@ -216,5 +223,61 @@ async fn the_doctor_asks_a_bucket_and_sets_it_up() -> Result<()> {
         verdict(&findings, "bucket").as_deref() == Some("bad"),
         "{findings:?}"
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_asks_what_stands_in_front_for_a_picture() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let answer = Arc::<Mutex<Option<Answer>>>::default();
+    let told = Arc::clone(&answer);
+    // The server is told of its cache's address, which needs the server's: a port of their own, first.
+    let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let cache = FaultProxy::start(&free.to_string(), move |seen: &Seen| {
+        match &*told.lock().unwrap() {
+            Some(answer) if seen.path.ends_with("/content") => Fate::Answer(answer.clone()),
+            _ => Fate::Pass,
+        }
+    })
+    .await?;
+    let url = cache.url();
+    fs::create_dir(directory.path().join("data"))?;
+    let flags = ["--public-pictures-url", &*url];
+    let address = free.to_string();
+    let server = ServerProcess::start_on(directory.path(), &address, "", &flags, &[])?;
+    let token = server.add_token("owner", "admin")?;
+    let verdict = || -> Result<(String, String)> {
+        let output = server.command(&["doctor", "--json", "--public-pictures-url", &url])?;
+        let told = String::from_utf8(output.stdout)?;
+        for line in told.lines() {
+            let finding: Value = serde_json::from_str(line)?;
+            if finding["subject"] == "pictures" {
+                let text = |name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+                return Ok((text("verdict"), text("message")));
+            }
+        }
+        anyhow::bail!("{told}")
+    };
+    ensure!(verdict()?.0 == "warning", "there is no picture yet");
+    let api = Api::new(&server.url, Some(&token))?;
+    let uploaded = api.upload("a.jpg", &pictures::jpeg(90, 60)).await?;
+    let link = uploaded["image"]["url"].as_str().context("a link")?;
+    ensure!(link.starts_with(&url), "{link}");
+    let found = verdict()?;
+    ensure!(found.0 == "good", "{found:?}");
+    for (wrong, expected) in [
+        (Answer::status(302).header("location", "/"), "warning"),
+        (Answer::status(502), "bad"),
+        (
+            Answer::status(200)
+                .header("content-type", "image/jpeg")
+                .body("smaller"),
+            "bad",
+        ),
+    ] {
+        *answer.lock().unwrap() = Some(wrong);
+        let found = verdict()?;
+        ensure!(found.0 == expected, "{found:?}");
+    }
     Ok(())
 }

@@ -26,6 +26,8 @@ use uuid::Uuid;
 
 use crate::api::{Api, http, sha256};
 
+mod cluster;
+
 /// How long anything may take before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(120);
 

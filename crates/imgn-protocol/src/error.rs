@@ -10,7 +10,6 @@ macro_rules! error_codes {
         /// not know treats it by its HTTP status.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "bindings", derive(specta::Type))]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum ErrorCode {
             $($(#[$doc])* #[serde(rename = $code)] $name,)*
         }
@@ -88,6 +87,25 @@ error_codes! {
     /// The store has no space left.
     StoreFull = "store_full", 507, "The store is full";
 }
+
+/// By hand: what is derived would tell the names of the variants, for it does not see what a macro renames them to.
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for ErrorCode {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        let codes = Self::ALL.iter().map(|code| code.as_str());
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .description(Some(
+                "Every way in which the server refuses. A code is never given a new meaning; a client that meets one it does \
+                 not know treats it by its HTTP status.",
+            ))
+            .enum_values(Some(codes))
+            .into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for ErrorCode {}
 
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

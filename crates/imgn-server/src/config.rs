@@ -15,6 +15,9 @@ pub struct Config {
     /// What clients see: scheme, host and port, nothing else. Links and, with the embedded store, presigned URLs are
     /// made from it. Without it, the address that the server listens on.
     pub public_url: Option<Url>,
+    /// Where links to pictures lead, such as a content delivery network that asks the server: scheme, host and port, nothing
+    /// else. Without it, to the server itself. A request that names this host is answered with an original's bytes.
+    pub pictures_url: Option<Url>,
     /// `HOST:PORT` of an address of their own, where the metrics are; without it, nowhere. A function has none.
     pub metrics_listen: Option<String>,
     /// The file of the audit log; without it, it is in the ordinary log, under the target `audit`.
@@ -39,7 +42,7 @@ pub struct Config {
     /// What one picture may cost; one that needs more is refused. `max_decoded_bytes` is also what those that are
     /// verified at the same time share.
     pub limits: Limits,
-    /// Connections that are open at a time. Those above wait until one ends.
+    /// Connections that are open at a time. For one above, one that asks for nothing ends, or it waits a moment.
     pub max_connections: usize,
     /// Whether everybody may upload, without a token. Deleting a picture needs one in any case.
     pub anonymous_uploads: bool,
@@ -247,6 +250,7 @@ impl Config {
         Self {
             listen: "127.0.0.1:0".to_owned(),
             public_url: None,
+            pictures_url: None,
             metrics_listen: None,
             audit_log: None,
             data_dir: data_dir.into(),
@@ -286,6 +290,9 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), InvalidConfig> {
         if let Some(url) = &self.public_url {
             check_origin("public URL", url, &self.storage)?;
+        }
+        if let Some(url) = &self.pictures_url {
+            check_origin("public pictures URL", url, &StorageConfig::Embedded)?;
         }
         if let Database::Url(url) = self.database()
             && !url.starts_with("sqlite:")

@@ -5,9 +5,11 @@
 //!
 //! Invariant: each finding that is not good says what to do; without `set_up` nothing is changed that stays.
 
+mod front;
+
 use std::path::Path;
 
-use imgn_protocol::ChecksumAlgorithm;
+use imgn_protocol::{ChecksumAlgorithm, ImageId, Sha256};
 use serde::Serialize;
 
 use crate::{
@@ -62,7 +64,8 @@ fn finding(
 
 /// Looks at everything. With `set_up`, what is missing of the bucket, its CORS rule and its lifecycle rule is made.
 pub async fn examine(config: &Config, set_up: bool) -> Vec<Finding> {
-    let mut findings = vec![catalogue(config).await];
+    let (found, newest) = catalogue(config).await;
+    let mut findings = vec![found];
     match &config.storage {
         StorageConfig::Embedded => findings.push(disk(config)),
         StorageConfig::S3(s3) => {
@@ -71,19 +74,24 @@ pub async fn examine(config: &Config, set_up: bool) -> Vec<Finding> {
         }
     }
     findings.extend(address(config));
+    if let Some(url) = &config.pictures_url {
+        findings.push(front::pictures(config, url, newest).await);
+    }
     findings
 }
 
-async fn catalogue(config: &Config) -> Finding {
+/// The catalogue, and its newest picture.
+async fn catalogue(config: &Config) -> (Finding, Option<(ImageId, Sha256)>) {
     const SUBJECT: &str = "catalogue";
     if let Err(error) = config.check() {
-        return finding(SUBJECT, Verdict::Bad, chain(&error), "correct the settings");
+        let found = finding(SUBJECT, Verdict::Bad, chain(&error), "correct the settings");
+        return (found, None);
     }
     let database = config.database();
-    match Catalogue::look(&database).await {
-        Ok(Look::There { pictures }) => {
+    let found = match Catalogue::look(&database).await {
+        Ok(Look::There { pictures, newest }) => {
             let message = format!("{database} answers, and has {pictures} pictures");
-            finding(SUBJECT, Verdict::Good, message, "")
+            return (finding(SUBJECT, Verdict::Good, message, ""), newest);
         }
         Ok(Look::Missing) => finding(
             SUBJECT,
@@ -103,7 +111,8 @@ async fn catalogue(config: &Config) -> Finding {
             chain(&error),
             "check the data directory, or the database's address, name and password",
         ),
-    }
+    };
+    (found, None)
 }
 
 fn disk(config: &Config) -> Finding {

@@ -12,10 +12,11 @@
 //! | module | holds |
 //! |---|---|
 //! | `config`, `settings` | what the server is started with, and how flags and environment say so |
-//! | `server` | start, accept loop, shutdown |
+//! | `server`, `serving`, `places` | start and shutdown, the accept loop, and which connections are held |
 //! | `function` | the server without a socket, for surroundings that call it |
 //! | `activity` | whether clients are sending, which verification gives way to |
 //! | `allowance`, `rates`, `origin` | how much one user or address may ask for, requests a second, and where a request comes from |
+//! | `asking` | the server's own requests over HTTP |
 //! | `audit` | who wrote what |
 //! | `connection` | a connection whose client has to read |
 //! | `metrics` | what is counted and measured, for a Prometheus |
@@ -30,12 +31,15 @@
 //! | `garbage` | deletes what the outbox names |
 //! | `sweep` | what time and crashes leave undone |
 //! | `doctor` | whether what a server relies on is there, and what to do |
+//! | `backup` | a gallery as a directory, and back |
 //! | `routes` | the HTTP API, the OpenAPI document and the web page |
 
 mod activity;
 mod allowance;
+mod asking;
 mod audit;
 mod auth;
+pub mod backup;
 mod catalogue;
 mod compat;
 mod config;
@@ -50,10 +54,12 @@ mod metrics;
 mod multipart;
 mod oidc;
 mod origin;
+mod places;
 mod publish;
 mod rates;
 mod routes;
 mod server;
+mod serving;
 pub mod settings;
 mod staging;
 mod state;
@@ -72,6 +78,6 @@ pub use imgn_thumbs::Limits;
 pub use memory::give_back_what_is_large;
 pub use oidc::ClientError as IssuerClientError;
 pub use routes::openapi::document as openapi;
-pub use server::{Server, StartError};
+pub use server::{NotReady, Server, StartError};
 pub use storage::{EmbeddedError, StorageError};
 pub use sweep::Swept;

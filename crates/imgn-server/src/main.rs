@@ -3,6 +3,8 @@
 //! Standard output has what other programs read (the address, a new token, a list, the OpenAPI document) and nothing
 //! else; logs and errors go to standard error.
 
+mod transfer;
+
 use std::{
     io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
@@ -52,6 +54,17 @@ enum Command {
     /// Look whether what the server relies on is there: catalogue, disk or bucket, clock, and what the store does of what is
     /// signed. Says what to do where something is not, and then fails. With the flags that the server has.
     Doctor(Doctor),
+    /// Write the gallery into a directory: every picture as a file, and the catalogue as lines of JSON. The server may run.
+    Export(transfer::Export),
+    /// Make the gallery of such a directory this one's, whatever catalogue and store it had. The server may not run, and the
+    /// catalogue has to be empty.
+    Import(transfer::Import),
+    /// Ask a server that runs on this computer whether it is ready, and fail if it is not: for a container's health check.
+    Ready {
+        /// HOST:PORT that it listens on.
+        #[arg(long, env = "IMGN_LISTEN", default_value = "127.0.0.1:8787")]
+        listen: String,
+    },
     /// Print the OpenAPI document.
     Openapi,
     /// Print what lets a shell complete this command line: `eval "$(imgn-server completions bash)"`.
@@ -135,6 +148,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Token(command) => run_token(command, cli.place).await,
             Command::Sweep(serve) => run_sweep(serve.config(cli.place)).await,
             Command::Doctor(doctor) => run_doctor(doctor, cli.place).await,
+            Command::Export(export) => Box::pin(export.run(cli.place)).await,
+            Command::Import(import) => Box::pin(import.run(cli.place)).await,
+            Command::Ready { listen } => Ok(Server::is_ready(&listen).await?),
             Command::Openapi => {
                 let document = imgn_server::openapi().to_pretty_json()?;
                 say(&document)

@@ -1,9 +1,10 @@
-//! A server from its start to its end: the data directory and its lock, the parts put together, the accept loop.
+//! A server from its start to its end: the data directory and its lock, and the parts put together.
 //!
 //! Invariant: when [`Server::start`] returns, the server answers; when [`Server::shutdown`] returns, nothing of it is
 //! left, and another may start on the same directory.
 
 use std::{
+    error::Error,
     fs::{self, File, TryLockError},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -12,55 +13,36 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, http::Request};
-use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
-};
+use axum::http::StatusCode;
 use imgn_protocol::{ChecksumAlgorithm, Token};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tower::ServiceExt as _;
 use url::Url;
 
 use crate::{
     activity::Activity,
     allowance::Gate,
+    asking::Client,
     audit::Audit,
     auth::Grant,
     catalogue::{Catalogue, CatalogueError, TokenError},
     config::{Config, Database, InvalidConfig, StorageConfig},
-    connection::ReadByClient,
     metrics::{self, Metrics},
     oidc::{ClientError, Oidc},
-    origin::Peer,
     publish::Publisher,
     routes::{self, feed::Listeners},
+    serving::serve,
     staging::{self, Staging},
     state::{App, Inner},
     storage::{Embedded, EmbeddedError, Storage, StorageError},
     sweep::{self, Swept},
 };
 
-/// How long a client may take to send a request's head, and a connection may idle between two requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long a client may leave what it was sent unread.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The most that is held of a connection's incoming and of its outgoing bytes, and the longest head of a request.
-const BUFFER_BYTES: usize = 64 * 1024;
-
-/// How long requests that are under way when the server is to end are waited for.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest answer to the question whether a server is ready, in bytes.
+const MOST_OF_AN_ANSWER: usize = 64 * 1024;
 
 /// Connections to the metrics' address at a time: a Prometheus has one.
 const MAX_METRICS_CONNECTIONS: usize = 16;
-
-/// The pause after a connection could not be accepted, most likely for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long [`Server::sweep`] waits for verifications to end.
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -134,6 +116,17 @@ pub enum StartError {
     /// The S3 store.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+/// Why a server is not ready.
+#[derive(Debug, thiserror::Error)]
+#[error("the server at {address} is not ready")]
+pub struct NotReady {
+    /// As it was given.
+    address: String,
+    /// What it said, or that it said nothing.
+    #[source]
+    source: Box<dyn Error + Send + Sync>,
 }
 
 impl Server {
@@ -260,6 +253,25 @@ impl Server {
         tracing::info!("stopped");
     }
 
+    /// Asks the server that listens on an address of this computer whether it is ready.
+    pub async fn is_ready(listen: &str) -> Result<(), NotReady> {
+        let failed = |source| NotReady {
+            address: listen.to_owned(),
+            source,
+        };
+        let asked = async {
+            let address = tokio::net::lookup_host(listen).await?.next();
+            let url = here(address.ok_or("it is no address")?)?;
+            let (client, url) = (Client::new()?, format!("{url}readyz"));
+            let answer = client.get(&url, "*/*", MOST_OF_AN_ANSWER).await?;
+            match answer.status() {
+                StatusCode::OK => Ok(()),
+                status => Err(format!("it answers with {status}").into()),
+            }
+        };
+        asked.await.map_err(failed)
+    }
+
     /// The audit log of a configuration, for the commands on tokens; also while servers write to it.
     pub fn audit(config: &Config) -> Result<Audit, StartError> {
         let path = config.audit_log.as_deref();
@@ -332,7 +344,7 @@ pub(crate) fn make_data_dir(path: &Path) -> Result<(), StartError> {
 }
 
 /// Takes the data directory for this server alone.
-fn lock(data_dir: &Path) -> Result<File, StartError> {
+pub(crate) fn lock(data_dir: &Path) -> Result<File, StartError> {
     let failed = |source| StartError::DataDir {
         path: data_dir.to_owned(),
         source,
@@ -407,82 +419,22 @@ pub(crate) async fn assemble(
 }
 
 /// What a server is reached under that was told no public URL.
-fn own_url(address: SocketAddr) -> Result<Url, InvalidConfig> {
+pub(crate) fn own_url(address: SocketAddr) -> Result<Url, InvalidConfig> {
+    if address.ip().is_unspecified() {
+        tracing::warn!("without --public-url, links and uploads work on this computer only");
+    }
+    here(address)
+}
+
+/// The address from this computer.
+fn here(address: SocketAddr) -> Result<Url, InvalidConfig> {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
-    if address.ip().is_unspecified() {
-        tracing::warn!("without --public-url, links and uploads work on this computer only");
-    }
     let own = SocketAddr::new(ip, address.port());
     Url::parse(&format!("http://{own}/")).map_err(|_| InvalidConfig::Scheme {
         what: "listen address",
     })
-}
-
-/// Takes connections until the server is to stop, then waits for the requests that are under way.
-///
-/// A connection above the most waits in the system's queue. A client cannot hold one for nothing: it has to send a
-/// request's head, then its body, and to read its answer, each within a bounded time.
-async fn serve(
-    listener: TcpListener,
-    router: Router,
-    max_connections: usize,
-    stopping: CancellationToken,
-) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(BUFFER_BYTES);
-    let free = Arc::new(Semaphore::new(max_connections));
-    let accept = async || {
-        let place = free.clone().acquire_owned().await;
-        let place = place.map_err(io::Error::other)?;
-        let (stream, peer) = listener.accept().await?;
-        Ok::<_, io::Error>((stream, peer, place))
-    };
-    let graceful = GracefulShutdown::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept() => accepted,
-            () = stopping.cancelled() => break,
-        };
-        let (stream, peer, place) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        // Answers are written whole: waiting for more to send with them only delays them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-        let peer = Peer(peer.ip());
-        let service = router
-            .clone()
-            .map_request(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(peer);
-                request
-            });
-        let service = TowerToHyperService::new(service);
-        let stream = TokioIo::new(ReadByClient::new(stream, READ_TIMEOUT));
-        let connection = graceful.watch(http.serve_connection(stream, service));
-        tokio::spawn(async move {
-            let _place = place;
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke");
-            }
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        tracing::warn!("some requests did not end in time and were cut off");
-    }
 }

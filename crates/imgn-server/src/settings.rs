@@ -107,6 +107,11 @@ pub struct Serve {
     #[arg(long, value_name = "URL", env = "IMGN_PUBLIC_URL")]
     public_url: Option<Url>,
 
+    /// Where links to pictures lead: scheme, host and port of a cache (a CDN) that asks this server and passes its own Host on,
+    /// which is answered with the bytes of originals. This server's own address if left out.
+    #[arg(long, value_name = "URL", env = "IMGN_PUBLIC_PICTURES_URL")]
+    public_pictures_url: Option<Url>,
+
     /// HOST:PORT of an address of their own, where a Prometheus reads the metrics (/metrics). Nobody is asked for a token
     /// there: keep it on the loopback interface or a network of your own. There are none if left out.
     #[arg(long, value_name = "ADDRESS", env = "IMGN_METRICS_LISTEN")]
@@ -322,6 +327,7 @@ impl Serve {
         Config {
             listen: self.listen,
             public_url: self.public_url,
+            pictures_url: self.public_pictures_url,
             metrics_listen: self.metrics_listen,
             database: place.database,
             audit_log: place.audit_log,

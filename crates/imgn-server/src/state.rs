@@ -97,7 +97,9 @@ impl App {
     pub(crate) fn image(&self, row: ImageRow) -> Image {
         Image {
             url: self.content_url(row.id),
-            display_url: row.has_stand_in().then(|| self.display_url(row.id)),
+            display_url: row
+                .has_stand_in()
+                .then(|| self.thumbnail_url(row.id, DISPLAY_SIZE)),
             id: row.id,
             sequence: row.sequence,
             file_name: row.file_name,
@@ -187,10 +189,18 @@ impl App {
     }
 
     pub(crate) fn content_url(&self, id: ImageId) -> String {
-        format!("{}v1/images/{id}/content", self.public_url)
+        format!("{}v1/images/{id}/content", self.pictures_url())
     }
 
-    fn display_url(&self, id: ImageId) -> String {
-        format!("{}v1/images/{id}/thumb/{DISPLAY_SIZE}", self.public_url)
+    pub(crate) fn thumbnail_url(&self, id: ImageId, size: u32) -> String {
+        format!("{}v1/images/{id}/thumb/{size}", self.pictures_url())
+    }
+
+    /// Where links to pictures lead. Their paths are the API's, so that each can be read at either address.
+    fn pictures_url(&self) -> &Url {
+        self.config
+            .pictures_url
+            .as_ref()
+            .unwrap_or(&self.public_url)
     }
 }

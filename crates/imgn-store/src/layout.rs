@@ -25,9 +25,14 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// The paths of a bucket that is there already.
+    pub(crate) fn of(bucket: PathBuf) -> Self {
+        Self { bucket }
+    }
+
     /// Makes whatever is missing. Existing files are not touched.
     pub(crate) fn create(bucket: PathBuf) -> io::Result<Self> {
-        let layout = Self { bucket };
+        let layout = Self::of(bucket);
         for directory in [
             layout.objects(),
             layout.uploads(),

@@ -19,7 +19,7 @@
 //! upload    an upload's parts: file, log   extent   where bytes lie  adopt  uploads of an older store
 //! body      streams to and from files      digest   checksums        conditions  If-Match and its kin
 //! index     ordered names, in memory       record   the file format  ready    files to be written into
-//!                                                                    layout, key  directories and names
+//! reader    objects, beside whoever has the store open                layout, key  directories and names
 //! ```
 //!
 //! # Example
@@ -48,6 +48,7 @@ mod key;
 mod layout;
 mod multipart;
 mod object;
+mod reader;
 mod ready;
 mod record;
 mod s3;
@@ -70,6 +71,7 @@ use crate::form::Counter;
 pub use crate::form::{Pace, Undecided};
 use crate::layout::Layout;
 use crate::object::Bucket;
+pub use crate::reader::{Reader, Reading};
 use crate::s3::Endpoint;
 pub use crate::service::StoreService;
 /// The body of an answer.

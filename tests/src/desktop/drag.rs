@@ -17,7 +17,11 @@ async fn dragged_out_a_picture_is_a_file_or_a_link_and_several_are_so_many() -> 
     let api = Api::new(&server.url, Some(&server.token))?;
     let mut files = Vec::new();
     // Two of one name, and one that says what no file browser should take for a folder.
-    for (name, width) in [("a beach.jpg", 480), ("a beach.jpg", 320), ("x%2Fy.jpg", 600)] {
+    for (name, width) in [
+        ("a beach.jpg", 480),
+        ("a beach.jpg", 320),
+        ("x%2Fy.jpg", 600),
+    ] {
         let bytes = pictures::jpeg(width, 320);
         let outcome = api.upload(name, &bytes).await?;
         let id = outcome["image"]["id"].as_str().context("an id")?.to_owned();

@@ -7,7 +7,7 @@ use sqlx::{ColumnIndex, Decode, FromRow, Row as DatabaseRow, Type};
 
 use super::{
     Catalogue, CatalogueError, Upload,
-    database::{Sql, Transaction, either, sql},
+    database::{Sql, Target, Transaction, either, sql},
     from_column,
     garbage::discard,
     parse, sha256, timestamp, to_column,
@@ -272,17 +272,7 @@ impl Catalogue {
 
     /// The feed as a whole.
     pub(crate) async fn feed(&self) -> Result<Feed, CatalogueError> {
-        let (id, last, images): (String, i64, i64) = either(
-            "SELECT id, coalesce((SELECT max(sequence) FROM changes), 0), images FROM feed",
-            "SELECT id, last, images FROM feed",
-        )
-        .fetch_one(&self.reader)
-        .await?;
-        Ok(Feed {
-            id,
-            last: from_column(last, "sequence")?,
-            images: from_column(images, "count")?,
-        })
+        feed(&self.reader).await
     }
 
     /// The timeline of what is searched for. One snapshot; the rows come as a few long texts, which is several times
@@ -333,28 +323,7 @@ impl Catalogue {
         since: u64,
         limit: u32,
     ) -> Result<(Vec<ChangeRow>, bool), CatalogueError> {
-        // One statement for the entries and their pictures, so that no addition is without its picture; and only what is
-        // told, for a client that mirrors a large gallery asks for all of it. That pictures are after the same place goes
-        // without saying, but PostgreSQL would read all those before it.
-        let rows: Vec<Entry> = sql(
-            "SELECT changes.sequence AS sequence, CASE kind WHEN 'deleted' THEN image_id END AS gone,
-                    images.id AS id, file_name, width, height, content_type, size, images.sha256, thumbhash, animated, taken_at,
-                    images.created_at, camera, lens, exposure, location, tokens.name AS owner_name
-             FROM changes LEFT JOIN images ON images.sequence = changes.sequence AND images.sequence > $1
-                          LEFT JOIN tokens ON tokens.id = images.owner
-             WHERE changes.sequence > $1 ORDER BY changes.sequence LIMIT $2",
-        )
-        .bind(to_column(since))
-        .bind(i64::from(limit) + 1)
-        .fetch_all(&self.reader)
-        .await?;
-        page(rows, limit, |entry| match entry {
-            Entry::Added(row) => Ok(ChangeRow::Added(Box::new((*row).try_into()?))),
-            Entry::Deleted { sequence, id } => Ok(ChangeRow::Deleted {
-                sequence: from_column(sequence, "sequence")?,
-                id: parse(&id, "image id")?,
-            }),
-        })
+        entries(&self.reader, since, limit).await
     }
 
     /// Takes a picture out of the gallery: its row goes, its bytes become garbage, a tombstone stays in the feed. The
@@ -403,6 +372,51 @@ impl Catalogue {
     }
 }
 
+/// The feed as a whole.
+pub(super) async fn feed<'a>(target: impl Into<Target<'a>>) -> Result<Feed, CatalogueError> {
+    let (id, last, images): (String, i64, i64) = either(
+        "SELECT id, coalesce((SELECT max(sequence) FROM changes), 0), images FROM feed",
+        "SELECT id, last, images FROM feed",
+    )
+    .fetch_one(target)
+    .await?;
+    Ok(Feed {
+        id,
+        last: from_column(last, "sequence")?,
+        images: from_column(images, "count")?,
+    })
+}
+
+/// The feed after `since`, oldest first, and whether there is more.
+pub(super) async fn entries<'a>(
+    target: impl Into<Target<'a>>,
+    since: u64,
+    limit: u32,
+) -> Result<(Vec<ChangeRow>, bool), CatalogueError> {
+    // One statement for the entries and their pictures, so that no addition is without its picture; and only what is
+    // told, for a client that mirrors a large gallery asks for all of it. That pictures are after the same place goes
+    // without saying, but PostgreSQL would read all those before it.
+    let rows: Vec<Entry> = sql(
+        "SELECT changes.sequence AS sequence, CASE kind WHEN 'deleted' THEN image_id END AS gone,
+                images.id AS id, file_name, width, height, content_type, size, images.sha256, thumbhash, animated, taken_at,
+                images.created_at, camera, lens, exposure, location, tokens.name AS owner_name
+         FROM changes LEFT JOIN images ON images.sequence = changes.sequence AND images.sequence > $1
+                      LEFT JOIN tokens ON tokens.id = images.owner
+         WHERE changes.sequence > $1 ORDER BY changes.sequence LIMIT $2",
+    )
+    .bind(to_column(since))
+    .bind(i64::from(limit) + 1)
+    .fetch_all(target)
+    .await?;
+    page(rows, limit, |entry| match entry {
+        Entry::Added(row) => Ok(ChangeRow::Added(Box::new((*row).try_into()?))),
+        Entry::Deleted { sequence, id } => Ok(ChangeRow::Deleted {
+            sequence: from_column(sequence, "sequence")?,
+            id: parse(&id, "image id")?,
+        }),
+    })
+}
+
 /// Makes a picture public, within the transaction that ends its upload.
 pub(super) async fn insert_image(
     connection: &mut Transaction,
@@ -411,42 +425,87 @@ pub(super) async fn insert_image(
 ) -> Result<(), CatalogueError> {
     let sequence = append(connection, Kind::Added, upload.image).await?;
     let announced = &upload.announced;
-    let created = Timestamp::now();
-    let search = search_text(
-        announced.file_name.as_str(),
-        picture.camera.as_deref(),
-        picture.taken_at,
-        created,
-    );
-    sql(
-        "INSERT INTO images
-             (id, sequence, owner, file_name, width, height, content_type, size, sha256, thumbhash, animated,
-              taken_at, created_at, camera, lens, exposure, location, search)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-             $18 || (SELECT lower(name) FROM tokens WHERE id = $19))",
-    )
-    .bind(upload.image.to_string())
-    .bind(sequence)
-    .bind(upload.owner)
-    .bind(announced.file_name.as_str())
-    .bind(picture.width)
-    .bind(picture.height)
-    .bind(picture.content_type)
-    .bind(to_column(announced.size))
-    .bind(&announced.sha256.as_bytes()[..])
-    .bind(&picture.thumbhash[..])
-    .bind(picture.animated)
-    .bind(picture.taken_at.map(Timestamp::as_millisecond))
-    .bind(created.as_millisecond())
-    .bind(&picture.camera)
-    .bind(&picture.lens)
-    .bind(picture.exposure.as_ref().map(json).transpose()?)
-    .bind(picture.location.as_ref().map(json).transpose()?)
-    .bind(search + "\n")
-    .bind(upload.owner)
-    .execute(connection)
-    .await?;
-    Ok(())
+    let facts = Facts {
+        id: upload.image,
+        sequence,
+        owner: upload.owner,
+        file_name: &announced.file_name,
+        width: picture.width,
+        height: picture.height,
+        content_type: picture.content_type,
+        size: announced.size,
+        sha256: &announced.sha256,
+        thumbhash: &picture.thumbhash,
+        animated: picture.animated,
+        taken_at: picture.taken_at,
+        created_at: Timestamp::now(),
+        camera: picture.camera.as_deref(),
+        lens: picture.lens.as_deref(),
+        exposure: picture.exposure.as_ref(),
+        location: picture.location.as_ref(),
+    };
+    facts.insert(connection).await
+}
+
+/// A row of `images` that is to be.
+pub(super) struct Facts<'a> {
+    pub(super) id: ImageId,
+    pub(super) sequence: i64,
+    pub(super) owner: i64,
+    pub(super) file_name: &'a FileName,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) content_type: &'a str,
+    pub(super) size: u64,
+    pub(super) sha256: &'a Sha256,
+    pub(super) thumbhash: &'a [u8],
+    pub(super) animated: bool,
+    pub(super) taken_at: Option<Timestamp>,
+    pub(super) created_at: Timestamp,
+    pub(super) camera: Option<&'a str>,
+    pub(super) lens: Option<&'a str>,
+    pub(super) exposure: Option<&'a Exposure>,
+    pub(super) location: Option<&'a Location>,
+}
+
+impl Facts<'_> {
+    pub(super) async fn insert(self, connection: &mut Transaction) -> Result<(), CatalogueError> {
+        let search = search_text(
+            self.file_name.as_str(),
+            self.camera,
+            self.taken_at,
+            self.created_at,
+        );
+        sql(
+            "INSERT INTO images
+                 (id, sequence, owner, file_name, width, height, content_type, size, sha256, thumbhash, animated,
+                  taken_at, created_at, camera, lens, exposure, location, search)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                 $18 || (SELECT lower(name) FROM tokens WHERE id = $19))",
+        )
+        .bind(self.id.to_string())
+        .bind(self.sequence)
+        .bind(self.owner)
+        .bind(self.file_name.as_str())
+        .bind(self.width)
+        .bind(self.height)
+        .bind(self.content_type)
+        .bind(to_column(self.size))
+        .bind(&self.sha256.as_bytes()[..])
+        .bind(self.thumbhash)
+        .bind(self.animated)
+        .bind(self.taken_at.map(Timestamp::as_millisecond))
+        .bind(self.created_at.as_millisecond())
+        .bind(self.camera)
+        .bind(self.lens)
+        .bind(self.exposure.map(json).transpose()?)
+        .bind(self.location.map(json).transpose()?)
+        .bind(search + "\n")
+        .bind(self.owner)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
 }
 
 /// What an entry of the feed tells.

@@ -5,6 +5,7 @@
 //! of them that read before they write go one after the other: with SQLite through one connection, with PostgreSQL by
 //! one lock; reads have connections of their own and see the last commit.
 
+mod backup;
 mod checkpoint;
 #[cfg(test)]
 mod conformance;
@@ -23,7 +24,7 @@ mod usage;
 
 use std::{str::FromStr as _, time::Duration};
 
-use imgn_protocol::{Sha256, Timestamp};
+use imgn_protocol::{ImageId, Sha256, Timestamp};
 use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -39,6 +40,7 @@ use crate::{
 use checkpoint::{Checkpoint, Commits};
 use database::{Pool, Transaction, either, sql, sqlite_pool};
 
+pub(crate) use backup::OwnerRow;
 pub(crate) use garbage::Garbage;
 pub(crate) use images::{
     ChangeRow, Deletion, Feed, ImageRow, PageQuery, Picture, Search, Timeline,
@@ -192,8 +194,16 @@ async fn look_into(pool: &Pool, versions: usize) -> Result<Look, CatalogueError>
         return Ok(Look::Older);
     }
     let pictures: i64 = sql("SELECT images FROM feed").scalar(pool).await?;
+    let newest: Option<(String, Vec<u8>)> =
+        sql("SELECT id, sha256 FROM images ORDER BY sequence DESC LIMIT 1")
+            .fetch_optional(pool)
+            .await?;
+    let newest = newest.map(|(id, sum)| -> Result<_, CatalogueError> {
+        Ok((parse(&id, "image id")?, sha256(&sum)?))
+    });
     Ok(Look::There {
         pictures: u64::try_from(pictures).unwrap_or_default(),
+        newest: newest.transpose()?,
     })
 }
 
@@ -204,8 +214,11 @@ pub(crate) enum Look {
     Missing,
     /// It is of an earlier version, which a server brings to this one when it starts.
     Older,
-    /// It is of this version, and has so many pictures.
-    There { pictures: u64 },
+    /// It is of this version, and has so many pictures, of which this is the newest.
+    There {
+        pictures: u64,
+        newest: Option<(ImageId, Sha256)>,
+    },
 }
 
 impl Catalogue {

@@ -30,6 +30,8 @@ use crate::{
     storage::keys,
 };
 
+use super::originals;
+
 const DEFAULT_LIMIT: u32 = 100;
 const LIMITS: RangeInclusive<u32> = 1..=500;
 
@@ -132,7 +134,8 @@ pub(crate) async fn get(
     tagged(&headers, &app.image(row))
 }
 
-/// The original: a redirect to a URL that is signed at this moment. Share this address, not that one.
+/// The original: a redirect to a URL that is signed at this moment. Share this address, not that one. Under the host of
+/// `--public-pictures-url`, its bytes.
 #[utoipa::path(
     get, path = "/v1/images/{id}/content", tag = "images",
     params(
@@ -140,7 +143,9 @@ pub(crate) async fn get(
         ("download" = Option<String>, Query, description = "Present: browsers save the file instead of showing it"),
     ),
     responses(
+        (status = 200, description = "The original, for caches that name the host of pictures", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 302, description = "Where to read it, now", headers(("Location" = String))),
+        (status = 304, description = "Nothing has changed"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -148,12 +153,17 @@ pub(crate) async fn content(
     State(app): State<App>,
     Id(id): Id<ImageId>,
     Query(query): Query<ContentQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let row = published(&app, id).await?;
     let kind = match query.download {
         Some(_) => "attachment",
         None => "inline",
     };
+    if originals::are_asked_for(&app, &headers) {
+        let disposition = disposition(kind, &row.file_name);
+        return originals::answer(&app, &row, &disposition, &headers).await;
+    }
     let url = app
         .storage
         .sign_get(
@@ -170,7 +180,7 @@ pub(crate) async fn content(
     Ok((StatusCode::FOUND, headers).into_response())
 }
 
-/// A thumbnail, a JPEG. It never changes. The size of 2560 is there only for pictures that browsers cannot show, which
+/// A thumbnail, a JPEG. It never changes; under the host of pictures a cache asks again after a day, whether it is deleted. The size of 2560 is there only for pictures that browsers cannot show, which
 /// have a `display_url`.
 #[utoipa::path(
     get, path = "/v1/images/{id}/thumb/{size}", tag = "images",
@@ -199,10 +209,7 @@ pub(crate) async fn thumb(
     let tag = HeaderValue::from_str(&format!("\"{id}-{size}\"")).map_err(ApiError::internal)?;
     let cache = [
         (ETAG, tag.clone()),
-        (
-            CACHE_CONTROL,
-            HeaderValue::from_static("public, max-age=31536000, immutable"),
-        ),
+        (CACHE_CONTROL, originals::life(&app, &headers)),
         // Of the web page's origin: opened by itself it may do nothing.
         (
             CONTENT_SECURITY_POLICY,
@@ -321,7 +328,7 @@ async fn published(app: &App, id: ImageId) -> Result<ImageRow, ApiError> {
     app.catalogue.image(id).await?.ok_or_else(unknown_image)
 }
 
-fn unknown_image() -> ApiError {
+pub(super) fn unknown_image() -> ApiError {
     ApiError::not_found("There is no picture with this id; it may have been deleted.")
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod feed;
 pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod openapi;
+mod originals;
 mod refusal;
 pub(crate) mod relay;
 pub(crate) mod requests;

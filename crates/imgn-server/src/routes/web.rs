@@ -1,6 +1,8 @@
 //! The gallery as a web page: the built `ui/`, embedded in the program. `/i/{id}` is the page opened on one picture, and
 //! tells those who show previews of links what that is.
 
+use std::collections::HashSet;
+
 use axum::{
     Router,
     extract::{Path, State},
@@ -13,6 +15,7 @@ use axum::{
 };
 use imgn_protocol::{Image, THUMBNAIL_SIZES};
 use rust_embed::RustEmbed;
+use url::Url;
 
 use crate::{error::ApiError, state::App};
 
@@ -104,10 +107,7 @@ fn preview_of(app: &App, image: &Image) -> String {
         ("og:type", "website".to_owned()),
         ("og:title", image.file_name.as_str().to_owned()),
         ("og:url", address(format!("i/{}", image.id))),
-        (
-            "og:image",
-            address(format!("v1/images/{}/thumb/{size}", image.id)),
-        ),
+        ("og:image", app.thumbnail_url(image.id, size)),
         ("og:image:type", "image/jpeg".to_owned()),
         ("og:image:width", width.to_string()),
         ("og:image:height", height.to_string()),
@@ -188,11 +188,13 @@ fn policy(app: &App) -> String {
 
 /// Where the page reads and writes besides its own address.
 fn elsewhere(app: &App) -> String {
-    let api = app.public_url.origin().ascii_serialization();
-    match &app.store_origin {
-        store if *store == api => api,
-        store => format!("{api} {store}"),
-    }
+    let origin = |url: &Url| url.origin().ascii_serialization();
+    let mut origins = vec![origin(&app.public_url), app.store_origin.clone()];
+    origins.extend(app.config.pictures_url.as_ref().map(origin));
+    // Few, and in an order that says something.
+    let mut seen = HashSet::new();
+    origins.retain(|origin| seen.insert(origin.clone()));
+    origins.join(" ")
 }
 
 fn media_type(path: &str) -> &'static str {

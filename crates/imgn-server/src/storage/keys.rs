@@ -5,6 +5,9 @@ use imgn_protocol::{DISPLAY_SIZE, ImageId, THUMBNAIL_SIZES, UploadId};
 /// What the keys of pictures as they were uploaded begin with.
 pub(crate) const ORIGINALS: &str = "originals/";
 
+/// What the keys of thumbnails begin with.
+pub(crate) const THUMBNAILS: &str = "thumbnails/";
+
 /// What the keys of objects begin with whose bytes their sender may still change.
 pub(crate) const STAGED: &str = "staged/";
 
@@ -44,7 +47,7 @@ pub(crate) fn probe() -> String {
 
 /// The JPEG whose longest edge is `size` pixels.
 pub(crate) fn thumbnail(image: ImageId, size: u32) -> String {
-    format!("thumbnails/{image}/{size}.jpg")
+    format!("{THUMBNAILS}{image}/{size}.jpg")
 }
 
 /// All thumbnails that a picture may have, and what stands in for it: whether it has that is not known of what was

@@ -15,6 +15,7 @@ mod unannounced;
 use std::{
     collections::BTreeMap,
     error::Error,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -53,6 +54,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the store may take to answer one request, up to the first byte of what it answers.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The fewest bytes a second of what is stored that the store takes before it counts as silent.
+const SLOWEST: u64 = 64 * 1024;
 
 /// How long the store may be silent in the middle of an object.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -299,6 +303,40 @@ impl Storage {
         sha256: &Sha256,
         bytes: Bytes,
     ) -> Result<(), StorageError> {
+        let size = bytes.len() as u64;
+        self.put_body(key, content_type, sha256, ByteStream::from(bytes), size)
+            .await
+    }
+
+    /// The same of a file's bytes, which are not held in memory.
+    pub(crate) async fn put_file(
+        &self,
+        key: &str,
+        content_type: &str,
+        sha256: &Sha256,
+        path: &Path,
+        size: u64,
+    ) -> Result<(), StorageError> {
+        let body = ByteStream::from_path(path).await;
+        let body = body.map_err(|source| StorageError::Unavailable {
+            action: "be sent a file",
+            source: Box::new(source),
+        })?;
+        self.put_body(key, content_type, sha256, body, size).await
+    }
+
+    async fn put_body(
+        &self,
+        key: &str,
+        content_type: &str,
+        sha256: &Sha256,
+        body: ByteStream,
+        size: u64,
+    ) -> Result<(), StorageError> {
+        // The answer comes after the last byte.
+        let time = ATTEMPT_TIMEOUT + Duration::from_secs(size / SLOWEST);
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(time);
+        let overrides = aws_sdk_s3::Config::builder().timeout_config(timeouts.build());
         let answer = self
             .client
             .put_object()
@@ -308,7 +346,9 @@ impl Storage {
             .checksum_sha256(BASE64_STANDARD.encode(sha256.as_bytes()))
             .if_none_match("*")
             .set_acl(self.acl.clone())
-            .body(ByteStream::from(bytes))
+            .body(body)
+            .customize()
+            .config_override(overrides)
             .send()
             .await;
         match answer {

@@ -20,6 +20,7 @@ mod harness;
 mod limits;
 mod multipart;
 mod operations;
+mod pictures_url;
 mod relay;
 mod repair;
 mod sign_in;

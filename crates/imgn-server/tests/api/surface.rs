@@ -10,7 +10,10 @@ use imgn_server::{Catalogue, Database, Role, TokenError};
 use imgn_testkit::pictures;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::harness::{Gallery, reply};
 
@@ -358,14 +361,30 @@ async fn a_data_directory_may_have_any_name() {
 }
 
 #[tokio::test]
-async fn a_connection_above_the_most_waits_for_its_turn() {
-    let gallery = Gallery::start_with(|config| config.max_connections = 1).await;
-    let held = TcpStream::connect(gallery.server().address())
+async fn a_connection_above_the_most_waits_for_its_turn_and_not_for_one_that_asks_for_nothing() {
+    let gallery = Gallery::start_with(|config| config.max_connections = 2).await;
+    let anonymous = gallery.anonymous();
+    let mut idle = TcpStream::connect(gallery.server().address())
         .await
         .unwrap();
-    let anonymous = gallery.anonymous();
-    let waits = tokio::time::timeout(Duration::from_millis(500), anonymous.get("/healthz")).await;
-    assert!(waits.is_err(), "{waits:?}");
-    drop(held);
+    let listen = || anonymous.request(Method::GET, "/v1/events").send();
+    let listening = listen().await.unwrap();
     assert_eq!(anonymous.get("/healthz").await.status, StatusCode::OK);
+    // It was closed for that.
+    assert_eq!(idle.read(&mut [0; 1]).await.unwrap(), 0);
+
+    // One whose request's body does not come is at work, too.
+    let mut sending = TcpStream::connect(gallery.server().address())
+        .await
+        .unwrap();
+    let head = "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nContent-Type: multipart/form-data; boundary=x\r\n";
+    let token = gallery.ada.token.as_deref().unwrap();
+    let head = format!("{head}Authorization: Bearer {token}\r\n\r\n");
+    sending.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let fresh = gallery.caller("new").await;
+    let waits = tokio::time::timeout(Duration::from_millis(500), fresh.get("/healthz")).await;
+    assert!(waits.is_err(), "{waits:?}");
+    drop(listening);
+    assert_eq!(fresh.get("/healthz").await.status, StatusCode::OK);
 }
