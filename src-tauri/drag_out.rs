@@ -3,35 +3,22 @@
 //!
 //! The web view's own drags know addresses only. Elsewhere than on Linux they are what there is.
 //!
-//! Not here: how an original becomes a file. Invariant: who asks for files has each of them whole, or the addresses; the
-//! window waits for files only after the drop, and goes on meanwhile.
+//! Not here: how an original becomes a file. Invariant: who asks for files has each of them whole, or, while one is still on
+//! its way, the addresses of all in the gallery; nobody waits for them.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use imgn_core::{
     App, ClientCode, CommandError, ViewError,
-    protocol::{Image, ImageId},
+    protocol::{ErrorCode, Image, ImageId},
 };
-use tauri::{Manager as _, WebviewWindow};
+use tauri::WebviewWindow;
 
 /// So many pictures are dragged out at once at most.
 const MOST: usize = 50;
 
 /// More bytes than these in all are dragged as links: nobody waits for them with the button pressed.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
-
-/// Whether something of this window's is dragged, which it does not take itself.
-#[derive(Default)]
-pub(crate) struct DragOut(AtomicBool);
-
-impl DragOut {
-    pub(crate) fn is_under_way(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// What is dragged.
 struct Dragged {
@@ -41,7 +28,7 @@ struct Dragged {
     files: Files,
 }
 
-/// The addresses of local files, once they are there; none when they do not come.
+/// The addresses of local files, once all are there.
 #[derive(Clone, Default)]
 struct Files(Arc<Mutex<Option<Vec<String>>>>);
 
@@ -71,44 +58,44 @@ pub(crate) async fn drag(
     }
     let mut images = Vec::with_capacity(ids.len());
     for &id in &ids {
-        images.push(core.image(id).await?);
+        let picture = core.picture(id).await?.ok_or_else(|| {
+            let message = "the picture is not in the gallery any more";
+            CommandError::new(ErrorCode::NotFound, message)
+        })?;
+        images.push(picture.image);
     }
     let Some(first) = images.first() else {
         return Ok(());
     };
-    let thumbnail = core.thumb(first.id, 320).await.ok();
+    // Nobody waits for one with the button pressed.
+    let thumbnail = match core.has_thumb(first.id).await {
+        true => core.thumb(first.id, 320).await.ok(),
+        false => None,
+    };
+    let bytes: u64 = images.iter().map(|image| image.size).sum();
     let files = Files::default();
     let dragged = Dragged {
+        images,
         thumbnail,
         files: files.clone(),
-        images,
     };
-    let bytes: u64 = dragged.images.iter().map(|image| image.size).sum();
-    let (core, app) = (core.clone(), window.app_handle().clone());
-    let fetching = async move {
-        let copies = match bytes {
-            0..=MOST_BYTES => core.copies(&ids).await,
-            _ => Ok(vec![]),
-        };
-        let copies = copies.unwrap_or_else(|error| {
-            tracing::info!("pictures are dragged as links: {error}");
-            vec![]
-        });
-        let addresses = copies
-            .iter()
-            .filter_map(|copy| url::Url::from_file_path(copy).ok());
-        files.set(addresses.map(String::from).collect());
-        // Whoever waits for them in the main loop looks again.
-        let _ = app.run_on_main_thread(|| {});
-    };
-    let fetching = tauri::async_runtime::spawn(fetching);
-    let under_way = &window.state::<DragOut>().0;
-    under_way.store(true, Ordering::Relaxed);
-    let was_dropped = system::drag(window, dragged).await;
-    under_way.store(false, Ordering::Relaxed);
-    if !was_dropped {
-        fetching.abort();
-    }
+    let core = core.clone();
+    let fetching = tauri::async_runtime::spawn(async move {
+        if bytes > MOST_BYTES {
+            return;
+        }
+        match core.copies(&ids).await {
+            Ok(copies) => {
+                let addresses = copies.iter();
+                let addresses = addresses.filter_map(|copy| url::Url::from_file_path(copy).ok());
+                files.set(addresses.map(String::from).collect());
+            }
+            Err(error) => tracing::info!("pictures are dragged as links: {error}"),
+        }
+    });
+    system::drag(window, dragged).await;
+    // What did not come by now nobody asks for any more.
+    fetching.abort();
     Ok(())
 }
 
@@ -116,7 +103,7 @@ pub(crate) async fn drag(
 mod system {
     //! GTK's drag and drop, with the window as its source.
 
-    use std::{cell::Cell, rc::Rc, time::Duration};
+    use std::{cell::Cell, rc::Rc};
 
     use gtk::{
         TargetEntry, TargetFlags, TargetList,
@@ -129,7 +116,7 @@ mod system {
     use tauri::WebviewWindow;
     use tokio::sync::oneshot;
 
-    use super::{Dragged, Files};
+    use super::Dragged;
 
     /// What another program may ask for, by number.
     const KINDS: [(&str, u32); 4] = [
@@ -142,105 +129,74 @@ mod system {
     const PAGE: u32 = 1;
     const LINKS: u32 = 2;
 
-    /// How long files are waited for after the drop. GTK's own programs wait for half a minute.
-    const PATIENCE: Duration = Duration::from_secs(25);
-
     /// The picture under the pointer is no larger, in pixels.
     const ICON: i32 = 96;
 
-    /// Answers whether something was dropped.
-    pub(super) async fn drag(window: &WebviewWindow, dragged: Dragged) -> bool {
+    /// Answers when it is over.
+    pub(super) async fn drag(window: &WebviewWindow, dragged: Dragged) {
         let (send, ended) = oneshot::channel();
         let own = window.clone();
         let begun = window.run_on_main_thread(move || {
-            let send = Cell::new(Some(send));
-            let end = move |was_dropped: bool| {
-                if let Some(send) = send.take() {
-                    // Whoever waited may be gone.
-                    let _ = send.send(was_dropped);
-                }
-            };
             if let Ok(window) = own.gtk_window() {
-                begin(&window, dragged, end);
+                begin(&window, dragged, send);
             }
         });
-        begun.is_ok() && ended.await.unwrap_or(false)
+        if begun.is_ok() {
+            // That it was never begun is its end, too.
+            let _ = ended.await;
+        }
     }
 
-    /// Calls `end` when the drag is over; never, and drops it, when there was none.
-    fn begin(window: &gtk::ApplicationWindow, dragged: Dragged, end: impl Fn(bool) + 'static) {
+    /// Drops `end` when the drag is over, or when there was none.
+    fn begin(window: &gtk::ApplicationWindow, dragged: Dragged, end: oneshot::Sender<()>) {
         if !is_button_pressed(window) {
             return;
         }
         let kinds = KINDS.map(|(name, kind)| TargetEntry::new(name, TargetFlags::OTHER_APP, kind));
         let targets = TargetList::new(&kinds);
-        let context =
-            window.drag_begin_with_coordinates(&targets, DragAction::COPY, 1, None, -1, -1);
-        let Some(context) = context else {
+        let drag = window.drag_begin_with_coordinates(&targets, DragAction::COPY, 1, None, -1, -1);
+        let Some(drag) = drag else {
             return;
         };
         if let Some(icon) = dragged.thumbnail.as_deref().and_then(icon) {
-            context.drag_set_icon_pixbuf(&icon, -ICON / 8, -ICON / 8);
+            drag.drag_set_icon_pixbuf(&icon, -ICON / 8, -ICON / 8);
         }
-        let was_dropped = Rc::new(Cell::new(false));
-        let dropped = Rc::clone(&was_dropped);
-        context.connect_drop_performed(move |_, _| dropped.set(true));
         let Dragged { images, files, .. } = dragged;
-        let dropped = Rc::clone(&was_dropped);
-        let giving = window.connect_drag_data_get(move |_, _, data, kind, _| {
+        // One that the other program has not finished may be there beside the next.
+        let this = drag.clone();
+        let giving = window.connect_drag_data_get(move |_, drag, data, kind, _| {
+            if *drag != this {
+                return;
+            }
             let bytes = match kind {
-                FILES => addresses(&images, &files, dropped.get()).join("\r\n") + "\r\n",
+                FILES => files.get().unwrap_or_else(|| links(&images)).join("\r\n") + "\r\n",
                 PAGE => images.iter().map(tag).collect(),
                 _ => links(&images).join("\n"),
             };
             data.set(&data.target(), 8, bytes.as_bytes());
         });
-        let handlers = Rc::new(Cell::new(Some([Some(giving), None])));
-        let own = Rc::clone(&handlers);
-        let ending = window.connect_drag_end(move |window, _| {
-            for handler in own.take().into_iter().flatten().flatten() {
-                window.disconnect(handler);
+        let handlers = Rc::new(Cell::new(Vec::new()));
+        let (own, end) = (Rc::clone(&handlers), Cell::new(Some(end)));
+        let ending = window.connect_drag_end(move |window, ended| {
+            if *ended == drag {
+                drop(end.take());
+                for handler in own.take() {
+                    window.disconnect(handler);
+                }
             }
-            end(was_dropped.get());
         });
-        if let Some([giving, _]) = handlers.take() {
-            handlers.set(Some([giving, Some(ending)]));
-        }
+        handlers.set(vec![giving, ending]);
     }
 
     /// Somebody may have let go while it was looked up what is dragged; such a drag would end with the next click.
     fn is_button_pressed(window: &gtk::ApplicationWindow) -> bool {
-        let pointer = window
-            .display()
-            .default_seat()
-            .and_then(|seat| seat.pointer());
+        let seat = window.display().default_seat();
+        let pointer = seat.and_then(|seat| seat.pointer());
         let Some((pointer, surface)) = pointer.zip(window.window()) else {
             return false;
         };
         let (_, _, _, state) = surface.device_position(&pointer);
         state.contains(ModifierType::BUTTON1_MASK)
-    }
-
-    /// Of the files, when they are there or come in time; else of the pictures in the gallery.
-    fn addresses(images: &[Image], files: &Files, may_wait: bool) -> Vec<String> {
-        let mut there = files.get();
-        if there.is_none() && may_wait {
-            let is_late = Rc::new(Cell::new(false));
-            let late = Rc::clone(&is_late);
-            let timer = glib::timeout_add_local_once(PATIENCE, move || late.set(true));
-            // The other program waits, and this window goes on.
-            while there.is_none() && !is_late.get() {
-                glib::MainContext::default().iteration(true);
-                there = files.get();
-            }
-            if !is_late.get() {
-                timer.remove();
-            }
-        }
-        match there {
-            Some(files) if !files.is_empty() => files,
-            _ => links(images),
-        }
     }
 
     fn links(images: &[Image]) -> Vec<String> {
@@ -279,7 +235,5 @@ mod system {
 mod system {
     //! The page drags by itself there, and never asks.
 
-    pub(super) async fn drag(_: &tauri::WebviewWindow, _: super::Dragged) -> bool {
-        false
-    }
+    pub(super) async fn drag(_: &tauri::WebviewWindow, _: super::Dragged) {}
 }

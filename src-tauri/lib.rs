@@ -33,7 +33,6 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     dialogs::Dialogs,
-    drag_out::DragOut,
     gallery::LocalGallery,
     host::TauriHost,
     launch::Arguments,
@@ -104,7 +103,6 @@ fn run(arguments: Arguments) -> Result<()> {
         .manage(Waiting::default())
         .manage(Life::default())
         .manage(Dialogs::default())
-        .manage(DragOut::default())
         .manage(Shell::new(core, desk, gallery))
         .register_asynchronous_uri_scheme_protocol("thumb", move |_, request, responder| {
             thumb_scheme::answer(shown.clone(), request, responder);

@@ -22,7 +22,6 @@ use tokio::sync::{
 
 use crate::{
     dialogs,
-    drag_out::DragOut,
     gallery::LocalGallery,
     view::{
         DeletionFailed, DragPhase, FileDrag, Leaving, StateChanged, TimelineChanged,
@@ -311,10 +310,11 @@ pub(crate) fn on_window_event(window: &Window, event: &WindowEvent) {
         return;
     };
     let app = window.app_handle();
-    if app.state::<DragOut>().is_under_way() {
-        return;
-    }
+    let core = &app.state::<Shell>().core;
     match event {
+        // They are the gallery's own, on their way out.
+        DragDropEvent::Enter { paths, .. } | DragDropEvent::Drop { paths, .. }
+            if paths.iter().any(|path| core.is_copy(path)) => {}
         DragDropEvent::Enter { paths, .. } => tell_drag(app, DragPhase::Enter, paths.len()),
         DragDropEvent::Leave => tell_drag(app, DragPhase::Leave, 0),
         DragDropEvent::Drop { paths, .. } => {

@@ -172,6 +172,7 @@ impl App {
             thumb_slots: Arc::new(Semaphore::new(THUMB_SLOTS)),
             original_slots: Semaphore::new(gallery::ORIGINALS),
         }));
+        app.remove_old_copies().await;
         if let Some(chosen) = app.chosen_server(&settings)? {
             app.reconnect(chosen).await?;
         }

@@ -58,6 +58,7 @@ impl Home {
             &home.owners(),
             &home.spool(),
             &home.cache(),
+            &home.copies(),
             &home.galleries(),
         ] {
             create_private(path).map_err(|source| HomeError::Create {

@@ -296,7 +296,15 @@ impl Mirror {
             view.checked_at = Some(now);
             false
         });
-        // `imgn sync` beside this program may have fetched originals, or somebody queued a deletion there.
+        self.notice_others().await;
+        let kept = *self.check_kept();
+        if kept.is_none_or(|kept| now.duration_since(kept) > CHECK_KEPT_EVERY) {
+            self.keep_check().await;
+        }
+    }
+
+    /// `imgn sync` beside this program may have fetched originals, or somebody queued a deletion there.
+    async fn notice_others(&self) {
         match self.store.is_changed_by_others().await {
             Ok(false) => {}
             Ok(true) => {
@@ -306,10 +314,6 @@ impl Mirror {
                 }
             }
             Err(error) => tracing::debug!("{error}"),
-        }
-        let kept = *self.check_kept();
-        if kept.is_none_or(|kept| now.duration_since(kept) > CHECK_KEPT_EVERY) {
-            self.keep_check().await;
         }
     }
 

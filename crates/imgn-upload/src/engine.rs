@@ -299,9 +299,9 @@ impl Engine {
     /// When the journal cannot be written.
     pub async fn clear_ended(&self) -> Result<Vec<PathBuf>, JournalError> {
         let _forgetting = self.0.forgetting.write().await;
+        let before = SystemTime::now();
         let driven = self.0.known().driven();
-        let forgotten = self.0.journal.forget_ended(Duration::ZERO, &driven);
-        let forgotten = forgotten.await?;
+        let forgotten = self.0.journal.forget_ended(before, &driven).await?;
         self.0.known().forget(|entry| driven.contains(&entry.id));
         Ok(forgotten)
     }
@@ -312,8 +312,10 @@ impl Engine {
     /// When the journal cannot be written.
     pub async fn forget_ended(&self, age: Duration) -> Result<Vec<PathBuf>, JournalError> {
         let _forgetting = self.0.forgetting.write().await;
+        let before = SystemTime::now().checked_sub(age);
+        let before = before.unwrap_or(SystemTime::UNIX_EPOCH);
         let driven = self.0.known().driven();
-        let forgotten = self.0.journal.forget_ended(age, &driven).await?;
+        let forgotten = self.0.journal.forget_ended(before, &driven).await?;
         let entries = self.0.journal.entries().await?.into_iter();
         let kept: BTreeSet<_> = entries.map(|entry| entry.id).chain(driven).collect();
         self.0.known().forget(|entry| kept.contains(&entry.id));

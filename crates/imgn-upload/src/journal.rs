@@ -407,19 +407,18 @@ impl Journal {
         Ok(())
     }
 
-    /// Forgets uploads that have ended and were last written before `age` ago, except for some; returns their files.
+    /// Forgets uploads that have ended and were last written at `before` at the latest, except for some; returns their files.
     pub(crate) async fn forget_ended(
         &self,
-        age: Duration,
+        before: SystemTime,
         except: &BTreeSet<UploadId>,
     ) -> Result<Vec<PathBuf>, JournalError> {
-        let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
         let forgotten: Vec<Vec<u8>> = sqlx::query_scalar(
             "DELETE FROM uploads WHERE server = ? AND ended = 1 AND updated_at <= ? \
              AND id NOT IN (SELECT value FROM json_each(?)) RETURNING path",
         )
         .bind(&self.server)
-        .bind(now_ms().saturating_sub(age))
+        .bind(milliseconds(before))
         .bind(serde_json::json!(except).to_string())
         .fetch_all(&self.pool)
         .await?;
@@ -488,10 +487,12 @@ fn batch(id: Option<String>, origin: Option<String>) -> Option<Batch> {
 }
 
 fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    milliseconds(SystemTime::now())
+}
+
+fn milliseconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(unix)]

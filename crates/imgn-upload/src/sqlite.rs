@@ -5,8 +5,9 @@
 
 use sqlx::{Connection as _, sqlite::SqlitePoolOptions};
 
-/// SQLITE_FULL: <https://sqlite.org/rescode.html>.
+/// SQLITE_FULL, and what else a full disk may be told as, SQLITE_IOERR and SQLITE_CANTOPEN: <https://sqlite.org/rescode.html>.
 const FULL: u32 = 13;
+const PERHAPS_FULL: [u32; 2] = [10, 14];
 
 /// Options for a pool of at most so many connections.
 ///
@@ -34,6 +35,7 @@ pub fn primary_code(error: &sqlx::Error) -> Option<u32> {
 pub fn reason(error: &sqlx::Error) -> String {
     match primary_code(error) {
         Some(FULL) => "the disk is full".to_owned(),
-        _ => format!("{error}; is the disk full?"),
+        Some(code) if PERHAPS_FULL.contains(&code) => format!("{error}; is the disk full?"),
+        _ => error.to_string(),
     }
 }

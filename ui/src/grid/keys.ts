@@ -26,6 +26,12 @@ export const isStep = (move: Move): boolean =>
 export const isZoom = (event: Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey">): boolean =>
   (event.ctrlKey || event.metaKey) && !event.altKey && ["+", "=", "-", "0"].includes(event.key);
 
+/** Does something to the picture where keys act, or to what is selected in its place. */
+export const actsOnPicture = (event: Pick<KeyboardEvent, "key" | "shiftKey">, selecting: boolean): boolean =>
+  [" ", "Enter", "ContextMenu"].includes(event.key) ||
+  (event.key === "F10" && event.shiftKey) ||
+  (event.key === "Delete" && !selecting);
+
 /** What has a use of its own for such keys: texts, values, menus, and the list of uploads, which scrolls. */
 const WITH_KEYS =
   "input, textarea, select, [contenteditable], dialog, aside, [role=menu], [role=slider], [role=dialog]";

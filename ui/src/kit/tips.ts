@@ -1,7 +1,8 @@
 //! Shows what a control's `title` says, in the place of the browser's own tooltips.
 //!
 //! Those stay where they are, or come late, over what the control has opened: WebKitGTK takes one away only when the pointer moves.
-//! Invariant: nothing is told of a control that was pressed until the pointer has left it, and each `title` is there again then.
+//! Invariant: nothing is told of a control that was pressed until the pointer has left it, and its `title` is there again then, or
+//! what was made of it meanwhile.
 
 import { placeTip } from "./place";
 
@@ -26,10 +27,13 @@ export function watchTips(): void {
 
   /** Or the browser would show it as well. What it says may change meanwhile. */
   const take = () => {
-    const title = anchor?.getAttribute("title") ?? null;
-    if (anchor === null || title === null) return;
-    words = title;
-    anchor.removeAttribute("title");
+    if (anchor === null) return;
+    const title = anchor.getAttribute("title");
+    // Empty is how it was left here: that it is taken away is seen then.
+    if (title === "") return;
+    words = title ?? "";
+    if (title === null) return hide();
+    anchor.setAttribute("title", "");
     if (tip.isConnected && tip.matches(":popover-open")) show();
   };
   const changed = new MutationObserver(take);
@@ -59,8 +63,9 @@ export function watchTips(): void {
   const leave = () => {
     hide();
     changed.disconnect();
-    if (anchor !== null && !anchor.hasAttribute("title")) anchor.setAttribute("title", words);
+    if (anchor?.getAttribute("title") === "" && words !== "") anchor.setAttribute("title", words);
     anchor = null;
+    words = "";
   };
 
   const over = ({ target, pointerType }: PointerEvent) => {

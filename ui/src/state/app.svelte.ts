@@ -299,12 +299,18 @@ export class AppModel {
       (async () => {
         if (here.length > 0) {
           const { path, saved, failed } = await this.backend.download(here.map(({ image }) => image));
+          // In a browser, or the dialog was closed.
+          if (path === null) return;
           const [first] = failed;
-          if (path !== null && first === undefined && missing === undefined)
-            this.tell(here.length === 1 ? strings.savedTo(path) : strings.savedInto(saved, path));
-          if (first !== undefined) this.tell(strings.savedSome(saved, failed.length, told(first)), true);
-        }
-        if (missing !== undefined) this.tell(strings.downloadOffline(missing.image.file_name), true);
+          const said: string[] = [];
+          if (first !== undefined) said.push(strings.savedSome(saved, failed.length, told(first)));
+          else said.push(here.length === 1 ? strings.savedTo(path) : strings.savedInto(saved, path));
+          if (missing !== undefined) said.push(strings.downloadOffline(missing.image.file_name));
+          this.tell(
+            said.length > 1 ? said.map(sentence).join(" ") : said[0]!,
+            said.length > 1 || first !== undefined,
+          );
+        } else if (missing !== undefined) this.tell(strings.downloadOffline(missing.image.file_name), true);
       })(),
     );
   }

@@ -89,7 +89,7 @@ it("downloads offline what is here, and tells of the first that is not", async (
   const [away, here] = [aPicture(2), { ...aPicture(1), kept: true, original_here: true }];
   await model.download([away, here]);
   expect(downloaded).toEqual([[here.image]]);
-  const text = strings.downloadOffline(away.image.file_name);
+  const text = `${strings.savedTo("/x")}. ${strings.downloadOffline(away.image.file_name)}`;
   expect(model.notice).toMatchObject({ text, failed: true });
 });
 

@@ -115,15 +115,17 @@ export class Gallery {
     this.seen = this.timeline.sequences[0] ?? 0;
   }
 
-  readonly #refreshKept = (): void => {
+  #refreshKept(byOthers = false): void {
     clearTimeout(this.#keptSoon);
     this.#keptSoon = undefined;
     this.#keptAt = Date.now();
-    this.rows.refreshKept(this.#backend.offline !== null);
-  };
+    this.rows.refreshKept(byOthers);
+  }
 
+  /** That the list is the same says that something else changed: on the desktop, perhaps what another program kept. */
   #refreshKeptSoon(): void {
-    this.#keptSoon ??= setTimeout(this.#refreshKept, Math.max(0, this.#keptAt + KEPT_EVERY - Date.now()));
+    const refresh = () => this.#refreshKept(this.#backend.offline !== null);
+    this.#keptSoon ??= setTimeout(refresh, Math.max(0, this.#keptAt + KEPT_EVERY - Date.now()));
   }
 
   #show(): void {

@@ -137,7 +137,7 @@ it("an original that is on its way is asked about anew, one that is here is not"
   expect(rows.get(9999)).toBe(other);
 });
 
-it("what others keep is asked about for all in sight, which stay until the answer", async () => {
+it("what others keep is asked about for what is in sight, which stays until the answer, and for the rest when it comes", async () => {
   let kept = {};
   const asked: [number, number][] = [];
   const rows = new Rows((from, start, end) => {
@@ -154,7 +154,13 @@ it("what others keep is asked about for all in sight, which stay until the answe
   asked.length = 0;
   rows.refreshKept(true);
   expect(rows.get(9998)?.kept).toBe(false);
-  expect(rows.get(10_000)).toBeUndefined();
   await vi.waitFor(() => expect(rows.get(9995)?.kept).toBe(true));
   expect(asked).toEqual([[2, 6]]);
+  expect(rows.get(10_000)?.kept).toBe(false);
+  rows.want(timeline, 0, 4);
+  await vi.waitFor(() => expect(rows.get(10_000)?.kept).toBe(true));
+  expect(asked).toEqual([
+    [2, 6],
+    [0, 2],
+  ]);
 });

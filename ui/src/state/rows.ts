@@ -31,6 +31,8 @@ export class Rows {
   readonly #load: LoadPictures;
   /** By sequence, the oldest answer first; null: gone. */
   readonly #known = new Map<number, Picture | null>();
+  /** Those of them that are to be asked about anew. */
+  readonly #stale = new Set<number>();
   readonly #asked = new Set<number>();
   #wanted: Wanted | null = null;
   #underWay = 0;
@@ -88,24 +90,21 @@ export class Rows {
   }
 
   /**
-   * Asks anew for those whose original is still on its way here. Where other programs may have kept some, also for all in
-   * sight, which stay as they are until the answer; those out of sight are forgotten.
+   * Asks anew for those whose original is still on its way here. Where other programs may have kept some, for all that are in
+   * sight or come into it, which stay as they are until the answer.
    */
   refreshKept(byOthers = false): void {
-    const { timeline, start, end } = this.#wanted ?? { timeline: null, start: 0, end: 0 };
-    const inSight = new Set(timeline?.sequences.subarray(start, end));
     for (const [sequence, picture] of this.#known) {
-      const isOnItsWay = picture === null || (picture.kept && !picture.original_here);
-      if (isOnItsWay || (byOthers && !inSight.has(sequence))) this.#known.delete(sequence);
+      if (picture === null || (picture.kept && !picture.original_here)) this.#known.delete(sequence);
+      else if (byOthers) this.#stale.add(sequence);
     }
-    for (let from = start; byOthers && timeline !== null && from < end; from += PAGE)
-      void this.#ask({ timeline, start: from, end: Math.min(end, from + PAGE) });
     this.#askForMissing();
   }
 
   clear(): void {
     this.#age += 1;
     this.#known.clear();
+    this.#stale.clear();
     this.#asked.clear();
     this.#wanted = null;
     this.#underWay = 0;
@@ -127,7 +126,7 @@ export class Rows {
 
   #isComing(timeline: Timeline, index: number): boolean {
     const sequence = timeline.sequences[index]!;
-    return this.#known.has(sequence) || this.#asked.has(sequence);
+    return (this.#known.has(sequence) && !this.#stale.has(sequence)) || this.#asked.has(sequence);
   }
 
   async #ask({ timeline, start, end }: Wanted): Promise<void> {
@@ -151,7 +150,10 @@ export class Rows {
       }, PAUSE);
       return;
     }
-    for (const [offset, sequence] of sequences.entries()) this.#known.set(sequence, came[offset] ?? null);
+    for (const [offset, sequence] of sequences.entries()) {
+      this.#known.set(sequence, came[offset] ?? null);
+      this.#stale.delete(sequence);
+    }
     this.#forget();
     this.changed();
     this.#askForMissing();
@@ -166,6 +168,7 @@ export class Rows {
       if (spare <= 0) return;
       if (sequences > 0 && sequence >= low && sequence <= high) continue;
       this.#known.delete(sequence);
+      this.#stale.delete(sequence);
       spare -= 1;
     }
   }

@@ -86,8 +86,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
       "Auf einmal lassen sich höchstens # Links kopieren. Wählen Sie weniger Bilder aus.",
     ),
   savedTo: (path) => `Gespeichert unter ${path}`,
-  savedInto: (count, path) =>
-    plural(count, `# Bild in ${path} gespeichert`, `# Bilder in ${path} gespeichert`),
+  savedInto: (count, path) => `${plural(count, "# Bild", "# Bilder")} in ${path} gespeichert`,
   savedSome: (saved, failed, why) =>
     `${plural(failed, "# Bild wurde nicht gespeichert", "# Bilder wurden nicht gespeichert")}, ${plural(saved, "# schon", "# schon")}: ${why}`,
   tooManyDownloads: (most) =>

@@ -89,8 +89,7 @@ export const english = ({ plural, number }: Grammar) => ({
       "At most # links are copied at once. Select fewer pictures.",
     ),
   savedTo: (path: string) => `Saved to ${path}`,
-  savedInto: (count: number, path: string) =>
-    plural(count, `# picture saved in ${path}`, `# pictures saved in ${path}`),
+  savedInto: (count: number, path: string) => `${plural(count, "# picture", "# pictures")} saved in ${path}`,
   savedSome: (saved: number, failed: number, why: string) =>
     `${plural(failed, "# picture was not saved", "# pictures were not saved")}, ${plural(saved, "# was", "# were")}: ${why}`,
   tooManyDownloads: (most: number) =>

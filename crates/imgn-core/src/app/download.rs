@@ -5,12 +5,13 @@
 //! byte of it is there and its SHA-256 is the gallery's.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::{StreamExt as _, stream};
-use imgn_protocol::{FileName, Image, ImageId, Sha256Hasher, UploadId};
+use imgn_protocol::{FileName, Image, ImageId, Sha256Hasher};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{App, Connection, blocking};
@@ -25,8 +26,13 @@ const AT_ONCE: usize = 3;
 /// So many names are tried for a file before it is given up.
 const NAMES: u32 = 10_000;
 
-/// How long copies for other programs stay: they may read them long after they took them.
+/// How long copies for other programs stay, which may read them long after they took them; and how many bytes of them, the
+/// newest.
 const COPIES_STAY: Duration = Duration::from_secs(24 * 60 * 60);
+const COPIES_BYTES: u64 = 1 << 30;
+
+/// The longest name of a file in bytes, on nearly all file systems.
+const NAME_BYTES: usize = 255;
 
 /// What became of originals that were to be written into a folder.
 #[derive(Debug, Default)]
@@ -41,15 +47,29 @@ impl App {
     /// Writes originals into `folder`, under their own names or, where those are taken, with a number behind. Nothing that
     /// is there is replaced.
     pub async fn download_into(&self, ids: &[ImageId], folder: &Path) -> Downloaded {
-        let ids = ids.to_vec();
-        let each = ids.into_iter().map(|id| async move {
-            let image = self.image(id).await.map_err(|error| (None, error))?;
-            let name = image.file_name.clone();
-            let file = self.download_as(id, &name, folder).await;
-            file.map_err(|error| (Some(name), error))
+        let mut numbers: HashMap<String, u32> = HashMap::new();
+        let mut downloaded = Downloaded::default();
+        let mut known = Vec::with_capacity(ids.len());
+        for &id in ids {
+            match self.image(id).await {
+                Ok(image) => {
+                    // Several of one name do not get into each other's way.
+                    let number = numbers.entry(numbered(&image.file_name, 1)).or_default();
+                    *number += 1;
+                    known.push((image, *number));
+                }
+                Err(error) => downloaded.failed.push((None, error)),
+            }
+        }
+        let folder = folder.to_owned();
+        let each = known.into_iter().map(|(image, number)| {
+            let folder = folder.clone();
+            async move {
+                let file = self.download_as(&image, number, &folder).await;
+                file.map_err(|error| (Some(image.file_name), error))
+            }
         });
         let mut each = stream::iter(each).buffered(AT_ONCE);
-        let mut downloaded = Downloaded::default();
         while let Some(one) = each.next().await {
             match one {
                 Ok(file) => downloaded.files.push(file),
@@ -62,53 +82,62 @@ impl App {
     /// Copies of originals under their own names, which another program may take within a day.
     ///
     /// # Errors
-    /// When one of them cannot be had or written. Then none is left.
+    /// When one of them cannot be had or written. Then none is left, nor when nobody waits for them any more.
     pub async fn copies(&self, ids: &[ImageId]) -> Result<Vec<PathBuf>, CommandError> {
         let copies = self.0.home.copies();
-        let folder = copies.join(UploadId::new().to_string());
-        let own = folder.clone();
-        blocking(move || {
+        let folder = blocking(move || {
             remove_old(&copies);
-            std::fs::create_dir_all(&own).map_err(|error| unwritable(&own, &error))
+            tempfile::tempdir_in(&copies).map_err(|error| unwritable(&copies, &error))
         })
         .await?;
-        let Downloaded { files, failed } = self.download_into(ids, &folder).await;
+        let Downloaded { files, failed } = self.download_into(ids, folder.path()).await;
         match failed.into_iter().next() {
-            None => Ok(files),
-            Some((_, error)) => {
-                if let Err(error) = tokio::fs::remove_dir_all(&folder).await {
-                    tracing::debug!("{}: {error}", folder.display());
-                }
-                Err(error)
+            None => {
+                let _ = folder.keep();
+                Ok(files)
             }
+            Some((_, error)) => Err(error),
         }
+    }
+
+    /// Whether a file is one of those copies.
+    #[must_use]
+    pub fn is_copy(&self, file: &Path) -> bool {
+        file.starts_with(self.0.home.copies())
+    }
+
+    /// Removes copies that have stayed long enough.
+    pub(super) async fn remove_old_copies(&self) {
+        let copies = self.0.home.copies();
+        // There may be none of it.
+        let _ = tokio::task::spawn_blocking(move || remove_old(&copies)).await;
     }
 
     async fn download_as(
         &self,
-        id: ImageId,
-        name: &FileName,
+        image: &Image,
+        first: u32,
         folder: &Path,
     ) -> Result<PathBuf, CommandError> {
-        let mut number = 1;
-        loop {
-            let to = folder.join(numbered(name, number));
-            // Another program may take the name after it was looked at.
-            let is_taken = tokio::fs::try_exists(&to).await.unwrap_or(true);
-            let failed = match is_taken {
-                true => None,
-                false => match self.download(id, to.clone(), false).await {
-                    Ok(_) => return Ok(to),
-                    Err(error) => Some(error),
-                },
-            };
-            number += 1;
-            match failed {
-                Some(error) if !to.exists() || number > NAMES => return Err(error),
-                None if number > NAMES => return Err(exists(&to)),
-                _ => {}
+        for number in first..first.saturating_add(NAMES) {
+            let to = folder.join(numbered(&image.file_name, number));
+            let is_taken = tokio::fs::try_exists(&to).await;
+            if is_taken.map_err(|error| unwritable(&to, &error))? {
+                continue;
+            }
+            match self.download(image.id, to.clone(), false).await {
+                Ok(_) => return Ok(to),
+                // Another program has taken the name meanwhile.
+                Err(_) if tokio::fs::try_exists(&to).await.unwrap_or(false) => {}
+                Err(error) => return Err(error),
             }
         }
+        let message = format!(
+            "{} has too many files that are called {}; choose another folder",
+            folder.display(),
+            image.file_name
+        );
+        Err(CommandError::new(ClientCode::DiskFailed, message))
     }
 
     /// Writes the original to `to`: under a temporary name until every byte is there and its SHA-256 is the gallery's.
@@ -242,30 +271,44 @@ fn unwritable(path: &Path, error: &std::io::Error) -> CommandError {
     CommandError::new(ClientCode::DiskFailed, message)
 }
 
-/// The name for the `number`th file of that name. None of them is hidden: a point at the front of a name that somebody else
-/// chose says nothing of a picture.
+/// The name for the `number`th file of that name. None of them is hidden, or leaves its folder on any system: a name was chosen
+/// by somebody else.
 fn numbered(name: &FileName, number: u32) -> String {
-    let name = name.as_str();
+    let name = name.as_str().replace(':', "_");
     let name = match name.strip_prefix('.') {
         Some(rest) => format!("_{rest}"),
-        None => name.to_owned(),
+        None => name,
     };
-    match (number, name.rsplit_once('.')) {
-        (1, _) => name,
-        (_, Some((stem, extension))) => format!("{stem} ({number}).{extension}"),
-        (_, None) => format!("{name} ({number})"),
-    }
+    let (stem, extension) = match name.rsplit_once('.') {
+        Some((stem, extension)) => (stem, format!(".{extension}")),
+        None => (name.as_str(), String::new()),
+    };
+    let end = match number {
+        1 => extension,
+        _ => format!(" ({number}){extension}"),
+    };
+    let room = NAME_BYTES.saturating_sub(end.len());
+    format!("{}{end}", &stem[..stem.floor_char_boundary(room)])
 }
 
-/// Removes copies that have stayed long enough. One that cannot be removed is met again.
+/// Removes copies that have stayed long enough, and the oldest of too many. One that cannot be removed is met again.
 fn remove_old(copies: &Path) {
-    for entry in std::fs::read_dir(copies).into_iter().flatten().flatten() {
-        let changed = entry.metadata().and_then(|metadata| metadata.modified());
-        let age = changed.ok().and_then(|changed| changed.elapsed().ok());
-        if age.is_some_and(|age| age > COPIES_STAY)
-            && let Err(error) = std::fs::remove_dir_all(entry.path())
+    let entries = std::fs::read_dir(copies).into_iter().flatten().flatten();
+    let mut folders: Vec<(SystemTime, PathBuf)> = entries
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    folders.sort_unstable_by(|one, other| other.cmp(one));
+    let mut bytes = 0;
+    for (changed, folder) in folders {
+        let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        bytes += files
+            .filter_map(|file| Some(file.metadata().ok()?.len()))
+            .sum::<u64>();
+        let is_old = changed.elapsed().is_ok_and(|age| age > COPIES_STAY);
+        if (is_old || bytes > COPIES_BYTES)
+            && let Err(error) = std::fs::remove_dir_all(&folder)
         {
-            tracing::debug!("{}: {error}", entry.path().display());
+            tracing::debug!("{}: {error}", folder.display());
         }
     }
 }
@@ -283,8 +326,40 @@ mod tests {
             ("a", 2, "a (2)"),
             (".profile", 1, "_profile"),
             (".a.jpg", 2, "_a (2).jpg"),
+            ("C:x.jpg", 1, "C_x.jpg"),
         ] {
             assert_eq!(numbered(&FileName::clean(name), number), file);
         }
+        let long = FileName::clean(&format!("{}.jpg", "ä".repeat(120)));
+        let longer = numbered(&long, 12_345);
+        assert!(
+            longer.len() <= 255 && longer.ends_with("ä (12345).jpg"),
+            "{longer}"
+        );
+    }
+
+    #[test]
+    fn old_copies_go_and_of_too_many_the_oldest() {
+        let copies = tempfile::tempdir().unwrap();
+        let folder = |name: &str, bytes: u64, hours: u64| {
+            let folder = copies.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            let file = std::fs::File::create(folder.join("a.jpg")).unwrap();
+            file.set_len(bytes).unwrap();
+            let age = Duration::from_secs(hours * 3600);
+            let times = std::fs::FileTimes::new().set_modified(SystemTime::now() - age);
+            std::fs::File::open(&folder)
+                .unwrap()
+                .set_times(times)
+                .unwrap();
+            folder
+        };
+        let new = folder("new", COPIES_BYTES / 2, 1);
+        let older = folder("older", COPIES_BYTES / 2, 2);
+        let too_many = folder("too many", 1, 3);
+        let too_old = folder("too old", 0, 25);
+        remove_old(copies.path());
+        assert!(new.exists() && older.exists());
+        assert!(!too_many.exists() && !too_old.exists());
     }
 }

@@ -59,6 +59,7 @@ impl Mirror {
         let mut pause = PAUSES[0];
         loop {
             let followed = self.follow_once().await;
+            self.notice_others().await;
             self.keep_check().await;
             match followed {
                 Ok(()) => pause = PAUSES[0],
@@ -114,6 +115,7 @@ impl Mirror {
                     let kicked = self.kick.notified();
                     // Either is a reason to look.
                     let _ = tokio::time::timeout(POLL, kicked).await;
+                    self.notice_others().await;
                     self.sync().await?;
                     self.carry_out_deletions().await?;
                 }

@@ -10,15 +10,10 @@ mod examine;
 mod in_process;
 pub(crate) mod keys;
 mod multipart;
+mod signing;
 mod unannounced;
 
-use std::{
-    collections::BTreeMap,
-    error::Error,
-    path::Path,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 use aws_sdk_s3::{
     Client,
@@ -28,7 +23,6 @@ use aws_sdk_s3::{
         StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
     },
     error::{ProvideErrorMetadata, SdkError},
-    presigning::{PresignedRequest, PresigningConfig},
     primitives::ByteStream,
     types::ObjectCannedAcl,
 };
@@ -36,7 +30,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::http::Response;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use imgn_protocol::{PresignedUrl, Sha256, SignedRequest, Timestamp};
+use imgn_protocol::{CHECKSUM_HEADER, PresignedUrl, Sha256, SignedRequest};
 use tokio::sync::OnceCell;
 use url::Url;
 
@@ -46,7 +40,7 @@ pub(crate) use embedded::{BUCKET, Embedded};
 pub(crate) use examine::{Bucket, Enforced, Known};
 pub(crate) use multipart::{Completed, Multipart, OpenMultipart, StoredPart};
 
-use self::credentials::KeptCredentials;
+use self::{credentials::KeptCredentials, signing::Unsigned};
 use crate::{config::S3Config, metrics::store_failed};
 
 /// How long the store may take to accept a connection.
@@ -202,21 +196,23 @@ impl Storage {
         content_type: &str,
         sha256: &Sha256,
     ) -> Result<SignedRequest, StorageError> {
-        let (presigning, expires_at) = self.presigning().await?;
-        let request = self
-            .client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .content_length(i64::try_from(size).unwrap_or(i64::MAX))
-            .content_type(content_type)
-            .checksum_sha256(BASE64_STANDARD.encode(sha256.as_bytes()))
-            .if_none_match("*")
-            .set_acl(self.acl.clone())
-            .presigned(presigning)
-            .await
-            .map_err(presign)?;
-        Ok(signed_request(&request, expires_at))
+        let mut headers = vec![
+            ("content-length", size.to_string()),
+            ("content-type", content_type.to_owned()),
+            ("if-none-match", "*".to_owned()),
+            (CHECKSUM_HEADER, BASE64_STANDARD.encode(sha256.as_bytes())),
+        ];
+        if let Some(acl) = &self.acl {
+            headers.push(("x-amz-acl", acl.as_str().to_owned()));
+        }
+        self.presigned(Unsigned {
+            method: "PUT",
+            key,
+            operation: "PutObject",
+            query: vec![],
+            headers,
+        })
+        .await
     }
 
     /// Signs a request that reads an object under a media type and a disposition of the server's choice.
@@ -226,23 +222,22 @@ impl Storage {
         content_type: &str,
         disposition: &str,
     ) -> Result<PresignedUrl, StorageError> {
-        let request = self
-            .client
-            .get_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .response_content_type(content_type)
-            .response_content_disposition(disposition)
-            .presigned(self.presigning().await?.0)
-            .await
-            .map_err(presign)?;
-        Ok(url(&request))
+        let signed = self.presigned(Unsigned {
+            method: "GET",
+            key,
+            operation: "GetObject",
+            query: vec![
+                ("response-content-type", content_type.into()),
+                ("response-content-disposition", disposition.into()),
+            ],
+            headers: vec![],
+        });
+        Ok(signed.await?.url)
     }
 
     /// Scheme, host and port of the URLs that are signed here.
     pub(crate) async fn origin(&self) -> Result<String, StorageError> {
-        let url = self.sign_get("-", "-", "-").await?;
-        let url = Url::parse(url.expose()).map_err(|source| StorageError::Presign {
+        let url = Url::parse(self.bucket_url().await?).map_err(|source| StorageError::Presign {
             source: Box::new(source),
         })?;
         Ok(url.origin().ascii_serialization())
@@ -401,28 +396,6 @@ impl Storage {
             .map_err(|error| fault("find the bucket", error))?;
         Ok(())
     }
-
-    /// How long what is signed now may be used, and until when: no longer than the credentials that it is signed with.
-    async fn presigning(&self) -> Result<(PresigningConfig, Timestamp), StorageError> {
-        let failed = |source| StorageError::Presign { source };
-        let now = SystemTime::now();
-        let life = match &self.credentials {
-            Some(credentials) => {
-                let expiry = credentials.get().await.map_err(failed)?.expiry();
-                let left = expiry.map(|expiry| expiry.duration_since(now).unwrap_or_default());
-                left.map_or(self.url_ttl, |left| left.min(self.url_ttl))
-            }
-            None => self.url_ttl,
-        };
-        // In whole seconds, as it is signed.
-        let life = Duration::from_secs(life.as_secs());
-        let presigning = PresigningConfig::builder()
-            .start_time(now)
-            .expires_in(life)
-            .build()
-            .map_err(|source| failed(Box::new(source)))?;
-        Ok((presigning, Timestamp::now() + life))
-    }
 }
 
 impl Object {
@@ -477,25 +450,6 @@ fn config(http_client: SharedHttpClient) -> aws_sdk_s3::config::Builder {
         )
 }
 
-/// A signed request as its sender is told it. `host` every sender adds itself.
-fn signed_request(request: &PresignedRequest, expires_at: Timestamp) -> SignedRequest {
-    let headers: BTreeMap<_, _> = request
-        .headers()
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-        .filter(|(name, _)| name != "host")
-        .collect();
-    SignedRequest {
-        method: request.method().to_owned(),
-        url: url(request),
-        headers,
-        expires_at,
-    }
-}
-
-fn url(request: &PresignedRequest) -> PresignedUrl {
-    PresignedUrl::new(request.uri().to_owned())
-}
-
 fn presign<E>(error: SdkError<E, Response>) -> StorageError
 where
     E: Error + Send + Sync + 'static,
@@ -537,10 +491,11 @@ mod tests {
 
     #[tokio::test]
     async fn an_access_list_is_signed_into_the_url_and_told_to_the_client() {
+        let credentials = Credentials::new("access", "secret", None, None, "test");
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))
-            .credentials_provider(Credentials::new("access", "secret", None, None, "test"))
+            .credentials_provider(credentials.clone())
             .endpoint_url("http://127.0.0.1:1")
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .build();
@@ -552,7 +507,9 @@ mod tests {
                 acl: acl.map(ObjectCannedAcl::from),
                 url_ttl: Duration::from_secs(300),
                 region: "us-east-1".to_owned(),
-                credentials: None,
+                credentials: Some(KeptCredentials::new(SharedCredentialsProvider::new(
+                    credentials.clone(),
+                ))),
                 abilities: Arc::default(),
                 bounds_sizes: false,
                 bucket_url: Arc::default(),

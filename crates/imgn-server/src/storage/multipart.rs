@@ -16,11 +16,9 @@ use aws_sdk_s3::{
 };
 use aws_smithy_types::timeout::TimeoutConfig;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use imgn_protocol::{Checksum, ChecksumAlgorithm, SignedRequest};
+use imgn_protocol::{CHECKSUM_HEADER, Checksum, ChecksumAlgorithm, SignedRequest};
 
-use super::{
-    Storage, StorageError, abilities::is_refusal, fault, is_missing, presign, signed_request,
-};
+use super::{Storage, StorageError, abilities::is_refusal, fault, is_missing, signing::Unsigned};
 use crate::metrics::store_failed;
 
 /// How long the store may take to put an object together. Some copy all of its bytes before they answer.
@@ -115,20 +113,21 @@ impl Storage {
         size: u64,
         checksum: &Checksum,
     ) -> Result<SignedRequest, StorageError> {
-        let (presigning, expires_at) = self.presigning().await?;
-        let request = self
-            .client
-            .upload_part()
-            .bucket(&self.bucket)
-            .key(multipart.key)
-            .upload_id(multipart.id)
-            .part_number(part_number(number))
-            .content_length(i64::try_from(size).unwrap_or(i64::MAX));
-        let request = summed(request, checksum)
-            .presigned(presigning)
-            .await
-            .map_err(presign)?;
-        Ok(signed_request(&request, expires_at))
+        let sum = BASE64_STANDARD.encode(checksum.to_bytes());
+        self.presigned(Unsigned {
+            method: "PUT",
+            key: multipart.key,
+            operation: "UploadPart",
+            query: vec![
+                ("partNumber", number.to_string().into()),
+                ("uploadId", multipart.id.into()),
+            ],
+            headers: vec![
+                ("content-length", size.to_string()),
+                (checksum_header(checksum.algorithm()), sum),
+            ],
+        })
+        .await
     }
 
     /// All parts that the store has, by number; `None` when it knows no such upload. Of a part that is listed more than
@@ -338,6 +337,14 @@ pub(super) fn summed(
         ChecksumAlgorithm::Sha256 => request.checksum_sha256(sum),
         ChecksumAlgorithm::Crc64Nvme => request.checksum_crc64_nvme(sum),
         ChecksumAlgorithm::Crc32c => request.checksum_crc32_c(sum),
+    }
+}
+
+fn checksum_header(algorithm: ChecksumAlgorithm) -> &'static str {
+    match algorithm {
+        ChecksumAlgorithm::Sha256 => CHECKSUM_HEADER,
+        ChecksumAlgorithm::Crc64Nvme => "x-amz-checksum-crc64nvme",
+        ChecksumAlgorithm::Crc32c => "x-amz-checksum-crc32c",
     }
 }
 

@@ -4,16 +4,14 @@
 //! Invariant: what is signed here can store any bytes, also others later; so it is signed for a key that is not read
 //! from but to copy it, or for parts, which nobody can change once they are put together.
 
-use std::{collections::BTreeMap, error::Error, io};
+use std::collections::BTreeMap;
 
 use aws_sdk_s3::{error::ProvideErrorMetadata as _, types::MetadataDirective};
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use imgn_protocol::{PresignedUrl, Timestamp};
-use url::Url;
 
-use super::{Storage, StorageError, fault, is_missing, presign, url};
-use crate::metrics::store_failed;
+use super::{Storage, StorageError, fault, is_missing, signing::Unsigned};
 
 /// A form that a browser posts with the file as its last field.
 pub(crate) struct SignedForm {
@@ -26,20 +24,17 @@ pub(crate) struct SignedForm {
 impl Storage {
     /// Signs a PUT of anything to this key.
     pub(crate) async fn sign_any_put(&self, key: &str) -> Result<PresignedUrl, StorageError> {
-        let request = self.client.put_object().bucket(&self.bucket).key(key);
-        let acl = self.acl.clone();
         // In the query: who sends it knows of no header.
-        let request = request.customize().map_request(move |mut request| {
-            if let Some(acl) = &acl {
-                let mut url = Url::parse(request.uri()).map_err(io::Error::other)?;
-                url.query_pairs_mut().append_pair("x-amz-acl", acl.as_str());
-                let url = String::from(url);
-                request.set_uri(url).map_err(io::Error::other)?;
-            }
-            Ok::<_, io::Error>(request)
+        let acl = self.acl.iter();
+        let query = acl.map(|acl| ("x-amz-acl", acl.as_str().into()));
+        let signed = self.presigned(Unsigned {
+            method: "PUT",
+            key,
+            operation: "PutObject",
+            query: query.collect(),
+            headers: vec![],
         });
-        let request = request.presigned(self.presigning().await?.0).await;
-        Ok(url(&request.map_err(presign)?))
+        Ok(signed.await?.url)
     }
 
     /// Signs a POST of a form with a file of at most so many bytes to this key.
@@ -49,15 +44,8 @@ impl Storage {
         content_type: &str,
         most: u64,
     ) -> Result<SignedForm, StorageError> {
-        let failed =
-            |source: Box<dyn Error + Send + Sync>| store_failed(StorageError::Presign { source });
-        let credentials = self
-            .credentials
-            .as_ref()
-            .ok_or_else(|| failed("there are no credentials".into()))?;
-        // The end first: what is renewed in between ends later.
-        let expires_at = self.presigning().await?.1;
-        let credentials = credentials.get().await.map_err(failed)?;
+        let moment = self.moment().await?;
+        let (credentials, expires_at) = (&moment.credentials, moment.expires_at());
         let now = Timestamp::now();
         let day = now.strftime("%Y%m%d").to_string();
         let region = &self.region;
@@ -98,21 +86,9 @@ impl Storage {
         fields.insert("policy", policy);
         fields.insert("x-amz-signature", signature);
         Ok(SignedForm {
-            url: self.bucket_url().await?,
+            url: self.bucket_url().await?.to_owned(),
             fields,
         })
-    }
-
-    /// Where the bucket itself is asked, which only the client knows and never changes.
-    async fn bucket_url(&self) -> Result<String, StorageError> {
-        const KEY: &str = "-";
-        let found = self.bucket_url.get_or_try_init(async || {
-            let of_a_key = self.sign_get(KEY, KEY, KEY).await?;
-            let of_a_key = of_a_key.expose().split('?').next().unwrap_or_default();
-            let of_the_bucket = of_a_key.trim_end_matches(KEY).trim_end_matches('/');
-            Ok(of_the_bucket.to_owned())
-        });
-        found.await.cloned()
     }
 
     /// Signs a PUT of anything as this part.
@@ -122,17 +98,17 @@ impl Storage {
         id: &str,
         number: u32,
     ) -> Result<PresignedUrl, StorageError> {
-        let request = self
-            .client
-            .upload_part()
-            .bucket(&self.bucket)
-            .key(key)
-            .upload_id(id)
-            .part_number(super::multipart::part_number(number))
-            .presigned(self.presigning().await?.0)
-            .await
-            .map_err(presign)?;
-        Ok(url(&request))
+        let signed = self.presigned(Unsigned {
+            method: "PUT",
+            key,
+            operation: "UploadPart",
+            query: vec![
+                ("partNumber", number.to_string().into()),
+                ("uploadId", id.into()),
+            ],
+            headers: vec![],
+        });
+        Ok(signed.await?.url)
     }
 
     /// Copies an object within the bucket, if it still is the one with this entity tag. `false` when it is not, or gone.
@@ -216,7 +192,7 @@ mod tests {
         ] {
             let storage = storage(token, acl);
             let url = storage.sign_any_put("staged/key").await.unwrap();
-            let url = Url::parse(url.expose()).unwrap();
+            let url = url::Url::parse(url.expose()).unwrap();
             let query: HashMap<_, _> = url.query_pairs().collect();
             let told = |name: &str| query.get(name).map(AsRef::as_ref);
             assert_eq!(told("x-amz-acl"), acl);

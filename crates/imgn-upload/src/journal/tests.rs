@@ -140,14 +140,20 @@ async fn only_what_has_ended_is_forgotten() {
         .unwrap();
     journal.save(ended.id, &State::Cancelled).await.unwrap();
     let none = BTreeSet::new();
-    let forgotten = journal.forget_ended(Duration::from_secs(60), &none);
+    let forgotten = journal.forget_ended(SystemTime::now() - Duration::from_secs(60), &none);
     let forgotten = forgotten.await.unwrap();
     assert!(forgotten.is_empty());
     assert_eq!(journal.entries().await.unwrap().len(), 2);
     let busy = BTreeSet::from([ended.id]);
-    let forgotten = journal.forget_ended(Duration::ZERO, &busy).await.unwrap();
+    let forgotten = journal
+        .forget_ended(SystemTime::now(), &busy)
+        .await
+        .unwrap();
     assert!(forgotten.is_empty());
-    let forgotten = journal.forget_ended(Duration::ZERO, &none).await.unwrap();
+    let forgotten = journal
+        .forget_ended(SystemTime::now(), &none)
+        .await
+        .unwrap();
     assert_eq!(forgotten, [ended.path]);
     assert_eq!(journal.entries().await.unwrap(), [open]);
 }

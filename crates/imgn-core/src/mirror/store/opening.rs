@@ -55,6 +55,9 @@ impl Store {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(BUSY_TIMEOUT);
         let writer = pool(1)
+            // What it says of others' changes is of one connection.
+            .max_lifetime(None)
+            .idle_timeout(None)
             .connect_with(options.clone().pragma("cache_size", "-16000"))
             .await?;
         match made(&writer).await {
