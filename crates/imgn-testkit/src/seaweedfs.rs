@@ -28,6 +28,16 @@ const ACCESS_KEY: &str = "conformance";
 const SECRET_KEY: &str = "conformance-secret";
 const BUCKET: &str = "conformance";
 
+/// The S3 gateway of a program. What else it offers by itself has one port for all, of which only one program could have it.
+const GATEWAY: [&str; 6] = [
+    "-s3",
+    "-iam=false",
+    "-s3.autoCreateBucket=false",
+    "-s3.concurrentUploadLimitMB=64",
+    "-s3.port.iceberg=0",
+    "-s3.port.lance=0",
+];
+
 /// How often it is started before its end is a failure.
 const ATTEMPTS: u32 = 4;
 
@@ -70,8 +80,7 @@ impl SeaweedFs {
             .args(["-master.volumeSizeLimitMB=1024", "-volume.max=50"])
             // By default it writes nothing to a disk that is 99 % full, which on a large disk are gigabytes.
             .arg("-volume.minFreeSpace=100MiB")
-            .args(["-s3", "-iam=false", "-s3.autoCreateBucket=false"])
-            .args(["-s3.concurrentUploadLimitMB=64", "-s3.port.iceberg=0"])
+            .args(GATEWAY)
             .arg(format!("-master.port={master}"))
             .arg(format!("-volume.port={volume}"))
             .arg(format!("-filer.port={filer}"))

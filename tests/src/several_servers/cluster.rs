@@ -66,7 +66,6 @@ async fn upload(apis: &[Api; 2], number: usize) -> Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "two to four minutes of both cores; beside all other tests its SeaweedFS ends at the start, which is not understood. Alone: cargo test -p imgn-tests -- --ignored cluster"]
 async fn nothing_is_lost_or_doubled_while_a_server_and_a_volume_server_are_killed() -> Result<()> {
     let (database, mut cluster) = (PostgreSql::start().await?, Cluster::start().await?);
     let target = cluster.target().clone();

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
-use super::{ATTEMPTS, answers, free_ports, program, target_at, write_identities};
+use super::{ATTEMPTS, GATEWAY, answers, free_ports, program, target_at, write_identities};
 use crate::s3::Target;
 
 /// Two copies, on different servers of one rack.
@@ -35,6 +35,7 @@ impl Cluster {
     /// # Errors
     /// Says what to set when the program is not there.
     pub async fn start() -> Result<Self> {
+        let mut said = String::new();
         for _ in 0..ATTEMPTS {
             let mut started = Self::spawn()?;
             let Self {
@@ -53,8 +54,23 @@ impl Cluster {
                 return Ok(started);
             }
             // Its ports were free a moment ago: another one was quicker.
+            said = started.last_words();
         }
-        bail!("SeaweedFS ended {ATTEMPTS} times before it answered")
+        bail!("SeaweedFS ended {ATTEMPTS} times before it answered:\n{said}")
+    }
+
+    /// The ends of the logs of those whose end is the cluster's.
+    fn last_words(&self) -> String {
+        let mut said = String::new();
+        for name in ["master", "filer"] {
+            let log =
+                fs::read(self.directory.path().join(format!("{name}.log"))).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log).into_owned();
+            let lines: Vec<_> = log.lines().collect();
+            let last = lines[lines.len().saturating_sub(8)..].join("\n");
+            said += &format!("{name}:\n{last}\n");
+        }
+        said
     }
 
     fn spawn() -> Result<Self> {
@@ -121,8 +137,7 @@ impl Cluster {
         let config = write_identities(self.directory.path())?;
         let mut command = weed(&self.directory, "filer")?;
         command
-            .args(["-s3", "-iam=false", "-s3.autoCreateBucket=false"])
-            .args(["-s3.concurrentUploadLimitMB=64", "-s3.port.iceberg=0"])
+            .args(GATEWAY)
             .arg(format!("-defaultReplicaPlacement={REPLICATION}"))
             .arg(format!("-master=127.0.0.1:{master}"))
             .arg(format!("-port={filer}"))

@@ -357,6 +357,7 @@ fn seaweedfs(weed: &Path, place: &Path) -> Result<(Ended, String)> {
         .args(["-master.volumeSizeLimitMB=1024", "-volume.max=60"])
         .args(["-s3", "-iam=false", "-s3.autoCreateBucket=false"])
         .args(["-s3.concurrentUploadLimitMB=64", "-s3.port.iceberg=0"])
+        .arg("-s3.port.lance=0")
         .arg(format!("-master.port={master}"))
         .arg(format!("-volume.port={volume}"))
         .arg(format!("-filer.port={filer}"))
