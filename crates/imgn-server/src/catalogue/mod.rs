@@ -15,6 +15,7 @@ mod images;
 mod members;
 mod multipart;
 mod news;
+mod remembered;
 mod staged;
 mod tokens;
 mod turns;
@@ -39,6 +40,7 @@ use crate::{
 };
 use checkpoint::{Checkpoint, Commits};
 use database::{Pool, Transaction, either, sql, sqlite_pool};
+use remembered::Remembered;
 
 pub(crate) use backup::OwnerRow;
 pub(crate) use garbage::Garbage;
@@ -70,6 +72,8 @@ const READERS: u32 = 4;
 pub struct Catalogue {
     writer: Pool,
     reader: Pool,
+    /// What was read a moment ago, of SQLite with a write-ahead log.
+    remembered: Remembered,
     /// Of SQLite with a write-ahead log.
     checkpoint: Option<Checkpoint>,
     /// This process among those that share the catalogue.
@@ -310,7 +314,12 @@ impl Catalogue {
             .connect_with(options.clone().read_only(true))
             .await
             .map_err(failed)?;
+        let remembered = match is_shared {
+            true => Remembered::default(),
+            false => Remembered::open(options.get_filename()),
+        };
         Ok(Self {
+            remembered,
             checkpoint: (!is_shared).then(|| Checkpoint::start(options, commits)),
             writer: Pool::Sqlite(writer),
             reader: Pool::Sqlite(reader),
@@ -347,6 +356,7 @@ impl Catalogue {
             })?;
         let pool = Pool::Postgres(pool);
         Ok(Self {
+            remembered: Remembered::default(),
             checkpoint: None,
             writer: pool.clone(),
             reader: pool,
@@ -373,6 +383,7 @@ impl Catalogue {
         if let Some(checkpoint) = &self.checkpoint {
             checkpoint.close().await;
         }
+        self.remembered.close();
         self.reader.close().await;
         self.writer.close().await;
     }

@@ -194,11 +194,14 @@ impl Catalogue {
 
     /// What is expected under this id, whosever it is.
     pub(crate) async fn staged(&self, id: UploadId) -> Result<Option<Staged>, CatalogueError> {
-        let row: Option<Row> = sql("SELECT * FROM staged WHERE id = $1")
-            .bind(id.to_string())
-            .fetch_optional(&self.reader)
-            .await?;
-        row.map(Staged::try_from).transpose()
+        let read = async {
+            let row: Option<Row> = sql("SELECT * FROM staged WHERE id = $1")
+                .bind(id.to_string())
+                .fetch_optional(&self.reader)
+                .await?;
+            row.map(Staged::try_from).transpose()
+        };
+        self.remembered.row(id, read).await
     }
 
     /// The same, found by the picture that it will be.

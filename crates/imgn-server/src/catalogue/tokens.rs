@@ -46,6 +46,37 @@ pub(crate) enum Presented {
     Unknown,
 }
 
+type Row = (i64, String, String, String, Option<i64>, Option<i64>);
+
+/// A token that was not revoked.
+#[derive(Debug, Clone)]
+pub(super) struct KnownToken {
+    owner: i64,
+    name: String,
+    role: Role,
+    scopes: Scopes,
+    /// Milliseconds since 1970.
+    expires_at: Option<i64>,
+    /// Days since 1970.
+    last_used_on: Option<i64>,
+}
+
+impl TryFrom<Row> for KnownToken {
+    type Error = CatalogueError;
+
+    fn try_from(row: Row) -> Result<Self, CatalogueError> {
+        let (owner, name, role, scopes, expires_at, last_used_on) = row;
+        Ok(Self {
+            owner,
+            name,
+            role: parse(&role, "role")?,
+            scopes: parse(&scopes, "scopes")?,
+            expires_at,
+            last_used_on,
+        })
+    }
+}
+
 /// Why a token was not made or revoked.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
@@ -178,33 +209,36 @@ impl Catalogue {
 
     /// Whose token it is, found by its hash. That it was used is written down once a day.
     pub(crate) async fn caller(&self, fingerprint: &Sha256) -> Result<Presented, CatalogueError> {
-        type Row = (i64, String, String, String, Option<i64>, Option<i64>);
         let hash = &fingerprint.as_bytes()[..];
-        let row: Option<Row> = sql(
-            "SELECT id, name, role, scopes, expires_at, last_used_on FROM tokens WHERE hash = $1",
-        )
-        .bind(hash)
-        .fetch_optional(&self.reader)
-        .await?;
-        let Some((owner, name, role, scopes, expires_at, last_used_on)) = row else {
+        let read = async {
+            let row: Option<Row> = sql(
+                "SELECT id, name, role, scopes, expires_at, last_used_on FROM tokens WHERE hash = $1",
+            )
+            .bind(hash)
+            .fetch_optional(&self.reader)
+            .await?;
+            row.map(KnownToken::try_from).transpose()
+        };
+        let Some(token) = self.remembered.row(*fingerprint, read).await? else {
             return Ok(Presented::Unknown);
         };
         let now = now();
-        if expires_at.is_some_and(|end| end <= now) {
+        if token.expires_at.is_some_and(|end| end <= now) {
             return Ok(Presented::Expired);
         }
         let today = now.div_euclid(DAY);
-        if last_used_on.is_none_or(|day| day < today) {
+        if token.last_used_on.is_none_or(|day| day < today) {
             // Whoever asks is answered all the same where this cannot be written.
             if let Err(error) = self.note_use(hash, today).await {
+                let owner = token.owner;
                 tracing::warn!(owner, cause = chain(&error), "a token's use was not noted");
             }
         }
         Ok(Presented::Valid(Caller {
-            owner,
-            name,
-            role: parse(&role, "role")?,
-            scopes: parse(&scopes, "scopes")?,
+            owner: token.owner,
+            name: token.name,
+            role: token.role,
+            scopes: token.scopes,
             origin: None,
             request: None,
         }))

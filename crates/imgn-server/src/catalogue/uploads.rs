@@ -271,11 +271,14 @@ impl Catalogue {
 
     /// The upload, whosever it is.
     pub(crate) async fn upload(&self, id: UploadId) -> Result<Option<Upload>, CatalogueError> {
-        let row: Option<Row> = sql("SELECT * FROM uploads WHERE id = $1")
-            .bind(id.to_string())
-            .fetch_optional(&self.reader)
-            .await?;
-        row.map(Upload::try_from).transpose()
+        let read = async {
+            let row: Option<Row> = sql("SELECT * FROM uploads WHERE id = $1")
+                .bind(id.to_string())
+                .fetch_optional(&self.reader)
+                .await?;
+            row.map(Upload::try_from).transpose()
+        };
+        self.remembered.row(id, read).await
     }
 
     /// Writes down that a URL is about to be signed; `false` when the upload takes no more bytes.

@@ -58,27 +58,31 @@ pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
         .merge(web::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(MAX_JSON_BODY))
-        // Within CORS: a page may read that it has to wait.
-        .layer(middleware::from_fn_with_state(limited, let_in))
-        .layer(cors())
-        .layer(SetResponseHeaderLayer::if_not_present(
-            X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ))
-        .layer(SetResponseHeaderLayer::if_not_present(
-            REFERRER_POLICY,
-            HeaderValue::from_static("no-referrer"),
+        // Together: each layer of its own is one more copy of all that is below it, for every request.
+        .layer((
+            SetResponseHeaderLayer::if_not_present(
+                REFERRER_POLICY,
+                HeaderValue::from_static("no-referrer"),
+            ),
+            SetResponseHeaderLayer::if_not_present(
+                X_CONTENT_TYPE_OPTIONS,
+                HeaderValue::from_static("nosniff"),
+            ),
+            cors(),
+            // Within CORS: a page may read that it has to wait.
+            middleware::from_fn_with_state(limited, let_in),
+            DefaultBodyLimit::max(MAX_JSON_BODY),
         ))
         .with_state(app);
     if let Some(store) = store {
         router = router.merge(store::router(store, same));
     }
-    router
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(hearing, refusal::hear_out))
-        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
-        .layer(middleware::from_fn_with_state(watched, requests::watch))
+    router.layer((
+        middleware::from_fn_with_state(watched, requests::watch),
+        middleware::from_fn_with_state(hearing, refusal::hear_out),
+        CatchPanicLayer::custom(panicked),
+        RequestBodyTimeoutLayer::new(BODY_TIMEOUT),
+    ))
 }
 
 /// The API's operations, from which the router and the OpenAPI document are made.

@@ -107,7 +107,7 @@ pub(crate) struct Storage {
     /// Whether the store itself takes no more under a key than the gallery does, also of parts together.
     bounds_sizes: bool,
     /// Where the bucket itself is asked, once that was found out.
-    bucket_url: Arc<OnceCell<String>>,
+    bucket_url: Arc<OnceCell<Url>>,
 }
 
 /// An object's bytes as they come.
@@ -237,10 +237,7 @@ impl Storage {
 
     /// Scheme, host and port of the URLs that are signed here.
     pub(crate) async fn origin(&self) -> Result<String, StorageError> {
-        let url = Url::parse(self.bucket_url().await?).map_err(|source| StorageError::Presign {
-            source: Box::new(source),
-        })?;
-        Ok(url.origin().ascii_serialization())
+        Ok(self.bucket_url().await?.origin().ascii_serialization())
     }
 
     /// The object's size in bytes; `None` when there is none.

@@ -86,7 +86,7 @@ impl Storage {
         fields.insert("policy", policy);
         fields.insert("x-amz-signature", signature);
         Ok(SignedForm {
-            url: self.bucket_url().await?.to_owned(),
+            url: self.bucket_url().await?.as_str().to_owned(),
             fields,
         })
     }

@@ -1,7 +1,7 @@
 //! `@uppy/companion`, which signs requests for Uppy's S3 plugin as imgn-server does.
 //!
-//! It gets what its users would give it for speed: Node's production mode, no sessions, no log of requests. Invariant: what
-//! is installed is below the target directory.
+//! In Node's production mode: as the program that it is by itself, which has request ids and a log, as imgn-server has, and
+//! sessions; and inside another program, without all of these. Invariant: what is installed is below the target directory.
 
 use std::{
     fs,
@@ -20,13 +20,22 @@ const SCRIPT: &str = include_str!("companion.mjs");
 
 const START: Duration = Duration::from_secs(60);
 
+/// How it is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// By itself.
+    Program,
+    /// With nothing around it.
+    Middleware,
+}
+
 pub(super) struct Companion {
     _process: Ended,
     pub(super) address: SocketAddr,
 }
 
 impl Companion {
-    pub(super) fn start(project: &Project) -> Result<Self> {
+    pub(super) fn start(project: &Project, kind: Kind) -> Result<Self> {
         let directory = setup::companion(project)?;
         let script = directory.join("companion.mjs");
         fs::write(&script, SCRIPT)?;
@@ -37,6 +46,7 @@ impl Companion {
             .arg(script)
             .arg(files)
             .arg(address.port().to_string())
+            .args((kind == Kind::Middleware).then_some("middleware"))
             .env("NODE_ENV", "production")
             .current_dir(&directory)
             .stdin(Stdio::null())

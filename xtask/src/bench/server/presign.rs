@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{
     Server,
-    companion::Companion,
+    companion::{Companion, Kind},
     http::{self, Connection},
     load::{self, Aside, CONNECTIONS, Load, Maker},
     median,
@@ -47,10 +47,18 @@ enum Task {
     UppyPart,
     CompanionForm,
     CompanionPart,
+    /// A part, from Companion with nothing around it.
+    MiddlewarePart,
+}
+
+/// Both of Companion's.
+struct Companions {
+    program: Companion,
+    middleware: Companion,
 }
 
 impl Task {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Bare,
         Self::Open,
         Self::Part,
@@ -59,6 +67,7 @@ impl Task {
         Self::UppyForm,
         Self::CompanionForm,
         Self::CompanionPart,
+        Self::MiddlewarePart,
     ];
 
     fn name(self) -> &'static str {
@@ -70,6 +79,7 @@ impl Task {
             Self::UppyPart => "imgn, GET /s3/multipart/{id}/{part}",
             Self::CompanionForm => "Companion, GET /s3/params",
             Self::CompanionPart => "Companion, GET /s3/multipart/{id}/{part}",
+            Self::MiddlewarePart => "Companion as middleware, GET /s3/multipart/{id}/{part}",
         }
     }
 
@@ -78,7 +88,7 @@ impl Task {
         match self {
             Self::Open | Self::UppyForm => Some(Self::CompanionForm),
             Self::Part | Self::UppyPart => Some(Self::CompanionPart),
-            Self::Bare | Self::CompanionForm | Self::CompanionPart => None,
+            Self::Bare | Self::CompanionForm | Self::CompanionPart | Self::MiddlewarePart => None,
         }
     }
 }
@@ -115,13 +125,17 @@ impl Round {
     }
 
     /// Where a task is asked for, from now on.
-    fn turn(&mut self, task: Task, companion: &Companion) -> Result<SocketAddr> {
-        if matches!(task, Task::CompanionForm | Task::CompanionPart) {
-            self.server = None;
-            return Ok(companion.address);
-        }
-        let server = self.server.as_ref();
-        Ok(server.context("imgn's turn is over")?.address)
+    fn turn(&mut self, task: Task, companions: &Companions) -> Result<SocketAddr> {
+        let companion = match task {
+            Task::CompanionForm | Task::CompanionPart => &companions.program,
+            Task::MiddlewarePart => &companions.middleware,
+            _ => {
+                let server = self.server.as_ref();
+                return Ok(server.context("imgn's turn is over")?.address);
+            }
+        };
+        self.server = None;
+        Ok(companion.address)
     }
 
     fn request(&self, task: Task, address: SocketAddr, which: usize, number: u64) -> Vec<u8> {
@@ -147,7 +161,7 @@ impl Round {
                 let part = 1 + number % MOST_PARTS;
                 get(&format!("/s3/multipart/{id}/{part}?key={key}"))
             }
-            Task::CompanionPart => {
+            Task::CompanionPart | Task::MiddlewarePart => {
                 // It knows no uploads, and signs for any that it is told.
                 let (id, key) = &client.uppy;
                 let part = 1 + number % MOST_PARTS;
@@ -226,14 +240,17 @@ pub(super) fn measure(project: &Project, rounds: Option<usize>) -> Result<Vec<Fi
         None => (1, QUICK_TURN, QUICK_TURN),
         Some(rounds) => (rounds, TURN, STEADY_TURN),
     };
-    let companion = Companion::start(project)?;
+    let companions = Companions {
+        program: Companion::start(project, Kind::Program)?,
+        middleware: Companion::start(project, Kind::Middleware)?,
+    };
     let aside = Aside::step()?;
     let mut loads: Vec<Vec<Load>> = Task::ALL.iter().map(|_| Vec::new()).collect();
     let mut bytes = Vec::new();
     for number in 0..rounds {
         let mut round = Round::begin(project, number)?;
         for (task, loads) in Task::ALL.into_iter().zip(&mut loads) {
-            let address = round.turn(task, &companion)?;
+            let address = round.turn(task, &companions)?;
             let clients = &round;
             let make: &Maker<'_> = &|which, number| clients.request(task, address, which, number);
             if number == 0 {
@@ -251,7 +268,7 @@ pub(super) fn measure(project: &Project, rounds: Option<usize>) -> Result<Vec<Fi
     let mut round = Round::begin(project, rounds)?;
     let mut steady = Vec::new();
     for (task, rate) in Task::ALL.into_iter().zip(&rates) {
-        let address = round.turn(task, &companion)?;
+        let address = round.turn(task, &companions)?;
         let clients = &round;
         let make: &Maker<'_> = &|which, number| clients.request(task, address, which, number);
         let rate = (rate / 2.0).max(LEAST_RATE);
