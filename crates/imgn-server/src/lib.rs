@@ -32,6 +32,7 @@
 //! | `sweep` | what time and crashes leave undone |
 //! | `doctor` | whether what a server relies on is there, and what to do |
 //! | `backup` | a gallery as a directory, and back |
+//! | `writes` | what is written about uploads and pictures, with its line in the audit log |
 //! | `routes` | the HTTP API, the OpenAPI document and the web page |
 
 mod activity;
@@ -65,6 +66,7 @@ mod staging;
 mod state;
 mod storage;
 mod sweep;
+mod writes;
 
 pub use allowance::{Allowance, Allowances};
 pub use audit::Audit;
