@@ -30,5 +30,6 @@ mod several_servers;
 mod store;
 mod terminal;
 mod thumbnails;
+mod traces;
 mod upright;
 mod web_page;

@@ -25,6 +25,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
 
 use crate::{
     activity::Activity,
@@ -35,6 +36,7 @@ use crate::{
     garbage, memory,
     metrics::Metrics,
     storage::{Storage, StorageError, keys},
+    traces,
     writes::owner_name,
 };
 
@@ -266,7 +268,7 @@ impl Inner {
             }
         };
         let ended = tokio::select! {
-            ended = self.verify(&upload, asked) => ended,
+            ended = self.verify(&upload, asked).instrument(traces::verify(id)) => ended,
             never = self.catalogue.keep(id) => match never {},
         };
         if !matches!(ended, Ok(true)) {
@@ -307,7 +309,8 @@ impl Inner {
                     let key = keys::thumbnail(upload.image, thumbnail.size);
                     self.storage.put_jpeg(&key, thumbnail.jpeg).await?;
                 }
-                let published = self.publish(upload, picture).await?;
+                let publishing = self.publish(upload, picture).instrument(traces::publish());
+                let published = publishing.await?;
                 tracing::info!(%id, image = %upload.image, ?published, "verified");
                 self.metrics.verified(size);
                 if published == Published::New {
@@ -342,7 +345,8 @@ impl Inner {
         &self,
         work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.tasks.spawn(work).await.map_err(ApiError::internal)?
+        let work = self.tasks.spawn(work.in_current_span());
+        work.await.map_err(ApiError::internal)?
     }
 
     /// Reads the object once, sums it on the way, and decodes it.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use imgn_protocol::Timestamp;
+use tracing::Instrument as _;
 
 use crate::{
     catalogue::{Abort, Upload},
@@ -18,6 +19,7 @@ use crate::{
     staging::{self, milliseconds},
     state::App,
     storage::{OpenMultipart, keys},
+    traces,
 };
 
 /// Uploads that are taken up in one pass, of each kind. What is over waits for the next.
@@ -60,7 +62,7 @@ pub(crate) async fn run(app: App) {
             swept
         };
         let swept = tokio::select! {
-            swept = everything => swept,
+            swept = everything.instrument(traces::sweep()) => swept,
             () = app.stopping.cancelled() => return,
         };
         app.metrics.swept(swept);
