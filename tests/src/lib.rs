@@ -14,6 +14,7 @@ mod command_line;
 mod container;
 mod crash;
 mod desktop;
+mod doctor;
 mod driver;
 mod endurance;
 mod hostile;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    clients::{Parts, picture, presigned, put},
+    clients::{Parts, picture, presigned, published, put},
     forms::{params, post_form},
     harness::{Caller, Gallery, eventually, reply},
     relay::relay,
@@ -212,6 +212,9 @@ async fn unannounced(gallery: &Gallery, caller: &Caller) {
     ] {
         let url = presigned(caller, name, b"").await;
         assert_eq!(put(caller, &url, bytes).await, StatusCode::OK);
+        if name == "page.jpg" {
+            published(caller, &url).await;
+        }
     }
     presigned(caller, "page-left.jpg", b"").await;
     for statement in [
