@@ -1,6 +1,7 @@
 //! Who wrote what, when and from where: a line of JSON for each write, into a file of its own or the ordinary log.
 //!
-//! Not here: reading, and what the server does by itself to objects. Invariant: a line has names and ids and nothing that
+//! Not here: reading, and what the server does by itself to objects. Invariant: what is begun has one line, and its end has
+//! one (see [`crate::writes`] for how both come about). A line has names and ids and nothing that
 //! opens anything: no token, no URL, no header. A line is written whole or not at all, and what cannot be written keeps
 //! nothing from being done: it is told in the log.
 
@@ -12,13 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use imgn_protocol::{FileName, ImageId, Timestamp, UploadId};
+use imgn_protocol::{ErrorCode, FileName, ImageId, Timestamp, UploadId};
 use serde::Serialize;
 
 use crate::{
     allowance::Limit,
     auth::{Caller, Grant},
-    catalogue::Upload,
+    catalogue::{Staged, Upload},
     origin::Origin,
     rates::Rates,
     routes::requests::RequestId,
@@ -61,6 +62,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
@@ -70,6 +73,32 @@ struct Line<'a> {
     expires: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<u64>,
+}
+
+/// Why an upload ended of which nothing was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Its client asked for it.
+    Asked,
+    /// It was not completed in time.
+    TooOld,
+    /// Nothing had come when its URL had expired, and a while after.
+    NothingSent,
+    /// The store could not begin it.
+    StoreFailed,
+}
+
+impl Why {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::TooOld => "too_old",
+            Self::NothingSent => "nothing_sent",
+            Self::StoreFailed => "store_failed",
+        }
+    }
 }
 
 impl Audit {
@@ -132,15 +161,17 @@ impl Audit {
         self.write(Line {
             what: "upload_aborted",
             upload: Some(id),
+            why: Some(Why::Asked.as_str()),
             ..by(caller)
         });
     }
 
-    /// The server ended an upload for its age.
-    pub(crate) fn gave_up(&self, id: UploadId) {
+    /// The server ended an upload.
+    pub(crate) fn given_up(&self, id: UploadId, why: Why) {
         self.write(Line {
             what: "upload_aborted",
             upload: Some(id),
+            why: Some(why.as_str()),
             ..Line::default()
         });
     }
@@ -154,12 +185,43 @@ impl Audit {
         });
     }
 
+    /// What somebody sent, or was about to send, is in the gallery already, as this picture.
+    pub(crate) fn duplicate(&self, owner: &str, upload: &Upload, image: ImageId) {
+        self.write(Line {
+            what: "upload_duplicate",
+            image: Some(image),
+            ..of(owner, upload)
+        });
+    }
+
     /// What somebody sent is not going to be in the gallery.
-    pub(crate) fn rejected(&self, owner: &str, upload: &Upload, code: imgn_protocol::ErrorCode) {
+    pub(crate) fn rejected(&self, owner: &str, upload: &Upload, code: ErrorCode) {
         self.write(Line {
             what: "upload_rejected",
             code: Some(code.as_str()),
             ..of(owner, upload)
+        });
+    }
+
+    /// The same of what nobody had announced, by its size alone.
+    pub(crate) fn refused(&self, owner: &str, staged: &Staged, size: Option<u64>, code: ErrorCode) {
+        self.write(Line {
+            what: "upload_rejected",
+            who: Some(owner),
+            upload: Some(staged.id),
+            file_name: Some(staged.file_name.as_str()),
+            size,
+            code: Some(code.as_str()),
+            ..Line::default()
+        });
+    }
+
+    /// A whole gallery was imported.
+    pub(crate) fn imported(&self, images: u64) {
+        self.write(Line {
+            what: "gallery_imported",
+            images: Some(images),
+            ..Line::default()
         });
     }
 

@@ -2,10 +2,15 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use axum::http::HeaderMap;
 use imgn_thumbs::Limits;
+use tracing::Span;
 use url::{Host, Url};
 
 use crate::allowance::Allowances;
+
+/// See [`Config::continue_trace`].
+pub type ContinueTrace = fn(&Span, &HeaderMap);
 
 /// What a server is started with.
 #[derive(Debug, Clone)]
@@ -20,6 +25,9 @@ pub struct Config {
     pub pictures_url: Option<Url>,
     /// `HOST:PORT` of an address of their own, where the metrics are; without it, nowhere. A function has none.
     pub metrics_listen: Option<String>,
+    /// Makes the span of a request, one of [`TRACES`](crate::TRACES), part of a trace that its headers name. `None` where
+    /// nobody collects traces.
+    pub continue_trace: Option<ContinueTrace>,
     /// The file of the audit log; without it, it is in the ordinary log, under the target `audit`.
     pub audit_log: Option<PathBuf>,
     /// Where everything is that the server keeps. One server at a time.
@@ -253,6 +261,7 @@ impl Config {
             pictures_url: None,
             metrics_listen: None,
             audit_log: None,
+            continue_trace: None,
             data_dir: data_dir.into(),
             database: None,
             database_connections: Self::DEFAULT_DATABASE_CONNECTIONS,

@@ -27,6 +27,7 @@ use crate::{
     state::App,
     storage::keys::{self, Sent},
     sweep::{self, Swept},
+    writes::owner_name,
 };
 
 /// The most addresses under which one is reached at a time; one more begins anew.
@@ -108,7 +109,7 @@ impl Function {
                     && catalogue.staged(upload.id).await?.is_none()
                 {
                     let upload = match upload.state {
-                        UploadState::Open => catalogue.begin_verifying(upload.id).await?,
+                        UploadState::Open => self.app.begin_verifying(upload.id).await?,
                         _ => Some(upload),
                     };
                     let verifying = upload.filter(|upload| upload.state == UploadState::Verifying);
@@ -171,7 +172,10 @@ impl Function {
         );
         let name = &upload.announced.file_name;
         let rejection = publish::rejection(name, ErrorCode::DecodeTimeout, &what);
-        catalogue.reject(id, &rejection).await?;
+        if catalogue.reject(id, &rejection).await? {
+            let owner = owner_name(catalogue, upload.owner).await;
+            self.app.audit.rejected(&owner, &upload, rejection.code);
+        }
         garbage::collect_image(catalogue, &self.app.storage, upload.image).await;
         Ok(())
     }

@@ -32,6 +32,8 @@
 //! | `sweep` | what time and crashes leave undone |
 //! | `doctor` | whether what a server relies on is there, and what to do |
 //! | `backup` | a gallery as a directory, and back |
+//! | `traces` | spans of the server's work, for who collects them |
+//! | `writes` | what is written about uploads and pictures, with its line in the audit log |
 //! | `routes` | the HTTP API, the OpenAPI document and the web page |
 
 mod activity;
@@ -65,13 +67,16 @@ mod staging;
 mod state;
 mod storage;
 mod sweep;
+mod traces;
+mod writes;
 
 pub use allowance::{Allowance, Allowances};
 pub use audit::Audit;
 pub use auth::{Grant, Role, Scopes};
 pub use catalogue::{Catalogue, CatalogueError, TokenError, TokenRow};
 pub use config::{
-    Config, Database, DatabaseUrl, InvalidConfig, OidcConfig, S3Config, StorageConfig, Timing,
+    Config, ContinueTrace, Database, DatabaseUrl, InvalidConfig, OidcConfig, S3Config,
+    StorageConfig, Timing,
 };
 pub use function::{Function, NotDone};
 pub use imgn_thumbs::Limits;
@@ -81,3 +86,4 @@ pub use routes::openapi::document as openapi;
 pub use server::{NotReady, Server, StartError};
 pub use storage::{EmbeddedError, StorageError};
 pub use sweep::Swept;
+pub use traces::TARGET as TRACES;

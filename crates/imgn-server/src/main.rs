@@ -3,6 +3,8 @@
 //! Standard output has what other programs read (the address, a new token, a list, the OpenAPI document) and nothing
 //! else; logs and errors go to standard error.
 
+#[cfg(feature = "otlp")]
+mod otlp;
 mod transfer;
 
 use std::{
@@ -19,10 +21,12 @@ use imgn_protocol::Timestamp;
 use imgn_server::{
     Config, Database, Grant, Role, Scopes, Server,
     doctor::{Verdict, examine},
-    settings::{Place, Serve, log_filter},
+    settings::{Place, Serve, log_filter_of_a_layer},
 };
 use sqlx::sqlite::SqliteConnectOptions;
-use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    Layer, Registry, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 /// How long work that cannot be interrupted may go on after everything else has ended.
 const LAST_WAIT: Duration = Duration::from_secs(2);
@@ -42,10 +46,20 @@ struct Cli {
     command: Command,
 }
 
+/// How the program serves.
+#[derive(Debug, Args)]
+struct Serving {
+    #[command(flatten)]
+    serve: Serve,
+    #[cfg(feature = "otlp")]
+    #[command(flatten)]
+    otlp: otlp::Otlp,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the gallery until SIGTERM or SIGINT.
-    Serve(Serve),
+    Serve(Serving),
     /// Make, list and revoke the tokens that writing needs; also while the server runs.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -129,8 +143,7 @@ enum LogFormat {
 fn main() -> ExitCode {
     imgn_server::give_back_what_is_large();
     let cli = Cli::parse();
-    log_to_stderr(cli.log_format);
-    match run(cli) {
+    match with_log(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell if standard error is gone.
@@ -140,11 +153,46 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+#[cfg(feature = "otlp")]
+fn with_log(cli: Cli) -> anyhow::Result<()> {
+    let traces = match &cli.command {
+        Command::Serve(serving) => serving.otlp.start()?,
+        _ => None,
+    };
+    log_to_stderr(cli.log_format, traces.as_ref().map(otlp::Traces::layer));
+    let result = run(cli, traces.is_some());
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    result
+}
+
+#[cfg(not(feature = "otlp"))]
+fn with_log(cli: Cli) -> anyhow::Result<()> {
+    log_to_stderr(cli.log_format, None::<tracing_subscriber::layer::Identity>);
+    run(cli, false)
+}
+
+impl Serving {
+    fn config(self, place: Place, is_traced: bool) -> Config {
+        let config = self.serve.config(place);
+        #[cfg(feature = "otlp")]
+        if is_traced {
+            return Config {
+                continue_trace: Some(otlp::join),
+                ..config
+            };
+        }
+        let _ = is_traced;
+        config
+    }
+}
+
+fn run(cli: Cli, is_traced: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Serve(serve) => run_server(serve.config(cli.place)).await,
+            Command::Serve(serving) => run_server(serving.config(cli.place, is_traced)).await,
             Command::Token(command) => run_token(command, cli.place).await,
             Command::Sweep(serve) => run_sweep(serve.config(cli.place)).await,
             Command::Doctor(doctor) => run_doctor(doctor, cli.place).await,
@@ -419,15 +467,23 @@ fn say(line: &str) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-fn log_to_stderr(format: LogFormat) {
-    let registry = tracing_subscriber::registry().with(log_filter());
+/// Logs to standard error; `traces` takes the spans that are no log's.
+fn log_to_stderr(format: LogFormat, traces: Option<impl Layer<Registry> + Send + Sync>) {
+    let registry = tracing_subscriber::registry().with(traces);
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     match format {
         LogFormat::Text => {
             let layer = layer.with_ansi(io::stderr().is_terminal());
-            registry.with(layer).init();
+            registry
+                .with(layer.with_filter(log_filter_of_a_layer()))
+                .init();
         }
-        LogFormat::Json => registry.with(layer.json()).init(),
+        LogFormat::Json => {
+            let layer = layer.json();
+            registry
+                .with(layer.with_filter(log_filter_of_a_layer()))
+                .init();
+        }
     }
 }
 

@@ -31,10 +31,11 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+use tracing::Span;
 
 use crate::{
     allowance::Limit, catalogue::CatalogueError, error::ApiError, state::App,
-    storage::StorageError, sweep::Swept,
+    storage::StorageError, sweep::Swept, traces,
 };
 
 /// The text format's own media type: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
@@ -128,6 +129,8 @@ impl Drop for UnderWay {
 pub(crate) struct Timer {
     histogram: Histogram,
     begun: Instant,
+    /// The same for a trace.
+    _span: Span,
 }
 
 impl Drop for Timer {
@@ -162,12 +165,12 @@ impl Metrics {
 
     /// A request for a presigned URL is being answered.
     pub(crate) fn presigning(&self) -> Timer {
-        timer(&self.0.presign)
+        timer(&self.0.presign, traces::presign())
     }
 
     /// A picture is being read, summed and decoded.
     pub(crate) fn looking(&self) -> Timer {
-        timer(&self.0.verify)
+        timer(&self.0.verify, Span::none())
     }
 
     /// A verification has its turn.
@@ -293,8 +296,9 @@ impl Metrics {
     }
 }
 
-fn timer(histogram: &Histogram) -> Timer {
+fn timer(histogram: &Histogram, span: Span) -> Timer {
     Timer {
+        _span: span,
         histogram: histogram.clone(),
         begun: Instant::now(),
     }

@@ -25,6 +25,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
 
 use crate::{
     activity::Activity,
@@ -35,6 +36,8 @@ use crate::{
     garbage, memory,
     metrics::Metrics,
     storage::{Storage, StorageError, keys},
+    traces,
+    writes::owner_name,
 };
 
 /// The pauses between attempts at an upload when the store or the catalogue fails: doubled from the first to the last.
@@ -265,7 +268,7 @@ impl Inner {
             }
         };
         let ended = tokio::select! {
-            ended = self.verify(&upload, asked) => ended,
+            ended = self.verify(&upload, asked).instrument(traces::verify(id)) => ended,
             never = self.catalogue.keep(id) => match never {},
         };
         if !matches!(ended, Ok(true)) {
@@ -276,7 +279,7 @@ impl Inner {
 
     /// Answers whether the upload came to its end.
     async fn verify(&self, upload: &Upload, asked: std::time::Instant) -> Result<bool, ApiError> {
-        let id = upload.id;
+        let (id, size) = (upload.id, upload.announced.size);
         let looked = {
             let _timer = self.metrics.looking();
             self.look(upload).await?
@@ -289,23 +292,29 @@ impl Inner {
             }
             Verdict::Rejected(rejection) => {
                 tracing::info!(%id, code = %rejection.code, "rejected");
-                self.catalogue.reject(id, &rejection).await?;
-                self.metrics.verified(upload.announced.size);
-                let owner = self.owner_of(upload).await;
-                self.audit.rejected(&owner, upload, rejection.code);
+                let (audit, catalogue) = (self.audit.clone(), self.catalogue.clone());
+                let upload = upload.clone();
+                self.to_the_end(async move {
+                    if catalogue.reject(id, &rejection).await? {
+                        let owner = owner_name(&catalogue, upload.owner).await;
+                        audit.rejected(&owner, &upload, rejection.code);
+                    }
+                    Ok(())
+                })
+                .await?;
+                self.metrics.verified(size);
             }
             Verdict::Sound(picture, thumbnails) => {
                 for thumbnail in thumbnails {
                     let key = keys::thumbnail(upload.image, thumbnail.size);
                     self.storage.put_jpeg(&key, thumbnail.jpeg).await?;
                 }
-                let published = self.catalogue.publish(upload, &picture).await?;
+                let publishing = self.publish(upload, picture).instrument(traces::publish());
+                let published = publishing.await?;
                 tracing::info!(%id, image = %upload.image, ?published, "verified");
-                self.metrics.verified(upload.announced.size);
+                self.metrics.verified(size);
                 if published == Published::New {
                     self.metrics.published(asked);
-                    let owner = self.owner_of(upload).await;
-                    self.audit.published(&owner, upload);
                     return Ok(true);
                 }
             }
@@ -314,12 +323,30 @@ impl Inner {
         Ok(true)
     }
 
-    /// The name of whoever sent it, for the audit log.
-    async fn owner_of(&self, upload: &Upload) -> String {
-        match self.catalogue.owner_name(upload.owner).await {
-            Ok(name) => name,
-            Err(_) => format!("#{}", upload.owner),
-        }
+    /// [`Catalogue::publish`], with its line in the audit log.
+    async fn publish(&self, upload: &Upload, picture: Picture) -> Result<Published, ApiError> {
+        let (audit, catalogue) = (self.audit.clone(), self.catalogue.clone());
+        let upload = upload.clone();
+        self.to_the_end(async move {
+            let published = catalogue.publish(&upload, &picture).await?;
+            let owner = owner_name(&catalogue, upload.owner).await;
+            match published {
+                Published::New => audit.published(&owner, &upload),
+                Published::Duplicate(image) => audit.duplicate(&owner, &upload, image),
+                Published::Again | Published::TooLate => {}
+            }
+            Ok(published)
+        })
+        .await
+    }
+
+    /// Does this to its end, also when the server is asked to end meanwhile.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let work = self.tasks.spawn(work.in_current_span());
+        work.await.map_err(ApiError::internal)?
     }
 
     /// Reads the object once, sums it on the way, and decodes it.

@@ -16,7 +16,10 @@ use std::{
 use axum::http::StatusCode;
 use imgn_protocol::{ChecksumAlgorithm, Token};
 use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 use url::Url;
 
 use crate::{
@@ -58,6 +61,7 @@ pub struct Server {
     tasks: Vec<JoinHandle<()>>,
     metrics_address: Option<SocketAddr>,
     publisher: Publisher,
+    writes: TaskTracker,
     storage: Storage,
     lock: File,
 }
@@ -192,6 +196,7 @@ impl Server {
             tasks,
             metrics_address,
             publisher: app.publisher.clone(),
+            writes: app.writes.clone(),
             storage: app.storage.clone(),
             lock,
         })
@@ -246,6 +251,8 @@ impl Server {
                 tracing::error!(%error, "a part of the server had failed");
             }
         }
+        self.writes.close();
+        self.writes.wait().await;
         self.publisher.finish().await;
         self.catalogue.let_all_go().await;
         self.catalogue.close().await;
@@ -300,6 +307,8 @@ impl Server {
         let (app, _) = Box::pin(assemble(config, anywhere)).await?;
         let swept = sweep_once(&app).await;
         app.stopping.cancel();
+        app.writes.close();
+        app.writes.wait().await;
         app.publisher.finish().await;
         app.catalogue.let_all_go().await;
         app.catalogue.close().await;
@@ -413,6 +422,7 @@ pub(crate) async fn assemble(
         metrics,
         audit,
         oidc,
+        writes: TaskTracker::new(),
         stopping,
     });
     Ok((app, embedded))

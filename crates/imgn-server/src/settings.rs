@@ -5,14 +5,22 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use imgn_thumbs::Limits;
-use tracing::{Level, Subscriber};
-use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, registry::LookupSpan};
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt as _, filter_fn},
+    layer::Filter,
+    registry::LookupSpan,
+};
 use url::Url;
 
 mod clients;
 mod sign_in;
 
-use crate::config::{Config, DatabaseUrl, S3Config, StorageConfig};
+use crate::{
+    TRACES,
+    config::{Config, DatabaseUrl, S3Config, StorageConfig},
+};
 
 /// Code of others that is heard from the level of a warning on only: it tells of whole requests, with what was signed.
 const HEARD_FROM_WARN: [&str; 9] = [
@@ -36,11 +44,25 @@ pub fn log_filter<S>() -> impl Layer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
+    Layer::and_then(asked_for(), filter_fn(may_be_logged))
+}
+
+/// The same for one layer among others, of which some hear what is not logged.
+#[must_use]
+pub fn log_filter_of_a_layer<S>() -> impl Filter<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    asked_for().and(filter_fn(may_be_logged))
+}
+
+fn asked_for() -> EnvFilter {
     EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("warn,audit=info,imgn_server=info,imgn_store=info"))
-        .and_then(filter_fn(|metadata| {
-            *metadata.level() <= most_talkative(metadata.target())
-        }))
+}
+
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    metadata.target() != TRACES && *metadata.level() <= most_talkative(metadata.target())
 }
 
 fn most_talkative(target: &str) -> Level {
@@ -331,6 +353,7 @@ impl Serve {
             metrics_listen: self.metrics_listen,
             database: place.database,
             audit_log: place.audit_log,
+            continue_trace: None,
             database_connections: place.database_connections,
             shared_file_system: place.shared_file_system,
             storage,

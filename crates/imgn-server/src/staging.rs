@@ -21,6 +21,7 @@ use imgn_protocol::{
 use tokio::sync::Notify;
 
 use crate::{
+    audit::Why,
     auth::Caller,
     catalogue::{Abort, Expiry, Opened, Staged, Upload, UploadState},
     error::{ApiError, chain},
@@ -29,6 +30,7 @@ use crate::{
     state::App,
     storage::{StorageError, keys},
     sweep::Swept,
+    writes::End,
 };
 
 /// What is looked for in one pass. What is over waits for the next.
@@ -94,14 +96,13 @@ pub(crate) async fn expect(
     let look_at =
         (!in_parts).then(|| staged.created_at + milliseconds(app.config.timing.look_after));
     let most = app.most_under_way(caller);
-    let is_staged = app.catalogue.stage(&staged, look_at, most).await;
+    let is_staged = app.stage(caller, &staged, look_at, most).await;
     if !matches!(is_staged, Ok(true)) {
         app.uncount_upload(counted).await;
     }
     if !is_staged? {
         return Err(app.too_much_under_way(caller));
     }
-    app.audit.opened(caller, staged.id, &staged.file_name, None);
     app.staging.0.sooner.notify_one();
     Ok(staged)
 }
@@ -132,7 +133,8 @@ pub(crate) async fn too_large(app: &App, key: &str) {
             return Ok(());
         };
         tracing::info!(id = %staged.id, "ended what was sent in parts, which is too large");
-        end(app, &staged).await.map(drop)
+        let refused = End::Refused(ErrorCode::TooLarge, None);
+        end(app, &staged, refused).await.map(drop)
     };
     if let Err::<(), ApiError>(error) = ended.await {
         tracing::warn!(
@@ -213,7 +215,8 @@ pub(crate) async fn end_old(app: &App, age: i64, swept: &mut Swept) {
             Ok(Taken::Upload(_)) => swept.verifying += 1,
             Ok(Taken::Refused(_)) => {}
             Ok(Taken::Not) => {
-                let ended = end(app, &staged).await.map(|ended| ended == Abort::Ended);
+                let ended = end(app, &staged, End::GivenUp(Why::TooOld)).await;
+                let ended = ended.map(|ended| ended == Abort::Ended);
                 swept.aborted += u64::from(swept.done("end old parts", ended));
             }
             Err(error) => swept.failed("look at old parts", &error),
@@ -223,8 +226,8 @@ pub(crate) async fn end_old(app: &App, age: i64, swept: &mut Swept) {
 
 /// Ends what is expected without a picture; the store keeps nothing of it. `Unknown` when it is not expected any more:
 /// it had ended before, or has become an upload.
-pub(crate) async fn end(app: &App, staged: &Staged) -> Result<Abort, ApiError> {
-    let ended = app.catalogue.unstage(staged.id).await?;
+pub(crate) async fn end(app: &App, staged: &Staged, how: End) -> Result<Abort, ApiError> {
+    let ended = app.unstage(staged, how).await?;
     garbage::collect_key(&app.catalogue, &app.storage, &staged.key()).await;
     Ok(ended)
 }
@@ -242,7 +245,7 @@ async fn look(app: &App, staged: &Staged) -> Result<bool, ApiError> {
         Taken::Not => {
             // Parts whose putting together was asked for and did not happen are old some day.
             if now > last_look && !staged.in_parts {
-                end(app, staged).await?;
+                end(app, staged, End::GivenUp(Why::NothingSent)).await?;
             }
             Ok(false)
         }
@@ -256,6 +259,12 @@ fn pause(staged: &Staged, now: i64, shortest: Duration) -> Duration {
     }
     let age = u64::try_from(now - staged.created_at).unwrap_or(0);
     Duration::from_millis(age / 4).clamp(shortest.min(LONGEST_PAUSE), LONGEST_PAUSE)
+}
+
+/// [`take`], for a request: it goes on when the request's client does not wait any more.
+pub(crate) async fn take_to_the_end(app: &App, id: UploadId) -> Result<Taken, ApiError> {
+    let taking = app.clone();
+    app.to_the_end(async move { take(&taking, id).await }).await
 }
 
 /// Makes an upload of what was sent under this id, if it is there.
@@ -302,10 +311,14 @@ async fn attempt(app: &App, staged: &Staged) -> Result<Option<Taken>, ApiError> 
         drop(object);
         let message = format!("\"{name}\" was not published: {what}.");
         tracing::info!(id = %staged.id, %code, "refused what was sent");
-        return Ok(match end(app, staged).await? {
-            Abort::Ended => Some(Taken::Refused(Rejection { code, message })),
-            Abort::Published | Abort::Unknown => None,
-        });
+        return Ok(
+            match end(app, staged, End::Refused(code, Some(size))).await? {
+                Abort::Ended | Abort::EndedBefore => {
+                    Some(Taken::Refused(Rejection { code, message }))
+                }
+                Abort::Published | Abort::Unknown => None,
+            },
+        );
     }
     let mut hasher = Sha256Hasher::new();
     let mut read = 0;
@@ -353,6 +366,7 @@ async fn attempt(app: &App, staged: &Staged) -> Result<Option<Taken>, ApiError> 
         }
         Opened::Gone => return Ok(None),
     };
+    app.tell_duplicate(&upload).await;
     if upload.state == UploadState::Verifying {
         app.publisher.start(upload.id);
     }

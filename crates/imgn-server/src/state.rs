@@ -3,7 +3,7 @@
 use std::{fmt, ops::Deref, sync::Arc};
 
 use imgn_protocol::{Change, DISPLAY_SIZE, ErrorCode, Image, ImageId, Timestamp};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -52,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) anonymous: Option<i64>,
     /// Whether answers are collected before they are sent, so that none may go on without an end.
     pub(crate) whole_answers: bool,
+    /// What goes on when whoever asked for it does not wait any more: see [`crate::writes`].
+    pub(crate) writes: TaskTracker,
     /// Cancelled when the server is to end.
     pub(crate) stopping: CancellationToken,
 }

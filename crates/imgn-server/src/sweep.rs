@@ -10,14 +10,16 @@ use std::{
 };
 
 use imgn_protocol::Timestamp;
+use tracing::Instrument as _;
 
 use crate::{
-    catalogue::Upload,
+    catalogue::{Abort, Upload},
     error::{ApiError, chain},
     garbage,
     staging::{self, milliseconds},
     state::App,
     storage::{OpenMultipart, keys},
+    traces,
 };
 
 /// Uploads that are taken up in one pass, of each kind. What is over waits for the next.
@@ -60,7 +62,7 @@ pub(crate) async fn run(app: App) {
             swept
         };
         let swept = tokio::select! {
-            swept = everything => swept,
+            swept = everything.instrument(traces::sweep()) => swept,
             () = app.stopping.cancelled() => return,
         };
         app.metrics.swept(swept);
@@ -107,11 +109,9 @@ pub(crate) async fn pass(app: &App) -> Swept {
         match verify_if_there(app, &upload).await {
             Ok(true) => swept.verifying += 1,
             Ok(false) => {
-                let aborted = app.catalogue.abort(upload.id, None).await;
-                if swept.done("abort an upload", aborted.map(|_| true)) {
-                    app.audit.gave_up(upload.id);
-                    swept.aborted += 1;
-                }
+                let aborted = app.abort(upload.id, None).await;
+                let aborted = aborted.map(|aborted| aborted == Abort::Ended);
+                swept.aborted += u64::from(swept.done("abort an upload", aborted));
             }
             Err(error) => swept.failed("look at an old upload", &error),
         }
@@ -211,7 +211,7 @@ async fn verify_if_there(app: &App, upload: &Upload) -> Result<bool, ApiError> {
     if app.storage.size(&key).await?.is_none() {
         return Ok(false);
     }
-    app.catalogue.begin_verifying(upload.id).await?;
+    app.begin_verifying(upload.id).await?;
     app.publisher.start(upload.id);
     Ok(true)
 }

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     catalogue::Catalogue,
     config::{Config, StorageConfig},
-    server,
+    server::{self, Server},
     storage::{Embedded, Storage, keys},
 };
 
@@ -66,6 +66,7 @@ pub async fn import(
         };
         return Err(BackupError::NotStill { why });
     }
+    let audit = Server::audit(config)?;
     let _lock = server::lock(&config.data_dir)?;
     let catalogue = Catalogue::open_on(&config.database(), config.shared_file_system).await?;
     let import = Import {
@@ -82,6 +83,9 @@ pub async fn import(
     };
     let imported = Box::pin(import.run()).await;
     catalogue.close().await;
+    if let (Ok(imported), false) = (&imported, options.objects_only) {
+        audit.imported(imported.pictures);
+    }
     imported
 }
 

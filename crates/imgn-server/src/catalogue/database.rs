@@ -4,7 +4,8 @@
 //! parameters (`$1`), so what is learnt about a state is written once. Where the two differ, a statement has both texts
 //! side by side, see [`either`] and [`passing`]. The texts are constants, which a connection prepares once.
 //!
-//! Not here: what is stored. Invariant: a statement is sent as it is written, and every value as a parameter.
+//! Not here: what is stored. Invariant: a statement is sent as it is written, and every value as a parameter, but for how many
+//! rows are wanted at most.
 
 use sqlx::{
     AssertSqlSafe, Connection as _, FromRow, PgConnection, PgPool, Postgres, SqlSafeStr as _,
@@ -266,6 +267,16 @@ impl Sql {
         if let Text::Built(built) = &mut self.text {
             built.push('$');
             built.push_str(&number.to_string());
+        }
+        self
+    }
+
+    /// Ends with how many rows are wanted at most, in the text. As a parameter PostgreSQL would take it for a tenth of all
+    /// rows, think little of a plan for any value, and so plan a page of a large gallery anew each time it is asked for.
+    pub(super) fn push_limit(&mut self, rows: u32) -> &mut Self {
+        if let Text::Built(built) = &mut self.text {
+            built.push_str(" LIMIT ");
+            built.push_str(&rows.to_string());
         }
         self
     }

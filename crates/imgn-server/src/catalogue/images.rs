@@ -264,8 +264,8 @@ impl Catalogue {
             .search
             .push_to(&mut statement, self.reader.is_postgres());
         statement
-            .push(" ORDER BY images.sequence DESC LIMIT ")
-            .push_bind(i64::from(query.limit) + 1);
+            .push(" ORDER BY images.sequence DESC")
+            .push_limit(query.limit.saturating_add(1));
         let rows: Vec<Row> = statement.fetch_all(&self.reader).await?;
         page(rows, query.limit, ImageRow::try_from)
     }
@@ -396,18 +396,17 @@ pub(super) async fn entries<'a>(
     // One statement for the entries and their pictures, so that no addition is without its picture; and only what is
     // told, for a client that mirrors a large gallery asks for all of it. That pictures are after the same place goes
     // without saying, but PostgreSQL would read all those before it.
-    let rows: Vec<Entry> = sql(
+    let mut statement = Sql::built(
         "SELECT changes.sequence AS sequence, CASE kind WHEN 'deleted' THEN image_id END AS gone,
                 images.id AS id, file_name, width, height, content_type, size, images.sha256, thumbhash, animated, taken_at,
                 images.created_at, camera, lens, exposure, location, tokens.name AS owner_name
          FROM changes LEFT JOIN images ON images.sequence = changes.sequence AND images.sequence > $1
                       LEFT JOIN tokens ON tokens.id = images.owner
-         WHERE changes.sequence > $1 ORDER BY changes.sequence LIMIT $2",
-    )
-    .bind(to_column(since))
-    .bind(i64::from(limit) + 1)
-    .fetch_all(target)
-    .await?;
+         WHERE changes.sequence > $1 ORDER BY changes.sequence",
+    );
+    statement.push_limit(limit.saturating_add(1));
+    let statement = statement.bind(to_column(since));
+    let rows: Vec<Entry> = statement.fetch_all(target).await?;
     page(rows, limit, |entry| match entry {
         Entry::Added(row) => Ok(ChangeRow::Added(Box::new((*row).try_into()?))),
         Entry::Deleted { sequence, id } => Ok(ChangeRow::Deleted {

@@ -347,6 +347,7 @@ impl Catalogue {
             plan: None,
             multipart: None,
             url_expires_at: Some(expiry.url_expires_at),
+            just_ended: false,
         };
         match find(&mut transaction, id).await? {
             None => insert(&mut transaction, &upload).await?,

@@ -45,14 +45,16 @@ pub(crate) struct Upload {
     pub(crate) multipart: Option<String>,
     /// When the last URL that can write its bytes expires, milliseconds since 1970; `None` while none was signed.
     pub(crate) url_expires_at: Option<i64>,
+    /// Whether the call that answers with it ended it as the picture that has its bytes: what ends once is told once.
+    pub(crate) just_ended: bool,
 }
 
 /// How opening ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// Opened at this moment.
+    /// Opened at this moment; and ended at once, where its bytes are in the gallery.
     New(Box<Upload>),
-    /// The upload as it stands now, opened before, or ended at once because its bytes are in the gallery.
+    /// The upload as it stands now, opened before.
     Known(Box<Upload>),
     /// The id is in use, by somebody else.
     NotYours,
@@ -65,17 +67,21 @@ pub(crate) enum Outcome {
 pub(crate) enum Published {
     /// The picture is public.
     New,
-    /// Another picture has the same bytes, and the upload ended as that one.
-    Duplicate,
-    /// The upload had ended before.
+    /// Another picture has the same bytes, and the upload ended as this one.
+    Duplicate(ImageId),
+    /// The picture was public before.
+    Again,
+    /// The upload had ended before, and not as this picture.
     TooLate,
 }
 
 /// How aborting ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Abort {
-    /// It has ended without a picture, now or before.
+    /// It has ended without a picture, by this call.
     Ended,
+    /// It had ended without a picture before.
+    EndedBefore,
     /// It ended with a picture.
     Published,
     /// The caller has no such upload.
@@ -156,6 +162,7 @@ impl TryFrom<Row> for Upload {
             plan,
             multipart: row.multipart_id,
             url_expires_at: row.url_expires_at,
+            just_ended: false,
         })
     }
 }
@@ -191,6 +198,7 @@ impl Catalogue {
             plan,
             multipart: None,
             url_expires_at: None,
+            just_ended: false,
         };
         let url_until = url_until.filter(|_| plan.is_none());
         // Most are new, and of new bytes: one statement for them.
@@ -202,7 +210,9 @@ impl Catalogue {
             .bind(id.to_string())
             .scalar_optional(&mut transaction)
             .await?;
-        let upload = match find(&mut transaction, id).await? {
+        let known = find(&mut transaction, id).await?;
+        let is_new = known.is_none();
+        let upload = match known {
             _ if staged_by.is_some_and(|by| by != owner) => return Ok(Outcome::NotYours),
             _ if staged_by.is_some() => return Ok(Outcome::Conflict),
             Some(upload) if upload.owner != owner => return Ok(Outcome::NotYours),
@@ -218,7 +228,11 @@ impl Catalogue {
             record_url(&mut transaction, id, expiry).await?;
         }
         transaction.commit().await?;
-        Ok(Outcome::Known(Box::new(upload)))
+        let upload = Box::new(upload);
+        Ok(match is_new {
+            true => Outcome::New(upload),
+            false => Outcome::Known(upload),
+        })
     }
 
     /// Opens an upload whose id nobody has or was given, and whose bytes are not in the gallery; `false` for any other.
@@ -360,12 +374,13 @@ impl Catalogue {
             .transpose()
     }
 
-    /// Ends an upload under verification with a reason; its bytes become garbage. Does nothing to one that ended.
+    /// Ends an upload under verification with a reason; its bytes become garbage. Does nothing to one that ended, and answers
+    /// whether it did.
     pub(crate) async fn reject(
         &self,
         id: UploadId,
         rejection: &Rejection,
-    ) -> Result<(), CatalogueError> {
+    ) -> Result<bool, CatalogueError> {
         let mut transaction = self.begin().await?;
         let changed = sql(
             "UPDATE uploads SET state = 'rejected', rejection_code = $2, rejection_message = $3,
@@ -381,7 +396,7 @@ impl Catalogue {
             discard_bytes(&mut transaction, id).await?;
         }
         transaction.commit().await?;
-        Ok(())
+        Ok(changed > 0)
     }
 
     /// Ends an upload under verification with its picture: row, place in the feed and end of the upload at once. The
@@ -405,12 +420,12 @@ impl Catalogue {
                 end_published(&mut transaction, id, upload.image).await?;
                 Published::New
             }
-            UploadState::Published(image) if image == upload.image => Published::New,
-            UploadState::Published(_) => {
+            UploadState::Published(image) if image == upload.image => Published::Again,
+            UploadState::Published(image) if upload.just_ended => {
                 discard_bytes(&mut transaction, id).await?;
-                Published::Duplicate
+                Published::Duplicate(image)
             }
-            UploadState::Rejected(_) | UploadState::Aborted => {
+            UploadState::Published(_) | UploadState::Rejected(_) | UploadState::Aborted => {
                 discard_bytes(&mut transaction, id).await?;
                 Published::TooLate
             }
@@ -492,14 +507,14 @@ pub(super) async fn abort_found(
     upload: &Upload,
 ) -> Result<Abort, CatalogueError> {
     match upload.state {
-        UploadState::Published(_) => return Ok(Abort::Published),
-        UploadState::Rejected(_) | UploadState::Aborted => {}
+        UploadState::Published(_) => Ok(Abort::Published),
+        UploadState::Rejected(_) | UploadState::Aborted => Ok(Abort::EndedBefore),
         UploadState::Open | UploadState::Verifying => {
             set_state(connection, upload.id, "aborted").await?;
             discard_bytes(connection, upload.id).await?;
+            Ok(Abort::Ended)
         }
     }
-    Ok(Abort::Ended)
 }
 
 pub(super) async fn insert(
@@ -551,6 +566,7 @@ pub(super) async fn adopt_published(
         end_published(connection, upload.id, image).await?;
         discard_bytes(connection, upload.id).await?;
         upload.state = UploadState::Published(image);
+        upload.just_ended = true;
     }
     Ok(upload)
 }

@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 
 use super::fresh;
 use crate::{
+    audit::Why,
     auth::{Caller, Uploader},
     catalogue::{Abort, Staged, Upload, UploadState},
     error::ApiError,
@@ -29,6 +30,7 @@ use crate::{
     staging::{self, Taken},
     state::App,
     storage::{Completed, Multipart, StoredPart, keys},
+    writes::End,
 };
 
 /// Part numbers of S3.
@@ -207,7 +209,8 @@ pub(crate) async fn create(
         Ok(made) => made,
         Err(error) => {
             // Nobody learns of this id, so nobody could end it.
-            staging::end(&app, &staged).await?;
+            let failed = End::GivenUp(Why::StoreFailed);
+            staging::end(&app, &staged, failed).await?;
             return Err(error.into());
         }
     };
@@ -327,7 +330,7 @@ pub(crate) async fn complete(
     let open = Open::find(&app, &named).await?;
     open.complete(&app, &body.parts).await?;
     drop(sending);
-    match staging::take(&app, *id).await? {
+    match staging::take_to_the_end(&app, *id).await? {
         Taken::Upload(upload) => answer(&app, *upload).await,
         Taken::Refused(rejection) => Err(ApiError::new(rejection.code, rejection.message)),
         Taken::Not => Err(unknown()),
@@ -347,8 +350,7 @@ pub(crate) async fn abort(State(app): State<App>, named: Named) -> Result<Respon
     let Named { caller, id, key } = &named;
     if let Some(staged) = own(&app, &named).await? {
         check_key(&staged.key(), key)?;
-        if staging::end(&app, &staged).await? == Abort::Ended {
-            app.audit.aborted(caller, *id);
+        if staging::end(&app, &staged, End::Asked(caller.clone())).await? == Abort::Ended {
             return Ok(fresh(&Nothing {}));
         }
         // It has become an upload in this moment.
@@ -356,9 +358,8 @@ pub(crate) async fn abort(State(app): State<App>, named: Named) -> Result<Respon
     let upload = app.catalogue.upload_of(*id, caller.owner).await?;
     let upload = upload.ok_or_else(unknown)?;
     check_key(&keys::original(upload.image), key)?;
-    match app.catalogue.abort(*id, Some(caller.owner)).await? {
-        Abort::Ended => {
-            app.audit.aborted(caller, *id);
+    match app.abort(*id, Some(caller)).await? {
+        Abort::Ended | Abort::EndedBefore => {
             garbage::collect_image(&app.catalogue, &app.storage, upload.image).await;
             Ok(fresh(&Nothing {}))
         }
@@ -479,7 +480,8 @@ impl Open {
         if size <= most {
             return Ok(());
         }
-        staging::end(app, &self.staged).await?;
+        let refused = End::Refused(ErrorCode::TooLarge, Some(size));
+        staging::end(app, &self.staged, refused).await?;
         Err(ApiError::new(
             ErrorCode::TooLarge,
             format!(

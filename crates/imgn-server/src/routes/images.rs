@@ -249,9 +249,8 @@ pub(crate) async fn delete(
             "This token is not for deleting pictures (its scope is `upload`).",
         ));
     }
-    match app.catalogue.delete_image(id, &caller).await? {
+    match app.delete_image(id, &caller).await? {
         Deletion::Deleted => {
-            app.audit.deleted(&caller, id);
             garbage::collect_image(&app.catalogue, &app.storage, id).await;
             Ok(StatusCode::NO_CONTENT)
         }

@@ -12,7 +12,7 @@ use axum::{
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::state::App;
+use crate::{state::App, traces};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -60,7 +60,15 @@ pub(super) async fn watch(State(app): State<App>, mut request: Request, next: Ne
         %method,
         path = request.uri().path(),
     );
-    async move {
+    let traced = traces::request(
+        id.as_str(),
+        &method,
+        route.as_ref().map(MatchedPath::as_str),
+    );
+    if let Some(continue_trace) = app.config.continue_trace {
+        continue_trace(&traced, request.headers());
+    }
+    let watched = async {
         let mut response = next.run(request).await;
         let status = response.status();
         tracing::debug!(
@@ -71,10 +79,10 @@ pub(super) async fn watch(State(app): State<App>, mut request: Request, next: Ne
         let route = route.as_ref().map(MatchedPath::as_str);
         app.metrics.answered(route, &method, status);
         response.headers_mut().insert(REQUEST_ID, id.0);
+        traces::answered(&traced, status);
         response
-    }
-    .instrument(span)
-    .await
+    };
+    watched.instrument(span).instrument(traced.clone()).await
 }
 
 #[cfg(test)]

@@ -98,20 +98,14 @@ pub(crate) async fn open(
     let counted = app
         .count_upload(&caller, Some((id, &request.sha256)), request.size)
         .await?;
-    let outcome = app
-        .catalogue
-        .open_upload(id, caller.owner, &request, plan, expiry)
-        .await;
-    if let Ok(Outcome::New(_)) = &outcome {
-        app.audit
-            .opened(&caller, id, &request.file_name, Some(request.size));
-    }
-    match (&outcome, caller.origin) {
-        (Ok(Outcome::New(_)), Some(origin)) if is_anonymous && counted.is_some() => {
+    let outcome = app.open_upload(&caller, id, &request, plan, expiry).await;
+    let is_begun = matches!(&outcome, Ok(Outcome::New(upload)) if !upload.just_ended);
+    match caller.origin {
+        _ if !is_begun => app.uncount_upload(counted).await,
+        Some(origin) if is_anonymous && counted.is_some() => {
             app.catalogue.note_origin(id, &origin.to_string()).await?;
         }
-        (Ok(Outcome::New(_)), _) => {}
-        _ => app.uncount_upload(counted).await,
+        _ => {}
     }
     let (upload, is_new) = match outcome? {
         Outcome::New(upload) => (*upload, true),
@@ -235,11 +229,7 @@ pub(crate) async fn complete(
         } else if !is_there(&app, &upload).await? {
             return Err(not_uploaded());
         }
-        upload = app
-            .catalogue
-            .begin_verifying(id)
-            .await?
-            .ok_or_else(unknown_upload)?;
+        upload = app.begin_verifying(id).await?.ok_or_else(unknown_upload)?;
     }
     // From here on it only waits, for what gives way to those that send.
     drop(sending);
@@ -275,9 +265,8 @@ pub(crate) async fn abort(
     Id(id): Id<UploadId>,
 ) -> Result<StatusCode, ApiError> {
     let upload = own_upload(&app, id, &caller).await?;
-    match app.catalogue.abort(id, Some(caller.owner)).await? {
-        Abort::Ended => {
-            app.audit.aborted(&caller, id);
+    match app.abort(id, Some(&caller)).await? {
+        Abort::Ended | Abort::EndedBefore => {
             garbage::collect_image(&app.catalogue, &app.storage, upload.image).await;
             Ok(StatusCode::NO_CONTENT)
         }
@@ -440,7 +429,7 @@ async fn in_parts(app: &App, upload: &Upload) -> Result<UploadAnswer, ApiError> 
         multipart::Found::Nothing => vec![],
         // It was completed, and a crash kept that from being written down.
         multipart::Found::Object => {
-            app.catalogue.begin_verifying(upload.id).await?;
+            app.begin_verifying(upload.id).await?;
             app.publisher.start(upload.id);
             return Ok(UploadAnswer::Verifying);
         }

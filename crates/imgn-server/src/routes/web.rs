@@ -24,11 +24,16 @@ use crate::{error::ApiError, state::App};
 #[allow_missing = true]
 struct Ui;
 
+/// What browsers ask for by themselves beside whatever they show, such as a picture opened alone; they take a PNG too.
+const FAVICON: &[u8] = include_bytes!("../../../../icons/32x32.png");
+
 /// Shown by a server that was built before its web page was.
 const NOT_BUILT: &str = "<!doctype html><meta charset=\"utf-8\"><title>imgn</title>\
     <h1>This server was built without its web page</h1>\
     <p>Its API works. To build the page into it, run <code>cargo xtask run</code>, or \
     <code>npm ci &amp;&amp; npm run build</code> in <code>ui/</code> and build the server again.</p>";
+
+const A_DAY: HeaderValue = HeaderValue::from_static("public, max-age=86400");
 
 pub(super) fn router() -> Router<App> {
     Router::new()
@@ -36,6 +41,7 @@ pub(super) fn router() -> Router<App> {
         .route("/index.html", get(index))
         .route("/i/{id}", get(picture_page))
         .route("/assets/{*path}", get(asset))
+        .route("/favicon.ico", get(favicon))
         .route("/icon.svg", get(async || of_a_day("icon.svg")))
         .route("/icon-192.png", get(async || of_a_day("icon-192.png")))
         .route("/icon-512.png", get(async || of_a_day("icon-512.png")))
@@ -143,7 +149,19 @@ async fn asset(Path(path): Path<String>) -> Result<Response, ApiError> {
 }
 
 fn of_a_day(path: &str) -> Result<Response, ApiError> {
-    file(path, HeaderValue::from_static("public, max-age=86400"))
+    file(path, A_DAY)
+}
+
+async fn favicon() -> Response {
+    let headers = [
+        (CACHE_CONTROL, A_DAY),
+        (CONTENT_TYPE, HeaderValue::from_static("image/png")),
+        (
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'"),
+        ),
+    ];
+    (headers, FAVICON).into_response()
 }
 
 /// What answers the page when the server does not. It may fetch what the page may, and nothing else.

@@ -13,7 +13,7 @@ use crate::{
     harness::{Caller, Gallery, reply},
 };
 
-async fn params(caller: &Caller, name: &str) -> Value {
+pub(crate) async fn params(caller: &Caller, name: &str) -> Value {
     let path = format!("/s3/params?filename={name}&type=image%2Fjpeg&metadata%5Bname%5D={name}");
     let answer = caller.get(&path).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
@@ -21,7 +21,7 @@ async fn params(caller: &Caller, name: &str) -> Value {
     answer.json
 }
 
-async fn post_form(caller: &Caller, form: &Value, file: &[u8]) -> reqwest::Response {
+pub(crate) async fn post_form(caller: &Caller, form: &Value, file: &[u8]) -> reqwest::Response {
     let mut body = Form::new();
     for (name, value) in form["fields"].as_object().unwrap() {
         body = body.text(name.clone(), value.as_str().unwrap().to_owned());

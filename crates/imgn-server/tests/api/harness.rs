@@ -106,6 +106,22 @@ impl Gallery {
         count
     }
 
+    /// What such a question finds, a text for each column.
+    pub(crate) async fn rows<const N: usize>(&self, question: &'static str) -> Vec<[String; N]> {
+        let path = self.directory.path().join("catalogue.sqlite3");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let rows = sqlx::query(question).fetch_all(&pool).await.unwrap();
+        pool.close().await;
+        let text = |row: &sqlx::sqlite::SqliteRow, column| {
+            let text: Option<String> = sqlx::Row::get(row, column);
+            text.unwrap_or_default()
+        };
+        let rows = rows.iter();
+        rows.map(|row| std::array::from_fn(|column| text(row, column)))
+            .collect()
+    }
+
     /// Waits until everything that is garbage, now or some day, was deleted.
     pub(crate) async fn visit_garbage(&self) {
         eventually("no garbage is left", async || {

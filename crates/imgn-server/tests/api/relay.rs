@@ -15,7 +15,7 @@ use crate::{
     harness::{Caller, Gallery, Reply, reply},
 };
 
-async fn relay(caller: &Caller, id: UploadId, bytes: impl Into<Body>) -> Reply {
+pub(crate) async fn relay(caller: &Caller, id: UploadId, bytes: impl Into<Body>) -> Reply {
     let path = format!("/v1/uploads/{id}/content");
     let request = caller.request(Method::PUT, &path).body(bytes);
     reply(request.header("content-type", "image/jpeg")).await

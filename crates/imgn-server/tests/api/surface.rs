@@ -41,6 +41,18 @@ async fn nothing_is_answered_with_an_error_that_is_no_problem_document() {
     }
 }
 
+#[tokio::test]
+async fn browsers_have_the_icon_that_they_ask_for_by_themselves() {
+    let gallery = Gallery::start().await;
+    let asked = gallery.anonymous().request(Method::GET, "/favicon.ico");
+    let answer = asked.send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-type"], "image/png");
+    assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    assert!(answer.headers().contains_key("content-security-policy"));
+    assert!(answer.bytes().await.unwrap().starts_with(b"\x89PNG"));
+}
+
 /// As browsers do it: all is sent, and only then is the answer read. What was refused long before must be readable still.
 #[tokio::test]
 async fn who_is_refused_while_sending_reads_why() {

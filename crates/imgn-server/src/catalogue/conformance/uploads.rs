@@ -30,8 +30,10 @@ async fn an_upload_is_opened_once_and_by_its_owner_alone() {
         catalogue.publish(&published, &picture()).await.unwrap();
         let (twin, request) = (UploadId::new(), request("c.jpg"));
         let opened = catalogue.open_upload(twin, 2, &request, None, None);
-        assert!(matches!(opened.await.unwrap(), Outcome::Known(upload)
-                if upload.state == UploadState::Published(published.image)));
+        assert!(matches!(opened.await.unwrap(), Outcome::New(upload)
+                if upload.just_ended && upload.state == UploadState::Published(published.image)));
+        let again = catalogue.open_upload(twin, 2, &request, None, None);
+        assert!(matches!(again.await.unwrap(), Outcome::Known(upload) if !upload.just_ended));
         catalogue.close().await;
     }
 }
@@ -45,7 +47,9 @@ async fn an_upload_ends_once_and_leaves_its_bytes_to_be_deleted() {
             message: "It is none.".to_owned(),
         };
         let rejected = verifying(catalogue, "rejected.jpg").await;
-        catalogue.reject(rejected.id, &rejection).await.unwrap();
+        let reject = async |id| catalogue.reject(id, &rejection).await.unwrap();
+        assert!(reject(rejected.id).await);
+        assert!(!reject(rejected.id).await, "it has ended");
         assert_eq!(
             state(catalogue, rejected.id).await,
             Some(UploadState::Rejected(rejection.clone()))
@@ -58,7 +62,7 @@ async fn an_upload_ends_once_and_leaves_its_bytes_to_be_deleted() {
         let abort = async |id, owner| catalogue.abort(id, owner).await.unwrap();
         assert_eq!(abort(aborted.id, Some(2)).await, Abort::Unknown);
         assert_eq!(abort(aborted.id, Some(1)).await, Abort::Ended);
-        assert_eq!(abort(aborted.id, None).await, Abort::Ended);
+        assert_eq!(abort(aborted.id, None).await, Abort::EndedBefore);
         assert!(!catalogue.url_signed(aborted.id, within(1)).await.unwrap());
         let begun = catalogue
             .begin_verifying(aborted.id)
@@ -66,7 +70,7 @@ async fn an_upload_ends_once_and_leaves_its_bytes_to_be_deleted() {
             .unwrap()
             .unwrap();
         assert_eq!(begun.state, UploadState::Aborted);
-        catalogue.reject(aborted.id, &rejection).await.unwrap();
+        assert!(!reject(aborted.id).await);
         assert_eq!(
             state(catalogue, aborted.id).await,
             Some(UploadState::Aborted)
