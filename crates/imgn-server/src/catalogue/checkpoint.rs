@@ -22,7 +22,7 @@ use super::CatalogueError;
 const MOST_PAGES: &str = "32768";
 
 /// How long after a commit. What is written meanwhile is written back with it.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The connection beside the writer; it ends with the last handle. Cheap to clone.
 #[derive(Debug, Clone)]
