@@ -326,6 +326,16 @@ async fn requests_that_make_no_sense_are_refused_by_code() -> Result<()> {
         (
             Method::PUT,
             path.clone(),
+            Some(json!({
+                "file_name": "a.png", "size": 1, "sha256": sum,
+                "content_type": format!("image/png; of={}", "x".repeat(900_000)),
+            })),
+            400,
+            "invalid_request",
+        ),
+        (
+            Method::PUT,
+            path.clone(),
             Some(open(&"a".repeat(3_000_000), json!(1), &sum)),
             413,
             "too_large",

@@ -17,6 +17,10 @@ const MOST_TALKATIVE: &str = "trace,hyper::proto=trace,aws_smithy_runtime=trace,
 /// URLs that are signed in each way for a server.
 const ROUNDS: usize = 500;
 
+/// URLs that are signed for a server that logs as it does by itself, and how many each request asks for.
+const MANY: usize = 100_000;
+const AT_ONCE: usize = 100;
+
 /// A secret's longest run of letters and digits: what a log would still have of it, however it is encoded there.
 fn core(secret: &str) -> Option<&str> {
     let runs = secret.split(|c: char| !c.is_ascii_alphanumeric());
@@ -39,6 +43,55 @@ fn of_url(url: &str, secrets: &mut HashSet<String>) -> Result<()> {
 async fn no_line_of_the_log_has_a_secret() -> Result<()> {
     for format in ["text", "json"] {
         no_secret_in(format).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_line_has_one_of_a_hundred_thousand() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let server = ServerProcess::start(directory.path(), &[])?;
+    let http = http()?;
+    let begun: Value = http
+        .post(format!("{}/s3/multipart", server.url))
+        .bearer_auth(&server.token)
+        .json(&json!({"filename": "a.jpg", "type": "image/jpeg"}))
+        .send()
+        .await?
+        .error_for_status()?
+        .json()
+        .await?;
+    let id = begun["uploadId"].as_str().context("an id")?;
+    let key = begun["key"].as_str().context("a key")?;
+    let mut signatures = HashSet::new();
+    let mut first = 1;
+    // A URL that is signed twice in a second is one.
+    while signatures.len() < MANY {
+        let numbers: Vec<String> = (first..first + AT_ONCE).map(|it| it.to_string()).collect();
+        first = (first + AT_ONCE - 1) % 10_000 + 1;
+        let answer: Value = http
+            .get(format!("{}/s3/multipart/{id}/batch", server.url))
+            .query(&[("key", key), ("partNumbers", &numbers.join(","))])
+            .bearer_auth(&server.token)
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await?;
+        let urls = answer["presignedUrls"].as_object().context("URLs")?;
+        for url in urls.values() {
+            of_url(url.as_str().context("a URL")?, &mut signatures)?;
+        }
+    }
+    http.get(format!("{}/v1/images", server.url))
+        .header("x-request-id", "the-last")
+        .send()
+        .await?;
+    let log = server.process().log();
+    ensure!(log.contains("upload_opened"), "it logs something: {log}");
+    ensure!(!log.contains(&server.token), "{log}");
+    for word in log.split(|c: char| !c.is_ascii_alphanumeric()) {
+        ensure!(!signatures.contains(word), "{word}");
     }
     Ok(())
 }

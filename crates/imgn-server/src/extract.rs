@@ -1,6 +1,6 @@
 //! What handlers take from a request, with a problem document where it is not as it should be.
 
-use std::{error::Error, str::FromStr};
+use std::{error::Error, str::FromStr, time::Duration};
 
 use axum::{
     body::Bytes,
@@ -12,11 +12,15 @@ use axum::{
 };
 use imgn_protocol::ErrorCode;
 use serde::de::DeserializeOwned;
+use tokio::time::{error::Elapsed, timeout};
 
 use crate::error::ApiError;
 
 /// The largest JSON body in bytes. The longest that the API has is the list of 10,000 parts.
 pub(crate) const MAX_JSON_BODY: usize = 1024 * 1024;
+
+/// How long a JSON body may take to arrive, as a whole: the largest, at 9 kB/s.
+const JSON_BODY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A JSON body.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -29,11 +33,17 @@ where
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let axum::Json(value) = axum::Json::from_request(request, state)
-            .await
-            .map_err(refuse_body)?;
+        let arrived = timeout(JSON_BODY_TIMEOUT, axum::Json::from_request(request, state));
+        let axum::Json(value) = arrived.await.map_err(too_slow)?.map_err(refuse_body)?;
         Ok(Self(value))
     }
+}
+
+fn too_slow(_: Elapsed) -> ApiError {
+    ApiError::invalid(format!(
+        "The request's body did not arrive within {} seconds; send it again.",
+        JSON_BODY_TIMEOUT.as_secs()
+    ))
 }
 
 /// A JSON body that may be left out.
@@ -49,9 +59,12 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let typed = request.headers().contains_key(CONTENT_TYPE);
         let (parts, body) = request.into_parts();
-        let bytes = Bytes::from_request(Request::new(body), state)
-            .await
-            .map_err(|error| refuse_body(error.into()))?;
+        let arrived = timeout(
+            JSON_BODY_TIMEOUT,
+            Bytes::from_request(Request::new(body), state),
+        );
+        let bytes = arrived.await.map_err(too_slow)?;
+        let bytes = bytes.map_err(|error| refuse_body(error.into()))?;
         if bytes.is_empty() && !typed {
             return Ok(Self(T::default()));
         }

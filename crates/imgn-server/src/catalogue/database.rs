@@ -272,8 +272,15 @@ impl Sql {
     }
 
     /// Ends with how many rows are wanted at most, in the text. As a parameter PostgreSQL would take it for a tenth of all
-    /// rows, think little of a plan for any value, and so plan a page of a large gallery anew each time it is asked for.
+    /// rows, think little of a plan for any value, and so plan a page of a large gallery anew each time it is asked for. There
+    /// are a few texts and not one for each number, so more rows may come.
     pub(super) fn push_limit(&mut self, rows: u32) -> &mut Self {
+        /// One more than people ask for, which is whether there are more.
+        const USUAL: [u32; 7] = [11, 51, 101, 201, 501, 1001, 5001];
+        let rows = USUAL
+            .into_iter()
+            .find(|usual| *usual >= rows)
+            .unwrap_or(rows);
         if let Text::Built(built) = &mut self.text {
             built.push_str(" LIMIT ");
             built.push_str(&rows.to_string());

@@ -10,9 +10,9 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use imgn_protocol::{Sha256, UploadId};
@@ -20,8 +20,12 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{CatalogueError, Staged, Upload, tokens::KnownToken};
 
-/// Rows of each kind, of at most a kilobyte or so. Where more are asked for between two commits, it begins anew.
-const MOST: usize = 4096;
+/// Rows of each kind, of at most some kilobytes. Where more are asked for between two commits, it begins anew.
+const MOST: usize = 1024;
+
+/// How often the database is opened anew. A catalogue that was put in the place of another under a running server is so
+/// found out, as it is by the connections that read; the old one would never change again.
+const OPENED_EVERY: Duration = Duration::from_secs(60);
 
 /// What is remembered of one database. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -29,8 +33,10 @@ pub(super) struct Remembered(Option<Arc<Mutex<Rows>>>);
 
 #[derive(Debug)]
 pub(super) struct Rows {
+    database: PathBuf,
     /// Asked for the version only. `None` once the catalogue is closed.
     connection: Option<Connection>,
+    opened: Instant,
     /// That of which all rows are.
     version: i64,
     tokens: HashMap<Sha256, KnownToken>,
@@ -66,16 +72,11 @@ memorable! {
 impl Remembered {
     /// For the database in this file, which has a write-ahead log. Where its version cannot be told, nothing is remembered.
     pub(super) fn open(database: &Path) -> Self {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Connection::open_with_flags(database, flags).and_then(|connection| {
-            // Whoever asks has another way.
-            connection.busy_timeout(Duration::ZERO)?;
-            let version = version(&connection)?;
-            Ok((connection, version))
-        });
-        match opened {
-            Ok((connection, version)) => Self(Some(Arc::new(Mutex::new(Rows {
+        match connect(database).and_then(|connection| Ok((version(&connection)?, connection))) {
+            Ok((version, connection)) => Self(Some(Arc::new(Mutex::new(Rows {
+                database: database.to_owned(),
                 connection: Some(connection),
+                opened: Instant::now(),
                 version,
                 tokens: HashMap::new(),
                 uploads: HashMap::new(),
@@ -135,9 +136,18 @@ impl Remembered {
 impl Rows {
     /// Forgets what is of an earlier version. Whether the version is known.
     fn is_current(&mut self) -> bool {
+        let mut is_same = true;
+        if self.connection.is_some() && self.opened.elapsed() >= OPENED_EVERY {
+            // Versions of two connections have nothing to do with each other.
+            is_same = false;
+            self.opened = Instant::now();
+            if let Ok(connection) = connect(&self.database) {
+                self.connection = Some(connection);
+            }
+        }
         let now = self.connection.as_ref().map(version);
         let now = now.and_then(Result::ok);
-        if now != Some(self.version) {
+        if !is_same || now != Some(self.version) {
             self.tokens.clear();
             self.uploads.clear();
             self.staged.clear();
@@ -145,6 +155,14 @@ impl Rows {
         }
         now.is_some()
     }
+}
+
+fn connect(database: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(database, flags)?;
+    // Whoever asks has another way.
+    connection.busy_timeout(Duration::ZERO)?;
+    Ok(connection)
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
@@ -171,7 +189,7 @@ mod tests {
         /// On the same file, as another process has it.
         other: Catalogue,
         reads: AtomicUsize,
-        _directory: tempfile::TempDir,
+        directory: tempfile::TempDir,
     }
 
     impl Case {
@@ -182,7 +200,7 @@ mod tests {
                 catalogue: Catalogue::open(&database).await.unwrap(),
                 other: Catalogue::open(&database).await.unwrap(),
                 reads: AtomicUsize::new(0),
-                _directory: directory,
+                directory,
             }
         }
 
@@ -255,6 +273,26 @@ mod tests {
         assert_eq!(case.reads_after(id, async {}).await, 1);
         case.catalogue.remembered.close();
         assert_eq!(case.reads_after(id, async {}).await, 2);
+        assert_eq!(case.reads_after(id, async {}).await, 3);
+    }
+
+    #[tokio::test]
+    async fn the_database_is_opened_anew_now_and_then() {
+        let case = Case::new().await;
+        let id = UploadId::new();
+        case.reads_after(id, async {}).await;
+        let directory = case.directory.path();
+        for name in ["catalogue", "catalogue-wal", "catalogue-shm"] {
+            std::fs::rename(directory.join(name), directory.join(format!("old-{name}"))).unwrap();
+        }
+        let database = Database::File(directory.join("catalogue"));
+        let other = Catalogue::open(&database).await.unwrap();
+        other.add_token("ada", Role::Uploader).await.unwrap();
+        assert_eq!(case.reads_after(id, async {}).await, 1);
+        case.catalogue.remembered.rows().unwrap().opened -= OPENED_EVERY;
+        assert_eq!(case.reads_after(id, async {}).await, 2);
+        assert_eq!(case.reads_after(id, async {}).await, 2);
+        other.revoke_token("ada").await.unwrap();
         assert_eq!(case.reads_after(id, async {}).await, 3);
     }
 

@@ -181,7 +181,7 @@ pub(crate) async fn params(
         method: "POST",
         url: form.url,
         fields: form.fields,
-        expires: app.config.url_ttl.as_secs(),
+        expires: app.storage.lifetime().await?.as_secs(),
     }))
 }
 
@@ -264,7 +264,7 @@ pub(crate) async fn sign(
         .map_err(|_| ApiError::internal("one part, and not one URL"))?;
     Ok(fresh(&PartUrl {
         url: url.1,
-        expires: app.config.url_ttl.as_secs(),
+        expires: app.storage.lifetime().await?.as_secs(),
     }))
 }
 

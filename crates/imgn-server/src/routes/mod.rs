@@ -70,7 +70,7 @@ pub(crate) fn router(app: App, store: Option<StoreService>) -> Router {
             ),
             cors(),
             // Within CORS: a page may read that it has to wait.
-            middleware::from_fn_with_state(limited, let_in),
+            middleware::from_fn_with_state(limited, limit),
             DefaultBodyLimit::max(MAX_JSON_BODY),
         ))
         .with_state(app);
@@ -114,16 +114,20 @@ pub(crate) fn api() -> OpenApiRouter<App> {
 
 /// Refuses an address that asks too often. Who looks whether the server lives, which asks nobody else, does so as often as
 /// they like.
-async fn let_in(State(app): State<App>, request: Request, next: Next) -> Response {
+async fn limit(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_health = request.uri().path() == "/healthz";
-    let (headers, extensions) = (request.headers(), request.extensions());
-    let origin = Origin::of(headers, extensions, app.config.trusted_proxies);
-    if let Some(origin) = origin.filter(|_| !is_health)
-        && let Err(error) = app.let_in(origin, extensions.get())
-    {
+    if !is_health && let Err(error) = let_in(&app, &request) {
         return error.into_response();
     }
     next.run(request).await
+}
+
+fn let_in(app: &App, request: &Request) -> Result<(), ApiError> {
+    let (headers, extensions) = (request.headers(), request.extensions());
+    match Origin::of(headers, extensions, app.config.trusted_proxies) {
+        Some(origin) => app.let_in(origin, extensions.get()),
+        None => Ok(()),
+    }
 }
 
 /// Any page may read the gallery, and write to it with a token of its own: there are no cookies to abuse.

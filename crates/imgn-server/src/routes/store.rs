@@ -18,7 +18,7 @@ use axum::{
 use imgn_protocol::{ErrorCode, UploadId};
 use imgn_store::StoreService;
 
-use super::uploads;
+use super::{let_in, uploads};
 use crate::{
     catalogue::UploadState,
     error::ApiError,
@@ -46,7 +46,11 @@ async fn watch(State(app): State<App>, request: Request, next: Next) -> Response
     match *request.method() {
         Method::PUT | Method::POST => note_sending(&app, request, next).await,
         Method::GET => match unsigned(&request) {
-            Some(id) => to_picture(&app, id).await,
+            // Nobody was let in by a signature.
+            Some(id) => match let_in(&app, &request) {
+                Ok(()) => to_picture(&app, id).await,
+                Err(error) => error.into_response(),
+            },
             None => next.run(request).await,
         },
         _ => next.run(request).await,

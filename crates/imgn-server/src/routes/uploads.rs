@@ -27,6 +27,9 @@ use crate::{
     storage::keys,
 };
 
+/// The longest announced media type, in bytes: its two names have 127 at most each (RFC 6838, section 4.2).
+const LONGEST_TYPE: usize = 255;
+
 /// The media type that is signed where none was announced that could be a picture's.
 const UNKNOWN_TYPE: &str = "application/octet-stream";
 
@@ -366,6 +369,13 @@ fn accept(app: &App, body: OpenBody) -> Result<OpenRequest, ApiError> {
 
 /// Refuses what is announced as something else than a picture. Unknown bytes may be one.
 pub(crate) fn check_type(file_name: &FileName, announced: &str) -> Result<(), ApiError> {
+    if announced.len() > LONGEST_TYPE {
+        return Err(ApiError::invalid(format!(
+            "The media type of \"{}\" has {} bytes; it may have {LONGEST_TYPE}.",
+            file_name.as_str(),
+            announced.len()
+        )));
+    }
     if picture_type(announced).is_some() || essence(announced) == UNKNOWN_TYPE {
         return Ok(());
     }

@@ -69,15 +69,27 @@ impl Storage {
         let credentials = self.credentials.as_ref();
         let credentials = credentials.ok_or_else(|| failed("there are no credentials".into()))?;
         let credentials = credentials.get().await.map_err(failed)?;
-        let now = SystemTime::now();
+        // In whole seconds, as it is signed.
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = since.map_err(|error| failed(error.into()))?.as_secs();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now);
         let left = credentials.expiry();
         let left = left.map(|expiry| expiry.duration_since(now).unwrap_or_default());
         let life = left.map_or(self.url_ttl, |left| left.min(self.url_ttl));
+        let life = Duration::from_secs(life.as_secs());
+        if life.is_zero() {
+            return Err(failed("the credentials end at this moment".into()));
+        }
         Ok(Moment {
             credentials,
             now,
-            life: Duration::from_secs(life.as_secs()),
+            life,
         })
+    }
+
+    /// How long what is signed at this moment is good for.
+    pub(crate) async fn lifetime(&self) -> Result<Duration, StorageError> {
+        Ok(self.moment().await?.life)
     }
 
     /// Where the bucket itself is asked, which only the client knows and never changes.
