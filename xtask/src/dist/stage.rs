@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use super::{Profile, Release};
+use super::Release;
 use crate::{process, project::Project};
 
 /// The tree, which ends with this.
@@ -70,10 +70,8 @@ impl Stage {
         let path = format!("usr/bin/{name}");
         let file = self.place(&path)?;
         fs::copy(&built, &file).with_context(|| built.display().to_string())?;
-        if release.profile == Profile::Dev {
-            // Cargo does it to release builds.
-            process::run_silently(Command::new("strip").arg("--strip-all").arg(&file))?;
-        }
+        // Cargo does it to release builds, but not to those of packages that are built for size.
+        process::run_silently(Command::new("strip").arg("--strip-all").arg(&file))?;
         set_mode(&file, 0o755)?;
         self.manual(&built, name)?;
         if name != "imgn-desktop" {
