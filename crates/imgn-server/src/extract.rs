@@ -174,3 +174,34 @@ fn sentence(text: &str) -> String {
         format!("{text}.")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::{body::Body, response::IntoResponse as _};
+    use futures_util::stream;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_is_not_waited_for() {
+        let request = || {
+            let drops = stream::unfold((), |()| async {
+                sleep(Duration::from_secs(50)).await;
+                Some((Ok::<_, Infallible>(" "), ()))
+            });
+            let request = Request::builder().header(CONTENT_TYPE, "application/json");
+            request.body(Body::from_stream(drops)).unwrap()
+        };
+        let begun = Instant::now();
+        let json = Json::<String>::from_request(request(), &()).await;
+        let optional = OptionalJson::<String>::from_request(request(), &()).await;
+        for error in [json.err(), optional.err()] {
+            let answer = error.unwrap().into_response();
+            assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        }
+        assert_eq!(begun.elapsed(), 2 * JSON_BODY_TIMEOUT);
+    }
+}
