@@ -261,13 +261,8 @@ fn pause(staged: &Staged, now: i64, shortest: Duration) -> Duration {
     Duration::from_millis(age / 4).clamp(shortest.min(LONGEST_PAUSE), LONGEST_PAUSE)
 }
 
-/// [`take`], for a request: it goes on when the request's client does not wait any more.
-pub(crate) async fn take_to_the_end(app: &App, id: UploadId) -> Result<Taken, ApiError> {
-    let taking = app.clone();
-    app.to_the_end(async move { take(&taking, id).await }).await
-}
-
-/// Makes an upload of what was sent under this id, if it is there.
+/// Makes an upload of what was sent under this id, if it is there. May be dropped at any moment, as when a client hangs up
+/// or the server is to end: it reads a whole file, and whoever looks next begins anew.
 pub(crate) async fn take(app: &App, id: UploadId) -> Result<Taken, ApiError> {
     let turn = app.staging.turn(id);
     let _mine = turn.lock.lock().await;
@@ -346,7 +341,7 @@ async fn attempt(app: &App, staged: &Staged) -> Result<Option<Taken>, ApiError> 
         url_expires_at: now,
         look_at: now + milliseconds(app.config.timing.adopt_after),
     };
-    let upload = match app.catalogue.open_staged(staged, &request, expiry).await? {
+    let upload = match app.open_staged(staged, request, expiry).await? {
         Opened::Open(opened) => {
             let etag = etag.unwrap_or_default();
             let to = keys::original(opened.image);
@@ -354,7 +349,7 @@ async fn attempt(app: &App, staged: &Staged) -> Result<Option<Taken>, ApiError> 
             if !staged.in_parts && !app.storage.copy(&key, &to, &etag, content_type).await? {
                 return Ok(None);
             }
-            match app.catalogue.adopt_staged(&opened).await? {
+            match app.adopt_staged(opened).await? {
                 Some(upload) => upload,
                 None => return Ok(None),
             }
@@ -366,7 +361,6 @@ async fn attempt(app: &App, staged: &Staged) -> Result<Option<Taken>, ApiError> 
         }
         Opened::Gone => return Ok(None),
     };
-    app.tell_duplicate(&upload).await;
     if upload.state == UploadState::Verifying {
         app.publisher.start(upload.id);
     }

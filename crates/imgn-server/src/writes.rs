@@ -11,8 +11,8 @@ use crate::{
     audit::Why,
     auth::Caller,
     catalogue::{
-        Abort, Catalogue, CatalogueError, Deletion, Expiry, MostUnderWay, Outcome, Plan, Staged,
-        Upload, UploadState,
+        Abort, Catalogue, CatalogueError, Deletion, Expiry, MostUnderWay, Opened, Outcome, Plan,
+        Staged, Upload, UploadState,
     },
     error::ApiError,
     state::App,
@@ -130,6 +130,40 @@ impl App {
         .await
     }
 
+    /// [`Catalogue::open_staged`].
+    pub(crate) async fn open_staged(
+        &self,
+        staged: &Staged,
+        request: OpenRequest,
+        expiry: Expiry,
+    ) -> Result<Opened, ApiError> {
+        let (app, staged) = (self.clone(), staged.clone());
+        self.to_the_end(async move {
+            let opened = app.catalogue.open_staged(&staged, &request, expiry).await?;
+            if let Opened::Over(upload) = &opened {
+                app.tell_duplicate(upload).await;
+            }
+            Ok(opened)
+        })
+        .await
+    }
+
+    /// [`Catalogue::adopt_staged`].
+    pub(crate) async fn adopt_staged(
+        &self,
+        opened: Box<Upload>,
+    ) -> Result<Option<Upload>, ApiError> {
+        let app = self.clone();
+        self.to_the_end(async move {
+            let adopted = app.catalogue.adopt_staged(&opened).await?;
+            if let Some(upload) = &adopted {
+                app.tell_duplicate(upload).await;
+            }
+            Ok(adopted)
+        })
+        .await
+    }
+
     /// [`Catalogue::delete_image`].
     pub(crate) async fn delete_image(
         &self,
@@ -148,14 +182,15 @@ impl App {
     }
 
     /// Tells of an upload that was ended just now because the gallery has its bytes.
-    pub(crate) async fn tell_duplicate(&self, upload: &Upload) {
+    async fn tell_duplicate(&self, upload: &Upload) {
         if let (true, UploadState::Published(image)) = (upload.just_ended, &upload.state) {
             let owner = owner_name(&self.catalogue, upload.owner).await;
             self.audit.duplicate(&owner, upload, *image);
         }
     }
 
-    /// Does this to its end, whatever becomes of the one that waits for it.
+    /// Does this to its end, whatever becomes of the one that waits for it: a transaction and what belongs to it, and never
+    /// anything of the store, for which the end of the server would wait.
     pub(crate) async fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
