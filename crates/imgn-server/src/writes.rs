@@ -4,7 +4,7 @@
 //! changed something tells it, once, right after the transaction. Neither stops in between because a client hangs up, which
 //! ends its request's handler, or because the server is asked to end.
 
-use imgn_protocol::{ErrorCode, ImageId, OpenRequest, UploadId};
+use imgn_protocol::{ErrorCode, ImageId, OpenRequest, Rejection, UploadId};
 use tracing::Instrument as _;
 
 use crate::{
@@ -160,6 +160,23 @@ impl App {
                 app.tell_duplicate(upload).await;
             }
             Ok(adopted)
+        })
+        .await
+    }
+
+    /// [`Catalogue::reject`], where there was no verdict.
+    pub(crate) async fn reject(
+        &self,
+        upload: &Upload,
+        rejection: Rejection,
+    ) -> Result<(), ApiError> {
+        let (app, upload) = (self.clone(), upload.clone());
+        self.to_the_end(async move {
+            if app.catalogue.reject(upload.id, &rejection).await? {
+                let owner = owner_name(&app.catalogue, upload.owner).await;
+                app.audit.rejected(&owner, &upload, rejection.code);
+            }
+            Ok(())
         })
         .await
     }
