@@ -4,6 +4,8 @@
 //! The steps are those that the world can see: the server's requests to its store, which go through a proxy that kills
 //! the server right before or right after the store does what it was asked. What the catalogue writes between two
 //! requests is covered by both sides of the gap.
+//!
+//! And SIGTERM while the store does not answer: the server ends all the same.
 
 use std::{
     path::Path,
@@ -19,11 +21,16 @@ use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{
     pictures,
     process::{Running, ServerProcess, eventually, program},
-    proxy::{Fate, FaultProxy, Seen},
+    proxy::{Fate, FaultProxy, Gate, Seen},
 };
+use reqwest::Method;
+use serde_json::json;
 use uuid::Uuid;
 
-use crate::api::{Api, sha256};
+use crate::{
+    api::{Api, http, sha256},
+    store::{self, Store},
+};
 
 const BUCKET: &str = "crash-test";
 
@@ -237,5 +244,52 @@ async fn kills_at_random_moments_lose_and_double_nothing() -> Result<()> {
     })
     .await?;
     ensure!(server.terminate()? == Some(0), "SIGTERM drains and exits 0");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_does_not_answer_does_not_keep_the_server_from_ending() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let store = Store::start(directory.path())?;
+    let gate = Gate::closed();
+    let hook = gate.clone();
+    // No picture is read.
+    let proxy = FaultProxy::start(store.target.host()?, move |seen: &Seen| {
+        let is_read = seen.method == "GET"
+            && seen.path.contains("/originals/")
+            && !seen.parameters.contains_key("uploadId");
+        match is_read {
+            true => Fate::HoldRequest(hook.clone()),
+            false => Fate::Pass,
+        }
+    })
+    .await?;
+    let mut server = store::server(
+        &directory.path().join("server"),
+        &store.target,
+        &proxy.url(),
+        &[],
+    )?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    let made = json!({"filename": "a.jpg", "type": "image/jpeg"});
+    let made = api.call(Method::POST, "/s3/multipart", Some(made)).await?;
+    let text = |name: &str| made.json[name].as_str().map(ToOwned::to_owned);
+    let (id, key) = text("uploadId").zip(text("key")).context("an upload")?;
+    let path = |rest: &str| format!("/s3/multipart/{id}{rest}?key={key}");
+    let part = api.get(&path("/1")).await?.json;
+    let url = part["url"].as_str().context("a URL")?;
+    let sent = http()?.put(url).body(pictures::jpeg(64, 48)).send().await?;
+    let etag = sent.headers()["etag"].to_str()?.trim_matches('"');
+    let parts = json!({"parts": [{"PartNumber": 1, "ETag": etag}]});
+    let complete = path("/complete");
+    // Its client hangs up when the server has begun to read.
+    tokio::select! {
+        answer = api.call(Method::POST, &complete, Some(parts)) => {
+            anyhow::bail!("nothing was read: {answer:?}")
+        }
+        () = gate.reached(1) => {}
+    }
+    let code = server.terminate()?;
+    ensure!(code == Some(0), "{code:?}");
     Ok(())
 }

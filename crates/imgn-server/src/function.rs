@@ -27,7 +27,6 @@ use crate::{
     state::App,
     storage::keys::{self, Sent},
     sweep::{self, Swept},
-    writes::owner_name,
 };
 
 /// The most addresses under which one is reached at a time; one more begins anew.
@@ -172,10 +171,7 @@ impl Function {
         );
         let name = &upload.announced.file_name;
         let rejection = publish::rejection(name, ErrorCode::DecodeTimeout, &what);
-        if catalogue.reject(id, &rejection).await? {
-            let owner = owner_name(catalogue, upload.owner).await;
-            self.app.audit.rejected(&owner, &upload, rejection.code);
-        }
+        self.app.reject(&upload, rejection).await?;
         garbage::collect_image(catalogue, &self.app.storage, upload.image).await;
         Ok(())
     }

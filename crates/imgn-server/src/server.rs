@@ -50,6 +50,10 @@ const MAX_METRICS_CONNECTIONS: usize = 16;
 /// How long [`Server::sweep`] waits for verifications to end.
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
+/// How long the catalogue is waited for when the server is to end, after the requests: for what is being written, and again
+/// until it is closed.
+const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A running server. Dropped without [`shutdown`](Self::shutdown) it ends soon after, as by a crash: nothing is lost.
 #[derive(Debug)]
 pub struct Server {
@@ -243,7 +247,7 @@ impl Server {
     }
 
     /// Ends it: no new request is taken, those under way are answered, and what is being verified is left to the next
-    /// start. Takes up to about 10 s.
+    /// start. Takes up to about 10 s, and as long again where the catalogue does not answer.
     pub async fn shutdown(self) {
         drop(self.stop);
         for task in self.tasks {
@@ -251,11 +255,7 @@ impl Server {
                 tracing::error!(%error, "a part of the server had failed");
             }
         }
-        self.writes.close();
-        self.writes.wait().await;
-        self.publisher.finish().await;
-        self.catalogue.let_all_go().await;
-        self.catalogue.close().await;
+        end_writes(&self.writes, &self.publisher, &self.catalogue).await;
         drop(self.lock);
         tracing::info!("stopped");
     }
@@ -307,11 +307,7 @@ impl Server {
         let (app, _) = Box::pin(assemble(config, anywhere)).await?;
         let swept = sweep_once(&app).await;
         app.stopping.cancel();
-        app.writes.close();
-        app.writes.wait().await;
-        app.publisher.finish().await;
-        app.catalogue.let_all_go().await;
-        app.catalogue.close().await;
+        end_writes(&app.writes, &app.publisher, &app.catalogue).await;
         drop(lock);
         Ok(swept)
     }
@@ -325,6 +321,30 @@ async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> 
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
+}
+
+/// Waits for what is written at the moment, by requests and by verification, and closes the catalogue. What is written is
+/// one transaction each, and one that the catalogue does not end is given up as by a crash.
+async fn end_writes(writes: &TaskTracker, publisher: &Publisher, catalogue: &Catalogue) {
+    let written = async {
+        writes.close();
+        writes.wait().await;
+        publisher.finish().await;
+        catalogue.let_all_go().await;
+    };
+    if tokio::time::timeout(CATALOGUE_TIMEOUT, written)
+        .await
+        .is_err()
+    {
+        tracing::warn!("some writes did not end in time and were cut off");
+    }
+    // It waits for whoever still asks it something.
+    if tokio::time::timeout(CATALOGUE_TIMEOUT, catalogue.close())
+        .await
+        .is_err()
+    {
+        tracing::warn!("the catalogue was left open");
+    }
 }
 
 async fn sweep_once(app: &App) -> Swept {

@@ -86,23 +86,13 @@ pub(crate) async fn expect(
     in_parts: bool,
 ) -> Result<Staged, ApiError> {
     let until = app.expiry().url_expires_at;
-    let mut staged = Staged::new(caller.owner, file_name, in_parts, until);
-    // Its size is counted when it is there.
-    let counted = app.count_upload(caller, None, 0).await?;
-    if app.anonymous == Some(caller.owner) && counted.is_some() {
-        staged.origin = caller.origin.map(|origin| origin.to_string());
-    }
+    let staged = Staged::new(caller.owner, file_name, in_parts, until);
     // Of parts there is an object when it was asked to put them together.
     let look_at =
         (!in_parts).then(|| staged.created_at + milliseconds(app.config.timing.look_after));
     let most = app.most_under_way(caller);
-    let is_staged = app.stage(caller, &staged, look_at, most).await;
-    if !matches!(is_staged, Ok(true)) {
-        app.uncount_upload(counted).await;
-    }
-    if !is_staged? {
-        return Err(app.too_much_under_way(caller));
-    }
+    let staged = app.stage(caller, staged, look_at, most).await?;
+    let staged = staged.ok_or_else(|| app.too_much_under_way(caller))?;
     app.staging.0.sooner.notify_one();
     Ok(staged)
 }
@@ -261,13 +251,8 @@ fn pause(staged: &Staged, now: i64, shortest: Duration) -> Duration {
     Duration::from_millis(age / 4).clamp(shortest.min(LONGEST_PAUSE), LONGEST_PAUSE)
 }
 
-/// [`take`], for a request: it goes on when the request's client does not wait any more.
-pub(crate) async fn take_to_the_end(app: &App, id: UploadId) -> Result<Taken, ApiError> {
-    let taking = app.clone();
-    app.to_the_end(async move { take(&taking, id).await }).await
-}
-
-/// Makes an upload of what was sent under this id, if it is there.
+/// Makes an upload of what was sent under this id, if it is there. May be dropped at any moment, as when a client hangs up
+/// or the server is to end: it reads a whole file, and whoever looks next begins anew.
 pub(crate) async fn take(app: &App, id: UploadId) -> Result<Taken, ApiError> {
     let turn = app.staging.turn(id);
     let _mine = turn.lock.lock().await;
@@ -346,7 +331,7 @@ async fn attempt(app: &App, staged: &Staged) -> Result<Option<Taken>, ApiError> 
         url_expires_at: now,
         look_at: now + milliseconds(app.config.timing.adopt_after),
     };
-    let upload = match app.catalogue.open_staged(staged, &request, expiry).await? {
+    let upload = match app.open_staged(staged, request, expiry).await? {
         Opened::Open(opened) => {
             let etag = etag.unwrap_or_default();
             let to = keys::original(opened.image);
@@ -354,7 +339,7 @@ async fn attempt(app: &App, staged: &Staged) -> Result<Option<Taken>, ApiError> 
             if !staged.in_parts && !app.storage.copy(&key, &to, &etag, content_type).await? {
                 return Ok(None);
             }
-            match app.catalogue.adopt_staged(&opened).await? {
+            match app.adopt_staged(opened).await? {
                 Some(upload) => upload,
                 None => return Ok(None),
             }
@@ -366,7 +351,6 @@ async fn attempt(app: &App, staged: &Staged) -> Result<Option<Taken>, ApiError> 
         }
         Opened::Gone => return Ok(None),
     };
-    app.tell_duplicate(&upload).await;
     if upload.state == UploadState::Verifying {
         app.publisher.start(upload.id);
     }

@@ -330,7 +330,7 @@ pub(crate) async fn complete(
     let open = Open::find(&app, &named).await?;
     open.complete(&app, &body.parts).await?;
     drop(sending);
-    match staging::take_to_the_end(&app, *id).await? {
+    match staging::take(&app, *id).await? {
         Taken::Upload(upload) => answer(&app, *upload).await,
         Taken::Refused(rejection) => Err(ApiError::new(rejection.code, rejection.message)),
         Taken::Not => Err(unknown()),

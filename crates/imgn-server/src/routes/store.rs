@@ -120,7 +120,7 @@ async fn picture(app: &App, id: UploadId) -> Result<HeaderValue, ApiError> {
             "No picture was published of what was sent here: it has not arrived, was refused, or is deleted.",
         )
     };
-    let upload = match staging::take_to_the_end(app, id).await? {
+    let upload = match staging::take(app, id).await? {
         Taken::Upload(upload) => uploads::once_verified(app, *upload).await?,
         Taken::Refused(rejection) => return Err(ApiError::new(rejection.code, rejection.message)),
         Taken::Not => return Err(nothing()),

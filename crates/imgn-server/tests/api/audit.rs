@@ -226,14 +226,17 @@ async fn unannounced(gallery: &Gallery, caller: &Caller) {
 }
 
 /// Opens an upload and hangs up before there is an answer.
-async fn hang_up(caller: &Caller, number: u32) {
+pub(crate) async fn hang_up(caller: &Caller, number: u32) {
     let id = UploadId::new();
     let body = json!({"file_name": format!("hung-up-{number}.jpg"), "size": 9, "sha256": imgn_protocol::Sha256::of(id.to_string().as_bytes())});
     let body = body.to_string();
     let address = caller.url.strip_prefix("http://").unwrap();
-    let token = caller.token.as_deref().unwrap();
+    let token = caller.token.as_deref();
+    let authorization = token.map_or_else(String::new, |token| {
+        format!("authorization: Bearer {token}\r\n")
+    });
     let request = format!(
-        "PUT /v1/uploads/{id} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+        "PUT /v1/uploads/{id} HTTP/1.1\r\nhost: {address}\r\n{authorization}\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -400,4 +403,40 @@ async fn a_server_whose_audit_log_cannot_be_written_does_not_start() {
     let started = imgn_server::Server::start(config).await;
     let error = started.unwrap_err().to_string();
     assert!(error.contains("cannot write the audit log"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_is_told_also_when_the_server_is_to_end() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("audit.jsonl");
+    let mut gallery = Gallery::start_with(|config| config.audit_log = Some(path.clone())).await;
+    let file = pictures::jpeg(64, 48);
+    gallery.ada.upload("a.jpg", &file).await;
+    for round in 0..20 {
+        let mut urls = Vec::new();
+        for _ in 0..8 {
+            urls.push(presigned(&gallery.ada, "again.jpg", b"").await);
+        }
+        let puts = urls.iter().map(|url| put(&gallery.ada, url, &file));
+        futures_util::future::join_all(puts).await;
+        // Some of them in the middle of what is written.
+        tokio::time::sleep(Duration::from_micros(round * 300)).await;
+        gallery.stop().await;
+        gallery
+            .start_again(|config| config.audit_log = Some(path.clone()))
+            .await;
+    }
+    eventually("nothing is expected", async || {
+        gallery
+            .sql("UPDATE staged SET look_at = 0 WHERE look_at IS NOT NULL")
+            .await;
+        gallery.count("SELECT count(*) FROM staged").await == 0
+    })
+    .await;
+    gallery.stop().await;
+    let lines = lines(&path);
+    let count = |what: &str| lines.iter().filter(|line| line["what"] == what).count();
+    assert_eq!(count("upload_opened"), 161);
+    assert_eq!(count("image_published"), 1);
+    assert_eq!(count("upload_duplicate"), 160);
 }
