@@ -86,23 +86,13 @@ pub(crate) async fn expect(
     in_parts: bool,
 ) -> Result<Staged, ApiError> {
     let until = app.expiry().url_expires_at;
-    let mut staged = Staged::new(caller.owner, file_name, in_parts, until);
-    // Its size is counted when it is there.
-    let counted = app.count_upload(caller, None, 0).await?;
-    if app.anonymous == Some(caller.owner) && counted.is_some() {
-        staged.origin = caller.origin.map(|origin| origin.to_string());
-    }
+    let staged = Staged::new(caller.owner, file_name, in_parts, until);
     // Of parts there is an object when it was asked to put them together.
     let look_at =
         (!in_parts).then(|| staged.created_at + milliseconds(app.config.timing.look_after));
     let most = app.most_under_way(caller);
-    let is_staged = app.stage(caller, &staged, look_at, most).await;
-    if !matches!(is_staged, Ok(true)) {
-        app.uncount_upload(counted).await;
-    }
-    if !is_staged? {
-        return Err(app.too_much_under_way(caller));
-    }
+    let staged = app.stage(caller, staged, look_at, most).await?;
+    let staged = staged.ok_or_else(|| app.too_much_under_way(caller))?;
     app.staging.0.sooner.notify_one();
     Ok(staged)
 }

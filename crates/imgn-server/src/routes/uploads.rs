@@ -95,19 +95,8 @@ pub(crate) async fn open(
         None
     };
     let expiry = query.sign.then(|| app.expiry());
-    let counted = app
-        .count_upload(&caller, Some((id, &request.sha256)), request.size)
-        .await?;
-    let outcome = app.open_upload(&caller, id, &request, plan, expiry).await;
-    let is_begun = matches!(&outcome, Ok(Outcome::New(upload)) if !upload.just_ended);
-    match caller.origin {
-        _ if !is_begun => app.uncount_upload(counted).await,
-        Some(origin) if is_anonymous && counted.is_some() => {
-            app.catalogue.note_origin(id, &origin.to_string()).await?;
-        }
-        _ => {}
-    }
-    let (upload, is_new) = match outcome? {
+    let outcome = app.open_upload(&caller, id, &request, plan, expiry).await?;
+    let (upload, is_new) = match outcome {
         Outcome::New(upload) => (*upload, true),
         Outcome::Known(upload) => (*upload, false),
         Outcome::NotYours => return Err(unknown_upload()),

@@ -226,14 +226,17 @@ async fn unannounced(gallery: &Gallery, caller: &Caller) {
 }
 
 /// Opens an upload and hangs up before there is an answer.
-async fn hang_up(caller: &Caller, number: u32) {
+pub(crate) async fn hang_up(caller: &Caller, number: u32) {
     let id = UploadId::new();
     let body = json!({"file_name": format!("hung-up-{number}.jpg"), "size": 9, "sha256": imgn_protocol::Sha256::of(id.to_string().as_bytes())});
     let body = body.to_string();
     let address = caller.url.strip_prefix("http://").unwrap();
-    let token = caller.token.as_deref().unwrap();
+    let token = caller.token.as_deref();
+    let authorization = token.map_or_else(String::new, |token| {
+        format!("authorization: Bearer {token}\r\n")
+    });
     let request = format!(
-        "PUT /v1/uploads/{id} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+        "PUT /v1/uploads/{id} HTTP/1.1\r\nhost: {address}\r\n{authorization}\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );

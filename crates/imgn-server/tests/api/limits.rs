@@ -249,3 +249,26 @@ async fn bytes_that_nobody_announced_count_when_they_are_there() {
     let opened = ada.open(UploadId::new(), "b.jpg", &rest[1..]).await;
     assert_eq!(opened.json["state"], "open", "{opened:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hangs_up_is_counted_and_known_all_the_same() {
+    let gallery = Gallery::start_with(|config| {
+        config.anonymous_uploads = true;
+        config.allowances.anonymous.open_uploads = 1000;
+    })
+    .await;
+    let anonymous = gallery.anonymous();
+    for number in 0..60 {
+        crate::audit::hang_up(&anonymous, number).await;
+    }
+    // Answered after all that was begun before it.
+    anonymous.open(UploadId::new(), "a.jpg", b"a").await;
+    let opened = "SELECT count(*) FROM uploads WHERE state = 'open'";
+    let known = "SELECT count(*) FROM uploads WHERE state = 'open' AND origin IS NOT NULL";
+    let counted = "SELECT coalesce(sum(pictures), 0) FROM usage";
+    crate::harness::eventually("each is known and counted", async || {
+        let opened = gallery.count(opened).await;
+        opened == gallery.count(known).await && opened == gallery.count(counted).await
+    })
+    .await;
+}
