@@ -28,6 +28,8 @@ const WAIT: Duration = Duration::from_secs(30);
 
 /// What somebody in front says: which trace, and which of its spans.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+/// The same, by somebody who came past the proxy.
+const STRANGE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "00f067aa0ba902b7";
 
 /// A collector that keeps what it is sent.
@@ -78,7 +80,11 @@ async fn a_collector_is_told_of_requests_and_work_and_of_no_secret() -> Result<(
         // What a log has is no trace's, and the other way round.
         ("RUST_LOG", "trace"),
     ];
-    let mut server = ServerProcess::start_with(directory.path(), &[], &environment)?;
+    let mut server = ServerProcess::start_with(
+        directory.path(),
+        &["--trust-forwarded-for", "1"],
+        &environment,
+    )?;
     let api = Api::new(&server.url, Some(&server.token))?;
     let bytes = pictures::jpeg(64, 48);
     let id = Uuid::now_v7();
@@ -94,18 +100,30 @@ async fn a_collector_is_told_of_requests_and_work_and_of_no_secret() -> Result<(
         .to_owned();
     ensure!(api.send(&signed, bytes).await?.is_success());
     ensure!(api.outcome(id).await?["state"] == "published");
-    let asked = http()?
-        .get(format!("{}/v1/images?q=words-of-somebody", server.url))
-        .header("traceparent", format!("00-{TRACE}-{SPAN}-01"))
-        .header("x-request-id", "asked-by-a-test")
-        .send();
-    ensure!(asked.await?.status() == StatusCode::OK);
+    let ask = async |method: &str, trace: &str, proxy: Option<&str>| {
+        let mut asked = http()?
+            .request(
+                method.parse()?,
+                format!("{}/v1/images?q=words-of-somebody", server.url),
+            )
+            .header("traceparent", format!("00-{trace}-{SPAN}-01"))
+            .header("tracestate", "of=somebody-in-front")
+            .header("x-request-id", "asked-by-a-test");
+        if let Some(proxy) = proxy {
+            asked = asked.header("x-forwarded-for", proxy);
+        }
+        anyhow::Ok(asked.send().await?.status())
+    };
+    ensure!(ask("GET", STRANGE, None).await? == StatusCode::OK);
+    ensure!(ask("MADEUP", STRANGE, None).await? == StatusCode::METHOD_NOT_ALLOWED);
+    ensure!(ask("GET", TRACE, Some("203.0.113.7")).await? == StatusCode::OK);
 
     for what in [
         "PUT /v1/uploads/{id}",
         "POST /v1/uploads/{id}/sign",
         "POST /v1/uploads/{id}/complete",
         "GET /v1/images",
+        "other /v1/images",
         "http.response.status_code",
         "presign",
         "verify",
@@ -132,9 +150,13 @@ async fn a_collector_is_told_of_requests_and_work_and_of_no_secret() -> Result<(
         "a name of a file",
         "words-of-somebody",
         "Bearer",
+        // What strangers may make up.
+        "MADEUP",
+        "somebody-in-front",
     ] {
         ensure!(!collector.has(secret.as_bytes()), "{secret}");
     }
+    ensure!(!collector.has(&hex::decode(STRANGE)?), "a stranger's trace");
     let log = server.process().log();
     for other in ["of-the-collector", "otel.kind", "traces cannot be sent"] {
         ensure!(!log.contains(other), "{other}");
@@ -147,6 +169,23 @@ async fn a_collector_is_told_of_requests_and_work_and_of_no_secret() -> Result<(
             "{headers:?}"
         );
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_is_not_told_what_ends_an_upload() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let (collector, url) = Collector::start().await?;
+    let arguments = ["--anonymous-uploads", "--otlp-endpoint", &*url];
+    let environment = [("OTEL_BSP_SCHEDULE_DELAY", "100")];
+    let mut server = ServerProcess::start_with(directory.path(), &arguments, &environment)?;
+    let api = Api::new(&server.url, None)?;
+    let uploaded = api.upload("a.jpg", &pictures::jpeg(64, 48)).await?;
+    ensure!(uploaded["state"] == "published", "{uploaded}");
+    collector.hears_of(b"verify").await?;
+    let code = server.terminate()?;
+    ensure!(code == Some(0), "{code:?}");
+    ensure!(!collector.has(b"upload.id"), "who knows it can end it");
     Ok(())
 }
 

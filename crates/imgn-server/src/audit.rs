@@ -2,12 +2,13 @@
 //!
 //! Not here: reading, and what the server does by itself to objects. Invariant: what is begun has one line, and its end has
 //! one (see [`crate::writes`] for how both come about). A line has names and ids and nothing that
-//! opens anything: no token, no URL, no header. A line is written whole or not at all, and what cannot be written keeps
-//! nothing from being done: it is told in the log.
+//! opens anything: no token, no URL, no header. A line is written whole or not at all; where half of one cannot be taken back,
+//! it has a line to itself, and no other is lost to it. What cannot be written keeps nothing from being done: it is told in
+//! the log.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -35,9 +36,17 @@ pub struct Audit(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     /// `None` for the ordinary log, under the target `audit`.
-    file: Option<Mutex<File>>,
+    file: Option<Mutex<Lines>>,
     path: PathBuf,
     limits: Rates<(&'static str, String)>,
+}
+
+/// A file that lines are appended to, also by other programs.
+#[derive(Debug)]
+struct Lines {
+    file: File,
+    /// Whether it may end in half a line.
+    is_torn: bool,
 }
 
 /// A line. Its names are documented in `docs/OPERATIONS.md`.
@@ -104,7 +113,7 @@ impl Why {
 impl Audit {
     /// Begins or goes on with a file that nobody else may read; without one, it goes to the ordinary log.
     pub fn open(path: Option<&Path>) -> io::Result<Self> {
-        let file = path.map(append_to).transpose()?;
+        let file = path.map(Lines::open).transpose()?;
         Ok(Self(Arc::new(Inner {
             file: file.map(Mutex::new),
             path: path.map(Path::to_owned).unwrap_or_default(),
@@ -118,7 +127,7 @@ impl Audit {
         let Some(file) = &self.0.file else {
             return;
         };
-        match append_to(&self.0.path) {
+        match Lines::open(&self.0.path) {
             Ok(new) => *file.lock().unwrap_or_else(PoisonError::into_inner) = new,
             Err(error) => tracing::error!(%error, "the audit log cannot be opened again"),
         }
@@ -260,20 +269,84 @@ impl Audit {
 
     fn write(&self, mut line: Line<'_>) {
         line.time = Timestamp::now().to_string();
-        let Ok(mut text) = serde_json::to_string(&line) else {
+        let Ok(text) = serde_json::to_string(&line) else {
             return;
         };
         let Some(file) = &self.0.file else {
             tracing::info!(target: "audit", "{text}");
             return;
         };
-        text.push('\n');
-        // In one piece and at the file's end, so that several programs may write to it.
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = file.write_all(text.as_bytes()) {
-            tracing::error!(%error, line = text.trim_end(), "the audit log cannot be written");
+        if let Err(error) = file.append(&text, File::write) {
+            tracing::error!(%error, line = text, "the audit log cannot be written");
         }
     }
+}
+
+impl Lines {
+    fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            file: append_to(path)?,
+            is_torn: ends_in_half_a_line(path).unwrap_or(false),
+        })
+    }
+
+    /// Writes a line: in one piece and at the file's end, so that several programs may write to it. `write` writes what it
+    /// can.
+    fn append(
+        &mut self,
+        line: &str,
+        write: impl Fn(&mut File, &[u8]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        let separator = if self.is_torn { "\n" } else { "" };
+        let text = format!("{separator}{line}\n");
+        let mut written = 0;
+        let mut begin = None;
+        while written < text.len() {
+            let error = match write(&mut self.file, &text.as_bytes()[written..]) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(more) => {
+                    if written == 0 && more < text.len() {
+                        let end = self.file.stream_position().ok();
+                        begin = end.and_then(|end| end.checked_sub(more as u64));
+                    }
+                    written += more;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            // As on a full disk.
+            self.is_torn |= written > 0 && self.take_back(begin, written).is_err();
+            return Err(error);
+        }
+        self.is_torn = false;
+        Ok(())
+    }
+
+    /// Takes back what was written of a line, where nobody else has written since.
+    fn take_back(&mut self, begin: Option<u64>, written: usize) -> io::Result<()> {
+        let end = self.file.metadata()?.len();
+        match begin {
+            Some(begin) if begin + written as u64 == end => self.file.set_len(begin),
+            _ => Err(io::ErrorKind::ResourceBusy.into()),
+        }
+    }
+}
+
+/// Whether a file was left so, by a crash or by another program.
+fn ends_in_half_a_line(path: &Path) -> io::Result<bool> {
+    if !path.metadata()?.is_file() {
+        return Ok(false);
+    }
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 fn by(caller: &Caller) -> Line<'_> {
@@ -302,4 +375,65 @@ fn append_to(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// As much as fits into a file of so many bytes.
+    fn full(most: u64) -> impl Fn(&mut File, &[u8]) -> io::Result<usize> {
+        move |file, bytes| {
+            let room = most.saturating_sub(file.metadata()?.len());
+            match bytes.len().min(usize::try_from(room).unwrap()) {
+                0 => Err(io::ErrorKind::StorageFull.into()),
+                some => file.write(&bytes[..some]),
+            }
+        }
+    }
+
+    #[test]
+    fn half_a_line_is_taken_back() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("audit.jsonl");
+        let mut lines = Lines::open(&path).unwrap();
+        lines.append("first", File::write).unwrap();
+        for _ in 0..2 {
+            let error = lines.append("second", full(9)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+            assert_eq!(fs::read_to_string(&path).unwrap(), "first\n");
+        }
+        assert!(lines.append("second", full(6)).is_err());
+        lines.append("third", File::write).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first\nthird\n");
+    }
+
+    #[test]
+    fn half_a_line_that_stays_is_a_line_of_its_own() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("audit.jsonl");
+        let mut lines = Lines::open(&path).unwrap();
+        lines.append("first", File::write).unwrap();
+        // Somebody else writes behind it before it fails.
+        let failing = |file: &mut File, bytes: &[u8]| match bytes.len() {
+            7 => file.write(&bytes[..3]),
+            _ => {
+                append_to(&path)?.write_all(b"\nothers\n")?;
+                Err(io::ErrorKind::StorageFull.into())
+            }
+        };
+        assert!(lines.append("second", failing).is_err());
+        lines.append("third", File::write).unwrap();
+        lines.append("fourth", File::write).unwrap();
+        let text = "first\nsec\nothers\n\nthird\nfourth\n";
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+
+        // As after a crash.
+        fs::write(&path, "half").unwrap();
+        let mut lines = Lines::open(&path).unwrap();
+        lines.append("whole", File::write).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "half\nwhole\n");
+    }
 }

@@ -25,8 +25,8 @@ pub struct Config {
     pub pictures_url: Option<Url>,
     /// `HOST:PORT` of an address of their own, where the metrics are; without it, nowhere. A function has none.
     pub metrics_listen: Option<String>,
-    /// Makes the span of a request, one of [`TRACES`](crate::TRACES), part of a trace that its headers name. `None` where
-    /// nobody collects traces.
+    /// Makes the span of a request, one of [`TRACES`](crate::TRACES), part of a trace that its headers name; done where it
+    /// came through [`Self::trusted_proxies`]. `None` where nobody collects traces.
     pub continue_trace: Option<ContinueTrace>,
     /// The file of the audit log; without it, it is in the ordinary log, under the target `audit`.
     pub audit_log: Option<PathBuf>,

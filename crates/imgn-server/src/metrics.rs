@@ -317,7 +317,7 @@ fn family<const N: usize>(
 }
 
 /// A client may make up methods of its own.
-fn known(method: &Method) -> &'static str {
+pub(crate) fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

@@ -27,21 +27,33 @@ impl Origin {
         if proxies == 0 {
             return peer.map(Self::from);
         }
-        let told = headers
-            .get_all(FORWARDED_FOR)
-            .iter()
-            // What a client wrote into it hides nothing that a proxy has added.
-            .map(|value| String::from_utf8_lossy(value.as_bytes()))
-            .collect::<Vec<_>>();
-        let told = told
-            .iter()
-            .flat_map(|value| value.split(','))
-            .collect::<Vec<_>>();
-        let first = told.len().checked_sub(proxies.into());
-        let told = first.and_then(|index| told.get(index)).copied();
         // Who came past the proxies is who connected.
-        told.and_then(address).or(peer).map(Self::from)
+        told(headers, proxies).or(peer).map(Self::from)
     }
+}
+
+/// Whether a request went through the proxies that the operator counts, as far as its head says so.
+pub(crate) fn is_through_proxies(headers: &HeaderMap, proxies: u8) -> bool {
+    proxies > 0 && told(headers, proxies).is_some()
+}
+
+/// Whom the first of so many proxies was asked by.
+fn told(headers: &HeaderMap, proxies: u8) -> Option<IpAddr> {
+    let told = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        // What a client wrote into it hides nothing that a proxy has added.
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect::<Vec<_>>();
+    let told = told
+        .iter()
+        .flat_map(|value| value.split(','))
+        .collect::<Vec<_>>();
+    let first = told.len().checked_sub(proxies.into());
+    first
+        .and_then(|index| told.get(index))
+        .copied()
+        .and_then(address)
 }
 
 /// An address as proxies write it: with a port or without, IPv6 in brackets or bare.
@@ -119,5 +131,26 @@ mod tests {
     fn a_request_may_come_from_nowhere() {
         let origin = Origin::of(&HeaderMap::new(), &Extensions::new(), 1);
         assert_eq!(origin, None);
+    }
+
+    #[test]
+    fn a_request_came_through_proxies_when_each_of_them_says_so() {
+        let through = |told: &'static str, proxies| {
+            let mut headers = HeaderMap::new();
+            if !told.is_empty() {
+                headers.insert(FORWARDED_FOR, told.parse().unwrap());
+            }
+            is_through_proxies(&headers, proxies)
+        };
+        assert!(through("203.0.113.7", 1));
+        assert!(through("203.0.113.7, 192.0.2.2", 2));
+        for (told, proxies) in [
+            ("", 1),
+            ("203.0.113.7", 0),
+            ("203.0.113.7", 2),
+            ("nobody", 1),
+        ] {
+            assert!(!through(told, proxies), "{told:?} {proxies}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 use clap::Args;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -47,6 +47,9 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a collector may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where W3C has what a request is part of.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The largest answer of a collector in bytes.
 const MOST_OF_AN_ANSWER: usize = 64 * 1024;
@@ -144,9 +147,14 @@ impl Traces {
     }
 }
 
-/// Makes a request's span one of the trace that it says it belongs to (W3C's `traceparent`).
+/// Makes a request's span one of the trace that it says it belongs to (W3C's `traceparent`). Its `tracestate`, which would be
+/// sent on as it is, is left out.
 pub(super) fn join(span: &Span, headers: &HeaderMap) {
-    let context = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
+    let Some(parent) = headers.get(TRACEPARENT) else {
+        return;
+    };
+    let parent = HeaderMap::from_iter([(TRACEPARENT, parent.clone())]);
+    let context = TraceContextPropagator::new().extract(&HeaderExtractor(&parent));
     if context.span().span_context().is_valid() {
         // A span that nobody takes belongs nowhere.
         let _ = span.set_parent(context);

@@ -86,6 +86,9 @@ struct Inner {
     decoding: Mutex<HashMap<UploadId, Instant>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
+    /// Whether an upload's id may be told to a collector of traces: where nobody needs a token, it may be all that is needed
+    /// to end the upload.
+    are_ids_traced: bool,
 }
 
 impl Publisher {
@@ -114,6 +117,7 @@ impl Publisher {
             decoding: Mutex::default(),
             tasks: TaskTracker::new(),
             stopping,
+            are_ids_traced: !config.anonymous_uploads,
         }))
     }
 
@@ -267,8 +271,9 @@ impl Inner {
                 return Ok(());
             }
         };
+        let traced = traces::verify(self.are_ids_traced.then_some(id));
         let ended = tokio::select! {
-            ended = self.verify(&upload, asked).instrument(traces::verify(id)) => ended,
+            ended = self.verify(&upload, asked).instrument(traced) => ended,
             never = self.catalogue.keep(id) => match never {},
         };
         if !matches!(ended, Ok(true)) {

@@ -1,19 +1,21 @@
 //! What a trace tells of the server's work: spans of their own, beside those of the log.
 //!
 //! Not here: who takes them and sends them where; to this library they are spans of `tracing` under one target, and where
-//! nobody wants that they are not made. Invariant: a span has routes, ids, numbers and nothing else: no path, query, header
-//! or file's name, and nothing that opens anything.
+//! nobody wants that they are not made. Invariant: a span has routes, methods that HTTP defines, ids, numbers and nothing else:
+//! no path, query, header or file's name, and nothing that opens anything. A client chooses none of it but the request's id.
 
 use axum::http::{Method, StatusCode};
 use imgn_protocol::UploadId;
 use tracing::{Span, debug_span, field::Empty};
+
+use crate::metrics;
 
 /// The target of all spans that a trace has. No log has them.
 pub const TARGET: &str = "imgn_server::traces";
 
 /// One request. `route` is the template that it matched.
 pub(crate) fn request(id: &str, method: &Method, route: Option<&str>) -> Span {
-    let method = method.as_str();
+    let method = metrics::known(method);
     debug_span!(
         target: TARGET,
         "request",
@@ -41,8 +43,10 @@ pub(crate) fn presign() -> Span {
 }
 
 /// The file of an upload is read, summed, decoded and published. It belongs to no request: whoever waits for it may be gone.
-pub(crate) fn verify(upload: UploadId) -> Span {
-    debug_span!(target: TARGET, parent: None, "verify", upload.id = %upload)
+/// Without an id where that is all that is needed to end the upload.
+pub(crate) fn verify(upload: Option<UploadId>) -> Span {
+    let id = upload.map(tracing::field::display);
+    debug_span!(target: TARGET, parent: None, "verify", upload.id = id)
 }
 
 /// What makes a picture public, the last step of verifying.

@@ -12,7 +12,7 @@ use axum::{
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::{state::App, traces};
+use crate::{origin, state::App, traces};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -65,7 +65,10 @@ pub(super) async fn watch(State(app): State<App>, mut request: Request, next: Ne
         &method,
         route.as_ref().map(MatchedPath::as_str),
     );
-    if let Some(continue_trace) = app.config.continue_trace {
+    // A stranger neither keeps a request out of the traces nor gets one into them.
+    if let Some(continue_trace) = app.config.continue_trace
+        && origin::is_through_proxies(request.headers(), app.config.trusted_proxies)
+    {
         continue_trace(&traced, request.headers());
     }
     let watched = async {
