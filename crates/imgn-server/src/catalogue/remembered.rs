@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(case.reads_after(id, async {}).await, 3);
         // While it is read: that row may be of before.
         case.commit("bob").await;
-        assert_eq!(case.reads_after(id, case.commit("eve")).await, 4);
+        assert_eq!(case.reads_after(id, Box::pin(case.commit("eve"))).await, 4);
         assert_eq!(case.reads_after(id, async {}).await, 5);
         assert_eq!(case.reads_after(id, async {}).await, 5);
     }
