@@ -240,6 +240,8 @@ pub struct IntakeView {
     pub linked_folders: u32,
     /// Folders that could not be read: what happened, and to which, for people; their names, not their paths.
     pub unreadable: Vec<String>,
+    /// Whether somebody was asked, and said that nothing of it is to be published.
+    pub withheld: bool,
 }
 
 impl From<Intake> for IntakeView {
@@ -255,6 +257,7 @@ impl From<Intake> for IntakeView {
             other_files: intake.other_files,
             linked_folders: intake.linked_folders,
             unreadable: intake.unreadable.into_iter().map(told).collect(),
+            withheld: intake.withheld,
         }
     }
 }

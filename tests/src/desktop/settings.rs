@@ -1,7 +1,7 @@
 //! What is chosen, checked, remembered and asked, in the real window: settings while it runs, the doctor, the history,
 //! galleries, and the question before pictures become public. Each screen under axe, in both themes and languages.
 
-use std::{fs, process::Output};
+use std::{fs, process::Output, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use fantoccini::Locator;
@@ -200,6 +200,18 @@ async fn the_doctor_says_what_is_there_and_what_to_do() -> Result<()> {
         "{findings}"
     );
     axe::check(&window.page, "the doctor").await?;
+    // It is done, and looks again only when it is asked to.
+    let is_done = "return document.querySelector(\"[data-testid='examine']\").getAttribute('aria-disabled') === 'false'";
+    eventually("the doctor is done", PATIENCE, async || {
+        let done = script(&window.page, is_done, vec![]).await?;
+        Ok((done == true).then_some(()))
+    })
+    .await?;
+    for _ in 0..10 {
+        let done = script(&window.page, is_done, vec![]).await?;
+        ensure!(done == true, "it goes on looking");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 
     // The command line says the same of the same session; it has no token for this gallery.
     let told = imgn(&window, &["doctor"])?;

@@ -482,6 +482,8 @@ export type IntakeView = {
 	linked_folders: number,
 	/**  Folders that could not be read: what happened, and to which, for people; their names, not their paths. */
 	unreadable: string[],
+	/**  Whether somebody was asked, and said that nothing of it is to be published. */
+	withheld: boolean,
 };
 
 /**  A language that there are words in. Each is written as its tag, so that a file is understood by who reads it. */

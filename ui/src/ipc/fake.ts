@@ -32,6 +32,7 @@ const takenIn = (pictures: number, other_files: number): IntakeView => ({
   other_files,
   linked_folders: 0,
   unreadable: [],
+  withheld: false,
 });
 
 /** One of many, in whatever state. */

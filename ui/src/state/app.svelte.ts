@@ -571,6 +571,7 @@ export class AppModel {
       this.viewing = null;
       // It was about the other gallery.
       this.#deletion.undo();
+      void this.attempt(this.uploads.restart());
     }
     if (another || back) void this.gallery.reload();
   }

@@ -2,8 +2,8 @@ import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
 
 import type { Backend, BackendEvents } from "../ipc/backend";
 import { BackendError } from "../ipc/backend";
-import { aPicture, aTimeline } from "../ipc/testing";
-import type { AppState, Image, Timeline, ViewError, Wanted } from "../ipc/types";
+import { aPicture, aTimeline, anUpload } from "../ipc/testing";
+import type { AppState, Image, Timeline, UploadView, ViewError, Wanted } from "../ipc/types";
 import { strings } from "../strings";
 import { NOTHING, selectStretch, toggle } from "./selection";
 
@@ -40,11 +40,14 @@ class World {
   refused: string | null = null;
   /** What holds the next rows and deletions back. */
   hold: Promise<void> | null = null;
+  /** What each gallery is asked for its uploads, and waits to be answered with. */
+  readonly uploadsAsked: ((uploads: UploadView[]) => void)[] = [];
   readonly model: InstanceType<typeof AppModel>;
 
   constructor(count: number) {
     const sequences = Array.from({ length: count }, (_, index) => count - index);
     const backend = {
+      uploads: () => new Promise<UploadView[]>((resolve) => this.uploadsAsked.push(resolve)),
       timeline: () => {
         const gone = new Set(this.deleted.flat());
         return Promise.resolve(aTimeline(sequences.filter((sequence) => !gone.has(`p${sequence}`))));
@@ -269,6 +272,23 @@ describe("what was asked for elsewhere", () => {
     expect([model.connecting, visited.length]).toEqual([null, 1]);
     stop();
   });
+});
+
+it("the uploads of another gallery are its own", async () => {
+  const { model, uploadsAsked } = new World(0);
+  const names = () => model.uploads.list.map(({ id }) => id);
+  model.uploads.apply([anUpload("one")]);
+  model.entered(aState("https://one.example", 1));
+  expect(names()).toEqual(["one"]);
+  model.entered(aState("https://two.example", 2));
+  expect(names()).toEqual([]);
+  model.entered(aState("https://three.example", 3));
+  // The first answer is about a gallery that is shown no more.
+  const [second, third] = uploadsAsked;
+  third!([anUpload("three")]);
+  second!([anUpload("two")]);
+  await settled();
+  expect(names()).toEqual(["three"]);
 });
 
 it("a state that was overtaken on its way changes nothing", () => {

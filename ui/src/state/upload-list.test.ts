@@ -74,11 +74,20 @@ it("only what can still be held back offers it, and only what is held back goes 
 });
 
 it("what of a folder was left alone is told, and nothing when that is nothing", () => {
-  const all = { pictures: 12, refused: 0, other_files: 0, linked_folders: 0, unreadable: [] };
+  const all = {
+    pictures: 12,
+    refused: 0,
+    other_files: 0,
+    linked_folders: 0,
+    unreadable: [],
+    withheld: false,
+  };
   expect(takenInText(all)).toBeNull();
   expect(takenInText({ ...all, pictures: 0, other_files: 3 })).toBe(
     "There are no pictures in it; nothing is uploaded.",
   );
+  // Somebody was asked and said no.
+  expect(takenInText({ ...all, pictures: 0, withheld: true })).toBeNull();
   // Its row says why.
   expect(takenInText({ ...all, pictures: 0, refused: 1 })).toBeNull();
   expect(takenInText({ ...all, other_files: 3 })).toBe("12 pictures, 3 other files skipped.");

@@ -70,7 +70,10 @@ export function takenInText({
   other_files,
   linked_folders,
   unreadable,
+  withheld,
 }: IntakeView): string | null {
+  // Who said so knows.
+  if (withheld) return null;
   if (pictures === 0 && refused === 0 && unreadable.length === 0) return strings.nothingTakenIn;
   const skipped = [
     other_files > 0 ? strings.otherFilesSkipped(other_files) : "",

@@ -13,13 +13,25 @@ export class Uploads {
   );
   readonly #backend: Backend;
   #seen = $state.raw<ReadonlySet<string>>(new Set());
+  #loads = 0;
 
   constructor(backend: Backend) {
     this.#backend = backend;
   }
 
+  /** Asks anew, after another gallery is shown: those of the one before are its own. */
+  async restart(): Promise<void> {
+    this.list = [];
+    this.#seen = new Set();
+    await this.load();
+  }
+
   async load(): Promise<void> {
+    this.#loads += 1;
+    const load = this.#loads;
     const uploads = await this.#backend.uploads();
+    // The answer may be about the gallery before.
+    if (load !== this.#loads) return;
     // What was told meanwhile is newer than the answer.
     this.list = mergeUploads(uploads, this.list);
   }

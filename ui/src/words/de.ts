@@ -174,7 +174,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   tokenForNow: "Erlaubt, bis imgn endet",
   keepForNow: "Bis zum Ende von imgn verwenden",
   keepForNowText:
-    "Das Token bleibt dann nur im Arbeitsspeicher und wird nirgends aufgeschrieben. Beim nächsten Start fragt imgn wieder danach.",
+    "Das Token bleibt dann nur im Arbeitsspeicher und wird nirgends aufgeschrieben. Nach dem nächsten Start ist es wieder einzugeben.",
   knownGalleries: "Galerien, die Sie kennen",
 
   // Prüfungen.
@@ -276,7 +276,8 @@ export const german = ({ plural, number }: Grammar): Strings => ({
     `Das wird öffentlich in ${gallery}: Wer die Galerie ansieht, sieht es, und wer einen Link hat, kann ihn öffnen.`,
   askedTotal: (size: string) => `zusammen ${size}`,
   askedMore: (count: number) => plural(count, "und # weiteres", "und # weitere"),
-  askedLocationNone: "Keines davon sagt, wo es aufgenommen wurde.",
+  askedLocationNone: (count: number) =>
+    plural(count, "Es sagt nicht, wo es aufgenommen wurde.", "Keines davon sagt, wo es aufgenommen wurde."),
   askedLocationUnknown: "Der Aufnahmeort wird nicht mitgesendet, falls sie ihn nennen.",
   askedLocationRemoved: (count: number) =>
     plural(

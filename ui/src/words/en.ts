@@ -170,7 +170,7 @@ export const english = ({ plural, number }: Grammar) => ({
   tokenForNow: "Allowed until imgn ends",
   keepForNow: "Use it until imgn ends",
   keepForNowText:
-    "The token is held in memory then and written nowhere. imgn asks for it again at its next start.",
+    "The token is held in memory then and written nowhere. It has to be entered again after the next start.",
   knownGalleries: "Galleries that you know",
 
   // Checks.
@@ -265,7 +265,8 @@ export const english = ({ plural, number }: Grammar) => ({
     `They become public in ${gallery}: whoever looks at it sees them, and whoever has a link can open it.`,
   askedTotal: (size: string) => `${size} altogether`,
   askedMore: (count: number) => plural(count, "and # more", "and # more"),
-  askedLocationNone: "None of them says where it was taken.",
+  askedLocationNone: (count: number) =>
+    plural(count, "It does not say where it was taken.", "None of them says where it was taken."),
   askedLocationUnknown: "Where they were taken is left out of what is sent, if they say it.",
   askedLocationRemoved: (count: number) =>
     plural(
