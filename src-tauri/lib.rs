@@ -9,6 +9,7 @@
 mod commands;
 mod dialogs;
 mod drag_out;
+mod failure;
 mod gallery;
 mod host;
 mod ipc;
@@ -87,7 +88,8 @@ fn run(arguments: Arguments) -> Result<()> {
     let gallery = LocalGallery::new(home.path().join("gallery"));
     // Commands may arrive as soon as there is a window, so the profile is open before there is one.
     let core = tauri::async_runtime::block_on(App::open(home, arguments.options()))
-        .context("cannot open the profile")?;
+        .context("cannot open the profile")
+        .inspect_err(failure::show)?;
     let pictures = core.clone();
     let host = Arc::new(TauriHost::default());
     let desk = Desk::new(core.clone(), Arc::clone(&host) as Arc<_>);

@@ -1,7 +1,11 @@
 //! What is chosen, checked, remembered and asked, in the real window: settings while it runs, the doctor, the history,
 //! galleries, and the question before pictures become public. Each screen under axe, in both themes and languages.
 
-use std::{fs, process::Output, time::Duration};
+use std::{
+    fs,
+    process::{Output, Stdio},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use fantoccini::Locator;
@@ -165,6 +169,36 @@ async fn what_is_chosen_takes_effect_while_the_app_runs_and_is_kept() -> Result<
         )
         .await?
             == "dark"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_cannot_start_shows_why() -> Result<()> {
+    let screen = Screen::start()?;
+    write_settings(&screen, "[look]\ntheme = 7\n")?;
+    let program = program("imgn-desktop")?;
+    let mut app = screen
+        .command(program.to_str().context("a path in UTF-8")?)
+        .stderr(Stdio::piped())
+        .spawn()?;
+    eventually("it is shown", PATIENCE, async || {
+        Ok(screen
+            .xdotool(&["search", "--onlyvisible", "--name", "^imgn$"])
+            .ok())
+    })
+    .await?;
+    ensure!(app.try_wait()?.is_none(), "it waits until it was read");
+    eventually("it has ended", PATIENCE, async || {
+        screen.xdotool(&["key", "Escape"])?;
+        Ok(app.try_wait()?)
+    })
+    .await?;
+    let output = app.wait_with_output()?;
+    let told = String::from_utf8(output.stderr)?;
+    ensure!(
+        !output.status.success() && told.contains("settings.toml"),
+        "{told}"
     );
     Ok(())
 }
