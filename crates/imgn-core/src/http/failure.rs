@@ -137,6 +137,12 @@ fn retry_after(response: &Response) -> Option<Duration> {
 /// A failure in the words of a person's command.
 pub(super) fn explain(failure: Failure, server: &Url) -> CommandError {
     match failure {
+        Failure::Unreachable { reason } if is_no_tls(server, &reason) => CommandError::new(
+            UploadCode::Offline,
+            format!(
+                "{server} does not answer by HTTPS; if it has none, begin its address with http://"
+            ),
+        ),
         Failure::Unreachable { reason } => CommandError::new(
             UploadCode::Offline,
             format!(
@@ -168,6 +174,11 @@ pub(super) fn explain(failure: Failure, server: &Url) -> CommandError {
             format!("{}; try again", failure.describe()),
         ),
     }
+}
+
+/// Whether what answered speaks no TLS, in rustls' words: an address that was typed without `http://` is asked by HTTPS.
+fn is_no_tls(server: &Url, reason: &str) -> bool {
+    server.scheme() == "https" && reason.contains("InvalidContentType")
 }
 
 #[cfg(test)]

@@ -20,6 +20,19 @@ fn general(proxy: &str, ask: Ask) -> GeneralPreferences {
 }
 
 #[tokio::test]
+async fn a_server_that_is_asked_by_https_and_has_none_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = serve(&Shared::default()).await;
+    let app = App::open(home(folder.path()), with_token()).await.unwrap();
+    let asked = url.replace("http://", "https://");
+    let error = app.connect(&asked, None).await.unwrap_err();
+    assert!(
+        error.message.contains("begin its address with http://"),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
 async fn galleries_are_known_shown_named_and_left() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (
