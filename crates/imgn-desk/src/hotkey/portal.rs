@@ -121,15 +121,17 @@ async fn live(
     let lived = async {
         // Before the key is asked for: nothing that is said of it is missed.
         let mut said = within(PATIENCE, listen(&portal, &session)).await?;
+        let mut presses = 0;
         tokio::select! {
             bound = bind(&portal, &session, hotkey, description) => bound?,
             // It may ask somebody, and not come to an answer.
-            () = until_over(&mut said) => return Err(ended_by_desktop()),
+            () = until_over(&mut said, &mut presses) => return Err(ended_by_desktop()),
         }
         if let Some(tell) = tell.take() {
             // Whoever asked may have given up.
             let _ = tell.send(Ok(()));
         }
+        (0..presses).for_each(|_| (wanted.on_press)());
         let mut is_away = false;
         loop {
             let said = tokio::select! {
@@ -215,10 +217,13 @@ async fn listen<'s>(
     .boxed())
 }
 
-async fn until_over(said: &mut BoxStream<'_, Said>) {
+/// Until the session is over. A key may be pressed before the answer is read that gives it: those presses are counted.
+async fn until_over(said: &mut BoxStream<'_, Said>, presses: &mut usize) {
     while let Some(said) = said.next().await {
-        if matches!(said, Said::Closed | Said::Owned(false)) {
-            return;
+        match said {
+            Said::Pressed => *presses += 1,
+            Said::Closed | Said::Owned(false) => return,
+            Said::Changed | Said::Owned(true) => {}
         }
     }
 }
