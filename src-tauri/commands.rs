@@ -170,8 +170,21 @@ pub(crate) async fn set_upload_preferences(
 
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn clear_finished_uploads(shell: State<'_, Shell>) -> Answer<()> {
-    Ok(shell.core.clear_finished().await?)
+pub(crate) async fn clear_finished_uploads(
+    shell: State<'_, Shell>,
+    only: Option<UploadId>,
+) -> Answer<()> {
+    Ok(shell.core.clear_finished(only).await?)
+}
+
+/// Which of these pictures, named with their places in the feed, are in the gallery no more.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn gone(
+    shell: State<'_, Shell>,
+    images: Vec<(ImageId, u64)>,
+) -> Answer<Vec<ImageId>> {
+    Ok(shell.core.gone(&images).await?)
 }
 
 /// Bytes and no JSON, which would take a second for a million pictures; so it is not among the generated bindings.

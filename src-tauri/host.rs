@@ -11,7 +11,7 @@ use tauri_plugin_dialog::DialogExt as _;
 use tauri_specta::Event as _;
 
 use crate::{
-    shell::{Shell, sent, tell_failure},
+    shell::{Shell, sent, tell_failure, tell_taken},
     view::{LinksCopied, Wanted},
     window,
 };
@@ -79,10 +79,8 @@ async fn choose(app: AppHandle, folders: bool) {
     } else {
         shell.choose_files(dialog).await
     };
-    match taken {
-        Ok(Some(intake)) => shell.desk.tell_intake(&intake),
-        // The dialog was closed.
-        Ok(None) => {}
-        Err(error) => tell_failure(&app, shell.desk.words().failure_of(&error)),
+    // There is nothing to tell where the dialog was closed.
+    if let Some(taken) = taken.transpose() {
+        tell_taken(&app, taken);
     }
 }

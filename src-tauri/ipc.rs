@@ -53,6 +53,7 @@ pub(crate) fn builder() -> Builder<Wry> {
             commands::upload_preferences,
             commands::set_upload_preferences,
             commands::clear_finished_uploads,
+            commands::gone,
             commands::pictures,
             commands::picture,
             commands::delete_images,

@@ -315,10 +315,10 @@ pub(crate) fn on_window_event(window: &Window, event: &WindowEvent) {
         // They are the gallery's own, on their way out.
         DragDropEvent::Enter { paths, .. } | DragDropEvent::Drop { paths, .. }
             if paths.iter().any(|path| core.is_copy(path)) => {}
-        DragDropEvent::Enter { paths, .. } => tell_drag(app, DragPhase::Enter, paths.len()),
+        DragDropEvent::Enter { paths, .. } => tell_drag(app, DragPhase::Enter, pictures(paths)),
         DragDropEvent::Leave => tell_drag(app, DragPhase::Leave, 0),
         DragDropEvent::Drop { paths, .. } => {
-            tell_drag(app, DragPhase::Drop, paths.len());
+            tell_drag(app, DragPhase::Drop, pictures(paths));
             take(app, paths.clone());
         }
         _ => {}
@@ -332,7 +332,7 @@ fn take(app: &AppHandle, paths: Vec<PathBuf>) {
 }
 
 /// Says what came of files that did not come in by the window's own dialogs.
-fn tell_taken(app: &AppHandle, taken: Result<Intake, ViewError>) {
+pub(crate) fn tell_taken(app: &AppHandle, taken: Result<Intake, ViewError>) {
     match taken {
         Ok(intake) if window::is_open(app) => {
             let intake = intake.into();
@@ -341,6 +341,16 @@ fn tell_taken(app: &AppHandle, taken: Result<Intake, ViewError>) {
         Ok(intake) => app.state::<Shell>().desk.tell_intake(&intake),
         Err(error) => tell(app, &error),
     }
+}
+
+/// How many pictures hover; none where that is not known: how many are in a folder nobody has looked at yet.
+fn pictures(paths: &[PathBuf]) -> usize {
+    // They may be on a slow disk: some tell enough.
+    const LOOKED_AT: usize = 50;
+    if paths.iter().take(LOOKED_AT).any(|path| path.is_dir()) {
+        return 0;
+    }
+    paths.len()
 }
 
 fn tell_drag(app: &AppHandle, phase: DragPhase, count: usize) {

@@ -202,7 +202,7 @@ impl Check {
         let (message, advice) = finding.words();
         let shown = match (finding, &value) {
             (Finding::DiskFine | Finding::DiskLow | Finding::DiskFull, Some(bytes)) => {
-                bytes.parse().map_or_else(|_| bytes.clone(), mebibytes)
+                bytes.parse().map_or_else(|_| bytes.clone(), room)
             }
             (_, value) => value.clone().unwrap_or_default(),
         };
@@ -217,12 +217,13 @@ impl Check {
     }
 }
 
-fn mebibytes(bytes: u64) -> String {
-    let mebibytes = bytes >> 20;
-    if mebibytes < 10 * 1024 {
-        format!("{mebibytes} MiB")
+/// As the window and file managers count.
+fn room(bytes: u64) -> String {
+    let megabytes = bytes / 1_000_000;
+    if megabytes < 10_000 {
+        format!("{megabytes} MB")
     } else {
-        format!("{} GiB", mebibytes >> 10)
+        format!("{} GB", megabytes / 1000)
     }
 }
 
@@ -241,7 +242,7 @@ mod tests {
             );
             assert!(!check.message.contains('#'), "{}", check.message);
         }
-        let low = Check::new(Finding::DiskLow, Some((300 << 20).to_string()));
-        assert_eq!(low.message, "little is free where the profile is: 300 MiB");
+        let low = Check::new(Finding::DiskLow, Some("300999999".to_owned()));
+        assert_eq!(low.message, "little is free where the profile is: 300 MB");
     }
 }

@@ -291,7 +291,7 @@ impl Settings {
 }
 
 fn failed(path: &Path, what: &str, error: &dyn std::error::Error) -> CommandError {
-    let message = format!("the settings {} {what} ({error})", path.display());
+    let message = format!("the settings file {} {what} ({error})", path.display());
     CommandError::new(ClientCode::SettingsFailed, message)
 }
 

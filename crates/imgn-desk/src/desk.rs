@@ -386,13 +386,20 @@ impl Desk {
         self.take_clip(Clip::Files(paths)).await
     }
 
-    /// Says where nobody sees it otherwise that there was nothing to upload, or what could not be read.
+    /// Says where nobody sees it otherwise that there was nothing to upload, what could not be read, or what was left alone.
     pub fn tell_intake(&self, intake: &Intake) {
         let words = self.words();
         let told = match intake.unreadable.first() {
             Some(folder) => words.unreadable(folder),
             None if intake.is_nothing() => words.nothing_in_it().to_owned(),
-            None => return,
+            None => {
+                if let Some(text) = words.left_alone(intake) {
+                    let desk = self.clone();
+                    // It speaks with another program. Where nobody shows it, it is not worth a window.
+                    tokio::spawn(async move { desk.say(&text).await });
+                }
+                return;
+            }
         };
         self.0.host.tell(News::Failed(told));
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use imgn_core::{Code, CommandError, Origin, Unreadable, ViewError};
+use imgn_core::{Code, CommandError, Intake, Origin, Unreadable, ViewError};
 
 use crate::{Copied, Ended, HotkeyError};
 
@@ -198,6 +198,29 @@ impl Language {
             format!("The folder {name} cannot be read ({reason})."),
             format!("Der Ordner {name} lässt sich nicht lesen ({reason})."),
         )
+    }
+
+    /// What was left alone in folders of which pictures were taken; none where that is nothing.
+    pub(crate) fn left_alone(self, intake: &Intake) -> Option<String> {
+        let files = |count| match (self, count) {
+            (_, 0) => None,
+            (Self::English, 1) => Some("1 other file was skipped.".to_owned()),
+            (Self::English, _) => Some(format!("{count} other files were skipped.")),
+            (Self::German, 1) => Some("1 andere Datei wurde ausgelassen.".to_owned()),
+            (Self::German, _) => Some(format!("{count} andere Dateien wurden ausgelassen.")),
+        };
+        let links = |count| match (self, count) {
+            (_, 0) => None,
+            (Self::English, 1) => Some("1 link to a folder was not followed.".to_owned()),
+            (Self::English, _) => Some(format!("{count} links to folders were not followed.")),
+            (Self::German, 1) => Some("1 Verweis auf einen Ordner wurde nicht gefolgt.".to_owned()),
+            (Self::German, _) => Some(format!("{count} Verweisen auf Ordner wurde nicht gefolgt.")),
+        };
+        let told: Vec<_> = files(intake.other_files)
+            .into_iter()
+            .chain(links(intake.linked_folders))
+            .collect();
+        (!told.is_empty()).then(|| told.join(" "))
     }
 
     /// A key that was had and is no more.

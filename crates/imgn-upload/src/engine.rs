@@ -293,16 +293,20 @@ impl Engine {
         }
     }
 
-    /// Forgets what has ended; returns the files of it.
+    /// Forgets what has ended: all of it, or `only` one upload; returns the files of it.
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub async fn clear_ended(&self) -> Result<Vec<PathBuf>, JournalError> {
+    pub async fn clear_ended(&self, only: Option<UploadId>) -> Result<Vec<PathBuf>, JournalError> {
         let _forgetting = self.0.forgetting.write().await;
         let before = SystemTime::now();
         let driven = self.0.known().driven();
-        let forgotten = self.0.journal.forget_ended(before, &driven).await?;
-        self.0.known().forget(|entry| driven.contains(&entry.id));
+        let journal = &self.0.journal;
+        let forgotten = journal.forget_ended(before, &driven, only).await?;
+        let is_other = |id| only.is_some_and(|only| only != id);
+        self.0
+            .known()
+            .forget(|entry| is_other(entry.id) || driven.contains(&entry.id));
         Ok(forgotten)
     }
 
@@ -315,7 +319,7 @@ impl Engine {
         let before = SystemTime::now().checked_sub(age);
         let before = before.unwrap_or(SystemTime::UNIX_EPOCH);
         let driven = self.0.known().driven();
-        let forgotten = self.0.journal.forget_ended(before, &driven).await?;
+        let forgotten = self.0.journal.forget_ended(before, &driven, None).await?;
         let entries = self.0.journal.entries().await?.into_iter();
         let kept: BTreeSet<_> = entries.map(|entry| entry.id).chain(driven).collect();
         self.0.known().forget(|entry| kept.contains(&entry.id));

@@ -407,19 +407,22 @@ impl Journal {
         Ok(())
     }
 
-    /// Forgets uploads that have ended and were last written at `before` at the latest, except for some; returns their files.
+    /// Forgets uploads that have ended and were last written at `before` at the latest, except for some: all, or `only` one;
+    /// returns their files.
     pub(crate) async fn forget_ended(
         &self,
         before: SystemTime,
         except: &BTreeSet<UploadId>,
+        only: Option<UploadId>,
     ) -> Result<Vec<PathBuf>, JournalError> {
         let forgotten: Vec<Vec<u8>> = sqlx::query_scalar(
             "DELETE FROM uploads WHERE server = ? AND ended = 1 AND updated_at <= ? \
-             AND id NOT IN (SELECT value FROM json_each(?)) RETURNING path",
+             AND id NOT IN (SELECT value FROM json_each(?)) AND id = coalesce(?, id) RETURNING path",
         )
         .bind(&self.server)
         .bind(milliseconds(before))
         .bind(serde_json::json!(except).to_string())
+        .bind(only.map(|id| id.to_string()))
         .fetch_all(&self.pool)
         .await?;
         Ok(forgotten.into_iter().map(path_from_bytes).collect())

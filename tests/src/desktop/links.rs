@@ -112,5 +112,40 @@ async fn an_address_shows_a_picture_and_connects_only_when_somebody_says_so() ->
     .await?;
     let state = window.invoke("app_state", json!({})).await?;
     ensure!(state["ok"]["server"]["signed_in"] == true, "{state}");
-    shown("there.jpg").await
+    shown("there.jpg").await?;
+
+    // A gallery that is known is shown although its server is away.
+    let away = other.url.clone();
+    drop(other);
+    let asks_about = async |server: &str| -> Result<()> {
+        eventually(&format!("it asks about {server}"), PATIENCE, async || {
+            let asked = window.all("confirm-address").await?;
+            let Some(asked) = asked.first() else {
+                return Ok(None);
+            };
+            let asked = asked.text().await?;
+            Ok((asked.trim_end_matches('/') == server).then_some(()))
+        })
+        .await
+    };
+    asks_about("https://evil.example").await?;
+    window.focus()?;
+    window.screen().xdotool(&["key", "Return"])?;
+    let answer = window.invoke("start_local_gallery", json!({})).await?;
+    ensure!(answer.pointer("/ok").is_some(), "{answer}");
+    let program = program("imgn-desktop")?;
+    let mut again = window
+        .screen()
+        .command(program.to_str().context("a path in UTF-8")?);
+    let output = again.args(["--server", &away]).output()?;
+    ensure!(output.status.success(), "{output:?}");
+    asks_about(&away).await?;
+    super::press(&window, "confirm-connect").await?;
+    eventually("what is known of it is shown", PATIENCE, async || {
+        Ok((window.server().await.ok().as_ref() == Some(&away)).then_some(()))
+    })
+    .await?;
+    let state = window.invoke("app_state", json!({})).await?;
+    ensure!(state["ok"]["server"]["reachable"] == false, "{state}");
+    window.painted("there.jpg").await.map(drop)
 }

@@ -338,6 +338,26 @@ async fn what_was_uploaded_is_in_the_history_although_the_file_is_gone() -> Resu
     search.send_keys(" ").await?;
     element(&window.page, "history-empty").await?;
     ensure!(api.images().await?.len() == 1, "the pictures stay");
+
+    // Among the uploads its row says so too, has no link to copy, and goes without the others.
+    press(&window, "close-dialog").await?;
+    eventually("its row says that it is gone", PATIENCE, async || {
+        let text = window.row_text("first & only.jpg").await?;
+        Ok(text.contains("No longer in the gallery").then_some(()))
+    })
+    .await?;
+    let row = "[...document.querySelectorAll(\"[data-testid='upload-row']\")]
+        .find((row) => row.textContent.includes('first & only.jpg'))";
+    let has_link = format!("return {row}.textContent.includes('Copy link')");
+    ensure!(script(&window.page, &has_link, vec![]).await? == false);
+    axe::check(&window.page, "an upload whose picture is gone").await?;
+    let clear = format!("{row}.querySelector(\"[data-testid='clear-upload']\").click()");
+    script(&window.page, &clear, vec![]).await?;
+    eventually("the other row is left", PATIENCE, async || {
+        Ok((window.all("upload-row").await?.len() == 1).then_some(()))
+    })
+    .await?;
+    ensure!(window.row_text("second.jpg").await?.contains("Published"));
     Ok(())
 }
 

@@ -196,7 +196,10 @@ export interface Backend {
   retryUploads(): Promise<void>;
   /** None on the web page, which keeps nothing. */
   readonly uploadSettings: UploadSettings | null;
-  clearFinishedUploads(): Promise<void>;
+  /** All, or one of them. */
+  clearFinishedUploads(only: string | null): Promise<void>;
+  /** Which of these pictures are in the gallery no more. */
+  gone(images: readonly Image[]): Promise<readonly string[]>;
   copyLink(text: string): Promise<void>;
   /** None on the web page. */
   readonly desktop: Desktop | null;

@@ -27,7 +27,9 @@ export const commands = {
 	retryUploads: () => __TAURI_INVOKE<null>("retry_uploads"),
 	uploadPreferences: () => __TAURI_INVOKE<UploadPreferences>("upload_preferences"),
 	setUploadPreferences: (preferences: UploadPreferences) => __TAURI_INVOKE<null>("set_upload_preferences", { preferences }),
-	clearFinishedUploads: () => __TAURI_INVOKE<null>("clear_finished_uploads"),
+	clearFinishedUploads: (only: UploadId | null) => __TAURI_INVOKE<null>("clear_finished_uploads", { only }),
+	/**  Which of these pictures, named with their places in the feed, are in the gallery no more. */
+	gone: (images: ([ImageId, number])[]) => __TAURI_INVOKE<ImageId[]>("gone", { images }),
 	pictures: (sequences: number[]) => __TAURI_INVOKE<(Picture | null)[]>("pictures", { sequences }),
 	picture: (id: ImageId) => __TAURI_INVOKE<Picture | null>("picture", { id }),
 	deleteImages: (ids: ImageId[]) => __TAURI_INVOKE<DeletionView>("delete_images", { ids }),

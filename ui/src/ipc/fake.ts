@@ -415,10 +415,12 @@ export function fakeBackend(address: string): Backend {
             get: () => Promise.resolve(preferences),
             set: (chosen) => Promise.resolve(void (preferences = chosen)),
           },
-    clearFinishedUploads() {
-      uploads = uploads.filter(({ state }) => !ENDED.includes(state));
+    clearFinishedUploads(only) {
+      uploads = uploads.filter(({ id, state }) => !ENDED.includes(state) || (only !== null && id !== only));
       return Promise.resolve();
     },
+    gone: (images) =>
+      Promise.resolve(images.map(({ id }) => id).filter((id) => gallery.sequenceOf(id) === null)),
     copyLink: () => Promise.resolve(),
     desktop:
       scene === "web"

@@ -303,7 +303,7 @@ describe("a file", () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(world.uploads.list()).toMatchObject([{ state: "cancelled" }]);
     expect(world.arrived).toEqual([]);
-    world.uploads.clearFinished();
+    world.uploads.clearFinished(null);
     expect(world.uploads.list()).toEqual([]);
   });
 });

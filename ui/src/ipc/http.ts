@@ -181,7 +181,12 @@ export function httpBackend(): Backend {
     cancelUploads: () => Promise.resolve(uploads.cancelAll()),
     retryUploads: () => Promise.resolve(uploads.retryFailed()),
     uploadSettings: null,
-    clearFinishedUploads: () => Promise.resolve(uploads.clearFinished()),
+    clearFinishedUploads: (only) => Promise.resolve(uploads.clearFinished(only)),
+    async gone(images) {
+      const { sequences } = await api.timeline("");
+      const isGone = ({ sequence }: Image) => sequence !== undefined && !sequences.includes(sequence);
+      return images.filter(isGone).map(({ id }) => id);
+    },
     copyLink: copyText,
     links: null,
     desktop: null,

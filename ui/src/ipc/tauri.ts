@@ -75,7 +75,11 @@ export function tauriBackend(): Backend {
       get: () => answer(commands.uploadPreferences()),
       set: (preferences) => done(commands.setUploadPreferences(preferences)),
     },
-    clearFinishedUploads: () => done(commands.clearFinishedUploads()),
+    clearFinishedUploads: (only) => done(commands.clearFinishedUploads(only)),
+    gone: (images) =>
+      answer(
+        commands.gone(images.flatMap(({ id, sequence }) => (sequence === undefined ? [] : [[id, sequence]]))),
+      ),
     copyLink: (text) => done(commands.copyLink(text)),
     desktop: {
       preferences: () => answer(commands.desktopPreferences()),

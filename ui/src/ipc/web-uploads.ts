@@ -172,8 +172,10 @@ export class WebUploads {
     this.#startNext();
   }
 
-  clearFinished(): void {
-    this.#jobs = this.#jobs.filter((job) => !isOver(job.view.state));
+  /** Forgets all that has ended, or `only` one of them. */
+  clearFinished(only: string | null): void {
+    const isOther = (id: string) => only !== null && id !== only;
+    this.#jobs = this.#jobs.filter(({ view }) => !isOver(view.state) || isOther(view.id));
   }
 
   #job(id: string): Job | undefined {

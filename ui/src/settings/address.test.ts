@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { serverAddress } from "./address";
+import { isOpen, serverAddress } from "./address";
 
 it.each([
   ["gallery.example.org", "https://gallery.example.org"],
@@ -24,3 +24,15 @@ it.each([
   "https://me:secret@example.org",
   "http://",
 ])("%j is no server", (typed) => expect(serverAddress(typed)).toBeNull());
+
+it.each([
+  ["http://example.org", true],
+  ["192.168.1.5:8787", true],
+  ["nas.local", true],
+  ["example.org", false],
+  ["https://nas.local", false],
+  ["localhost:8787", false],
+  ["http://127.0.0.1:8787", false],
+  ["http://[::1]:8787", false],
+  ["", false],
+])("whether a token to %j can be read on the way is %s", (typed, open) => expect(isOpen(typed)).toBe(open));

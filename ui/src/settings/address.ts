@@ -19,6 +19,14 @@ export function serverAddress(typed: string): string | null {
   return url.href.replace(/\/$/, "");
 }
 
+/** Whether a token goes to this address so that whoever is on the way can read it. */
+export function isOpen(typed: string): boolean {
+  const server = serverAddress(typed);
+  if (server === null) return false;
+  const { protocol, hostname } = new URL(server);
+  return protocol === "http:" && !/^(localhost|\[::1\]|127\..*|.*\.localhost)$/.test(hostname);
+}
+
 /** Whether a host is this computer or in its own network, where certificates are rare. */
 function isLocal(host: string): boolean {
   return (

@@ -55,6 +55,8 @@ export class AppModel {
   /** Files that hover over the window; null when none do. */
   drag = $state.raw<{ count: number } | null>(null);
   panelOpen = $state(false);
+  /** How often the gallery may have got other pictures. */
+  changes = $state(0);
   /** What the viewer shows; it need not be in the grid. */
   viewing = $state.raw<Picture | null>(null);
   /** The viewed picture's place in the grid; -1 when it has none. */
@@ -127,7 +129,10 @@ export class AppModel {
         const telling = changed.some((upload) => !hasEnded(upload) || hasFailed(upload));
         if (this.uploads.list.length > before && telling && innerWidth >= 640) this.panelOpen = true;
       },
-      timelineChanged: () => void this.gallery.refresh(),
+      timelineChanged: () => {
+        this.changes += 1;
+        void this.gallery.refresh();
+      },
       deletionFailed: (failure) => this.#tellRefused(failure),
       fileDrag: (drag) => this.hover(drag),
       linksCopied: (count) => this.tell(strings.linksCopied(count)),

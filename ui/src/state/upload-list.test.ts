@@ -106,8 +106,11 @@ it("clearing keeps what still runs, waiting included", () => {
     "duplicate",
     "rejected",
   ] as const;
-  const left = withoutFinished(states.map((state) => anUpload(state, { state })));
-  expect(left.map(({ state }) => state)).toEqual(["waiting", "uploading"]);
+  const uploads = states.map((state) => anUpload(state, { state }));
+  const left = (only: string | null) => withoutFinished(uploads, only).map(({ state }) => state);
+  expect(left(null)).toEqual(["waiting", "uploading"]);
+  expect(left("failed")).toEqual(states.filter((state) => state !== "failed"));
+  expect(left("waiting")).toEqual(states);
 });
 
 describe("the summary", () => {

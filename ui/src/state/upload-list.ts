@@ -54,8 +54,9 @@ function byPlace(a: UploadView, b: UploadView): number {
   return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
 }
 
-export function withoutFinished(uploads: readonly UploadView[]): readonly UploadView[] {
-  return uploads.filter((upload) => !hasEnded(upload));
+/** Without all that has ended, or without `only` one of them. */
+export function withoutFinished(uploads: readonly UploadView[], only: string | null): readonly UploadView[] {
+  return uploads.filter((upload) => !hasEnded(upload) || (only !== null && upload.id !== only));
 }
 
 /** Of the failures that were looked at, those that still are. */

@@ -1,7 +1,7 @@
 //! The uploads of this client, as the backend tells them.
 
 import type { Backend } from "../ipc/backend";
-import type { UploadView } from "../ipc/types";
+import type { Image, UploadView } from "../ipc/types";
 import { hasFailed, mergeUploads, stillFailed, summarise, withoutFinished } from "./upload-list";
 
 export class Uploads {
@@ -83,8 +83,14 @@ export class Uploads {
     return this.#backend.retryUploads();
   }
 
-  async clearFinished(): Promise<void> {
-    await this.#backend.clearFinishedUploads();
-    this.list = withoutFinished(this.list);
+  /** Forgets all that has ended, or `only` one of them. */
+  async clearFinished(only: string | null): Promise<void> {
+    await this.#backend.clearFinishedUploads(only);
+    this.list = withoutFinished(this.list, only);
+  }
+
+  /** Which of these pictures are in the gallery no more; none where nobody can say. */
+  async gone(images: readonly Image[]): Promise<ReadonlySet<string>> {
+    return new Set(await this.#backend.gone(images).catch(() => []));
   }
 }

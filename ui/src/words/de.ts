@@ -119,7 +119,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
 
   confirmConnectTitle: "Mit dieser Galerie verbinden?",
   confirmConnectText:
-    "Ein Link bittet imgn, die gezeigte Galerie zu verlassen und sich mit einer anderen zu verbinden. Tun Sie das nur, wenn Sie wissen, wessen sie ist: Was Sie dann hochladen, geht dorthin.",
+    "Ein Link oder ein weiterer Start von imgn verlangt, die gezeigte Galerie zu verlassen und sich mit einer anderen zu verbinden. Tun Sie das nur, wenn Sie wissen, wessen sie ist: Was Sie dann hochladen, geht dorthin.",
 
   besideOthers: "Neben anderen Programmen",
   desktopSwitches: {
@@ -133,6 +133,9 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   undoFor: "Benachrichtigungen bieten „Rückgängig“ an",
   undoNever: "Nie",
   hotkey: "Taste, die die Zwischenablage hochlädt",
+  hotkeyNone: "Keine Taste",
+  hotkeyPress: "Tasten drücken, zum Beispiel Ctrl+Alt+U",
+  hotkeyForget: "Keine Taste mehr",
   editorsPort: "Port für Editoren",
   editorsKey: "Editoren, die mehr als PicGos einfache Form verlangen, zeigen diesen Schlüssel vor:",
 
@@ -259,7 +262,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   historyEmptyText: "Was Sie hochladen, steht hier mit seinem Link, auch wenn die Datei umgezogen ist.",
   historyNothing: (search: string) => `Nichts gefunden für „${search}“`,
   historyNothingText: "Gesucht wird in Namen, Ordnern, Kameras und Tagen.",
-  historyGone: "Nicht mehr in der Galerie",
+  gone: "Nicht mehr in der Galerie",
   historyElsewhere: (gallery: string) => `in ${gallery}`,
   historyForget: "Aus dem Verlauf entfernen",
   historyForgetName: (name: string) => `${name} aus dem Verlauf entfernen`,
@@ -326,6 +329,8 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   uploads: "Uploads",
   closeUploads: "Uploads schließen",
   clearFinished: "Fertige entfernen",
+  clearOne: "Aus dieser Liste entfernen",
+  clearUpload: (name) => `${name} aus dieser Liste entfernen`,
   noUploads: "Nichts wird hochgeladen",
   noUploadsText: "Bilder, die Sie ablegen oder auswählen, erscheinen hier auf ihrem Weg in die Galerie.",
   uploadState: {
@@ -481,6 +486,8 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   connectUrlHint: "gallery.example.org",
   connectToken: "Token",
   connectTokenHint: "Nur zum Hochladen nötig. Es liegt im Schlüsselbund dieses Computers.",
+  connectOpen:
+    "Diese Adresse ist nicht verschlüsselt (http): Wer unterwegs ist, kann das Token lesen. Nehmen Sie https, wenn der Server es hat.",
   optional: "freiwillig",
   connect: "Verbinden",
   connecting: "Verbindet …",

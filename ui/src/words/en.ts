@@ -114,7 +114,7 @@ export const english = ({ plural, number }: Grammar) => ({
 
   confirmConnectTitle: "Connect to this gallery?",
   confirmConnectText:
-    "A link asks imgn to leave the gallery that it shows and to connect to another one. Do so only if you know whose it is: what you upload then goes there.",
+    "A link, or another start of imgn, asks it to leave the gallery that it shows and to connect to another one. Do so only if you know whose it is: what you upload then goes there.",
 
   // Beside other programs.
   besideOthers: "Beside other programs",
@@ -129,6 +129,9 @@ export const english = ({ plural, number }: Grammar) => ({
   undoFor: "Notifications offer Undo for",
   undoNever: "Never",
   hotkey: "Key that uploads the clipboard",
+  hotkeyNone: "No key",
+  hotkeyPress: "Press the keys, for example Ctrl+Alt+U",
+  hotkeyForget: "No key any more",
   editorsPort: "Port for editors",
   editorsKey: "Editors that ask for more than PicGo’s plain form show this key:",
 
@@ -248,7 +251,7 @@ export const english = ({ plural, number }: Grammar) => ({
   historyEmptyText: "What you upload is listed here with its link, also when the file has moved.",
   historyNothing: (search: string) => `Nothing found for “${search}”`,
   historyNothingText: "Names, folders, cameras and days are searched.",
-  historyGone: "No longer in the gallery",
+  gone: "No longer in the gallery",
   historyElsewhere: (gallery: string) => `in ${gallery}`,
   historyForget: "Remove from the history",
   historyForgetName: (name: string) => `Remove ${name} from the history`,
@@ -318,6 +321,8 @@ export const english = ({ plural, number }: Grammar) => ({
   uploads: "Uploads",
   closeUploads: "Close uploads",
   clearFinished: "Clear finished",
+  clearOne: "Remove from this list",
+  clearUpload: (name: string) => `Remove ${name} from this list`,
   noUploads: "Nothing is being uploaded",
   noUploadsText: "Pictures that you drop or choose appear here on their way to the gallery.",
   uploadState: {
@@ -474,6 +479,8 @@ export const english = ({ plural, number }: Grammar) => ({
   connectUrlHint: "gallery.example.org",
   connectToken: "Token",
   connectTokenHint: "Only needed to upload. It is kept in this computer’s keyring.",
+  connectOpen:
+    "This address is not encrypted (http): whoever is on the way can read the token. Use https if the server has it.",
   optional: "optional",
   connect: "Connect",
   connecting: "Connecting…",

@@ -184,15 +184,15 @@ impl App {
         Some(report(&snapshot, &connection.server))
     }
 
-    /// Forgets the uploads that have ended.
+    /// Forgets the uploads that have ended: all, or `only` one. One that has not ended stays.
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub async fn clear_finished(&self) -> Result<(), CommandError> {
+    pub async fn clear_finished(&self, only: Option<UploadId>) -> Result<(), CommandError> {
         let connection = self.connected().await?;
         // The history has them.
         self.take_down().await;
-        for file in connection.engine.clear_ended().await? {
+        for file in connection.engine.clear_ended(only).await? {
             uploads::forget_spooled(&file, &self.0.home.spool()).await;
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::{App, check};
 use crate::{
-    AppState, ClientCode, CommandError,
+    AppState, ClientCode, CommandError, UploadCode,
     http::{Credentials, Server, parse_server},
     secrets,
     settings::ServerSettings,
@@ -11,7 +11,8 @@ use crate::{
 impl App {
     /// Connects to a gallery that a link named, after somebody said so. With the token that the keyring has for it, or
     /// none: `IMGN_TOKEN` is for the gallery that it was set for, and is not shown to another one. Where it is set, no
-    /// keyring is touched, and the next start is at that gallery again.
+    /// keyring is touched, and the next start is at that gallery again. One that is known is shown where it cannot be
+    /// reached too.
     ///
     /// # Errors
     /// When the server cannot be reached or is none, when the keyring is there and does not answer, or the server does
@@ -38,7 +39,14 @@ impl App {
         let signed_in = token.is_some();
         let credentials = token.map_or(Credentials::Nobody, Credentials::Given);
         let asked = Server::new(url.clone(), credentials, &settings.network.proxy)?;
-        check(&asked, signed_in).await?;
+        if let Err(error) = check(&asked, signed_in).await {
+            let is_known = settings.galleries.iter().any(|it| it.server.url == url);
+            if has_token || !is_known || error.code != UploadCode::Offline.into() {
+                return Err(error);
+            }
+            // What is kept of it can be looked at.
+            return self.switch_gallery(server).await;
+        }
         let chosen = ServerSettings {
             url,
             local: false,

@@ -186,7 +186,7 @@ async fn a_stream_is_kept_until_it_is_in_the_gallery() {
     assert_eq!(uploads[1].state, UploadState::Rejected);
     // What was refused can be tried again until it is cleared.
     spool_holds(&app, 1).await;
-    app.clear_finished().await.unwrap();
+    app.clear_finished(None).await.unwrap();
     spool_holds(&app, 0).await;
     app.quit().await;
 }

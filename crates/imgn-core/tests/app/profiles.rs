@@ -149,7 +149,7 @@ async fn what_was_uploaded_is_remembered_although_the_journal_forgets_it() {
     ended(&app).await;
     take(&app, vec![second]).await;
     ended(&app).await;
-    app.clear_finished().await.unwrap();
+    app.clear_finished(None).await.unwrap();
     // The file is not needed for it.
     std::fs::remove_file(&first).unwrap();
     app.quit().await;

@@ -140,18 +140,18 @@ async fn only_what_has_ended_is_forgotten() {
         .unwrap();
     journal.save(ended.id, &State::Cancelled).await.unwrap();
     let none = BTreeSet::new();
-    let forgotten = journal.forget_ended(SystemTime::now() - Duration::from_secs(60), &none);
+    let forgotten = journal.forget_ended(SystemTime::now() - Duration::from_secs(60), &none, None);
     let forgotten = forgotten.await.unwrap();
     assert!(forgotten.is_empty());
     assert_eq!(journal.entries().await.unwrap().len(), 2);
     let busy = BTreeSet::from([ended.id]);
     let forgotten = journal
-        .forget_ended(SystemTime::now(), &busy)
+        .forget_ended(SystemTime::now(), &busy, None)
         .await
         .unwrap();
     assert!(forgotten.is_empty());
     let forgotten = journal
-        .forget_ended(SystemTime::now(), &none)
+        .forget_ended(SystemTime::now(), &none, None)
         .await
         .unwrap();
     assert_eq!(forgotten, [ended.path]);

@@ -204,14 +204,14 @@ async fn what_is_tried_again_is_not_forgotten_with_what_has_ended() {
         assert!(engine.cancel(id).await.unwrap());
         ended(&engine).await;
         remote.stalls.store(false, Ordering::SeqCst);
-        let (is_tried, forgotten) = tokio::join!(engine.retry(id), engine.clear_ended());
+        let (is_tried, forgotten) = tokio::join!(engine.retry(id), engine.clear_ended(None));
         if is_tried.unwrap() {
             assert!(forgotten.unwrap().is_empty(), "round {round}");
             ended(&engine).await;
             assert_eq!(written(bench.folder.path()).await.len(), 1);
             // Its task may be about to end.
             while !engine.snapshots().is_empty() {
-                engine.clear_ended().await.unwrap();
+                engine.clear_ended(None).await.unwrap();
             }
         } else {
             assert_eq!(forgotten.unwrap(), [file]);
