@@ -335,6 +335,13 @@ pub(crate) async fn set_desktop_preferences(
     Ok(shell.desk.choose(preferences).await?)
 }
 
+/// Asks once more for the key that is chosen and is not had.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn take_key_again(shell: State<'_, Shell>) -> Answer<()> {
+    Ok(shell.desk.take_key_again().await?)
+}
+
 /// What the window is to show now, because somebody asked for it elsewhere.
 #[tauri::command]
 #[specta::specta]

@@ -67,6 +67,7 @@ pub(crate) fn builder() -> Builder<Wry> {
             commands::left,
             commands::desktop_preferences,
             commands::set_desktop_preferences,
+            commands::take_key_again,
             commands::take_wanted,
             commands::link_preferences,
             commands::set_link_preferences,

@@ -343,14 +343,21 @@ pub(crate) fn tell_taken(app: &AppHandle, taken: Result<Intake, ViewError>) {
     }
 }
 
-/// How many pictures hover; none where that is not known: how many are in a folder nobody has looked at yet.
+/// How many pictures hover, by their names: nothing here waits for a disk. None where that is not known, as of a folder.
 fn pictures(paths: &[PathBuf]) -> usize {
-    // They may be on a slow disk: some tell enough.
-    const LOOKED_AT: usize = 50;
-    if paths.iter().take(LOOKED_AT).any(|path| path.is_dir()) {
-        return 0;
+    let is_picture = |path: &PathBuf| {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        let known = |ending: &str| {
+            let mut endings = PICTURE_EXTENSIONS.iter();
+            endings.any(|it| it.eq_ignore_ascii_case(ending))
+        };
+        ending.is_some_and(known)
+    };
+    if paths.iter().all(is_picture) {
+        paths.len()
+    } else {
+        0
     }
-    paths.len()
 }
 
 fn tell_drag(app: &AppHandle, phase: DragPhase, count: usize) {

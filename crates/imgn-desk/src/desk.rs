@@ -393,7 +393,9 @@ impl Desk {
             Some(folder) => words.unreadable(folder),
             None if intake.is_nothing() => words.nothing_in_it().to_owned(),
             None => {
-                if let Some(text) = words.left_alone(intake) {
+                if let Some(text) = words.left_alone(intake)
+                    && self.settings().notify
+                {
                     let desk = self.clone();
                     // It speaks with another program. Where nobody shows it, it is not worth a window.
                     tokio::spawn(async move { desk.say(&text).await });

@@ -17,6 +17,8 @@ pub(crate) struct Wanted {
     pub(crate) on_press: Arc<dyn Fn() + Send + Sync>,
     /// When it is not had any more, for this reason.
     pub(crate) on_lost: Arc<dyn Fn(HotkeyError) + Send + Sync>,
+    /// When it is had again after that.
+    pub(crate) on_had: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// A key that is had.
@@ -37,7 +39,10 @@ enum Grab {
 impl Held {
     /// Whether it was taken away again.
     fn is_lost(&self) -> bool {
-        matches!(&self.grab, Grab::Portal(grab) if grab.is_lost())
+        match &self.grab {
+            Grab::X11(grab) => grab.is_lost(),
+            Grab::Portal(grab) => grab.is_lost(),
+        }
     }
 }
 
@@ -171,9 +176,11 @@ pub enum HotkeyError {
     /// It is none.
     #[error("`{0}` is no key for imgn; write it as in Ctrl+Alt+U")]
     Invalid(String),
-    /// It would be typed all day.
-    #[error("`{0}` alone would be taken from every program; add Ctrl, Alt or Super")]
-    Alone(String),
+    /// It is what programs have for themselves, such as Ctrl+V.
+    #[error(
+        "{0} would be taken from every program; hold more with it, as in Ctrl+Alt+U or Super+U"
+    )]
+    Common(String),
     /// Somebody has it.
     #[error("another program has {0}; choose another key")]
     Taken(Hotkey),
@@ -216,13 +223,16 @@ impl FromStr for Hotkey {
             };
             *held = true;
         }
-        let may_be_alone = match hotkey.key {
-            Key::Function(_) => true,
-            Key::Named(at) => ALONE.contains(&NAMED[at].0),
-            Key::Character(_) => false,
+        let held = [hotkey.ctrl, hotkey.alt, hotkey.shift];
+        let held = held.iter().filter(|is_held| **is_held).count();
+        let needed = match hotkey.key {
+            Key::Function(13..) => 0,
+            Key::Function(_) => 1,
+            Key::Named(at) if ALONE.contains(&NAMED[at].0) => 0,
+            Key::Named(_) | Key::Character(_) => 2,
         };
-        if !may_be_alone && !hotkey.ctrl && !hotkey.alt && !hotkey.logo {
-            return Err(HotkeyError::Alone(hotkey.to_string()));
+        if held < needed && !hotkey.logo {
+            return Err(HotkeyError::Common(hotkey.to_string()));
         }
         Ok(hotkey)
     }
@@ -311,11 +321,24 @@ mod tests {
                 Err(HotkeyError::Invalid(text.to_owned()))
             );
         }
-        for text in ["U", "Shift+U", "Home"] {
+        // What programs have for themselves.
+        for text in [
+            "U",
+            "Shift+U",
+            "Home",
+            "Ctrl+V",
+            "Ctrl+C",
+            "Alt+U",
+            "F5",
+            "Ctrl+Space",
+        ] {
             assert_eq!(
                 text.parse::<Hotkey>(),
-                Err(HotkeyError::Alone(text.to_owned()))
+                Err(HotkeyError::Common(text.to_owned()))
             );
+        }
+        for text in ["Ctrl+Shift+P", "Super+V", "Shift+F9", "F13", "Ctrl+Print"] {
+            assert!(text.parse::<Hotkey>().is_ok(), "{text}");
         }
     }
 }

@@ -128,8 +128,8 @@ impl Language {
             HotkeyError::Invalid(text) => {
                 format!("`{text}` ist keine Taste für imgn; schreiben Sie sie wie in Ctrl+Alt+U")
             }
-            HotkeyError::Alone(text) => format!(
-                "`{text}` allein würde allen Programmen genommen; nehmen Sie Ctrl, Alt oder Super dazu"
+            HotkeyError::Common(text) => format!(
+                "{text} würde allen Programmen genommen; halten Sie mehr dazu, wie in Ctrl+Alt+U oder Super+U"
             ),
             HotkeyError::Taken(key) => {
                 format!("ein anderes Programm hat {key}; wählen Sie eine andere Taste")

@@ -54,11 +54,16 @@ const GERMAN_Y: u8 = 52;
 
 /// Waits until some program has a key together with Ctrl and Alt: before that, a press goes nowhere and nothing tells.
 pub(crate) async fn until_had(screen: &Screen, key: u8) -> Result<()> {
+    until(screen, key, true).await
+}
+
+/// Waits until some program has a key together with Ctrl and Alt, or until none has.
+async fn until(screen: &Screen, key: u8, is_had: bool) -> Result<()> {
     let (connection, number) = x11rb::connect(Some(screen.display()?))?;
     let root = connection.setup().roots[number].root;
     let with = ModMask::CONTROL | ModMask::M1;
     eventually(
-        &format!("a program has the key {key}"),
+        &format!("a program has the key {key}: {is_had}"),
         PATIENCE,
         async || {
             // It is asked for and given back before anybody else is heard: who is just about to take it finds it free.
@@ -68,13 +73,12 @@ pub(crate) async fn until_had(screen: &Screen, key: u8) -> Result<()> {
             let answer = asked.check();
             connection.ungrab_key(key, root, with)?;
             connection.ungrab_server()?.check()?;
-            match answer {
-                Ok(()) => Ok(None),
-                Err(ReplyError::X11Error(error)) if error.error_kind == ErrorKind::Access => {
-                    Ok(Some(()))
-                }
-                Err(error) => Err(error.into()),
-            }
+            let is_taken = match answer {
+                Ok(()) => false,
+                Err(ReplyError::X11Error(error)) if error.error_kind == ErrorKind::Access => true,
+                Err(error) => return Err(error.into()),
+            };
+            Ok((is_taken == is_had).then_some(()))
         },
     )
     .await
@@ -88,9 +92,21 @@ async fn a_key_is_followed_to_where_another_layout_has_it() -> Result<()> {
     let _host = host(&screen)?;
     let desktop = Desktop::start(screen, &["--minimised"])?;
     let screen = &desktop.screen;
-    // In German it is another key, in Russian it is one of the second layout only.
-    for (seed, layout, key) in [(1, "us", Y), (2, "de", GERMAN_Y), (3, "ru,us", Y)] {
+    // In German it is another key, with Russian it is one of the second layout only, and after Russian alone, which has
+    // none, it is had again.
+    let layouts = [
+        (1, "us", Y),
+        (2, "de", GERMAN_Y),
+        (3, "ru,us", Y),
+        (4, "ru", Y),
+        (5, "us", Y),
+    ];
+    for (seed, layout, key) in layouts {
         lay_out(screen, layout)?;
+        if layout == "ru" {
+            until(screen, key, false).await?;
+            continue;
+        }
         until_had(screen, key).await?;
         copy(screen, "image/png", &pictures::sized_png(9000, seed))?;
         // Once: a second upload would put its link onto the clipboard when something else is there.

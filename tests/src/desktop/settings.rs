@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{
     clipboard::{copy, links},
-    file, press,
+    file, keys, press,
     screen::Screen,
     tray::{Desktop, host},
     window::Window,
@@ -359,6 +359,46 @@ async fn what_was_uploaded_is_in_the_history_although_the_file_is_gone() -> Resu
     .await?;
     ensure!(window.row_text("second.jpg").await?.contains("Published"));
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_chosen_by_pressing_it() -> Result<()> {
+    let window = Window::open(Screen::start()?, &["--local-gallery"]).await?;
+    element(&window.page, "empty-gallery").await?;
+    section(&window, "desktop").await?;
+    let field = element(&window.page, "hotkey").await?;
+    let pressed = async |keys: &str| -> Result<()> {
+        field.click().await?;
+        window.keys(keys)
+    };
+    let shows = async |hotkey: &str| {
+        eventually(
+            &format!("the field shows {hotkey:?}"),
+            PATIENCE,
+            async || Ok((field.prop("value").await?.as_deref() == Some(hotkey)).then_some(())),
+        )
+        .await
+    };
+    pressed("ctrl+alt+y").await?;
+    shows("Ctrl+Alt+Y").await?;
+    keys::until_had(window.screen(), keys::Y).await?;
+    pressed("super+u").await?;
+    shows("Super+U").await?;
+    // What every program has for itself is refused, and the key of before stays.
+    pressed("ctrl+v").await?;
+    says(&window, "Ctrl+V would be taken from every program").await?;
+    shows("Super+U").await?;
+    // Escape leaves the field, and not the settings.
+    pressed("Escape").await?;
+    shows("Super+U").await?;
+    press(&window, "hotkey-none").await?;
+    shows("").await?;
+    eventually("no key is kept", PATIENCE, async || {
+        Ok(read_settings(&window)?
+            .contains("hotkey = \"\"")
+            .then_some(()))
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

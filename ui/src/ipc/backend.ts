@@ -142,6 +142,8 @@ export interface Desktop {
   preferences(): Promise<DesktopPreferences>;
   /** Takes effect at once. */
   setPreferences(preferences: DesktopPreferences): Promise<void>;
+  /** Asks once more for the key that is chosen and is not had. */
+  takeKeyAgain(): Promise<void>;
   /** What the window is to show next because somebody asked for it elsewhere; each is answered once. */
   takeWanted(): Promise<Wanted | null>;
   /** Looks whether all that the app needs is there. */

@@ -46,6 +46,8 @@ export const commands = {
 	left: () => __TAURI_INVOKE<null>("left"),
 	desktopPreferences: () => __TAURI_INVOKE<DesktopPreferences>("desktop_preferences"),
 	setDesktopPreferences: (preferences: DesktopPreferences) => __TAURI_INVOKE<null>("set_desktop_preferences", { preferences }),
+	/**  Asks once more for the key that is chosen and is not had. */
+	takeKeyAgain: () => __TAURI_INVOKE<null>("take_key_again"),
 	/**  What the window is to show now, because somebody asked for it elsewhere. */
 	takeWanted: () => __TAURI_INVOKE<Wanted | null>("take_wanted"),
 	linkPreferences: () => __TAURI_INVOKE<LinkPreferences>("link_preferences"),

@@ -84,6 +84,7 @@ export function tauriBackend(): Backend {
     desktop: {
       preferences: () => answer(commands.desktopPreferences()),
       setPreferences: (preferences) => done(commands.setDesktopPreferences(preferences)),
+      takeKeyAgain: () => done(commands.takeKeyAgain()),
       takeWanted: () => answer(commands.takeWanted()),
       examine: () => answer(commands.examine()),
       asked: () => answer(commands.asked()),

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { heldOf, hotkeyOf, type Press } from "./hotkey";
+import { heldOf, hotkeyOf, isSuper, type Press } from "./hotkey";
 
 const press = (held: string, key: string, code = ""): Press => ({
   key,
@@ -31,6 +31,17 @@ it.each([
   [press("c", "ArrowUp", "ArrowUp"), null],
 ])("%o is %s", (pressed, name) => {
   expect(hotkeyOf(pressed)).toBe(name);
+});
+
+it("knows the key with the logo by either of its names", () => {
+  expect([press("", "Meta", "MetaLeft"), press("", "Unidentified", "OSRight")].map(isSuper)).toEqual([
+    true,
+    true,
+  ]);
+  expect([press("m", "u", "KeyU"), press("c", "Control", "ControlLeft")].map(isSuper)).toEqual([
+    false,
+    false,
+  ]);
 });
 
 it("tells what is held meanwhile", () => {

@@ -17,6 +17,11 @@ const NAMED: Readonly<Record<string, string>> = {
   " ": "Space",
 };
 
+/** Whether it is the key that WebKitGTK does not count among those that are held with another. */
+export function isSuper({ key, code }: Press): boolean {
+  return /^(?:OS|Meta)(?:Left|Right)$/.test(code) || /^(?:Meta|Super|OS)$/.test(key);
+}
+
 /** What is held: `Ctrl+Alt+`. */
 export function heldOf({ ctrlKey, altKey, shiftKey, metaKey }: Press): string {
   const held = [ctrlKey && "Ctrl+", altKey && "Alt+", shiftKey && "Shift+", metaKey && "Super+"];

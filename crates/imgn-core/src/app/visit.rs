@@ -5,7 +5,7 @@ use crate::{
     AppState, ClientCode, CommandError, UploadCode,
     http::{Credentials, Server, parse_server},
     secrets,
-    settings::ServerSettings,
+    settings::{GallerySettings, ServerSettings},
 };
 
 impl App {
@@ -40,7 +40,9 @@ impl App {
         let credentials = token.map_or(Credentials::Nobody, Credentials::Given);
         let asked = Server::new(url.clone(), credentials, &settings.network.proxy)?;
         if let Err(error) = check(&asked, signed_in).await {
-            let is_known = settings.galleries.iter().any(|it| it.server.url == url);
+            // The one on this computer is its starter's to connect to.
+            let is_known = |it: &GallerySettings| it.server.url == url && !it.server.local;
+            let is_known = settings.galleries.iter().any(is_known);
             if has_token || !is_known || error.code != UploadCode::Offline.into() {
                 return Err(error);
             }

@@ -191,6 +191,20 @@ impl Desk {
         Ok(())
     }
 
+    /// Asks once more for the key that is chosen, as somebody does who has made room for it elsewhere.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub async fn take_key_again(&self) -> Result<(), CommandError> {
+        let _turn = self.0.chosen.turn.lock().await;
+        let taken = self.take_key(&self.settings().hotkey).await;
+        if let Err(error) = &taken {
+            let message = self.words().failure(error);
+            locked(&self.0.chosen.problems).hotkey = Some(message);
+        }
+        taken
+    }
+
     fn wanted(&self) -> Wanted {
         let (runtime, desk) = (Handle::current(), self.clone());
         let on_press = move || {
@@ -204,9 +218,12 @@ impl Desk {
             locked(&desk.0.chosen.problems).hotkey = Some(message.clone());
             desk.0.host.tell(News::Failed(message));
         };
+        let desk = self.clone();
+        let on_had = move || locked(&desk.0.chosen.problems).hotkey = None;
         Wanted {
             on_press: Arc::new(on_press),
             on_lost: Arc::new(on_lost),
+            on_had: Arc::new(on_had),
         }
     }
 

@@ -81,7 +81,7 @@ async fn a_choice_is_made_whole_or_not_at_all() {
         ..editors.clone()
     };
     let error = desk.choose(wrong).await.unwrap_err();
-    assert!(error.message.contains("add Ctrl"), "{error}");
+    assert!(error.message.contains("hold more with it"), "{error}");
     assert!(!is_taken(port));
     assert_eq!(desk.preferences(), before);
 

@@ -5,6 +5,10 @@
 
 use std::{
     os::{fd::AsFd as _, unix::net::UnixStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
 };
 
@@ -26,6 +30,7 @@ pub(crate) struct Grab {
     /// Closed, it ends the thread that waits.
     alive: Option<UnixStream>,
     waiting: Option<JoinHandle<()>>,
+    is_had: Arc<AtomicBool>,
 }
 
 /// What the X server takes for modifiers and no person does: Caps Lock, Num Lock.
@@ -38,7 +43,9 @@ struct Keyboard {
     connection: RustConnection,
     root: Window,
     hotkey: Hotkey,
-    keycode: Keycode,
+    /// None while the key is not had: this layout has none for it, or another program has that one.
+    keycode: Option<Keycode>,
+    is_had: Arc<AtomicBool>,
 }
 
 /// Takes a key. Blocks for as long as the X server takes to answer. `wanted.on_press` is called from a thread of its own,
@@ -53,13 +60,15 @@ pub(crate) fn grab(hotkey: &Hotkey, wanted: Wanted) -> Result<Grab, HotkeyError>
         connection,
         root,
         hotkey: hotkey.clone(),
-        keycode: 0,
+        keycode: None,
+        is_had: Arc::default(),
     };
-    keyboard.keycode = keyboard.find()?;
-    keyboard.take()?;
+    keyboard.follow()?;
+    let is_had = Arc::clone(&keyboard.is_had);
     let (alive, end) = UnixStream::pair().map_err(unavailable)?;
     let wait = move || {
         if let Err(reason) = keyboard.wait(&end, &wanted) {
+            keyboard.is_had.store(false, Ordering::Relaxed);
             (wanted.on_lost)(reason);
         }
     };
@@ -68,7 +77,15 @@ pub(crate) fn grab(hotkey: &Hotkey, wanted: Wanted) -> Result<Grab, HotkeyError>
     Ok(Grab {
         alive: Some(alive),
         waiting: Some(waiting),
+        is_had,
     })
+}
+
+impl Grab {
+    /// Whether another layout, another program or the end of the X server has taken it away.
+    pub(crate) fn is_lost(&self) -> bool {
+        !self.is_had.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Grab {
@@ -91,18 +108,18 @@ impl Keyboard {
                 match event {
                     // A key that is held is released and pressed again in the same moment, again and again.
                     Event::KeyPress(press)
-                        if press.detail == self.keycode
+                        if Some(press.detail) == self.keycode
                             && u16::from(press.state) & HELD == held
                             && released != Some(press.time) =>
                     {
                         (wanted.on_press)();
                     }
-                    Event::KeyRelease(release) if release.detail == self.keycode => {
+                    Event::KeyRelease(release) if Some(release.detail) == self.keycode => {
                         released = Some(release.time);
                     }
                     // Another layout: the symbol may be on another key now.
                     Event::MappingNotify(changed) if changed.request == Mapping::KEYBOARD => {
-                        self.follow()?;
+                        self.follow_and_tell(wanted)?;
                     }
                     _ => {}
                 }
@@ -120,24 +137,49 @@ impl Keyboard {
         }
     }
 
-    fn follow(&mut self) -> Result<(), HotkeyError> {
-        let keycode = self.find()?;
-        if keycode != self.keycode {
-            self.give_back()?;
-            self.keycode = keycode;
-            self.take()?;
+    /// A layout without the key is no end: the next one may have it again.
+    fn follow_and_tell(&mut self, wanted: &Wanted) -> Result<(), HotkeyError> {
+        let was_had = self.keycode.is_some();
+        match self.follow() {
+            Ok(()) if !was_had => (wanted.on_had)(),
+            Ok(()) => {}
+            Err(error @ HotkeyError::Unavailable(_)) => return Err(error),
+            Err(error) if was_had => (wanted.on_lost)(error),
+            Err(_) => {}
         }
         Ok(())
     }
 
-    fn take(&self) -> Result<(), HotkeyError> {
+    /// Has the key where the layout has it now.
+    fn follow(&mut self) -> Result<(), HotkeyError> {
+        let found = self.find();
+        if found
+            .as_ref()
+            .is_ok_and(|found| self.keycode == Some(*found))
+        {
+            return Ok(());
+        }
+        self.give_back()?;
+        let taken = found.and_then(|keycode| {
+            self.keycode = Some(keycode);
+            self.take(keycode)
+        });
+        if taken.is_err() {
+            // What of it was to be had.
+            self.give_back()?;
+        }
+        self.is_had.store(taken.is_ok(), Ordering::Relaxed);
+        taken
+    }
+
+    fn take(&self, keycode: Keycode) -> Result<(), HotkeyError> {
         let held = self.held();
         for lock in LOCKS {
             let modifiers = ModMask::from(held | lock);
             let (root, mode) = (self.root, GrabMode::ASYNC);
             let asked = self
                 .connection
-                .grab_key(false, root, modifiers, self.keycode, mode, mode);
+                .grab_key(false, root, modifiers, keycode, mode, mode);
             match asked.map_err(unavailable)?.check() {
                 Ok(()) => {}
                 Err(ReplyError::X11Error(error)) if error.error_kind == ErrorKind::Access => {
@@ -150,12 +192,13 @@ impl Keyboard {
     }
 
     /// It is free when this returns: the next one to ask may be this program.
-    fn give_back(&self) -> Result<(), HotkeyError> {
+    fn give_back(&mut self) -> Result<(), HotkeyError> {
+        let Some(keycode) = self.keycode.take() else {
+            return Ok(());
+        };
         for lock in LOCKS {
             let modifiers = ModMask::from(self.held() | lock);
-            let asked = self
-                .connection
-                .ungrab_key(self.keycode, self.root, modifiers);
+            let asked = self.connection.ungrab_key(keycode, self.root, modifiers);
             asked.map_err(unavailable)?.check().map_err(unavailable)?;
         }
         Ok(())
