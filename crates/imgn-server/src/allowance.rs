@@ -7,12 +7,10 @@
 
 use std::time::{Duration, Instant};
 
-use imgn_protocol::{Sha256, UploadId};
-
 use crate::{
     auth::Caller,
-    catalogue::{Count, Counted, Over, Who, until_tomorrow},
-    error::{ApiError, chain},
+    catalogue::{Over, Sender, until_tomorrow},
+    error::ApiError,
     origin::Origin,
     rates::Rates,
     routes::requests::RequestId,
@@ -181,50 +179,32 @@ impl App {
         ApiError::limited(detail, seconds)
     }
 
-    /// Counts an upload that is about to be opened. `None` where nothing is counted, or where the caller has that upload
-    /// already, which is over nobody's quota.
-    pub(crate) async fn count_upload(
-        &self,
-        caller: &Caller,
-        announced: Option<(UploadId, &Sha256)>,
-        size: u64,
-    ) -> Result<Option<Counted>, ApiError> {
-        let is_anonymous = self.anonymous == Some(caller.owner);
-        let (who, most) = match (is_anonymous, caller.origin) {
-            (false, _) => (Who::User(caller.owner), &self.config.allowances.user),
-            (true, Some(origin)) => (
-                Who::Address(origin.to_string()),
-                &self.config.allowances.anonymous,
-            ),
-            (true, None) => return Ok(None),
-        };
-        if !most.counts_uploads() {
-            return Ok(None);
-        }
-        match self.catalogue.count_upload(&who, size, most).await? {
-            Count::Counted(counted) => Ok(Some(counted)),
-            Count::Over(over) => {
-                if let Some((id, sha256)) = announced
-                    && (self.catalogue.upload_of(id, caller.owner).await?.is_some()
-                        || self.catalogue.has_picture(sha256).await?)
-                {
-                    return Ok(None);
-                }
-                Err(self.over(over, most, caller))
-            }
+    /// The caller, as one who begins an upload.
+    pub(crate) fn sender(&self, caller: &Caller) -> Sender {
+        let most = self.allowed(caller).filter(Allowance::counts_uploads);
+        // Strangers are counted by where they are.
+        let is_stranger = self.anonymous == Some(caller.owner) && most.is_some();
+        let origin = caller.origin.filter(|_| is_stranger);
+        Sender {
+            owner: caller.owner,
+            origin: origin.map(|origin| origin.to_string()),
+            most,
         }
     }
 
-    /// Gives back what was counted of something that was not opened. It makes no difference to the answer.
-    pub(crate) async fn uncount_upload(&self, counted: Option<Counted>) {
-        if let Some(counted) = counted
-            && let Err(error) = self.catalogue.uncount_upload(counted).await
-        {
-            tracing::warn!(cause = chain(&error), "an upload was counted that is none");
+    /// How much the caller may begin; of somebody is nothing known who has neither a token nor an address.
+    fn allowed(&self, caller: &Caller) -> Option<Allowance> {
+        let allowances = &self.config.allowances;
+        match (self.anonymous == Some(caller.owner), caller.origin) {
+            (false, _) => Some(allowances.user),
+            (true, Some(_)) => Some(allowances.anonymous),
+            (true, None) => None,
         }
     }
 
-    fn over(&self, over: Over, most: &Allowance, caller: &Caller) -> ApiError {
+    /// What somebody is told whose upload was not begun.
+    pub(crate) fn over(&self, over: Over, caller: &Caller) -> ApiError {
+        let most = self.allowed(caller).unwrap_or(Allowance::UNLIMITED);
         let (limit, detail, seconds) = match over {
             Over::OpenUploads => (
                 Limit::OpenUploads,

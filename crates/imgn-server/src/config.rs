@@ -196,8 +196,9 @@ impl OidcConfig {
 pub struct Timing {
     /// How often the sweeper looks.
     pub sweep_every: Duration,
-    /// How soon, and how often at most, it is looked for what a client sends that will not say so.
-    pub look_after: Duration,
+    /// How soon, and how often at most, it is looked for what a client sends that will not say so. `None` is as the store
+    /// needs it: a second, or, where the server sees what arrives, once its URL has expired.
+    pub look_after: Option<Duration>,
     /// How long after its last URL expired an upload is published whose client never called complete.
     pub adopt_after: Duration,
     /// The age at which an open upload is aborted.
@@ -217,7 +218,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             sweep_every: Duration::from_secs(60),
-            look_after: Duration::from_secs(1),
+            look_after: None,
             adopt_after: Duration::from_secs(60),
             abort_after: Duration::from_secs(24 * 60 * 60),
             forget_after: Duration::from_secs(24 * 60 * 60),

@@ -404,6 +404,7 @@ pub(crate) async fn assemble(
         StorageConfig::Embedded => {
             let embedded = Embedded::open(&config.data_dir, config.max_size).await?;
             let storage = Storage::embedded(&embedded, &public_url, config.url_ttl);
+            catalogue.look_for_all_staged().await?;
             (storage, Some(embedded))
         }
         StorageConfig::S3(s3) => (Storage::s3(s3, config.url_ttl).await, None),

@@ -1,7 +1,8 @@
 //! From an object that nobody announced to an upload: what other people's clients have sent is summed, laid where nothing
 //! can change it, and goes the way of every upload from there.
 //!
-//! Nobody says when it has been sent. With the embedded store the server sees it arrive; in another store it looks, at
+//! Nobody says when it has been sent. With the embedded store the server sees it arrive, and looks only when it starts, when
+//! the URL has expired, and an hour after that, for what was not noted; in another store it looks, at
 //! first every second and then less and less often, while a URL lives and for an hour after it. While nothing is
 //! expected, nobody looks.
 //!
@@ -10,7 +11,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -24,6 +28,7 @@ use crate::{
     audit::Why,
     auth::Caller,
     catalogue::{Abort, Expiry, Opened, Staged, Upload, UploadState},
+    config::StorageConfig,
     error::{ApiError, chain},
     garbage,
     routes::uploads::signed_type,
@@ -38,6 +43,9 @@ const BATCH: u32 = 256;
 
 /// Requests to the store at a time.
 const AT_A_TIME: usize = 8;
+
+/// The first pause, and the shortest, where the store does not tell what arrives.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause between two looks while a URL lives, and after it has expired.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -63,6 +71,8 @@ pub(crate) struct Staging(Arc<Inner>);
 struct Inner {
     /// Told whenever there may be something to look for sooner than was thought.
     sooner: Notify,
+    /// When it is looked next, in milliseconds since 1970, as far as that is decided. 0 is that it is not.
+    next: AtomicI64,
     /// One at a time is at what was sent under an id.
     at_work: Mutex<HashMap<UploadId, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -88,13 +98,21 @@ pub(crate) async fn expect(
     let until = app.expiry().url_expires_at;
     let staged = Staged::new(caller.owner, file_name, in_parts, until);
     // Of parts there is an object when it was asked to put them together.
-    let look_at =
-        (!in_parts).then(|| staged.created_at + milliseconds(app.config.timing.look_after));
+    let look_at = (!in_parts).then(|| next_look(&staged, staged.created_at, look_after(app)));
     let most = app.most_under_way(caller);
     let staged = app.stage(caller, staged, look_at, most).await?;
-    let staged = staged.ok_or_else(|| app.too_much_under_way(caller))?;
-    app.staging.0.sooner.notify_one();
+    if let Some(look_at) = look_at {
+        app.staging.look_by(look_at);
+    }
     Ok(staged)
+}
+
+/// The shortest pause between two looks. `None` where the server sees what arrives.
+fn look_after(app: &App) -> Option<Duration> {
+    match app.config.storage {
+        StorageConfig::Embedded => app.config.timing.look_after,
+        StorageConfig::S3(_) => Some(app.config.timing.look_after.unwrap_or(SHORTEST_PAUSE)),
+    }
 }
 
 /// Something has arrived under this key of the store.
@@ -104,7 +122,7 @@ pub(crate) async fn arrived(app: &App, key: &str) {
     };
     let now = Timestamp::now().as_millisecond();
     match app.catalogue.look_for_staged(id, now).await {
-        Ok(()) => app.staging.0.sooner.notify_one(),
+        Ok(()) => app.staging.look_by(now),
         Err(error) => {
             tracing::warn!(%id, cause = chain(&error), "an arrival is left to the next look");
         }
@@ -141,12 +159,16 @@ pub(crate) async fn run(app: App) {
         true => tokio::time::sleep(LOOK_FOR_OTHERS).await,
         false => std::future::pending().await,
     };
+    let staging = app.staging.clone();
     loop {
-        let sooner = app.staging.0.sooner.notified();
+        let sooner = staging.0.sooner.notified();
+        // What is written down from here on may be found or not.
+        staging.0.next.store(0, SeqCst);
         let next = tokio::select! {
             next = look_for_all(&app) => next,
             () = app.stopping.cancelled() => return,
         };
+        staging.0.next.store(next.unwrap_or(i64::MAX), SeqCst);
         tokio::select! {
             () = wait(next) => {}
             () = others() => {}
@@ -225,20 +247,36 @@ pub(crate) async fn end(app: &App, staged: &Staged, how: End) -> Result<Abort, A
 /// Whether it is there. It is looked for again after a while, or never again.
 async fn look(app: &App, staged: &Staged) -> Result<bool, ApiError> {
     let now = Timestamp::now().as_millisecond();
-    let last_look = staged.url_expires_at + milliseconds(LATE_WRITER);
     // Before it is looked at, so that what fails is not asked for again at once.
-    let again = now + milliseconds(pause(staged, now, app.config.timing.look_after));
+    let again = next_look(staged, now, look_after(app));
     app.catalogue.look_for_staged(staged.id, again).await?;
     match take(app, staged.id).await? {
         Taken::Upload(_) => Ok(true),
         Taken::Refused(_) => Ok(false),
         Taken::Not => {
             // Parts whose putting together was asked for and did not happen are old some day.
-            if now > last_look && !staged.in_parts {
+            if now > last_look(staged) && !staged.in_parts {
                 end(app, staged, End::GivenUp(Why::NothingSent)).await?;
             }
             Ok(false)
         }
+    }
+}
+
+/// When it is over, if nothing was sent.
+fn last_look(staged: &Staged) -> i64 {
+    staged.url_expires_at + milliseconds(LATE_WRITER)
+}
+
+/// When to look again, or for the first time.
+fn next_look(staged: &Staged, now: i64, look_after: Option<Duration>) -> i64 {
+    // Nobody sees parts that this server has put together.
+    let shortest = look_after.or(staged.in_parts.then_some(SHORTEST_PAUSE));
+    match shortest {
+        Some(shortest) => now + milliseconds(pause(staged, now, shortest)),
+        None if now <= staged.url_expires_at => staged.url_expires_at + 1,
+        None if now <= last_look(staged) => last_look(staged) + 1,
+        None => now + milliseconds(PAUSE_AFTER),
     }
 }
 
@@ -385,6 +423,14 @@ impl Staging {
         }
     }
 
+    /// Something is to be looked for by then.
+    fn look_by(&self, at: i64) {
+        let next = self.0.next.load(SeqCst);
+        if next == 0 || at < next {
+            self.0.sooner.notify_one();
+        }
+    }
+
     fn at_work(&self) -> MutexGuard<'_, HashMap<UploadId, Arc<tokio::sync::Mutex<()>>>> {
         let at_work = self.0.at_work.lock();
         at_work.unwrap_or_else(PoisonError::into_inner)
@@ -422,5 +468,19 @@ mod tests {
         );
         // As of a clock that was set back.
         assert_eq!(after(-60), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn what_is_seen_to_arrive_is_looked_for_when_its_url_has_expired_and_when_it_is_over() {
+        let in_a_while = Timestamp::now().as_millisecond() + 300_000;
+        let mut staged = Staged::new(1, FileName::clean("a.jpg"), false, in_a_while);
+        let first = next_look(&staged, staged.created_at, None);
+        assert_eq!(first, staged.url_expires_at + 1);
+        let last = next_look(&staged, first, None);
+        assert_eq!(last, last_look(&staged) + 1);
+        assert!(next_look(&staged, last, None) > last);
+        staged.in_parts = true;
+        let first = next_look(&staged, staged.created_at, None);
+        assert_eq!(first, staged.created_at + 1000);
     }
 }

@@ -11,8 +11,8 @@ use crate::{
     audit::Why,
     auth::Caller,
     catalogue::{
-        Abort, Catalogue, CatalogueError, Counted, Deletion, Expiry, MostUnderWay, Opened, Outcome,
-        Plan, Staged, Upload, UploadState,
+        Abort, Catalogue, CatalogueError, Deletion, Expiry, MostUnderWay, Opened, Outcome, Plan,
+        Room, Staged, Upload, UploadState,
     },
     error::ApiError,
     state::App,
@@ -40,18 +40,11 @@ impl App {
     ) -> Result<Outcome, ApiError> {
         let (app, caller, request) = (self.clone(), caller.clone(), request.clone());
         self.to_the_end(async move {
-            let announced = Some((id, &request.sha256));
-            let counted = app.count_upload(&caller, announced, request.size).await?;
+            let sender = app.sender(&caller);
             let opening = app
                 .catalogue
-                .open_upload(id, caller.owner, &request, plan, url_until);
-            let outcome = opening.await;
-            let is_begun = matches!(&outcome, Ok(Outcome::New(upload)) if !upload.just_ended);
-            let origin = app.origin_of(&caller, counted.as_ref());
-            if !is_begun {
-                app.uncount_upload(counted).await;
-            }
-            let outcome = outcome?;
+                .open_upload(id, sender, &request, plan, url_until);
+            let outcome = opening.await?;
             if let Outcome::New(_) = &outcome {
                 let size = Some(request.size);
                 app.audit.opened(&caller, id, &request.file_name, size);
@@ -59,46 +52,34 @@ impl App {
             if let Outcome::New(upload) | Outcome::Known(upload) = &outcome {
                 app.tell_duplicate(upload).await;
             }
-            if let Some(origin) = origin.filter(|_| is_begun) {
-                app.catalogue.note_origin(id, &origin).await?;
-            }
             Ok(outcome)
         })
         .await
     }
 
-    /// [`Catalogue::stage`], counted in the same way; `None` where too much is under way.
+    /// [`Catalogue::stage`], counted in the same way.
     pub(crate) async fn stage(
         &self,
         caller: &Caller,
         mut staged: Staged,
         look_at: Option<i64>,
         most: MostUnderWay,
-    ) -> Result<Option<Staged>, ApiError> {
+    ) -> Result<Staged, ApiError> {
         let (app, caller) = (self.clone(), caller.clone());
         self.to_the_end(async move {
-            // Its size is counted when it is there.
-            let counted = app.count_upload(&caller, None, 0).await?;
-            staged.origin = app.origin_of(&caller, counted.as_ref());
-            let is_staged = app.catalogue.stage(&staged, look_at, most).await;
-            if !matches!(is_staged, Ok(true)) {
-                app.uncount_upload(counted).await;
-            }
-            if !is_staged? {
-                return Ok(None);
+            let sender = app.sender(&caller);
+            staged.origin = sender.origin;
+            let staging = app.catalogue.stage(&staged, look_at, most, sender.most);
+            match staging.await? {
+                Room::Yes => {}
+                Room::TooMuchUnderWay => return Err(app.too_much_under_way(&caller)),
+                Room::Over(over) => return Err(app.over(over, &caller)),
             }
             app.audit
                 .opened(&caller, staged.id, &staged.file_name, None);
-            Ok(Some(staged))
+            Ok(staged)
         })
         .await
-    }
-
-    /// Where something comes from that was counted for a stranger: it is kept as long as that is under way.
-    fn origin_of(&self, caller: &Caller, counted: Option<&Counted>) -> Option<String> {
-        let is_kept = self.anonymous == Some(caller.owner) && counted.is_some();
-        let origin = caller.origin.filter(|_| is_kept);
-        origin.map(|origin| origin.to_string())
     }
 
     /// [`Catalogue::begin_verifying`].

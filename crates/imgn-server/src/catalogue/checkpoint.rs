@@ -19,7 +19,7 @@ use super::CatalogueError;
 
 /// Pages of the log after which the writer does it all the same, 128 MiB: while it writes without a pause the log cannot begin
 /// anew, whatever is written back beside it. Nearly all of it is written back by then.
-const MOST_PAGES: &str = "32768";
+pub(super) const MOST_PAGES: &str = "32768";
 
 /// How long after a commit. What is written meanwhile is written back with it.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -39,6 +39,11 @@ impl Commits {
     /// The writer's options with this.
     pub(super) fn of(options: SqliteConnectOptions) -> SqliteConnectOptions {
         options.pragma("wal_autocheckpoint", MOST_PAGES)
+    }
+
+    /// There was one.
+    pub(super) fn tell(&self) {
+        self.0.notify_one();
     }
 
     /// Hears of a connection's commits from now on.

@@ -10,6 +10,7 @@ use imgn_testkit::{
 
 use super::{
     database::{either, sql},
+    together::Done,
     *,
 };
 use crate::{
@@ -21,6 +22,7 @@ mod members;
 mod pages;
 mod parts;
 mod several;
+mod together;
 mod tokens;
 mod uploads;
 mod usage;

@@ -15,6 +15,10 @@ use sqlx::{
     sqlite::{SqliteArguments, SqlitePoolOptions, SqliteRow},
 };
 
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
+
 use super::CatalogueError;
 
 /// A statement on the writer for what is under way: it outlives this process however that ends, but a power cut may
@@ -64,19 +68,37 @@ impl<T> Readable for T where
 #[derive(Debug, Clone)]
 pub(super) enum Pool {
     Sqlite(SqlitePool),
+    /// The one connection of SQLite's that writes what has a statement of its own, by turns with [`super::together`].
+    SqliteWriter(SqlitePool, Turns),
     Postgres(PgPool),
+}
+
+/// Whose turn it is to write with SQLite, among those of this process: first come, first served. SQLite would see to it too,
+/// by letting all but one sleep for some milliseconds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Turns(Arc<Mutex<()>>);
+
+impl Turns {
+    /// Waits for a turn, which ends with what is answered.
+    pub(super) async fn next(&self) -> OwnedMutexGuard<()> {
+        self.0.clone().lock_owned().await
+    }
 }
 
 /// What is undone unless it is committed.
 #[derive(Debug)]
 pub(super) enum Transaction {
-    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    /// With the turn that it has, where it writes.
+    Sqlite(
+        sqlx::Transaction<'static, Sqlite>,
+        Option<OwnedMutexGuard<()>>,
+    ),
     Postgres(sqlx::Transaction<'static, Postgres>),
 }
 
 /// Where a statement is run.
 pub(super) enum Target<'a> {
-    SqlitePool(&'a SqlitePool),
+    SqlitePool(&'a SqlitePool, Option<&'a Turns>),
     Sqlite(&'a mut SqliteConnection),
     PgPool(&'a PgPool),
     Postgres(&'a mut PgConnection),
@@ -100,7 +122,8 @@ pub(super) fn sqlite_pool(max_connections: u32) -> SqlitePoolOptions {
 impl<'a> From<&'a Pool> for Target<'a> {
     fn from(pool: &'a Pool) -> Self {
         match pool {
-            Pool::Sqlite(pool) => Self::SqlitePool(pool),
+            Pool::Sqlite(pool) => Self::SqlitePool(pool, None),
+            Pool::SqliteWriter(pool, turns) => Self::SqlitePool(pool, Some(turns)),
             Pool::Postgres(pool) => Self::PgPool(pool),
         }
     }
@@ -109,7 +132,7 @@ impl<'a> From<&'a Pool> for Target<'a> {
 impl<'a> From<&'a mut Transaction> for Target<'a> {
     fn from(transaction: &'a mut Transaction) -> Self {
         match transaction {
-            Transaction::Sqlite(transaction) => Self::Sqlite(transaction),
+            Transaction::Sqlite(transaction, _) => Self::Sqlite(transaction),
             Transaction::Postgres(transaction) => Self::Postgres(transaction),
         }
     }
@@ -121,13 +144,28 @@ impl Pool {
     /// commits.
     pub(super) async fn begin(&self, sqlite: &'static str) -> Result<Transaction, CatalogueError> {
         Ok(match self {
-            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with(sqlite).await?),
+            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with(sqlite).await?, None),
+            Self::SqliteWriter(pool, turns) => {
+                let turn = turns.next().await;
+                Transaction::Sqlite(pool.begin_with(sqlite).await?, Some(turn))
+            }
             // "imgn" in ASCII.
             Self::Postgres(pool) => Transaction::Postgres(
                 pool.begin_with("BEGIN; SELECT pg_advisory_xact_lock(1768777582)")
                     .await?,
             ),
         })
+    }
+
+    /// The same for statements that are each right whatever others commit meanwhile: without that lock.
+    pub(super) async fn begin_beside_others(
+        &self,
+        sqlite: &'static str,
+    ) -> Result<Transaction, CatalogueError> {
+        match self {
+            Self::Postgres(pool) => Ok(Transaction::Postgres(pool.begin().await?)),
+            Self::Sqlite(_) | Self::SqliteWriter(..) => self.begin(sqlite).await,
+        }
     }
 
     pub(super) fn is_postgres(&self) -> bool {
@@ -137,7 +175,9 @@ impl Pool {
     /// One moment of the database, for several statements that read.
     pub(super) async fn snapshot(&self) -> Result<Transaction, CatalogueError> {
         Ok(match self {
-            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin().await?),
+            Self::Sqlite(pool) | Self::SqliteWriter(pool, _) => {
+                Transaction::Sqlite(pool.begin().await?, None)
+            }
             Self::Postgres(pool) => Transaction::Postgres(
                 pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                     .await?,
@@ -147,7 +187,7 @@ impl Pool {
 
     pub(super) async fn close(&self) {
         match self {
-            Self::Sqlite(pool) => pool.close().await,
+            Self::Sqlite(pool) | Self::SqliteWriter(pool, _) => pool.close().await,
             Self::Postgres(pool) => pool.close().await,
         }
     }
@@ -156,7 +196,10 @@ impl Pool {
 impl Transaction {
     pub(super) async fn commit(self) -> Result<(), CatalogueError> {
         match self {
-            Self::Sqlite(transaction) => transaction.commit().await?,
+            Self::Sqlite(transaction, turn) => {
+                transaction.commit().await?;
+                drop(turn);
+            }
             Self::Postgres(transaction) => transaction.commit().await?,
         }
         Ok(())
@@ -170,6 +213,17 @@ pub(super) enum Value {
     Number(Option<i64>),
     Text(Option<String>),
     Bytes(Option<Vec<u8>>),
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        match self {
+            Self::Bool(value) => value.to_sql(),
+            Self::Number(value) => value.to_sql(),
+            Self::Text(value) => value.to_sql(),
+            Self::Bytes(value) => value.to_sql(),
+        }
+    }
 }
 
 /// How Rust's types become parameters, with and without an `Option` around them.
@@ -300,7 +354,10 @@ impl Sql {
         target: impl Into<Target<'a>>,
     ) -> Result<Vec<T>, CatalogueError> {
         let rows = match target.into() {
-            Target::SqlitePool(pool) => read_all(self.sqlite().fetch_all(pool).await?),
+            Target::SqlitePool(pool, turns) => {
+                let _turn = turn(turns).await;
+                read_all(self.sqlite().fetch_all(pool).await?)
+            }
             Target::Sqlite(connection) => read_all(self.sqlite().fetch_all(connection).await?),
             Target::PgPool(pool) => read_all(self.postgres().fetch_all(pool).await?),
             Target::Postgres(connection) => read_all(self.postgres().fetch_all(connection).await?),
@@ -314,7 +371,8 @@ impl Sql {
         target: impl Into<Target<'a>>,
     ) -> Result<Option<T>, CatalogueError> {
         let row = match target.into() {
-            Target::SqlitePool(pool) => {
+            Target::SqlitePool(pool, turns) => {
+                let _turn = turn(turns).await;
                 let row = self.sqlite().fetch_optional(pool).await?;
                 row.map(|row| T::from_row(&row)).transpose()
             }
@@ -380,13 +438,64 @@ impl Sql {
         Ok(rows.into_iter().map(|(value,)| value).collect())
     }
 
+    /// Whether there is a row; of a statement that writes, whether it wrote one and returns it.
+    pub(super) async fn returns_a_row<'a>(
+        self,
+        target: impl Into<Target<'a>>,
+    ) -> Result<bool, CatalogueError> {
+        Ok(match target.into() {
+            Target::SqlitePool(pool, turns) => {
+                let _turn = turn(turns).await;
+                !self.sqlite().fetch_all(pool).await?.is_empty()
+            }
+            Target::Sqlite(connection) => !self.sqlite().fetch_all(connection).await?.is_empty(),
+            Target::PgPool(pool) => self.postgres().fetch_optional(pool).await?.is_some(),
+            Target::Postgres(connection) => {
+                let row = self.postgres().fetch_optional(connection).await?;
+                row.is_some()
+            }
+        })
+    }
+
+    /// The same on a connection of this thread's own, which keeps the statement prepared.
+    pub(super) fn returns_a_row_at_once(
+        &self,
+        connection: &rusqlite::Connection,
+    ) -> rusqlite::Result<bool> {
+        let text = match &self.text {
+            Text::Fixed { sqlite, .. } => sqlite,
+            Text::Built(text) => text.as_str(),
+        };
+        let mut statement = connection.prepare_cached(text)?;
+        // To SQLite `$2` is a name, and numbered by where it stands first.
+        for place in 1..=statement.parameter_count() {
+            let number = statement.parameter_name(place);
+            let number = number.and_then(|name| name.strip_prefix('$')?.parse::<usize>().ok());
+            let value = number.and_then(|number| self.values.get(number.checked_sub(1)?));
+            let value = value.ok_or(rusqlite::Error::InvalidParameterCount(
+                place,
+                self.values.len(),
+            ))?;
+            statement.raw_bind_parameter(place, value)?;
+        }
+        let mut rows = statement.raw_query();
+        let mut is_any = false;
+        while rows.next()?.is_some() {
+            is_any = true;
+        }
+        Ok(is_any)
+    }
+
     /// How many rows it changed.
     pub(super) async fn execute<'a>(
         self,
         target: impl Into<Target<'a>>,
     ) -> Result<u64, CatalogueError> {
         Ok(match target.into() {
-            Target::SqlitePool(pool) => self.sqlite().execute(pool).await?.rows_affected(),
+            Target::SqlitePool(pool, turns) => {
+                let _turn = turn(turns).await;
+                self.sqlite().execute(pool).await?.rows_affected()
+            }
             Target::Sqlite(connection) => self.sqlite().execute(connection).await?.rows_affected(),
             Target::PgPool(pool) => self.postgres().execute(pool).await?.rows_affected(),
             Target::Postgres(connection) => {
@@ -431,6 +540,10 @@ impl Sql {
         }
         query
     }
+}
+
+async fn turn(turns: Option<&Turns>) -> Option<MutexGuard<'_, ()>> {
+    Some(turns?.0.lock().await)
 }
 
 /// [`Sql::push`] takes this program's own texts only.

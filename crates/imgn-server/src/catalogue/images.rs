@@ -308,15 +308,6 @@ impl Catalogue {
         Ok(timeline)
     }
 
-    /// Whether the gallery has a picture of these bytes.
-    pub(crate) async fn has_picture(&self, sha256: &Sha256) -> Result<bool, CatalogueError> {
-        let found: Option<String> = sql("SELECT id FROM images WHERE sha256 = $1")
-            .bind(&sha256.as_bytes()[..])
-            .scalar_optional(&self.reader)
-            .await?;
-        Ok(found.is_some())
-    }
-
     /// The feed after `since`, oldest first, and whether there is more.
     pub(crate) async fn changes(
         &self,

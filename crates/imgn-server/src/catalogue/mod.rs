@@ -2,7 +2,7 @@
 //! keys are to be deleted. It is SQLite or PostgreSQL, and no S3: it never touches the bytes of a picture.
 //!
 //! Invariant: each change is one transaction that takes an upload or a picture from one whole state to the next. All
-//! of them that read before they write go one after the other: with SQLite through one connection, with PostgreSQL by
+//! of them that read before they write go one after the other: with SQLite all who write take turns, with PostgreSQL by
 //! one lock; reads have connections of their own and see the last commit.
 
 mod backup;
@@ -17,13 +17,14 @@ mod multipart;
 mod news;
 mod remembered;
 mod staged;
+mod together;
 mod tokens;
 mod turns;
 mod unfinished;
 mod uploads;
 mod usage;
 
-use std::{str::FromStr as _, time::Duration};
+use std::{str::FromStr as _, sync::Arc, time::Duration};
 
 use imgn_protocol::{ImageId, Sha256, Timestamp};
 use sqlx::{
@@ -39,8 +40,9 @@ use crate::{
     metrics,
 };
 use checkpoint::{Checkpoint, Commits};
-use database::{Pool, Transaction, either, sql, sqlite_pool};
+use database::{Pool, Transaction, Turns, either, sql, sqlite_pool};
 use remembered::Remembered;
+use together::Together;
 
 pub(crate) use backup::OwnerRow;
 pub(crate) use garbage::Garbage;
@@ -48,12 +50,12 @@ pub(crate) use images::{
     ChangeRow, Deletion, Feed, ImageRow, PageQuery, Picture, Search, Timeline,
 };
 pub(crate) use multipart::Plan;
-pub(crate) use staged::{MostUnderWay, Opened, Staged};
+pub(crate) use staged::{MostUnderWay, Opened, Room, Staged};
 pub(crate) use tokens::{ANONYMOUS, Presented};
 pub use tokens::{TokenError, TokenRow};
 pub(crate) use turns::WhoseTurn;
 pub(crate) use uploads::{Abort, Expiry, Outcome, Published, Upload, UploadState};
-pub(crate) use usage::{Count, Counted, Over, Who, until_tomorrow};
+pub(crate) use usage::{Over, Sender, until_tomorrow};
 
 /// How long a writer waits for another process (the `token` commands) to end its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,6 +65,9 @@ const LOCK_TIMEOUT: &str = "10s";
 
 /// How long a server may hold what others wait for and say nothing, as one does whose network is gone.
 const IDLE_TIMEOUT: &str = "5s";
+
+/// Begins what is under way, see [`database::passing`].
+const BEGIN_PASSING: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
 
 /// Connections for reading. SQLite reads from the page cache: more than the cores serve nobody.
 const READERS: u32 = 4;
@@ -76,6 +81,8 @@ pub struct Catalogue {
     remembered: Remembered,
     /// Of SQLite with a write-ahead log.
     checkpoint: Option<Checkpoint>,
+    /// Of SQLite with a write-ahead log.
+    together: Option<Together>,
     /// This process among those that share the catalogue.
     server: Uuid,
     /// Told whenever something was added to the feed, see [`news`].
@@ -118,6 +125,9 @@ pub enum CatalogueError {
     /// The database does not answer, or has just ended; it may come again.
     #[error("the catalogue's database does not answer")]
     Unreachable(#[source] sqlx::Error),
+    /// Anything else that SQLite says of what was written together, to one of those who asked.
+    #[error("the catalogue failed")]
+    Together(#[source] Arc<rusqlite::Error>),
     /// Anything else that the database says.
     #[error("the catalogue failed")]
     Database(#[source] sqlx::Error),
@@ -318,10 +328,16 @@ impl Catalogue {
             true => Remembered::default(),
             false => Remembered::open(options.get_filename()),
         };
+        let turns = Turns::default();
+        let together = match is_shared {
+            true => None,
+            false => Together::start(options.get_filename(), turns.clone(), commits.clone()),
+        };
         Ok(Self {
             remembered,
+            together,
             checkpoint: (!is_shared).then(|| Checkpoint::start(options, commits)),
-            writer: Pool::Sqlite(writer),
+            writer: Pool::SqliteWriter(writer, turns),
             reader: Pool::Sqlite(reader),
             server: Uuid::new_v4(),
             changed: watch::Sender::new(()),
@@ -358,6 +374,7 @@ impl Catalogue {
         Ok(Self {
             remembered: Remembered::default(),
             checkpoint: None,
+            together: None,
             writer: pool.clone(),
             reader: pool,
             server: Uuid::new_v4(),
@@ -380,6 +397,9 @@ impl Catalogue {
 
     /// Ends all connections, after which the database is one file again.
     pub async fn close(&self) {
+        if let Some(together) = &self.together {
+            together.close().await;
+        }
         if let Some(checkpoint) = &self.checkpoint {
             checkpoint.close().await;
         }
@@ -398,9 +418,12 @@ impl Catalogue {
 
     /// The same for what is under way, see [`database::passing`].
     async fn begin_passing(&self) -> Result<Transaction, CatalogueError> {
-        self.writer
-            .begin("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE")
-            .await
+        self.writer.begin(BEGIN_PASSING).await
+    }
+
+    /// The same for statements that are each right whatever others commit meanwhile.
+    async fn begin_passing_beside_others(&self) -> Result<Transaction, CatalogueError> {
+        self.writer.begin_beside_others(BEGIN_PASSING).await
     }
 }
 

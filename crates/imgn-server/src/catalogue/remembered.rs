@@ -2,7 +2,9 @@
 //!
 //! The token and the upload are read for each part that is signed, which is two turns between threads for a few hundred bytes
 //! and takes longer than the signature. SQLite says on the spot whether anybody, this process or another one, has committed
-//! anything since: <https://sqlite.org/pragma.html#pragma_data_version>. What was read before that is forgotten then.
+//! anything since: <https://sqlite.org/pragma.html#pragma_data_version>. What was read before that is forgotten then. Where
+//! uploads are opened that is after every few requests, and tokens are then read on the spot as well: there are few of them, so
+//! that they are in memory, and each request asks for one.
 //!
 //! Not here: PostgreSQL, which takes as long to say so as to say all of it, and what is not there. Invariant: what is found
 //! here is what the database would answer at this moment; what is not sure is read.
@@ -18,7 +20,10 @@ use std::{
 use imgn_protocol::{Sha256, UploadId};
 use rusqlite::{Connection, OpenFlags};
 
-use super::{CatalogueError, Staged, Upload, tokens::KnownToken};
+use super::{
+    CatalogueError, Staged, Upload,
+    tokens::{BY_HASH, KnownToken, Row},
+};
 
 /// Rows of each kind, of at most some kilobytes. Where more are asked for between two commits, it begins anew.
 const MOST: usize = 1024;
@@ -49,22 +54,31 @@ pub(super) trait Memorable: Clone {
     type Key: Copy + Eq + Hash;
 
     fn among(rows: &mut Rows) -> &mut HashMap<Self::Key, Self>;
+
+    /// Reads it on the spot, where that waits for no disk.
+    fn read(_: &Connection, _: Self::Key) -> Option<Self> {
+        None
+    }
 }
 
 macro_rules! memorable {
-    ($($row:ty, by $key:ty, in $rows:ident;)+) => {
+    ($($row:ty, by $key:ty, in $rows:ident $(, read by $read:expr)?;)+) => {
         $(impl Memorable for $row {
             type Key = $key;
 
             fn among(rows: &mut Rows) -> &mut HashMap<$key, Self> {
                 &mut rows.$rows
             }
+
+            $(fn read(connection: &Connection, key: $key) -> Option<Self> {
+                $read(connection, key)
+            })?
         })+
     };
 }
 
 memorable! {
-    KnownToken, by Sha256, in tokens;
+    KnownToken, by Sha256, in tokens, read by token;
     Upload, by UploadId, in uploads;
     Staged, by UploadId, in staged;
 }
@@ -103,6 +117,10 @@ impl Remembered {
             if let Some(row) = T::among(&mut rows).get(&key) {
                 return Ok(Some(row.clone()));
             }
+            if let Some(row) = rows.connection.as_ref().and_then(|now| T::read(now, key)) {
+                rows.remember(key, &row);
+                return Ok(Some(row));
+            }
             version = Some(rows.version);
         }
         let row = read.await?;
@@ -110,11 +128,7 @@ impl Remembered {
             && let Some(mut rows) = self.rows()
             && version == Some(rows.version)
         {
-            let all = T::among(&mut rows);
-            if all.len() >= MOST {
-                all.clear();
-            }
-            all.insert(key, row.clone());
+            rows.remember(key, row);
         }
         Ok(row)
     }
@@ -134,6 +148,14 @@ impl Remembered {
 }
 
 impl Rows {
+    fn remember<T: Memorable>(&mut self, key: T::Key, row: &T) {
+        let all = T::among(self);
+        if all.len() >= MOST {
+            all.clear();
+        }
+        all.insert(key, row.clone());
+    }
+
     /// Forgets what is of an earlier version. Whether the version is known.
     fn is_current(&mut self) -> bool {
         let mut is_same = true;
@@ -163,6 +185,13 @@ fn connect(database: &Path) -> rusqlite::Result<Connection> {
     // Whoever asks has another way.
     connection.busy_timeout(Duration::ZERO)?;
     Ok(connection)
+}
+
+/// `None` also for what cannot be read: whoever asks hears why on another way.
+fn token(connection: &Connection, hash: Sha256) -> Option<KnownToken> {
+    let mut statement = connection.prepare_cached(BY_HASH).ok()?;
+    let row = statement.query_row([&hash.as_bytes()[..]], |row| Row::try_from(row));
+    KnownToken::try_from(row.ok()?).ok()
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

@@ -8,14 +8,15 @@ use imgn_protocol::{FileName, ImageId, OpenRequest, UploadId};
 
 use super::{
     Abort, Catalogue, CatalogueError, Expiry, TokenError, Upload, UploadState,
-    database::{Transaction, claiming, passing, sql},
+    database::{Transaction, claiming, sql},
     from_column,
     garbage::discard,
     now, parse,
+    together::{Done, each},
     uploads::{abort_found, adopt_published, find, insert, record_url, set_state},
-    usage::count_bytes,
+    usage::{Over, Sender, count_bytes},
 };
-use crate::storage::keys;
+use crate::{allowance::Allowance, storage::keys};
 
 /// How long a server has what it is to look for, in milliseconds, before another one looks.
 const LOOKED_FOR: i64 = 10 * 1000;
@@ -83,6 +84,17 @@ pub(crate) struct MostUnderWay {
     pub(crate) counts_announced: bool,
 }
 
+/// Whether there is room for one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// It is expected now, and counted.
+    Yes,
+    /// Its owner has as much under way as is allowed.
+    TooMuchUnderWay,
+    /// Its sender has begun as much as is allowed.
+    Over(Over),
+}
+
 /// How opening the upload of what was sent ended.
 #[derive(Debug)]
 pub(crate) enum Opened {
@@ -129,22 +141,23 @@ impl TryFrom<Row> for Staged {
 }
 
 impl Catalogue {
-    /// Writes down what may be sent, before there is a URL that can send it; `false` where its owner has as much under
-    /// way as is allowed.
+    /// Writes down what may be sent, before there is a URL that can send it, and counts it where that is bounded by `quota`,
+    /// if there is room. Its size is counted when it is there.
     pub(crate) async fn stage(
         &self,
         staged: &Staged,
         look_at: Option<i64>,
         most: MostUnderWay,
-    ) -> Result<bool, CatalogueError> {
-        let insert = passing!(
+        quota: Option<Allowance>,
+    ) -> Result<Room, CatalogueError> {
+        let insert = sql(
             "INSERT INTO staged
                  (id, owner, image_id, file_name, in_parts, multipart_id, url_expires_at, look_at, created_at, origin)
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $12
              WHERE $10 > (SELECT count(*) FROM staged WHERE owner = $2)
                  + (SELECT count(*) FROM uploads WHERE $11 AND owner = $2 AND state = 'open'
                      AND (multipart_id IS NOT NULL OR url_expires_at > $9))
-             RETURNING id"
+             RETURNING id",
         )
         .bind(staged.id.to_string())
         .bind(staged.owner)
@@ -158,16 +171,24 @@ impl Catalogue {
         .bind(most.uploads)
         .bind(most.counts_announced)
         .bind(&staged.origin);
-        let inserted: Vec<String> = if self.writer.is_postgres() {
-            // So that no other one is counting at this moment.
-            let mut transaction = self.begin_passing().await?;
-            let inserted = insert.scalars(&mut transaction).await?;
-            transaction.commit().await?;
-            inserted
-        } else {
-            insert.scalars(&self.writer).await?
+        let sender = Sender {
+            owner: staged.owner,
+            origin: staged.origin.clone(),
+            most: quota,
         };
-        Ok(!inserted.is_empty())
+        let count = sender.count(0);
+        let is_counted = count.is_some();
+        let statements: Vec<_> = count.into_iter().chain([insert]).collect();
+        // So that no other one is counting at this moment.
+        let done = match self.writer.is_postgres() {
+            true => each(self.begin_passing().await?, statements).await?,
+            false => self.all_or_nothing(statements).await?,
+        };
+        Ok(match done {
+            Done::All => Room::Yes,
+            Done::NotFrom(0) if is_counted => Room::Over(self.what_is_over(&sender, 0).await?),
+            Done::NotFrom(_) => Room::TooMuchUnderWay,
+        })
     }
 
     /// How many uploads of this owner may put bytes into the store, or have: what is expected, and what was announced
@@ -241,15 +262,13 @@ impl Catalogue {
             return Ok(true);
         }
         let ahead = expiry.url_expires_at.saturating_sub(now()).max(0);
-        let updated: Vec<String> = passing!(
+        let updated = sql(
             "UPDATE staged SET url_expires_at = CASE WHEN url_expires_at > $2 THEN url_expires_at ELSE $2 END
-             WHERE id = $1 RETURNING id"
+             WHERE id = $1 RETURNING id",
         )
         .bind(staged.id.to_string())
-        .bind(expiry.url_expires_at + ahead)
-        .scalars(&self.writer)
-        .await?;
-        Ok(!updated.is_empty())
+        .bind(expiry.url_expires_at + ahead);
+        Ok(self.all_or_nothing(vec![updated]).await? == Done::All)
     }
 
     /// Says when to look for it, in milliseconds since 1970.
@@ -261,6 +280,15 @@ impl Catalogue {
         sql("UPDATE staged SET look_at = $2 WHERE id = $1")
             .bind(id.to_string())
             .bind(at)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    /// Says that all is to be looked for now that is looked for at all: a server that ended may have missed what arrived.
+    pub(crate) async fn look_for_all_staged(&self) -> Result<(), CatalogueError> {
+        sql("UPDATE staged SET look_at = $1 WHERE look_at > $1")
+            .bind(now())
             .execute(&self.writer)
             .await?;
         Ok(())
@@ -350,7 +378,7 @@ impl Catalogue {
             just_ended: false,
         };
         match find(&mut transaction, id).await? {
-            None => insert(&mut transaction, &upload).await?,
+            None => insert(&mut transaction, &upload, None).await?,
             Some(known) if known.image != staged.image || known.state != UploadState::Open => {
                 take_out(&mut transaction, id, Some(&known)).await?;
                 transaction.commit().await?;
@@ -377,7 +405,7 @@ impl Catalogue {
                         .execute(&mut transaction)
                         .await?;
                 }
-                insert(&mut transaction, &upload).await?;
+                insert(&mut transaction, &upload, None).await?;
             }
         }
         // As of a URL that has just expired: something lies under the picture's key, or will in a moment.
@@ -505,7 +533,8 @@ mod tests {
             uploads: 10,
             ..MOST
         };
-        assert!(catalogue.stage(&staged, None, most).await.unwrap());
+        let room = catalogue.stage(&staged, None, most, None).await;
+        assert_eq!(room.unwrap(), Room::Yes);
         staged
     }
 
@@ -631,7 +660,8 @@ mod tests {
                     counts_announced,
                     ..MOST
                 };
-                catalogue.stage(&staged, None, most).await.unwrap()
+                let room = catalogue.stage(&staged, None, most, None).await;
+                room.unwrap() == Room::Yes
             };
             assert!(stage(1, false).await);
             assert!(!stage(1, false).await);

@@ -46,7 +46,11 @@ pub(crate) enum Presented {
     Unknown,
 }
 
-type Row = (i64, String, String, String, Option<i64>, Option<i64>);
+pub(super) type Row = (i64, String, String, String, Option<i64>, Option<i64>);
+
+/// A token by its hash, as a [`Row`].
+pub(super) const BY_HASH: &str =
+    "SELECT id, name, role, scopes, expires_at, last_used_on FROM tokens WHERE hash = $1";
 
 /// A token that was not revoked.
 #[derive(Debug, Clone)]
@@ -211,12 +215,7 @@ impl Catalogue {
     pub(crate) async fn caller(&self, fingerprint: &Sha256) -> Result<Presented, CatalogueError> {
         let hash = &fingerprint.as_bytes()[..];
         let read = async {
-            let row: Option<Row> = sql(
-                "SELECT id, name, role, scopes, expires_at, last_used_on FROM tokens WHERE hash = $1",
-            )
-            .bind(hash)
-            .fetch_optional(&self.reader)
-            .await?;
+            let row: Option<Row> = sql(BY_HASH).bind(hash).fetch_optional(&self.reader).await?;
             row.map(KnownToken::try_from).transpose()
         };
         let Some(token) = self.remembered.row(*fingerprint, read).await? else {

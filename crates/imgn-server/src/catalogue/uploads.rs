@@ -11,6 +11,8 @@ use super::{
     now, parse, sha256,
     staged::take_out,
     to_column,
+    together::Done,
+    usage::{Over, Sender},
 };
 use crate::storage::keys;
 
@@ -60,6 +62,8 @@ pub(crate) enum Outcome {
     NotYours,
     /// The id is in use, for another file or for what one of other people's clients sends.
     Conflict,
+    /// It would have been a new one, for which there is no room.
+    Over(Over),
 }
 
 /// How publishing ended.
@@ -179,19 +183,20 @@ fn rejection_code(text: Option<&str>) -> Result<ErrorCode, CatalogueError> {
 
 impl Catalogue {
     /// Opens an upload, or says where it stands when it was opened before. Bytes that are published already end it at
-    /// once. A new one is sent by `plan`. `url_until` is when the URL expires that the caller wants to sign with it when
-    /// it is sent by one PUT.
+    /// once. A new one is sent by `plan`, and is counted for its sender. `url_until` is when the URL expires that the caller
+    /// wants to sign with it when it is sent by one PUT.
     pub(crate) async fn open_upload(
         &self,
         id: UploadId,
-        owner: i64,
+        sender: impl Into<Sender>,
         request: &OpenRequest,
         plan: Option<Plan>,
         url_until: Option<Expiry>,
     ) -> Result<Outcome, CatalogueError> {
+        let sender = sender.into();
         let new = Upload {
             id,
-            owner,
+            owner: sender.owner,
             image: ImageId::new(),
             announced: request.clone(),
             state: UploadState::Open,
@@ -201,8 +206,12 @@ impl Catalogue {
             just_ended: false,
         };
         let url_until = url_until.filter(|_| plan.is_none());
-        // Most are new, and of new bytes: one statement for them.
-        if self.insert_new(&new, url_until).await? {
+        // Most are new, of new bytes, and not too many.
+        let count = sender.count(request.size);
+        let statements = count
+            .into_iter()
+            .chain([new_upload(&new, &sender, url_until)]);
+        if self.all_or_nothing(statements.collect()).await? == Done::All {
             return Ok(Outcome::New(Box::new(new)));
         }
         let mut transaction = self.begin_passing().await?;
@@ -213,13 +222,22 @@ impl Catalogue {
         let known = find(&mut transaction, id).await?;
         let is_new = known.is_none();
         let upload = match known {
-            _ if staged_by.is_some_and(|by| by != owner) => return Ok(Outcome::NotYours),
+            _ if staged_by.is_some_and(|by| by != sender.owner) => return Ok(Outcome::NotYours),
             _ if staged_by.is_some() => return Ok(Outcome::Conflict),
-            Some(upload) if upload.owner != owner => return Ok(Outcome::NotYours),
+            Some(upload) if upload.owner != sender.owner => return Ok(Outcome::NotYours),
             Some(upload) if upload.announced != *request => return Ok(Outcome::Conflict),
             Some(upload) => upload,
             None => {
-                insert(&mut transaction, &new).await?;
+                // What is published is sent no more, and counted as little.
+                let is_published = published_as(&mut transaction, &new).await?.is_some();
+                if let Some(count) = sender.count(request.size).filter(|_| !is_published)
+                    && !count.returns_a_row(&mut transaction).await?
+                {
+                    drop(transaction);
+                    let over = self.what_is_over(&sender, request.size).await?;
+                    return Ok(Outcome::Over(over));
+                }
+                insert(&mut transaction, &new, sender.origin.as_ref()).await?;
                 new
             }
         };
@@ -233,30 +251,6 @@ impl Catalogue {
             true => Outcome::New(upload),
             false => Outcome::Known(upload),
         })
-    }
-
-    /// Opens an upload whose id nobody has or was given, and whose bytes are not in the gallery; `false` for any other.
-    async fn insert_new(
-        &self,
-        upload: &Upload,
-        url_until: Option<Expiry>,
-    ) -> Result<bool, CatalogueError> {
-        let query = passing!(
-            "INSERT INTO uploads
-                 (id, owner, image_id, file_name, size, sha256, content_type, state, created_at, updated_at,
-                  part_size, part_count, checksum_algorithm, remembers_sums, url_expires_at, look_at)
-             SELECT $1, $2, $3, $4, $5, $6, $7, 'open', $8, $8, $9, $10, $11, $12, $13, $14
-             WHERE NOT EXISTS (SELECT 1 FROM images WHERE sha256 = $6)
-                 AND NOT EXISTS (SELECT 1 FROM staged WHERE id = $1)
-             ON CONFLICT (id) DO NOTHING
-             RETURNING id"
-        );
-        let inserted: Vec<(String,)> = bind_upload(query, upload)
-            .bind(url_until.map(|expiry| expiry.url_expires_at))
-            .bind(url_until.map(|expiry| expiry.look_at))
-            .fetch_all(&self.writer)
-            .await?;
-        Ok(!inserted.is_empty())
     }
 
     /// The upload that the picture will come from, or came from.
@@ -301,14 +295,12 @@ impl Catalogue {
         id: UploadId,
         expiry: Expiry,
     ) -> Result<bool, CatalogueError> {
-        let signed: Vec<String> = passing!(record_url!())
+        let signed = sql(record_url!())
             .bind(id.to_string())
             .bind(expiry.url_expires_at)
             .bind(expiry.look_at)
-            .bind(now())
-            .scalars(&self.writer)
-            .await?;
-        Ok(!signed.is_empty())
+            .bind(now());
+        Ok(self.all_or_nothing(vec![signed]).await? == Done::All)
     }
 
     /// The bytes of an open upload are there: from here on they are verified, after every crash too. Answers where the
@@ -517,22 +509,39 @@ pub(super) async fn abort_found(
     }
 }
 
+/// Inserts an upload whose id nobody has or was given, and whose bytes are not in the gallery; returns no row for any other.
+fn new_upload(upload: &Upload, sender: &Sender, url_until: Option<Expiry>) -> Sql {
+    let query = sql("INSERT INTO uploads
+             (id, owner, image_id, file_name, size, sha256, content_type, state, created_at, updated_at,
+              part_size, part_count, checksum_algorithm, remembers_sums, origin, url_expires_at, look_at)
+         SELECT $1, $2, $3, $4, $5, $6, $7, 'open', $8, $8, $9, $10, $11, $12, $13, $14, $15
+         WHERE NOT EXISTS (SELECT 1 FROM images WHERE sha256 = $6)
+             AND NOT EXISTS (SELECT 1 FROM staged WHERE id = $1)
+         ON CONFLICT (id) DO NOTHING
+         RETURNING id");
+    bind_upload(query, upload, sender.origin.as_ref())
+        .bind(url_until.map(|expiry| expiry.url_expires_at))
+        .bind(url_until.map(|expiry| expiry.look_at))
+}
+
 pub(super) async fn insert(
     connection: &mut Transaction,
     upload: &Upload,
+    origin: Option<&String>,
 ) -> Result<(), CatalogueError> {
     let query = sql(
         "INSERT INTO uploads
              (id, owner, image_id, file_name, size, sha256, content_type, state, created_at, updated_at,
-              part_size, part_count, checksum_algorithm, remembers_sums)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $8, $9, $10, $11, $12)",
+              part_size, part_count, checksum_algorithm, remembers_sums, origin)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $8, $9, $10, $11, $12, $13)",
     );
-    bind_upload(query, upload).execute(connection).await?;
+    let query = bind_upload(query, upload, origin);
+    query.execute(connection).await?;
     Ok(())
 }
 
-/// Binds `?1` to `?12` of a statement that inserts an upload.
-fn bind_upload(query: Sql, upload: &Upload) -> Sql {
+/// Binds `?1` to `?13` of a statement that inserts an upload.
+fn bind_upload(query: Sql, upload: &Upload, origin: Option<&String>) -> Sql {
     let request = &upload.announced;
     query
         .bind(upload.id.to_string())
@@ -547,6 +556,7 @@ fn bind_upload(query: Sql, upload: &Upload) -> Sql {
         .bind(upload.plan.map(|plan| i64::from(plan.part_count)))
         .bind(upload.plan.map(|plan| name_of(plan.algorithm)))
         .bind(upload.plan.map(|plan| plan.remembers_sums))
+        .bind(origin)
 }
 
 /// Ends an upload that has not ended when its bytes are in the gallery already.
@@ -557,18 +567,25 @@ pub(super) async fn adopt_published(
     if !matches!(upload.state, UploadState::Open | UploadState::Verifying) {
         return Ok(upload);
     }
-    let published: Option<String> = sql("SELECT id FROM images WHERE sha256 = $1")
-        .bind(&upload.announced.sha256.as_bytes()[..])
-        .scalar_optional(&mut *connection)
-        .await?;
-    if let Some(image) = published {
-        let image = parse(&image, "image id")?;
+    if let Some(image) = published_as(connection, &upload).await? {
         end_published(connection, upload.id, image).await?;
         discard_bytes(connection, upload.id).await?;
         upload.state = UploadState::Published(image);
         upload.just_ended = true;
     }
     Ok(upload)
+}
+
+/// The picture in the gallery that has the bytes of an upload.
+async fn published_as(
+    connection: &mut Transaction,
+    upload: &Upload,
+) -> Result<Option<ImageId>, CatalogueError> {
+    let published: Option<String> = sql("SELECT id FROM images WHERE sha256 = $1")
+        .bind(&upload.announced.sha256.as_bytes()[..])
+        .scalar_optional(connection)
+        .await?;
+    published.map(|image| parse(&image, "image id")).transpose()
 }
 
 async fn end_published(

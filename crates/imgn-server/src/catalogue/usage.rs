@@ -1,11 +1,11 @@
 //! What somebody began on a day, and has open: the quotas, which hold for all servers that share the catalogue.
 //!
-//! Invariant: an upload is counted in one statement that also looks whether there is room, so any number of servers let no
-//! more through than one would. What turns out to be no new upload is given back.
+//! Invariant: an upload is counted in the transaction that opens it, by one statement that also looks whether there is room,
+//! so any number of servers let no more through than one would, and what is no new upload is not counted.
 
 use super::{
     Catalogue, CatalogueError,
-    database::{Transaction, passing, sql},
+    database::{Sql, Transaction, sql},
     from_column, now,
     staged::Staged,
     to_column,
@@ -17,31 +17,25 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 /// Days that are kept beside this one: servers' clocks and clients that ask at midnight.
 const KEPT_DAYS: i64 = 1;
 
-/// Whose uploads they are, for the quotas.
+/// Who begins an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Who {
-    /// The owner of a token.
-    User(i64),
-    /// Somebody without one, by where they are.
-    Address(String),
+pub(crate) struct Sender {
+    pub(crate) owner: i64,
+    /// Where somebody without a token is, which is kept while the upload is open.
+    pub(crate) origin: Option<String>,
+    /// How much they may begin, where that is counted.
+    pub(crate) most: Option<Allowance>,
 }
 
-impl Who {
-    fn key(&self) -> String {
-        match self {
-            Self::User(owner) => format!("user:{owner}"),
-            Self::Address(origin) => format!("address:{origin}"),
+impl From<i64> for Sender {
+    /// An owner whose uploads are not counted.
+    fn from(owner: i64) -> Self {
+        Self {
+            owner,
+            origin: None,
+            most: None,
         }
     }
-}
-
-/// What was counted, and can be given back.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Counted {
-    who: String,
-    day: i64,
-    bytes: i64,
 }
 
 /// What there is no room for.
@@ -52,17 +46,10 @@ pub(crate) enum Over {
     Bytes,
 }
 
-/// How counting ended.
-#[derive(Debug)]
-pub(crate) enum Count {
-    Counted(Counted),
-    Over(Over),
-}
-
 /// Counts an upload where there is room; `open` are those that its owner, or origin, has.
 macro_rules! count {
     ($open:literal) => {
-        passing!(
+        sql(concat!(
             "INSERT INTO usage (who, day, pictures, bytes)
              SELECT $1, $2, 1, $3 WHERE $5 >= 1 AND $6 >= $3 AND $4 > (",
             $open,
@@ -70,101 +57,69 @@ macro_rules! count {
              DO UPDATE SET pictures = usage.pictures + 1, bytes = usage.bytes + $3
              WHERE usage.pictures < $5 AND usage.bytes + $3 <= $6
              RETURNING pictures"
-        )
+        ))
     };
 }
 
-impl Catalogue {
-    /// Counts an upload of so many bytes that is about to be opened, or says what there is no room for.
-    pub(crate) async fn count_upload(
-        &self,
-        who: &Who,
-        size: u64,
-        most: &Allowance,
-    ) -> Result<Count, CatalogueError> {
-        let counted = Counted {
-            who: who.key(),
-            day: now().div_euclid(DAY),
-            bytes: to_column(size),
-        };
-        let statement = match who {
-            Who::User(_) => count!(
+impl Sender {
+    fn key(&self) -> String {
+        key(self.owner, self.origin.as_ref())
+    }
+
+    /// The statement that counts an upload of so many bytes, and returns a row if there is room.
+    pub(super) fn count(&self, size: u64) -> Option<Sql> {
+        let most = self.most.as_ref()?;
+        let statement = match self.origin {
+            None => count!(
                 "(SELECT count(*) FROM uploads WHERE owner = $7 AND state = 'open')
                  + (SELECT count(*) FROM staged WHERE owner = $7)"
             ),
-            Who::Address(_) => count!(
+            Some(_) => count!(
                 "(SELECT count(*) FROM uploads WHERE origin = $7 AND state = 'open')
                  + (SELECT count(*) FROM staged WHERE origin = $7)"
             ),
         };
         let statement = statement
-            .bind(&counted.who)
-            .bind(counted.day)
-            .bind(counted.bytes)
+            .bind(self.key())
+            .bind(today())
+            .bind(to_column(size))
             .bind(bound(most.open_uploads.into()))
             .bind(bound(most.pictures_per_day.into()))
             .bind(bound(most.bytes_per_day));
-        let statement = match who {
-            Who::User(owner) => statement.bind(*owner),
-            Who::Address(origin) => statement.bind(origin),
-        };
-        let pictures: Vec<i64> = statement.scalars(&self.writer).await?;
-        if !pictures.is_empty() {
-            return Ok(Count::Counted(counted));
-        }
+        Some(match &self.origin {
+            None => statement.bind(self.owner),
+            Some(origin) => statement.bind(origin),
+        })
+    }
+}
+
+impl Catalogue {
+    /// What there was no room for, of an upload of so many bytes that was not counted a moment ago.
+    pub(super) async fn what_is_over(
+        &self,
+        sender: &Sender,
+        size: u64,
+    ) -> Result<Over, CatalogueError> {
+        let most = sender.most.unwrap_or(Allowance::UNLIMITED);
         let day: Option<(i64, i64)> =
             sql("SELECT pictures, bytes FROM usage WHERE who = $1 AND day = $2")
-                .bind(&counted.who)
-                .bind(counted.day)
+                .bind(sender.key())
+                .bind(today())
                 .fetch_optional(&self.reader)
                 .await?;
         let (pictures, bytes) = day.unwrap_or_default();
-        Ok(Count::Over(
-            if pictures >= bound(most.pictures_per_day.into()) {
-                Over::Pictures
-            } else if bytes.saturating_add(counted.bytes) > bound(most.bytes_per_day) {
-                Over::Bytes
-            } else {
-                Over::OpenUploads
-            },
-        ))
-    }
-
-    /// It was no new upload.
-    pub(crate) async fn uncount_upload(&self, counted: Counted) -> Result<(), CatalogueError> {
-        let given_back: Vec<i64> = passing!(
-            "UPDATE usage SET pictures = pictures - 1, bytes = bytes - $3
-             WHERE who = $1 AND day = $2 AND pictures >= 1 AND bytes >= $3 RETURNING pictures"
-        )
-        .bind(counted.who)
-        .bind(counted.day)
-        .bind(counted.bytes)
-        .scalars(&self.writer)
-        .await?;
-        drop(given_back);
-        Ok(())
-    }
-
-    /// Writes down where an open upload without a token comes from.
-    pub(crate) async fn note_origin(
-        &self,
-        id: imgn_protocol::UploadId,
-        origin: &str,
-    ) -> Result<(), CatalogueError> {
-        let noted: Vec<String> = passing!(
-            "UPDATE uploads SET origin = $2 WHERE id = $1 AND state = 'open' RETURNING id"
-        )
-        .bind(id.to_string())
-        .bind(origin)
-        .scalars(&self.writer)
-        .await?;
-        drop(noted);
-        Ok(())
+        Ok(if pictures >= bound(most.pictures_per_day.into()) {
+            Over::Pictures
+        } else if bytes.saturating_add(to_column(size)) > bound(most.bytes_per_day) {
+            Over::Bytes
+        } else {
+            Over::OpenUploads
+        })
     }
 
     /// Forgets the days that are over.
     pub(crate) async fn forget_usage(&self) -> Result<u64, CatalogueError> {
-        let day = now().div_euclid(DAY) - KEPT_DAYS;
+        let day = today() - KEPT_DAYS;
         let old: i64 = sql("SELECT count(*) FROM usage WHERE day < $1")
             .bind(day)
             .scalar(&self.reader)
@@ -179,11 +134,11 @@ impl Catalogue {
     }
 
     #[cfg(test)]
-    pub(super) async fn used(&self, who: &Who) -> (i64, i64) {
+    pub(super) async fn used(&self, sender: &Sender) -> (i64, i64) {
         let day: Option<(i64, i64)> =
             sql("SELECT pictures, bytes FROM usage WHERE who = $1 AND day = $2")
-                .bind(who.key())
-                .bind(now().div_euclid(DAY))
+                .bind(sender.key())
+                .bind(today())
                 .fetch_optional(&self.reader)
                 .await
                 .unwrap_or_default();
@@ -198,12 +153,8 @@ pub(super) async fn count_bytes(
     staged: &Staged,
     size: u64,
 ) -> Result<(), CatalogueError> {
-    let who = match &staged.origin {
-        Some(origin) => Who::Address(origin.clone()),
-        None => Who::User(staged.owner),
-    };
     sql("UPDATE usage SET bytes = bytes + $3 WHERE who = $1 AND day = $2")
-        .bind(who.key())
+        .bind(key(staged.owner, staged.origin.as_ref()))
         .bind(staged.created_at.div_euclid(DAY))
         .bind(to_column(size))
         .execute(transaction)
@@ -215,6 +166,18 @@ pub(super) async fn count_bytes(
 pub(crate) fn until_tomorrow() -> u64 {
     let rest = DAY - now().rem_euclid(DAY);
     from_column(rest.div_euclid(1000).max(1), "time").unwrap_or(1)
+}
+
+/// Whose they are: of somebody without a token by where they are.
+fn key(owner: i64, origin: Option<&String>) -> String {
+    match origin {
+        None => format!("user:{owner}"),
+        Some(origin) => format!("address:{origin}"),
+    }
+}
+
+fn today() -> i64 {
+    now().div_euclid(DAY)
 }
 
 /// 0 is no bound.

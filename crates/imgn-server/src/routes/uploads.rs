@@ -102,6 +102,7 @@ pub(crate) async fn open(
     let (upload, is_new) = match outcome {
         Outcome::New(upload) => (*upload, true),
         Outcome::Known(upload) => (*upload, false),
+        Outcome::Over(over) => return Err(app.over(over, &caller)),
         Outcome::NotYours => return Err(unknown_upload()),
         Outcome::Conflict => {
             return Err(ApiError::new(

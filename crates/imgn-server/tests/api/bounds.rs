@@ -236,7 +236,7 @@ async fn those_without_a_token_share_what_they_may_have_under_way_with_any_clien
 #[tokio::test]
 async fn what_cannot_be_looked_for_is_not_asked_for_again_and_again() {
     let gallery = Gallery::start_with(|config| {
-        config.timing.look_after = Duration::from_millis(10);
+        config.timing.look_after = Some(Duration::from_millis(10));
         config.timing.sweep_every = Duration::from_secs(3600);
     })
     .await;

@@ -135,7 +135,7 @@ pub(crate) async fn remove(caller: &Caller, id: &Value) {
 async fn a_picture_that_a_page_of_2018_puts_is_in_the_gallery_a_moment_later() {
     // It does not wait until it looks by itself: it sees what arrives in its own store.
     let gallery = Gallery::start_with(|config| {
-        config.timing.look_after = Duration::from_secs(3600);
+        config.timing.look_after = Some(Duration::from_secs(3600));
         config.timing.sweep_every = Duration::from_secs(3600);
     })
     .await;

@@ -21,7 +21,7 @@ fn id_in(url: &str) -> UploadId {
 
 /// A gallery that looks for what was sent when it arrives, and not before.
 async fn patient() -> Gallery {
-    Gallery::start_with(|config| config.timing.look_after = Duration::from_secs(3600)).await
+    Gallery::start_with(|config| config.timing.look_after = Some(Duration::from_secs(3600))).await
 }
 
 #[tokio::test]
@@ -76,6 +76,27 @@ async fn who_ends_parts_that_are_published_already_is_told_so_and_deletes_nothin
     gallery.visit_garbage().await;
     let entry = &ada.get("/gallery").await.json[0];
     assert_eq!(bytes_at(ada, entry["src"].as_str().unwrap()).await, file);
+}
+
+/// As when the server ends in the moment between: nobody looks for it by itself for minutes, as the server sees what arrives.
+#[tokio::test]
+async fn what_arrived_and_was_not_noted_is_found_when_the_server_starts() {
+    let mut gallery = Gallery::start().await;
+    let url = presigned(&gallery.ada, "a.jpg", b"").await;
+    gallery
+        .sql(
+            "CREATE TRIGGER broken BEFORE UPDATE OF look_at ON staged BEGIN
+                 SELECT RAISE(FAIL, 'broken');
+             END",
+        )
+        .await;
+    let file = pictures::jpeg(64, 48);
+    assert_eq!(put(&gallery.ada, &url, &file).await, StatusCode::OK);
+    gallery.stop().await;
+    gallery.sql("DROP TRIGGER broken").await;
+    assert_eq!(gallery.count("SELECT count(*) FROM staged").await, 1);
+    gallery.start_again(|_| {}).await;
+    shows(&gallery.ada, &["64x48"]).await;
 }
 
 #[tokio::test]

@@ -110,11 +110,13 @@ async fn what_is_expected_is_looked_for_when_it_is_due_and_by_one() {
         for (name, in_parts) in [("a.jpg", false), ("b.jpg", false), ("c.jpg", true)] {
             let staged = Staged::new(1, FileName::clean(name), in_parts, now() + 1000);
             let look_at = (!in_parts).then_some(now() - 1);
-            assert!(catalogue.stage(&staged, look_at, MOST).await.unwrap());
+            let room = catalogue.stage(&staged, look_at, MOST, None).await;
+            assert_eq!(room.unwrap(), Room::Yes);
             expected.push(staged);
         }
         let one_more = Staged::new(1, FileName::clean("d.jpg"), false, now());
-        assert!(!catalogue.stage(&one_more, None, MOST).await.unwrap());
+        let room = catalogue.stage(&one_more, None, MOST, None).await;
+        assert_eq!(room.unwrap(), Room::TooMuchUnderWay);
         assert_eq!(catalogue.under_way(1).await.unwrap(), 3);
         let [first, second, parts] = expected.try_into().unwrap();
         let found = catalogue.staged(first.id).await.unwrap();
@@ -162,7 +164,8 @@ async fn two_at_once_do_not_have_more_under_way_than_is_allowed() {
             let other = catalogue.clone();
             tokio::spawn(async move {
                 let staged = Staged::new(1, FileName::clean("a.jpg"), false, now() + 60_000);
-                other.stage(&staged, None, MOST).await.unwrap()
+                let room = other.stage(&staged, None, MOST, None).await;
+                room.unwrap() == Room::Yes
             })
         });
         let mut admitted = 0;
