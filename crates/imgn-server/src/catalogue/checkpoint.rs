@@ -4,6 +4,9 @@
 //! it all who wait for the writer: of the requests that open an upload or are signed, which wait for no disk otherwise, one in
 //! a hundred took 30 ms for that. A connection of its own does it a moment after the last pages were written.
 //!
+//! The log begins anew where all of it is written back when somebody writes, which never is while writing goes on. So when
+//! it is long, what is left of it after that, which is little, is written back in a turn of its own.
+//!
 //! Invariant: nothing is committed here. Should it fail, the writer does it, later than it would have.
 
 use std::{sync::Arc, time::Duration};
@@ -15,11 +18,13 @@ use sqlx::{
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::CatalogueError;
+use super::{CatalogueError, database::Turns};
 
-/// Pages of the log after which the writer does it all the same, 128 MiB: while it writes without a pause the log cannot begin
-/// anew, whatever is written back beside it. Nearly all of it is written back by then.
-pub(super) const MOST_PAGES: &str = "32768";
+/// Pages of the log after which the writer does it all the same, 512 MiB: nearly all of it is written back by then.
+pub(super) const MOST_PAGES: &str = "131072";
+
+/// Pages of the log after which it is to begin anew, 32 MiB.
+const LONG: i64 = 8192;
 
 /// How long after a commit. What is written meanwhile is written back with it.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -62,11 +67,11 @@ impl Commits {
 }
 
 impl Checkpoint {
-    pub(super) fn start(options: SqliteConnectOptions, commits: Commits) -> Self {
+    pub(super) fn start(options: SqliteConnectOptions, turns: Turns, commits: Commits) -> Self {
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .connect_lazy_with(options);
-        let task = tokio::spawn(run(pool.clone(), commits));
+        let task = tokio::spawn(run(pool.clone(), turns, commits));
         Self {
             pool,
             _task: Arc::new(AbortOnDropHandle::new(task)),
@@ -78,14 +83,12 @@ impl Checkpoint {
     }
 }
 
-async fn run(pool: SqlitePool, commits: Commits) {
+async fn run(pool: SqlitePool, turns: Turns, commits: Commits) {
     loop {
         commits.0.notified().await;
         tokio::time::sleep(PAUSE).await;
-        // It waits for nobody and keeps nobody waiting.
-        let done = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&pool);
-        match done.await {
-            Ok(_) => {}
+        match write_back(&pool, &turns).await {
+            Ok(()) => {}
             Err(sqlx::Error::PoolClosed) => return,
             Err(error) => tracing::warn!(
                 cause = crate::error::chain(&CatalogueError::from(error)),
@@ -93,4 +96,23 @@ async fn run(pool: SqlitePool, commits: Commits) {
             ),
         }
     }
+}
+
+async fn write_back(pool: &SqlitePool, turns: &Turns) -> Result<(), sqlx::Error> {
+    if pass(pool).await? < LONG {
+        return Ok(());
+    }
+    // What was written during the first pass, so that there is next to nothing left for the one that is waited for.
+    pass(pool).await?;
+    let turn = turns.next().await;
+    pass(pool).await?;
+    drop(turn);
+    Ok(())
+}
+
+/// Writes back what there is, waiting for nobody; answers how many pages the log has.
+async fn pass(pool: &SqlitePool) -> Result<i64, sqlx::Error> {
+    let done = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(pool);
+    let (_, pages, _): (i64, i64, i64) = done.await?;
+    Ok(pages)
 }

@@ -336,7 +336,7 @@ impl Catalogue {
         Ok(Self {
             remembered,
             together,
-            checkpoint: (!is_shared).then(|| Checkpoint::start(options, commits)),
+            checkpoint: (!is_shared).then(|| Checkpoint::start(options, turns.clone(), commits)),
             writer: Pool::SqliteWriter(writer, turns),
             reader: Pool::Sqlite(reader),
             server: Uuid::new_v4(),
