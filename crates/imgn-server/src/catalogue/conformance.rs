@@ -26,6 +26,7 @@ mod together;
 mod tokens;
 mod uploads;
 mod usage;
+mod versions;
 
 /// A catalogue with the token of an uploader, and what it lives on.
 pub(super) struct Case {
