@@ -6,7 +6,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
-    process::Stdio,
+    process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use super::load;
-use crate::{bench::ended::Ended, project::Project, setup};
+use crate::{bench::ended::Ended, process, project::Project, setup};
 
 const SCRIPT: &str = include_str!("companion.mjs");
 
@@ -30,11 +30,19 @@ pub(super) enum Kind {
 }
 
 pub(super) struct Companion {
-    _process: Ended,
+    process: Ended,
     pub(super) address: SocketAddr,
 }
 
 impl Companion {
+    /// Whether it has its turn. In the others' it stands still: Node uses its rest to collect its garbage, on the core
+    /// that they are measured on.
+    pub(super) fn has_its_turn(&self, its: bool) -> Result<()> {
+        let signal = if its { "-CONT" } else { "-STOP" };
+        let id = self.process.0.id().to_string();
+        process::run_silently(Command::new("kill").args([signal, &id])).context("kill")
+    }
+
     pub(super) fn start(project: &Project, kind: Kind) -> Result<Self> {
         let directory = setup::companion(project)?;
         let script = directory.join("companion.mjs");
@@ -65,9 +73,6 @@ impl Companion {
             );
             sleep(Duration::from_millis(50));
         }
-        Ok(Self {
-            _process: process,
-            address,
-        })
+        Ok(Self { process, address })
     }
 }

@@ -126,6 +126,13 @@ impl Round {
 
     /// Where a task is asked for, from now on.
     fn turn(&mut self, task: Task, companions: &Companions) -> Result<SocketAddr> {
+        let (program, middleware) = match task {
+            Task::CompanionForm | Task::CompanionPart => (true, false),
+            Task::MiddlewarePart => (false, true),
+            _ => (false, false),
+        };
+        companions.program.has_its_turn(program)?;
+        companions.middleware.has_its_turn(middleware)?;
         let companion = match task {
             Task::CompanionForm | Task::CompanionPart => &companions.program,
             Task::MiddlewarePart => &companions.middleware,
