@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{
     Config, StorageConfig,
-    catalogue::{Catalogue, Look},
+    catalogue::{Catalogue, CatalogueError, Look},
     error::chain,
     storage::{Bucket, Enforced, Known, Storage, StorageError},
 };
@@ -104,6 +104,12 @@ async fn catalogue(config: &Config) -> (Finding, Option<(ImageId, Sha256)>) {
             Verdict::Warning,
             format!("{database} is of an earlier version"),
             "the server brings it to this one when it starts, and there is no way back: make a backup before",
+        ),
+        Err(error @ CatalogueError::Newer { .. }) => finding(
+            SUBJECT,
+            Verdict::Bad,
+            chain(&error),
+            "there is no way back to this version",
         ),
         Err(error) => finding(
             SUBJECT,

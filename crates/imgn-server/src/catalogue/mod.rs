@@ -28,6 +28,7 @@ use std::{str::FromStr as _, sync::Arc, time::Duration};
 
 use imgn_protocol::{ImageId, Sha256, Timestamp};
 use sqlx::{
+    migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
@@ -101,14 +102,24 @@ pub enum CatalogueError {
         #[source]
         source: sqlx::Error,
     },
-    /// The database is of a newer server, or damaged.
+    /// A newer server has written it; there is no way back.
+    #[error(
+        "the catalogue {database} was written by a newer imgn-server (migration {migration}); use that one, or a backup"
+    )]
+    Newer {
+        /// Which.
+        database: String,
+        /// What that one did to it.
+        migration: i64,
+    },
+    /// The database is damaged, or does not let itself be changed.
     #[error("cannot bring the catalogue {database} to this server's version")]
     Migrate {
         /// Which.
         database: String,
         /// Why.
         #[source]
-        source: sqlx::migrate::MigrateError,
+        source: MigrateError,
     },
     /// No space on the disk.
     #[error("no space is left for the catalogue")]
@@ -142,6 +153,16 @@ impl From<sqlx::Error> for CatalogueError {
 }
 
 impl CatalogueError {
+    fn migrate(database: String, source: MigrateError) -> Self {
+        match source {
+            MigrateError::VersionMissing(migration) => Self::Newer {
+                database,
+                migration,
+            },
+            source => Self::Migrate { database, source },
+        }
+    }
+
     fn of(error: sqlx::Error) -> Self {
         if matches!(error, sqlx::Error::PoolTimedOut) {
             return Self::Busy;
@@ -191,7 +212,11 @@ fn is_unreachable(error: &sqlx::Error) -> bool {
     }
 }
 
-async fn look_into(pool: &Pool, versions: usize) -> Result<Look, CatalogueError> {
+async fn look_into(
+    pool: &Pool,
+    versions: usize,
+    database: &Database,
+) -> Result<Look, CatalogueError> {
     let tables: i64 = either(
         "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'",
         "SELECT count(*) FROM information_schema.tables WHERE table_name = '_sqlx_migrations'",
@@ -204,8 +229,16 @@ async fn look_into(pool: &Pool, versions: usize) -> Result<Look, CatalogueError>
     let there: i64 = sql("SELECT count(*) FROM _sqlx_migrations")
         .scalar(pool)
         .await?;
-    if usize::try_from(there).is_ok_and(|there| there < versions) {
+    let there = usize::try_from(there).unwrap_or_default();
+    if there < versions {
         return Ok(Look::Older);
+    }
+    if there > versions {
+        let newest = sql("SELECT max(version) FROM _sqlx_migrations");
+        return Err(CatalogueError::Newer {
+            database: database.to_string(),
+            migration: newest.scalar(pool).await?,
+        });
     }
     let pictures: i64 = sql("SELECT images FROM feed").scalar(pool).await?;
     let newest: Option<(String, Vec<u8>)> =
@@ -268,7 +301,7 @@ impl Catalogue {
                 )
             }
         };
-        let look = look_into(&pool, versions).await;
+        let look = look_into(&pool, versions, database).await;
         pool.close().await;
         look
     }
@@ -316,10 +349,7 @@ impl Catalogue {
         sqlx::migrate!("./migrations")
             .run(&writer)
             .await
-            .map_err(|source| CatalogueError::Migrate {
-                database: database.to_string(),
-                source,
-            })?;
+            .map_err(|source| CatalogueError::migrate(database.to_string(), source))?;
         let reader = sqlite_pool(READERS)
             .connect_with(options.clone().read_only(true))
             .await
@@ -366,10 +396,7 @@ impl Catalogue {
         sqlx::migrate!("./migrations/postgres")
             .run(&pool)
             .await
-            .map_err(|source| CatalogueError::Migrate {
-                database: database.to_string(),
-                source,
-            })?;
+            .map_err(|source| CatalogueError::migrate(database.to_string(), source))?;
         let pool = Pool::Postgres(pool);
         Ok(Self {
             remembered: Remembered::default(),

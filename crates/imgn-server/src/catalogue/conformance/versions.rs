@@ -334,6 +334,50 @@ async fn what_sqlite_had_in_every_released_version_is_found_and_goes_on() {
 }
 
 #[tokio::test]
+async fn what_a_newer_server_wrote_is_left_alone() {
+    for case in cases().await {
+        case.catalogue.close().await;
+        let tomorrow = either(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'of tomorrow', 1, x'00', 0)",
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'of tomorrow', true, '\\x00', 0)",
+        );
+        let pool = raw(&case.database).await;
+        tomorrow.execute(&pool).await.unwrap();
+        pool.close().await;
+        let opened = Catalogue::open(&case.database).await.map(drop);
+        let looked = Catalogue::look(&case.database).await.map(drop);
+        for refused in [opened, looked] {
+            let error = refused.unwrap_err().to_string();
+            assert!(
+                error.contains("newer imgn-server (migration 9999)"),
+                "{error}"
+            );
+        }
+    }
+}
+
+/// The database as it is, whatever its version.
+async fn raw(database: &Database) -> Pool {
+    match database {
+        Database::File(file) => {
+            let options = SqliteConnectOptions::new().filename(file);
+            Pool::Sqlite(
+                SqlitePoolOptions::new()
+                    .connect_with(options)
+                    .await
+                    .unwrap(),
+            )
+        }
+        Database::Postgres { url, .. } => {
+            Pool::Postgres(PgPoolOptions::new().connect(url.expose()).await.unwrap())
+        }
+        Database::Url(url) => panic!("{url} is in no case"),
+    }
+}
+
+#[tokio::test]
 async fn what_postgresql_had_in_every_released_version_is_found_and_goes_on() {
     let postgres = PostgreSql::start().await.unwrap();
     let whole = PgPoolOptions::new().max_connections(1);
