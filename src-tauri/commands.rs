@@ -342,6 +342,14 @@ pub(crate) async fn take_key_again(shell: State<'_, Shell>) -> Answer<()> {
     Ok(shell.desk.take_key_again().await?)
 }
 
+/// Whether the key for every program does nothing for now, because somebody chooses one by pressing it.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn suspend_key(shell: State<'_, Shell>, is_suspended: bool) -> Answer<()> {
+    shell.desk.suspend_key(is_suspended);
+    Ok(())
+}
+
 /// What the window is to show now, because somebody asked for it elsewhere.
 #[tauri::command]
 #[specta::specta]

@@ -68,6 +68,7 @@ pub(crate) fn builder() -> Builder<Wry> {
             commands::desktop_preferences,
             commands::set_desktop_preferences,
             commands::take_key_again,
+            commands::suspend_key,
             commands::take_wanted,
             commands::link_preferences,
             commands::set_link_preferences,

@@ -293,6 +293,8 @@ pub(crate) fn on_window_event(window: &Window, event: &WindowEvent) {
         if let Some(closing) = app.state::<Life>().leave() {
             // Here and now: whoever shows it again does so after this.
             let closed = window.hide();
+            // Nobody chooses one in it any more.
+            app.state::<Shell>().desk.suspend_key(false);
             tauri::async_runtime::spawn(async move {
                 app.state::<Shell>().inner().clone().hear_out(&app).await;
                 if !app.state::<Life>().go(closing) {

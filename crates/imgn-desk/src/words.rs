@@ -1,7 +1,10 @@
 //! What the desk says outside of the window, in English and German. What the window says is in `ui/src/words/`.
 
+mod grammar;
+
 use std::{collections::HashMap, sync::LazyLock};
 
+use icu_locale_core::{Locale, locale};
 use imgn_core::{Code, CommandError, Intake, Origin, Unreadable, ViewError};
 
 use crate::{Copied, Ended, HotkeyError};
@@ -54,6 +57,11 @@ impl Language {
         list.split(':').find_map(known).unwrap_or_default()
     }
 
+    /// Whose rules its words follow.
+    fn locale(self) -> Locale {
+        self.choose(locale!("en"), locale!("de"))
+    }
+
     fn choose<T>(self, english: T, german: T) -> T {
         match self {
             Self::English => english,
@@ -92,6 +100,42 @@ words! {
     hotkey_is_for = "Upload the clipboard", "Zwischenablage hochladen";
     nothing_in_it = "There is no picture in what was given to imgn; nothing is uploaded.", "In dem, was imgn bekommen hat, ist kein Bild; es wird nichts hochgeladen.";
     offline = "Offline, uploads wait", "Offline, Uploads warten";
+}
+
+/// What is said of so many, in the forms of each language: its number stands in the place of `#`.
+macro_rules! counted {
+    ($($(#[$doc:meta])* $name:ident =
+        { $($en:ident: $english:literal),* }, { $($de:ident: $german:literal),* };)*) => {
+        impl Language {
+            $($(#[$doc])* pub(crate) fn $name(self, count: impl TryInto<u64>) -> String {
+                self.choose(
+                    grammar::Forms { $($en: $english,)* ..grammar::Forms::NONE },
+                    grammar::Forms { $($de: $german,)* ..grammar::Forms::NONE },
+                )
+                .of(self, count.try_into().unwrap_or(u64::MAX))
+            })*
+        }
+    };
+}
+
+counted! {
+    other_files =
+        { one: "# other file was skipped.", other: "# other files were skipped." },
+        { one: "# andere Datei wurde ausgelassen.", other: "# andere Dateien wurden ausgelassen." };
+    linked_folders =
+        { one: "# link to a folder was not followed.", other: "# links to folders were not followed." },
+        { one: "# Verweis auf einen Ordner wurde nicht gefolgt.", other: "# Verweisen auf Ordner wurde nicht gefolgt." };
+    uploaded =
+        { one: "Uploaded", other: "# pictures uploaded" },
+        { one: "Hochgeladen", other: "# Bilder hochgeladen" };
+    and_more = { other: "and # more" }, { one: "und # weiteres", other: "und # weitere" };
+    more_failed = { other: "# more failed" }, { one: "# weiteres fehlgeschlagen", other: "# weitere fehlgeschlagen" };
+    taken_back =
+        { one: "The picture is not in the gallery any more.", other: "# pictures are not in the gallery any more." },
+        { one: "Das Bild ist nicht mehr in der Galerie.", other: "# Bilder sind nicht mehr in der Galerie." };
+    paused =
+        { one: "# upload paused", other: "# uploads paused" },
+        { one: "# Upload angehalten", other: "# Uploads angehalten" };
 }
 
 impl Language {
@@ -202,24 +246,10 @@ impl Language {
 
     /// What was left alone in folders of which pictures were taken; none where that is nothing.
     pub(crate) fn left_alone(self, intake: &Intake) -> Option<String> {
-        let files = |count| match (self, count) {
-            (_, 0) => None,
-            (Self::English, 1) => Some("1 other file was skipped.".to_owned()),
-            (Self::English, _) => Some(format!("{count} other files were skipped.")),
-            (Self::German, 1) => Some("1 andere Datei wurde ausgelassen.".to_owned()),
-            (Self::German, _) => Some(format!("{count} andere Dateien wurden ausgelassen.")),
-        };
-        let links = |count| match (self, count) {
-            (_, 0) => None,
-            (Self::English, 1) => Some("1 link to a folder was not followed.".to_owned()),
-            (Self::English, _) => Some(format!("{count} links to folders were not followed.")),
-            (Self::German, 1) => Some("1 Verweis auf einen Ordner wurde nicht gefolgt.".to_owned()),
-            (Self::German, _) => Some(format!("{count} Verweisen auf Ordner wurde nicht gefolgt.")),
-        };
-        let told: Vec<_> = files(intake.other_files)
-            .into_iter()
-            .chain(links(intake.linked_folders))
-            .collect();
+        let (files, links) = (intake.other_files, intake.linked_folders);
+        let files = (files > 0).then(|| self.other_files(files));
+        let links = (links > 0).then(|| self.linked_folders(links));
+        let told: Vec<_> = files.into_iter().chain(links).collect();
         (!told.is_empty()).then(|| told.join(" "))
     }
 
@@ -246,12 +276,7 @@ impl Language {
                 .choose("Upload failed", "Upload fehlgeschlagen")
                 .to_owned();
         }
-        let uploaded = match (self, count) {
-            (Self::English, 1) => "Uploaded".to_owned(),
-            (Self::English, _) => format!("{count} pictures uploaded"),
-            (Self::German, 1) => "Hochgeladen".to_owned(),
-            (Self::German, _) => format!("{count} Bilder hochgeladen"),
-        };
+        let uploaded = self.uploaded(count);
         let what = match (ended.batch.origin, copied, count) {
             (Origin::Program, ..) => {
                 self.choose(" for another program", " für ein anderes Programm")
@@ -276,10 +301,9 @@ impl Language {
         let mut lines = Vec::new();
         if let Some(first) = ended.images.first() {
             let (name, more) = (&first.file_name, ended.images.len() - 1);
-            lines.push(match (self, more) {
-                (_, 0) => name.to_string(),
-                (Self::English, _) => format!("{name} and {more} more"),
-                (Self::German, _) => format!("{name} und {more} weitere"),
+            lines.push(match more {
+                0 => name.to_string(),
+                _ => format!("{name} {}", self.and_more(more)),
             });
         }
         if let Some(failure) = ended.failed.first() {
@@ -287,10 +311,9 @@ impl Language {
                 .error
                 .as_ref()
                 .map(|error| format!(": {}", self.failure_of(error)));
-            let more = match (self, ended.failed.len() - 1) {
-                (_, 0) => String::new(),
-                (Self::English, more) => format!(" ({more} more failed)"),
-                (Self::German, more) => format!(" ({more} weitere fehlgeschlagen)"),
+            let more = match ended.failed.len() - 1 {
+                0 => String::new(),
+                more => format!(" ({})", self.more_failed(more)),
             };
             lines.push(format!(
                 "{}{}{more}",
@@ -302,24 +325,6 @@ impl Language {
             lines.push(self.not_copied(reason));
         }
         lines.join("\n")
-    }
-
-    pub(crate) fn taken_back(self, count: usize) -> String {
-        match self {
-            Self::English if count == 1 => "The picture is not in the gallery any more.".to_owned(),
-            Self::English => format!("{count} pictures are not in the gallery any more."),
-            Self::German if count == 1 => "Das Bild ist nicht mehr in der Galerie.".to_owned(),
-            Self::German => format!("{count} Bilder sind nicht mehr in der Galerie."),
-        }
-    }
-
-    pub(crate) fn paused(self, count: u64) -> String {
-        match self {
-            Self::English if count == 1 => "1 upload paused".to_owned(),
-            Self::English => format!("{count} uploads paused"),
-            Self::German if count == 1 => "1 Upload angehalten".to_owned(),
-            Self::German => format!("{count} Uploads angehalten"),
-        }
     }
 }
 

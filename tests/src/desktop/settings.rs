@@ -325,6 +325,9 @@ async fn what_was_uploaded_is_in_the_history_although_the_file_is_gone() -> Resu
         Ok((api.images().await?.len() == 1).then_some(()))
     })
     .await?;
+    let uploads = window.invoke("uploads", json!({})).await?;
+    let count = uploads["ok"].as_array().map(Vec::len);
+    ensure!(count == Some(1), "only the second press did: {uploads}");
     says(&window, "No longer in the gallery").await?;
     axe::check(&window.page, "the history, with something gone").await?;
     press(&window, "history-forget").await?;
@@ -388,9 +391,21 @@ async fn a_key_is_chosen_by_pressing_it() -> Result<()> {
     pressed("ctrl+v").await?;
     says(&window, "Ctrl+V would be taken from every program").await?;
     shows("Super+U").await?;
+    // The same once more is the same, and uploads nothing; it does once the field is left.
+    let once_more = pictures::sized_png(20_000, 5);
+    copy(window.screen(), "image/png", &once_more)?;
+    pressed("super+u").await?;
+    shows("Super+U").await?;
     // Escape leaves the field, and not the settings.
     pressed("Escape").await?;
     shows("Super+U").await?;
+    let api = Api::new(&window.server().await?, None)?;
+    ensure!(window.invoke("uploads", json!({})).await?["ok"] == json!([]));
+    window.keys("super+u")?;
+    eventually("the key uploads", PATIENCE, async || {
+        Ok((api.images().await?.len() == 1).then_some(()))
+    })
+    .await?;
     press(&window, "hotkey-none").await?;
     shows("").await?;
     eventually("no key is kept", PATIENCE, async || {
@@ -459,6 +474,66 @@ async fn nothing_becomes_public_before_somebody_says_so() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_choice_each_gallery_of_others_is_asked_about_once() -> Result<()> {
+    let screen = Screen::start()?;
+    let other = ServerProcess::start(&screen.folder().join("server"), &[])?;
+    let window = Window::open(screen, &["--local-gallery"]).await?;
+    element(&window.page, "empty-gallery").await?;
+    let upload = async |window: &Window, name: &str, width: u32| {
+        let picture = file(window.screen(), name, &pictures::jpeg(width, 200))?;
+        window.drop_files(&[picture]).await
+    };
+    // What only this computer can reach is not asked about.
+    upload(&window, "own.jpg", 300).await?;
+    window.painted("own.jpg").await?;
+
+    // It is on this computer, too, under an address that does not say so.
+    let url = other.url.replace("127.0.0.1", "0.0.0.0");
+    add_gallery(&window, &url, &other.token).await?;
+    window.keys("Escape")?;
+    element(&window.page, "empty-gallery").await?;
+    upload(&window, "first.jpg", 310).await?;
+    says(&window, "Publish 1 picture?").await?;
+    let theirs = Api::new(&other.url, None)?;
+    ensure!(theirs.images().await?.is_empty());
+    press(&window, "publish").await?;
+    window.painted("first.jpg").await?;
+    upload(&window, "second.jpg", 320).await?;
+    window.painted("second.jpg").await?;
+
+    // It is known from then on, also to the next start.
+    let window = Window::open(window.close().await?, &[]).await?;
+    window.painted("second.jpg").await?;
+    upload(&window, "third.jpg", 330).await?;
+    window.painted("third.jpg").await?;
+    Ok(())
+}
+
+/// Connects to a gallery by the settings.
+async fn add_gallery(window: &Window, url: &str, token: &str) -> Result<()> {
+    section(window, "gallery").await?;
+    press(window, "add-gallery").await?;
+    axe::check(&window.page, "adding a gallery").await?;
+    element(&window.page, "connect-url")
+        .await?
+        .send_keys(url)
+        .await?;
+    element(&window.page, "connect-token")
+        .await?
+        .send_keys(token)
+        .await?;
+    press(window, "connect-submit").await?;
+    until_shown(window, url).await
+}
+
+async fn until_shown(window: &Window, url: &str) -> Result<()> {
+    eventually(&format!("{url} is shown"), PATIENCE, async || {
+        Ok((window.server().await.ok().as_deref() == Some(url)).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_picture_of_the_tray_is_asked_about_in_a_window() -> Result<()> {
     let screen = Screen::start()?;
     write_settings(&screen, "[guard]\nask = \"always\"\n")?;
@@ -494,25 +569,7 @@ async fn galleries_are_added_shown_named_and_forgotten() -> Result<()> {
     element(&window.page, "empty-gallery").await?;
     let local = window.server().await?;
 
-    section(&window, "gallery").await?;
-    press(&window, "add-gallery").await?;
-    axe::check(&window.page, "adding a gallery").await?;
-    element(&window.page, "connect-url")
-        .await?
-        .send_keys(&other.url)
-        .await?;
-    element(&window.page, "connect-token")
-        .await?
-        .send_keys(&other.token)
-        .await?;
-    press(&window, "connect-submit").await?;
-    let shown = async |url: &str| {
-        eventually(&format!("{url} is shown"), PATIENCE, async || {
-            Ok((window.server().await.ok().as_deref() == Some(url)).then_some(()))
-        })
-        .await
-    };
-    shown(&other.url).await?;
+    add_gallery(&window, &other.url, &other.token).await?;
     let name = element(&window.page, "gallery-name").await?;
     name.send_keys("Society\u{e007}").await?;
     eventually("it is called so", PATIENCE, async || {
@@ -523,16 +580,16 @@ async fn galleries_are_added_shown_named_and_forgotten() -> Result<()> {
     .await?;
     axe::check(&window.page, "two galleries").await?;
     press(&window, "show-gallery").await?;
-    shown(&local).await?;
+    until_shown(&window, &local).await?;
     press(&window, "show-gallery").await?;
-    shown(&other.url).await?;
+    until_shown(&window, &other.url).await?;
     let state = window.invoke("app_state", json!({})).await?;
     ensure!(
         state["ok"]["server"]["signed_in"] == true,
         "its token is in the keyring: {state}"
     );
     press(&window, "show-gallery").await?;
-    shown(&local).await?;
+    until_shown(&window, &local).await?;
     press(&window, "forget-gallery").await?;
     eventually("it is forgotten", PATIENCE, async || {
         let rows = window

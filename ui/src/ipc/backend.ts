@@ -144,6 +144,8 @@ export interface Desktop {
   setPreferences(preferences: DesktopPreferences): Promise<void>;
   /** Asks once more for the key that is chosen and is not had. */
   takeKeyAgain(): Promise<void>;
+  /** Whether the key does nothing for now, because somebody chooses one by pressing it. */
+  suspendKey(isSuspended: boolean): Promise<void>;
   /** What the window is to show next because somebody asked for it elsewhere; each is answered once. */
   takeWanted(): Promise<Wanted | null>;
   /** Looks whether all that the app needs is there. */

@@ -48,6 +48,8 @@ export const commands = {
 	setDesktopPreferences: (preferences: DesktopPreferences) => __TAURI_INVOKE<null>("set_desktop_preferences", { preferences }),
 	/**  Asks once more for the key that is chosen and is not had. */
 	takeKeyAgain: () => __TAURI_INVOKE<null>("take_key_again"),
+	/**  Whether the key for every program does nothing for now, because somebody chooses one by pressing it. */
+	suspendKey: (isSuspended: boolean) => __TAURI_INVOKE<null>("suspend_key", { isSuspended }),
 	/**  What the window is to show now, because somebody asked for it elsewhere. */
 	takeWanted: () => __TAURI_INVOKE<Wanted | null>("take_wanted"),
 	linkPreferences: () => __TAURI_INVOKE<LinkPreferences>("link_preferences"),

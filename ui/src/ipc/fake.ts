@@ -429,6 +429,7 @@ export function fakeBackend(address: string): Backend {
             preferences: () => Promise.resolve(desktopPreferences),
             setPreferences: (chosen) => Promise.resolve(void (desktopPreferences = chosen)),
             takeKeyAgain: () => Promise.resolve(),
+            suspendKey: () => Promise.resolve(),
             takeWanted: () => Promise.resolve(null),
             async examine() {
               await pause(700);

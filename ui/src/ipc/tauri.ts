@@ -85,6 +85,7 @@ export function tauriBackend(): Backend {
       preferences: () => answer(commands.desktopPreferences()),
       setPreferences: (preferences) => done(commands.setDesktopPreferences(preferences)),
       takeKeyAgain: () => done(commands.takeKeyAgain()),
+      suspendKey: (isSuspended) => done(commands.suspendKey(isSuspended)),
       takeWanted: () => answer(commands.takeWanted()),
       examine: () => answer(commands.examine()),
       asked: () => answer(commands.asked()),

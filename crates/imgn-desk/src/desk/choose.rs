@@ -4,10 +4,13 @@
 //! Invariant: a choice is made whole or not at all, one after the other; what does not work is told for as long as it is
 //! chosen.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use imgn_core::{ClientCode, CommandError, DesktopSettings, protocol::Token};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::MutexGuard};
 use uuid::Uuid;
 
 use super::{Desk, News, locked};
@@ -28,6 +31,8 @@ pub(super) struct Chosen {
     turn: tokio::sync::Mutex<()>,
     /// The key that is had.
     key: tokio::sync::Mutex<Option<Held>>,
+    /// Whether it does nothing for now.
+    is_key_suspended: AtomicBool,
     /// The server for editors.
     picgo: Mutex<Option<PicGo>>,
     problems: Mutex<Problems>,
@@ -68,9 +73,10 @@ impl Desk {
         if let Err(error) = editors {
             self.has_problem(&error, |problems| &mut problems.editors);
         }
+        // The desktop may ask somebody about it. What is chosen meanwhile comes after it.
+        let held = chosen.key.lock().await;
         drop(turn);
-        // The desktop may ask somebody.
-        if let Err(error) = self.take_key(&settings.hotkey).await {
+        if let Err(error) = self.take_key_into(held, &settings.hotkey).await {
             tracing::warn!("{error}");
             self.has_problem(&error, |problems| &mut problems.hotkey);
         }
@@ -173,8 +179,15 @@ impl Desk {
 
     /// Has this key from now on, and no other; none where it is empty.
     async fn take_key(&self, hotkey: &str) -> Result<(), CommandError> {
-        let chosen = &self.0.chosen;
-        let mut held = chosen.key.lock().await;
+        let held = self.0.chosen.key.lock().await;
+        self.take_key_into(held, hotkey).await
+    }
+
+    async fn take_key_into(
+        &self,
+        mut held: MutexGuard<'_, Option<Held>>,
+        hotkey: &str,
+    ) -> Result<(), CommandError> {
         if hotkey.is_empty() {
             hotkey::give_back(held.take()).await;
         } else {
@@ -187,7 +200,7 @@ impl Desk {
             let taken = hotkey::take(hotkey, description, &mut held, self.wanted());
             taken.await.map_err(invalid)?;
         }
-        locked(&chosen.problems).hotkey = None;
+        locked(&self.0.chosen.problems).hotkey = None;
         Ok(())
     }
 
@@ -205,9 +218,18 @@ impl Desk {
         taken
     }
 
+    /// Whether the key does nothing for now: somebody chooses one by pressing it, which may be the same.
+    pub fn suspend_key(&self, is_suspended: bool) {
+        let place = &self.0.chosen.is_key_suspended;
+        place.store(is_suspended, Ordering::Relaxed);
+    }
+
     fn wanted(&self) -> Wanted {
         let (runtime, desk) = (Handle::current(), self.clone());
         let on_press = move || {
+            if desk.0.chosen.is_key_suspended.load(Ordering::Relaxed) {
+                return;
+            }
             let desk = desk.clone();
             runtime.spawn(async move { desk.act(TrayAction::UploadClipboard).await });
         };
