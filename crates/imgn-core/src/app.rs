@@ -27,8 +27,8 @@ use std::{
     time::Duration,
 };
 
-use imgn_protocol::Token;
-use imgn_upload::{Ends, Engine, EngineConfig, Entry, Journal, Remote};
+use imgn_protocol::{Token, UploadId};
+use imgn_upload::{Batch, Ends, Engine, EngineConfig, Journal, Remote, Snapshot};
 use tokio::sync::{Mutex, OnceCell, RwLock, Semaphore, broadcast};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -108,18 +108,18 @@ struct Connection {
 
 /// What was taken over from other programs, until somebody asks.
 #[derive(Default)]
-struct Adopted(std::sync::Mutex<Vec<Entry>>);
+struct Adopted(std::sync::Mutex<Vec<(UploadId, Option<Batch>)>>);
 
 impl Adopted {
-    fn add(&self, entries: Vec<Entry>) {
-        self.entries().extend(entries);
+    fn add(&self, uploads: Vec<(UploadId, Option<Batch>)>) {
+        self.uploads().extend(uploads);
     }
 
-    fn take(&self) -> Vec<Entry> {
-        std::mem::take(&mut *self.entries())
+    fn take(&self) -> Vec<(UploadId, Option<Batch>)> {
+        std::mem::take(&mut *self.uploads())
     }
 
-    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+    fn uploads(&self) -> MutexGuard<'_, Vec<(UploadId, Option<Batch>)>> {
         // Nothing that holds it can panic halfway through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -275,7 +275,9 @@ impl App {
         let remote: Arc<dyn Remote> = Arc::clone(&server) as Arc<dyn Remote>;
         let engine = Arc::new(Engine::start(journal, remote, config).await?);
         // Before anything of it is forgotten.
-        inner.history.remember(name, &engine.snapshots()).await;
+        for snapshots in some_at_a_time(&engine) {
+            inner.history.remember(name, &snapshots).await;
+        }
         for file in engine.forget_ended(REMEMBERED).await? {
             uploads::forget_spooled(&file, &inner.home.spool()).await;
         }
@@ -374,12 +376,13 @@ impl App {
             if let Some(mirror) = old.mirror.opened.get() {
                 mirror.close().await;
             }
-            let snapshots = old.engine.snapshots();
-            self.0.history.remember(&old.name, &snapshots).await;
-            for snapshot in snapshots {
-                let state = uploads::view(&snapshot, &old.server).state;
-                if uploads::is_in_gallery(state) {
-                    uploads::forget_spooled(&snapshot.entry.path, &self.0.home.spool()).await;
+            for snapshots in some_at_a_time(&old.engine) {
+                self.0.history.remember(&old.name, &snapshots).await;
+                for snapshot in snapshots {
+                    let state = uploads::view(&snapshot, &old.server).state;
+                    if uploads::is_in_gallery(state) {
+                        uploads::forget_spooled(&snapshot.entry.path, &self.0.home.spool()).await;
+                    }
                 }
             }
         }
@@ -511,6 +514,17 @@ async fn tell_mirror(app: App, mirror: Arc<Mirror>) {
     }
 }
 
+/// All uploads, in the order of the queue: thousands of snapshots together would take memory that nobody needs.
+fn some_at_a_time(engine: &Engine) -> impl Iterator<Item = Vec<Snapshot>> {
+    const SOME: usize = 200;
+    let mut ids = engine.map_entries(|entry| entry.id).into_iter().peekable();
+    std::iter::from_fn(move || {
+        ids.peek()?;
+        let some = ids.by_ref().take(SOME);
+        Some(some.filter_map(|id| engine.snapshot(id)).collect())
+    })
+}
+
 /// Takes over what other programs leave behind, as soon as they end.
 async fn keep_adopting(
     mut ends: Ends,
@@ -521,9 +535,9 @@ async fn keep_adopting(
     loop {
         ends.next().await;
         match engine.adopt().await {
-            Ok(entries) if entries.is_empty() => {}
-            Ok(entries) => {
-                adopted.add(entries);
+            Ok(uploads) if uploads.is_empty() => {}
+            Ok(uploads) => {
+                adopted.add(uploads);
                 // Nobody may be listening.
                 let _ = events.send(Event::UploadsAdopted);
             }

@@ -184,17 +184,19 @@ impl Engine {
     }
 
     /// Takes over every unfinished upload that no living program drives, and learns of those that others have brought
-    /// to an end. Answers what it took over.
+    /// to an end. Answers what it took over, and which act took that in.
     ///
     /// # Errors
     /// When the journal cannot be read or written.
-    pub async fn adopt(&self) -> Result<Vec<Entry>, JournalError> {
-        let adopted = self.0.journal.claim_unfinished().await?;
+    pub async fn adopt(&self) -> Result<Vec<(UploadId, Option<Batch>)>, JournalError> {
+        let unfinished = self.0.journal.claim_unfinished().await?;
+        let adopted: Vec<_> = unfinished.iter().map(|it| (it.id, it.batch)).collect();
         if !adopted.is_empty() {
             let mut known = self.0.known();
-            for entry in &adopted {
-                known.learn(entry.clone(), true);
-                known.make_ready(entry.id);
+            for entry in unfinished {
+                let id = entry.id;
+                known.learn(entry, true);
+                known.make_ready(id);
             }
             drop(known);
             self.0.changed.notify_one();
@@ -243,6 +245,13 @@ impl Engine {
         let known = self.0.known();
         let uploads = known.in_order().into_iter();
         uploads.map(|upload| map(&upload.snapshot())).collect()
+    }
+
+    /// What `map` makes of all entries, in the order of the queue. It must be quick: nothing goes on meanwhile.
+    pub fn map_entries<T>(&self, mut map: impl FnMut(&Entry) -> T) -> Vec<T> {
+        let known = self.0.known();
+        let uploads = known.in_order().into_iter();
+        uploads.map(|upload| map(&upload.entry)).collect()
     }
 
     /// One upload.

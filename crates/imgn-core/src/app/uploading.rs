@@ -3,7 +3,7 @@
 use std::{fs::File, io::Read, ops::ControlFlow, path::PathBuf};
 
 use imgn_protocol::{FileName, UploadId};
-use imgn_upload::{Batch, Entry, NewUpload, Origin};
+use imgn_upload::{Batch, NewUpload, Origin};
 use tokio::sync::mpsc;
 
 use super::{App, blocking};
@@ -117,14 +117,13 @@ impl App {
         if adopted.is_empty() {
             return vec![];
         }
-        let of = |entry: &Entry| (entry.id, entry.batch);
-        let uploads = connection.engine.map_snapshots(|it| of(&it.entry));
+        let uploads = connection.engine.map_entries(|it| (it.id, it.batch));
         let (mut acts, mut nameless) = (Vec::new(), Vec::new());
-        for entry in adopted {
-            match entry.batch {
+        for (id, batch) in adopted {
+            match batch {
                 Some(batch) if !acts.contains(&batch) => acts.push(batch),
                 Some(_) => {}
-                None => nameless.push(entry.id),
+                None => nameless.push(id),
             }
         }
         let mut batches: Vec<_> = acts

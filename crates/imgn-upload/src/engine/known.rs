@@ -24,7 +24,8 @@ const MOST_CHANGES: usize = 1000;
 /// All uploads to one server.
 #[derive(Default)]
 pub(super) struct Known {
-    uploads: BTreeMap<UploadId, Upload>,
+    /// Each in a place of its own: a tree of thousands of so large ones is half empty.
+    uploads: BTreeMap<UploadId, Box<Upload>>,
     changed: BTreeSet<UploadId>,
     /// Whose turn it is, in order.
     ready: BTreeSet<Turn>,
@@ -125,11 +126,11 @@ impl Reins {
 
 impl Known {
     pub(super) fn get(&self, id: UploadId) -> Option<&Upload> {
-        self.uploads.get(&id)
+        self.uploads.get(&id).map(Box::as_ref)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Upload> {
-        self.uploads.values()
+        self.uploads.values().map(Box::as_ref)
     }
 
     /// Of an upload as the journal has it.
@@ -141,7 +142,8 @@ impl Known {
                 upload.is_owned = is_owned;
             }
             None => {
-                self.uploads.insert(id, Upload::new(entry, is_owned));
+                let upload = Upload::new(entry, is_owned);
+                self.uploads.insert(id, Box::new(upload));
             }
         }
         self.set(id, state);
@@ -354,15 +356,15 @@ impl Known {
 
     /// In the order of the queue.
     pub(super) fn in_order(&self) -> Vec<&Upload> {
-        let mut uploads: Vec<&Upload> = self.uploads.values().collect();
+        let mut uploads: Vec<&Upload> = self.iter().collect();
         uploads.sort_by_key(|upload| (upload.entry.position, upload.entry.id));
         uploads
     }
 
     /// What somebody steps just now, ended or not.
     pub(super) fn driven(&self) -> BTreeSet<UploadId> {
-        let driven = |(id, upload): (&UploadId, &Upload)| upload.driven.is_some().then_some(*id);
-        self.uploads.iter().filter_map(driven).collect()
+        let driven = self.iter().filter(|upload| upload.driven.is_some());
+        driven.map(|upload| upload.entry.id).collect()
     }
 
     /// Forgets what has ended and is not to be kept.
@@ -401,17 +403,16 @@ impl Known {
             if matches!(state, State::Paused { .. }) {
                 continue;
             }
-            let snapshot = upload.snapshot();
+            let sent = upload.progress.bytes();
+            let total = upload.total_bytes().unwrap_or(sent);
             totals.files += 1;
+            totals.bytes += total;
             if state.has_ended() {
                 // What did not work leaves no more to do than what did.
-                let done = snapshot.total_bytes.unwrap_or(snapshot.sent_bytes);
                 totals.files_done += 1;
-                totals.bytes_done += done;
-                totals.bytes += done;
+                totals.bytes_done += total;
             } else {
-                totals.bytes_done += snapshot.sent_bytes;
-                totals.bytes += snapshot.total_bytes.unwrap_or(snapshot.sent_bytes);
+                totals.bytes_done += sent;
             }
         }
         totals
@@ -432,14 +433,19 @@ impl Upload {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        let summed = self.entry.state.content();
         Snapshot {
             entry: self.entry.clone(),
             sent_bytes: self.progress.bytes(),
-            total_bytes: summed
-                .map(|content| content.fingerprint.size)
-                .or(self.entry.size),
+            total_bytes: self.total_bytes(),
         }
+    }
+
+    /// As it is sent, or as the file was when it was named.
+    fn total_bytes(&self) -> Option<u64> {
+        let summed = self.entry.state.content();
+        summed
+            .map(|content| content.fingerprint.size)
+            .or(self.entry.size)
     }
 
     pub(super) fn is_left_to_others(&self) -> bool {
