@@ -418,6 +418,9 @@ async fn lifecycle(storage: &Storage, set_up: bool) -> Finding {
 }
 
 fn unanswered(subject: &'static str, error: &StorageError) -> Finding {
-    let advice = "check address, region, credentials and their rights, and whether the engine runs";
+    let advice = match error.reason() {
+        Some(reason) => reason.advice(),
+        None => "check address, region, credentials and their rights, and whether the engine runs",
+    };
     finding(subject, Verdict::Bad, chain(error), advice)
 }
