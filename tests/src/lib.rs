@@ -8,6 +8,7 @@
 #![cfg(test)]
 
 mod api;
+mod away;
 mod axe;
 mod backup;
 mod command_line;

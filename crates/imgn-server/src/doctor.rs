@@ -107,6 +107,9 @@ async fn catalogue(config: &Config) -> (Finding, Option<(ImageId, Sha256)>) {
         ),
         Err(error @ CatalogueError::Newer { .. }) => finding(
             SUBJECT,
+        Err(CatalogueError::Refused { what, advice, .. }) => {
+            finding(SUBJECT, Verdict::Bad, what, advice)
+        }
             Verdict::Bad,
             chain(&error),
             "there is no way back to this version",

@@ -50,6 +50,14 @@ impl ApiError {
         }
     }
 
+    /// The same, with a text that says why.
+    pub(crate) fn because(self, what: &str, why: &str) -> Self {
+        Self {
+            detail: format!("{what}: {why}."),
+            ..self
+        }
+    }
+
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(ErrorCode::InvalidRequest, detail)
     }

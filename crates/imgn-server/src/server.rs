@@ -55,6 +55,9 @@ const SWEEP_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running server. Dropped without [`shutdown`](Self::shutdown) it ends soon after, as by a crash: nothing is lost.
+/// The pause before a database that was away at the start is asked again.
+const DATABASE_PAUSE: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub struct Server {
     url: Url,
@@ -149,6 +152,7 @@ impl Server {
         };
 
         let (app, embedded) = Box::pin(assemble(config, address)).await?;
+        let listener = wait_for_database(&config, listener).await?;
         if let Err(error) = app.storage.check().await {
             tracing::warn!(
                 cause = crate::error::chain(&error),
@@ -326,6 +330,59 @@ async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> 
 /// Waits for what is written at the moment, by requests and by verification, and closes the catalogue. What is written is
 /// one transaction each, and one that the catalogue does not end is given up as by a crash.
 async fn end_writes(writes: &TaskTracker, publisher: &Publisher, catalogue: &Catalogue) {
+/// Waits for a database that is away when the server starts, as a store that is away is waited for: the service of both may
+/// start later. Meanwhile it is said that the server lives and is not ready.
+async fn wait_for_database(
+    config: &Config,
+    listener: TcpListener,
+) -> Result<TcpListener, StartError> {
+    let database = config.database();
+    let Some(mut why) = is_away(&database).await? else {
+        return Ok(listener);
+    };
+    let failed = |source| StartError::Listen {
+        address: config.listen.clone(),
+        source,
+    };
+    let listener = listener.into_std().map_err(failed)?;
+    let own = listener.try_clone().and_then(TcpListener::from_std);
+    let waiting = CancellationToken::new();
+    let _ends = waiting.clone().drop_guard();
+    let serving = tokio::spawn(serve(
+        own.map_err(failed)?,
+        routes::health::waiting(),
+        config.max_connections,
+        waiting.clone(),
+    ));
+    tracing::warn!(cause = why, "not ready: the database is waited for");
+    loop {
+        tokio::time::sleep(DATABASE_PAUSE).await;
+        match is_away(&database).await? {
+            Some(still) if still == why => {}
+            Some(other) => {
+                tracing::warn!(cause = other, "not ready: the database is waited for");
+                why = other;
+            }
+            None => break,
+        }
+    }
+    tracing::info!("the database answers");
+    waiting.cancel();
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "a part of the server had failed");
+    }
+    TcpListener::from_std(listener).map_err(failed)
+}
+
+/// Why a database does not answer, where it may do so in a while.
+async fn is_away(database: &Database) -> Result<Option<String>, StartError> {
+    match Catalogue::ask(database).await {
+        Ok(()) => Ok(None),
+        Err(error @ CatalogueError::Refused { is_away: true, .. }) => Ok(Some(error.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
     let written = async {
         writes.close();
         writes.wait().await;

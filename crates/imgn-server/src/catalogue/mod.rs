@@ -15,6 +15,7 @@ mod images;
 mod members;
 mod multipart;
 mod news;
+mod reach;
 mod remembered;
 mod staged;
 mod together;
@@ -29,7 +30,6 @@ use std::{str::FromStr as _, sync::Arc, time::Duration};
 use imgn_protocol::{ImageId, Sha256, Timestamp};
 use sqlx::{
     migrate::MigrateError,
-    postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
@@ -42,6 +42,7 @@ use crate::{
 };
 use checkpoint::{Checkpoint, Commits};
 use database::{Pool, Transaction, Turns, either, sql, sqlite_pool};
+use reach::Reached;
 use remembered::Remembered;
 use together::Together;
 
@@ -102,6 +103,16 @@ pub enum CatalogueError {
         #[source]
         source: sqlx::Error,
     },
+    /// Nobody is let in, and why is known.
+    #[error("{what}; {advice}")]
+    Refused {
+        /// Where, and why.
+        what: String,
+        /// What to do.
+        advice: &'static str,
+        /// Whether it may do so in a while.
+        is_away: bool,
+    },
     /// A newer server has written it; there is no way back.
     #[error(
         "the catalogue {database} was written by a newer imgn-server (migration {migration}); use that one, or a backup"
@@ -135,7 +146,7 @@ pub enum CatalogueError {
     },
     /// The database does not answer, or has just ended; it may come again.
     #[error("the catalogue's database does not answer")]
-    Unreachable(#[source] sqlx::Error),
+    Unreachable(#[source] Arc<sqlx::Error>),
     /// Anything else that SQLite says of what was written together, to one of those who asked.
     #[error("the catalogue failed")]
     Together(#[source] Arc<rusqlite::Error>),
@@ -163,12 +174,21 @@ impl CatalogueError {
         }
     }
 
+    /// Why the database does not answer, where it does not.
+    pub(crate) fn why_away(&self) -> Option<String> {
+        match self {
+            Self::Unreachable(error) => Some(reach::why(error)),
+            Self::Refused { what, is_away, .. } => is_away.then(|| what.clone()),
+            _ => None,
+        }
+    }
+
     fn of(error: sqlx::Error) -> Self {
         if matches!(error, sqlx::Error::PoolTimedOut) {
             return Self::Busy;
         }
         if is_unreachable(&error) {
-            return Self::Unreachable(error);
+            return Self::Unreachable(Arc::new(error));
         }
         let state = error
             .as_database_error()
@@ -277,12 +297,11 @@ impl Catalogue {
         };
         let (pool, versions) = match database {
             Database::Postgres { url, .. } => {
-                let options = PgConnectOptions::from_str(url.expose()).map_err(failed)?;
-                let pool = PgPoolOptions::new().max_connections(1);
-                let pool = pool.acquire_timeout(BUSY_TIMEOUT);
-                let pool = pool.connect_with(options).await.map_err(failed)?;
+                let options = reach::options(url).map_err(failed)?;
+                let reached = Reached::open(options.clone(), 1).await;
+                let reached = reached.map_err(|error| reach::refused(database, &options, error))?;
                 let versions = sqlx::migrate!("./migrations/postgres").iter().count();
-                (Pool::Postgres(pool), versions)
+                (Pool::Postgres(reached), versions)
             }
             Database::File(_) | Database::Url(_) => {
                 let options = match database {
@@ -338,6 +357,19 @@ impl Catalogue {
             .synchronous(SqliteSynchronous::Full);
         let commits = Commits::default();
         let listening = commits.clone();
+    /// Whether somebody is let into a database that other programs run; one of this process's own is there.
+    pub(crate) async fn ask(database: &Database) -> Result<(), CatalogueError> {
+        let Database::Postgres { url, .. } = database else {
+            return Ok(());
+        };
+        let options = reach::options(url).map_err(|source| CatalogueError::Open {
+            database: database.to_string(),
+            source,
+        })?;
+        let asked = reach::ask(&options).await;
+        asked.map_err(|error| reach::refused(database, &options, error))
+    }
+
         let writer = sqlite_pool(1)
             .after_connect(move |connection, _| {
                 let commits = listening.clone();
@@ -380,24 +412,14 @@ impl Catalogue {
         failed: impl Fn(sqlx::Error) -> CatalogueError,
         database: &Database,
     ) -> Result<Self, CatalogueError> {
-        let options = PgConnectOptions::from_str(url.expose())
-            .map_err(&failed)?
-            .application_name("imgn-server")
-            .options([
-                ("lock_timeout", LOCK_TIMEOUT),
-                ("idle_in_transaction_session_timeout", IDLE_TIMEOUT),
-            ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(BUSY_TIMEOUT)
-            .connect_with(options)
-            .await
-            .map_err(&failed)?;
+        let options = reach::options(url).map_err(failed)?;
+        let reached = Reached::open(options.clone(), connections).await;
+        let reached = reached.map_err(|error| reach::refused(database, &options, error))?;
         sqlx::migrate!("./migrations/postgres")
-            .run(&pool)
+            .run(reached.pool())
             .await
             .map_err(|source| CatalogueError::migrate(database.to_string(), source))?;
-        let pool = Pool::Postgres(pool);
+        let pool = Pool::Postgres(reached);
         Ok(Self {
             remembered: Remembered::default(),
             checkpoint: None,

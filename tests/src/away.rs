@@ -1,0 +1,220 @@
+//! What an operator is told when something that the server relies on is away, is another than they think, or cannot be
+//! written: at the start, while it runs, and by the program's other commands.
+//!
+//! Invariant: each message names what is wrong, where, and what to do; and what comes back by itself is used again.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use imgn_testkit::{
+    postgres::{PASSWORD, PostgreSql},
+    process::{ServerProcess, clean_environment, eventually, program},
+};
+use reqwest::StatusCode;
+
+use crate::api::{Api, Reply, http};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn detail(reply: &Reply) -> &str {
+    reply.json["detail"].as_str().unwrap_or_default()
+}
+
+/// The program with these arguments and variables, in a clean environment.
+fn run(
+    directory: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Result<(Output, String)> {
+    let mut command = Command::new(program("imgn-server")?);
+    clean_environment(&mut command);
+    let output = command
+        .args(arguments)
+        .arg("--data-dir")
+        .arg(directory)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .output()?;
+    let told = [&output.stdout[..], &output.stderr].concat();
+    let told = String::from_utf8_lossy(&told).into_owned();
+    Ok((output, told))
+}
+
+/// Fails, and says all of this.
+fn fails(output: &(Output, String), said: &[&str]) -> Result<()> {
+    let (output, told) = output;
+    ensure!(!output.status.success(), "{told}");
+    for said in said {
+        ensure!(told.contains(said), "{said:?} is not in:\n{told}");
+    }
+    Ok(())
+}
+
+/// A process that is killed when it is dropped.
+struct Started(Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn serve(directory: &Path, listen: &str, database: &str) -> Result<Started> {
+    let mut command = Command::new(program("imgn-server")?);
+    clean_environment(&mut command);
+    let log = File::create(directory.join("log"))?;
+    let child = command
+        .args(["serve", "--listen", listen, "--data-dir"])
+        .arg(directory.join("data"))
+        .env("IMGN_DATABASE", database)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()?;
+    Ok(Started(child))
+}
+
+fn free_address() -> Result<String> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    Ok(listener.local_addr()?.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_stops_is_told_from_a_busy_one_and_used_when_it_is_back() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let mut database = PostgreSql::start().await?;
+    let metrics = free_address()?;
+    let server = ServerProcess::start_with(
+        directory.path(),
+        &["--metrics-listen", &metrics],
+        &[("IMGN_DATABASE", &database.url())],
+    )?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    ensure!(api.get("/v1/images").await?.status == StatusCode::OK);
+
+    database.stop();
+    // As many as would wait for connections one after the other.
+    let asked = (0..40).map(|_| api.get("/v1/images"));
+    for reply in futures_util::future::join_all(asked).await {
+        let reply = reply?;
+        ensure!(reply.status == StatusCode::SERVICE_UNAVAILABLE, "{reply:?}");
+        ensure!(reply.code() == "unavailable", "{reply:?}");
+        ensure!(reply.headers.contains_key("retry-after"), "{reply:?}");
+        ensure!(detail(&reply).contains("database"), "{reply:?}");
+    }
+    let ready = api.get("/readyz").await?;
+    ensure!(ready.status == StatusCode::SERVICE_UNAVAILABLE, "{ready:?}");
+    for said in ["database does not answer", "Connection refused"] {
+        ensure!(detail(&ready).contains(said), "{ready:?}");
+    }
+    ensure!(api.get("/healthz").await?.status == StatusCode::OK);
+    let told = http()?.get(format!("http://{metrics}/metrics")).send();
+    let told = told.await?.text().await?;
+    let count = |what: &str| {
+        let series = format!("imgn_catalogue_errors_total{{what=\"{what}\"}} ");
+        told.lines()
+            .find_map(|line| line.strip_prefix(&series)?.parse::<u64>().ok())
+            .with_context(|| told.clone())
+    };
+    ensure!(count("unreachable")? >= 40, "{told}");
+    ensure!(count("busy")? == 0, "{told}");
+
+    database.start_again().await?;
+    eventually("the server goes on", PATIENCE, async || {
+        let ready = api.get("/readyz").await?;
+        Ok((ready.status == StatusCode::OK).then_some(()))
+    })
+    .await?;
+    ensure!(api.get("/v1/images").await?.status == StatusCode::OK);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_away_at_the_start_is_waited_for_and_named() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let mut database = PostgreSql::start().await?;
+    database.stop();
+    let url = database.url();
+    let address = free_address()?;
+    let mut server = serve(directory.path(), &address, &url)?;
+    let api = Api::new(&format!("http://{address}"), None)?;
+    let lives = async || {
+        eventually("it lives", PATIENCE, async || {
+            let asked = api.get("/healthz").await;
+            Ok(asked.ok().filter(|reply| reply.status == StatusCode::OK))
+        })
+        .await
+    };
+    lives().await?;
+    for path in ["/readyz", "/v1/images"] {
+        let reply = api.get(path).await?;
+        ensure!(reply.status == StatusCode::SERVICE_UNAVAILABLE, "{reply:?}");
+        ensure!(reply.code() == "unavailable", "{reply:?}");
+        ensure!(reply.headers.contains_key("retry-after"), "{reply:?}");
+        ensure!(detail(&reply).contains("database"), "{reply:?}");
+    }
+    let log = fs::read_to_string(directory.path().join("log"))?;
+    let place = url.split(['@', '/']).nth(3).context("a place")?;
+    for said in [place, "Connection refused", "IMGN_DATABASE"] {
+        ensure!(log.contains(said), "{said}: {log}");
+    }
+    ensure!(!log.contains(PASSWORD), "{log}");
+    // Whoever ends it meanwhile does not wait.
+    let id = server.0.id().to_string();
+    ensure!(
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()?
+            .success()
+    );
+    let ended = eventually("it ends", PATIENCE, async || Ok(server.0.try_wait()?)).await?;
+    ensure!(ended.success(), "{ended}");
+
+    let _server = serve(directory.path(), &address, &url)?;
+    lives().await?;
+    database.start_again().await?;
+    eventually("it is ready", PATIENCE, async || {
+        let asked = api.get("/readyz").await;
+        Ok(asked.ok().filter(|reply| reply.status == StatusCode::OK))
+    })
+    .await?;
+    ensure!(api.get("/v1/images").await?.status == StatusCode::OK);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_a_missing_database_are_told_at_once() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let mut database = PostgreSql::start().await?;
+    let url = database.url();
+    let wrong = url.replace(PASSWORD, "not-the-password");
+    let missing = format!("{url}-of-nobody");
+    let flags = ["--listen", "127.0.0.1:0"];
+    for command in [
+        &[&["serve"], &flags[..]].concat()[..],
+        &["doctor"],
+        &["token", "list"],
+    ] {
+        let asked = |url: &str| run(directory.path(), command, &[("IMGN_DATABASE", url)]);
+        let refused = asked(&wrong)?;
+        fails(&refused, &["password", "user and password in --database"])?;
+        ensure!(!refused.1.contains("not-the-password"), "{}", refused.1);
+        // Said once.
+        let told = refused.1.matches("password authentication failed").count();
+        ensure!(told == 1, "{}", refused.1);
+        fails(&asked(&missing)?, &["no such database", "createdb"])?;
+    }
+    database.stop();
+    for command in [&["doctor"][..], &["token", "list"]] {
+        let refused = run(directory.path(), command, &[("IMGN_DATABASE", &url)])?;
+        fails(&refused, &["127.0.0.1:", "Connection refused", "start it"])?;
+        ensure!(!refused.1.contains(PASSWORD), "{}", refused.1);
+    }
+    Ok(())
+}
