@@ -17,7 +17,10 @@ use imgn_testkit::{
 };
 use reqwest::StatusCode;
 
-use crate::api::{Api, Reply, http};
+use crate::{
+    api::{Api, Reply, http},
+    small_disk::SmallDisk,
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -215,6 +218,42 @@ async fn a_wrong_password_and_a_missing_database_are_told_at_once() -> Result<()
         let refused = run(directory.path(), command, &[("IMGN_DATABASE", &url)])?;
         fails(&refused, &["127.0.0.1:", "Connection refused", "start it"])?;
         ensure!(!refused.1.contains(PASSWORD), "{}", refused.1);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "says what was skipped")]
+async fn a_disk_that_cannot_be_written_is_named() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let Some(disk) = SmallDisk::mount(&directory.path().join("disk"), 24)? else {
+        println!("SKIPPED: nobody here may mount a small file system, neither this user nor sudo");
+        return Ok(());
+    };
+    let gallery = disk.path().join("gallery");
+    let made = run(&gallery, &["token", "add", "ada"], &[])?;
+    ensure!(made.0.status.success(), "{}", made.1);
+    let elsewhere = directory.path().join("elsewhere");
+    let made = run(&elsewhere, &["token", "add", "ada"], &[])?;
+    ensure!(made.0.status.success(), "{}", made.1);
+    disk.make_read_only()?;
+
+    let place = gallery.to_str().context("a path")?;
+    let backup = disk.path().join("backup");
+    let backup = backup.to_str().context("a path")?;
+    let outside = directory.path().join("backup");
+    let outside = outside.to_str().context("a path")?;
+    let asked = [
+        (run(&gallery, &["doctor"], &[])?, place),
+        (run(&gallery, &["export", outside], &[])?, place),
+        (run(&elsewhere, &["export", backup], &[])?, backup),
+        (
+            run(&gallery, &["serve", "--listen", "127.0.0.1:0"], &[])?,
+            place,
+        ),
+    ];
+    for (refused, place) in asked {
+        fails(&refused, &[place, "Read-only file system", "for writing"])?;
     }
     Ok(())
 }

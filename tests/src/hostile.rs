@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::Write as _,
-    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -18,7 +17,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::api::{Api, sha256};
+use crate::{
+    api::{Api, sha256},
+    small_disk::SmallDisk,
+};
 
 /// The store's objects, whatever they are called: everything below the data directory's store that is not empty.
 fn stored_bytes(server: &ServerProcess) -> Result<u64> {
@@ -407,38 +409,6 @@ async fn requests_that_make_no_sense_are_refused_by_code() -> Result<()> {
     Ok(())
 }
 
-/// A file system of a few megabytes; unmounted on drop.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    /// Nothing where neither this user nor `sudo` may mount.
-    fn mount(at: &Path, megabytes: u32) -> Result<Option<Self>> {
-        fs::create_dir_all(at)?;
-        let options = format!("size={megabytes}m,mode=1777");
-        let mounted = as_root(&["mount", "-t", "tmpfs", "-o", &options, "tmpfs"], at);
-        Ok(mounted.then(|| Self(at.to_owned())))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        as_root(&["umount", "-l"], &self.0);
-    }
-}
-
-/// Runs a command on a path as root, directly or by `sudo` without a password; answers whether it succeeded.
-fn as_root(command: &[&str], path: &Path) -> bool {
-    [&[][..], &["sudo", "-n"]].iter().any(|privilege| {
-        let mut words = privilege.iter().chain(command);
-        let mut process = Command::new(words.next().unwrap());
-        process
-            .args(words)
-            .arg(path)
-            .stderr(std::process::Stdio::null());
-        process.status().is_ok_and(|status| status.success())
-    })
-}
-
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "says what was skipped")]
 async fn a_full_disk_is_told_and_over_once_there_is_space() -> Result<()> {
@@ -449,7 +419,7 @@ async fn a_full_disk_is_told_and_over_once_there_is_space() -> Result<()> {
     };
     let server = ServerProcess::start(directory.path(), &[])?;
     let api = Api::new(&server.url, Some(&server.token))?;
-    let ballast = disk.0.join("ballast");
+    let ballast = disk.path().join("ballast");
     fs::write(&ballast, vec![0; 20 << 20])?;
     let before = stored_bytes(&server)?;
 

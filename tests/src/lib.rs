@@ -29,6 +29,7 @@ mod photographs;
 mod secrets;
 mod serverless;
 mod several_servers;
+mod small_disk;
 mod store;
 mod terminal;
 mod thumbnails;

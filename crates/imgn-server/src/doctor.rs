@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::{
     Config, StorageConfig,
     catalogue::{Catalogue, CatalogueError, Look},
-    error::chain,
+    error::{chain, hint},
     storage::{Bucket, Enforced, Known, Storage, StorageError},
 };
 
@@ -69,6 +69,7 @@ pub async fn examine(config: &Config, set_up: bool) -> Vec<Finding> {
     match &config.storage {
         StorageConfig::Embedded => findings.push(disk(config)),
         StorageConfig::S3(s3) => {
+            findings.extend(unwritable(config));
             let storage = Storage::s3(s3, config.url_ttl).await;
             bucket(config, &storage, set_up, &mut findings).await;
         }
@@ -127,9 +128,10 @@ async fn catalogue(config: &Config) -> (Finding, Option<(ImageId, Sha256)>) {
 fn disk(config: &Config) -> Finding {
     const SUBJECT: &str = "disk";
     let place = config.data_dir.display();
-    // Before its first start the server has none yet.
-    let there = config.data_dir.ancestors().find(|path| path.exists());
-    match free_bytes(there.unwrap_or(Path::new("."))) {
+    if let Some(found) = unwritable(config) {
+        return found;
+    }
+    match free_bytes(there(config)) {
         Ok(free) if free < config.max_size.saturating_mul(4) => finding(
             SUBJECT,
             Verdict::Bad,
@@ -152,6 +154,34 @@ fn disk(config: &Config) -> Finding {
 }
 
 #[cfg(unix)]
+/// The data directory, or before its first start where it will be made.
+fn there(config: &Config) -> &Path {
+    let there = config.data_dir.ancestors().find(|path| path.exists());
+    there.unwrap_or(Path::new("."))
+}
+
+/// That the server cannot write where it keeps what it keeps, if so. Its lock is there in any case.
+fn unwritable(config: &Config) -> Option<Finding> {
+    let there = there(config);
+    let error = may_write(there).err()?;
+    let message = format!("{} cannot be written ({error})", there.display());
+    let advice = match hint(&error).strip_prefix("; ") {
+        Some(advice) => format!("{advice} with --data-dir (IMGN_DATA_DIR)"),
+        None => "check --data-dir (IMGN_DATA_DIR)".to_owned(),
+    };
+    Some(finding("disk", Verdict::Bad, message, advice))
+}
+
+#[cfg(unix)]
+fn may_write(path: &Path) -> std::io::Result<()> {
+    Ok(rustix::fs::access(path, rustix::fs::Access::WRITE_OK)?)
+}
+
+#[cfg(not(unix))]
+fn may_write(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
 fn free_bytes(path: &Path) -> std::io::Result<u64> {
     let told = rustix::fs::statvfs(path)?;
     Ok(told.f_bavail.saturating_mul(told.f_frsize))

@@ -30,6 +30,7 @@ use crate::{
     auth::Grant,
     catalogue::{Catalogue, CatalogueError, TokenError},
     config::{Config, Database, InvalidConfig, StorageConfig},
+    error::{chain, hint},
     metrics::{self, Metrics},
     oidc::{ClientError, Oidc},
     publish::Publisher,
@@ -37,7 +38,7 @@ use crate::{
     serving::serve,
     staging::{self, Staging},
     state::{App, Inner},
-    storage::{Embedded, EmbeddedError, Storage, StorageError},
+    storage::{Embedded, EmbeddedError, Reason, Storage, StorageError},
     sweep::{self, Swept},
 };
 
@@ -54,10 +55,10 @@ const SWEEP_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// until it is closed.
 const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A running server. Dropped without [`shutdown`](Self::shutdown) it ends soon after, as by a crash: nothing is lost.
 /// The pause before a database that was away at the start is asked again.
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
+/// A running server. Dropped without [`shutdown`](Self::shutdown) it ends soon after, as by a crash: nothing is lost.
 #[derive(Debug)]
 pub struct Server {
     url: Url,
@@ -80,7 +81,7 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] InvalidConfig),
     /// The data directory cannot be made or written.
-    #[error("cannot write to the data directory {}", path.display())]
+    #[error("cannot write to the data directory {}{}", path.display(), hint(source))]
     DataDir {
         /// Which.
         path: PathBuf,
@@ -104,7 +105,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The audit log's file cannot be opened.
-    #[error("cannot write the audit log {}", path.display())]
+    #[error("cannot write the audit log {}{}", path.display(), hint(source))]
     Audit {
         /// Which.
         path: PathBuf,
@@ -151,11 +152,13 @@ impl Server {
             None => None,
         };
 
-        let (app, embedded) = Box::pin(assemble(config, address)).await?;
         let listener = wait_for_database(&config, listener).await?;
+        let (app, embedded) = Box::pin(assemble(config, address)).await?;
         if let Err(error) = app.storage.check().await {
+            let advice = error.reason().map(Reason::advice);
             tracing::warn!(
-                cause = crate::error::chain(&error),
+                cause = chain(&error),
+                advice,
                 "the store does not answer yet"
             );
         }
@@ -163,7 +166,7 @@ impl Server {
         tokio::spawn(async move {
             if let Err(error) = asked.storage.abilities().await {
                 tracing::warn!(
-                    cause = crate::error::chain(&error),
+                    cause = chain(&error),
                     "the store could not be asked what it checks; it is asked again when it matters"
                 );
             }
@@ -327,9 +330,6 @@ async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> 
     Ok((listener, address))
 }
 
-/// Waits for what is written at the moment, by requests and by verification, and closes the catalogue. What is written is
-/// one transaction each, and one that the catalogue does not end is given up as by a crash.
-async fn end_writes(writes: &TaskTracker, publisher: &Publisher, catalogue: &Catalogue) {
 /// Waits for a database that is away when the server starts, as a store that is away is waited for: the service of both may
 /// start later. Meanwhile it is said that the server lives and is not ready.
 async fn wait_for_database(
@@ -383,6 +383,9 @@ async fn is_away(database: &Database) -> Result<Option<String>, StartError> {
     }
 }
 
+/// Waits for what is written at the moment, by requests and by verification, and closes the catalogue. What is written is
+/// one transaction each, and one that the catalogue does not end is given up as by a crash.
+async fn end_writes(writes: &TaskTracker, publisher: &Publisher, catalogue: &Catalogue) {
     let written = async {
         writes.close();
         writes.wait().await;

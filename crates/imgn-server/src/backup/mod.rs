@@ -34,6 +34,7 @@ pub use import::{ImportOptions, Imported, import};
 
 use crate::{
     catalogue::CatalogueError,
+    error::hint,
     server::StartError,
     storage::{EmbeddedError, StorageError},
 };
@@ -57,7 +58,7 @@ pub enum BackupError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A file or a directory.
-    #[error("{} cannot be read or written", path.display())]
+    #[error("{} cannot be read or written{}", path.display(), hint(source))]
     File {
         /// Which.
         path: PathBuf,

@@ -25,7 +25,7 @@ mod unfinished;
 mod uploads;
 mod usage;
 
-use std::{str::FromStr as _, sync::Arc, time::Duration};
+use std::{path::Path, str::FromStr as _, sync::Arc, time::Duration};
 
 use imgn_protocol::{ImageId, Sha256, Timestamp};
 use sqlx::{
@@ -232,6 +232,34 @@ fn is_unreachable(error: &sqlx::Error) -> bool {
     }
 }
 
+/// That a catalogue's own directory cannot be written, where that is so: SQLite says only that the file cannot be opened.
+#[cfg(unix)]
+fn read_only(file: &Path) -> Option<CatalogueError> {
+    use std::io;
+
+    use rustix::fs::{Access, access};
+
+    let directory = match file.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let error: io::Error = access(directory, Access::WRITE_OK).err()?.into();
+    (error.kind() != io::ErrorKind::NotFound).then(|| CatalogueError::Refused {
+        what: format!(
+            "the catalogue {} cannot be opened, for SQLite has to write beside it and {} cannot be written ({error})",
+            file.display(),
+            directory.display()
+        ),
+        advice: "mount its disk for writing, or make the directory the user's that imgn-server runs as",
+        is_away: false,
+    })
+}
+
+#[cfg(not(unix))]
+fn read_only(_: &Path) -> Option<CatalogueError> {
+    None
+}
+
 async fn look_into(
     pool: &Pool,
     versions: usize,
@@ -308,21 +336,38 @@ impl Catalogue {
                     Database::File(path) => SqliteConnectOptions::new().filename(path),
                     _ => SqliteConnectOptions::from_str(&database.to_string()).map_err(failed)?,
                 };
-                if !options.get_filename().exists() {
+                let file = options.get_filename().to_owned();
+                if !file.exists() {
                     return Ok(Look::Missing);
                 }
                 let options = options.create_if_missing(false).busy_timeout(BUSY_TIMEOUT);
                 let pool = sqlite_pool(1);
-                let pool = pool.connect_with(options).await.map_err(failed)?;
-                (
-                    Pool::Sqlite(pool),
-                    sqlx::migrate!("./migrations").iter().count(),
-                )
+                let pool = pool.connect_with(options).await;
+                let pool =
+                    pool.map_err(|error| read_only(&file).unwrap_or_else(|| failed(error)))?;
+                let pool = Pool::Sqlite(pool);
+                let versions = sqlx::migrate!("./migrations").iter().count();
+                let look = look_into(&pool, versions, database).await;
+                pool.close().await;
+                return look.map_err(|error| read_only(&file).unwrap_or(error));
             }
         };
         let look = look_into(&pool, versions, database).await;
         pool.close().await;
         look
+    }
+
+    /// Whether somebody is let into a database that other programs run; one of this process's own is there.
+    pub(crate) async fn ask(database: &Database) -> Result<(), CatalogueError> {
+        let Database::Postgres { url, .. } = database else {
+            return Ok(());
+        };
+        let options = reach::options(url).map_err(|source| CatalogueError::Open {
+            database: database.to_string(),
+            source,
+        })?;
+        let asked = reach::ask(&options).await;
+        asked.map_err(|error| reach::refused(database, &options, error))
     }
 
     /// Opens the catalogue, which is made and brought to this version where needed.
@@ -357,19 +402,6 @@ impl Catalogue {
             .synchronous(SqliteSynchronous::Full);
         let commits = Commits::default();
         let listening = commits.clone();
-    /// Whether somebody is let into a database that other programs run; one of this process's own is there.
-    pub(crate) async fn ask(database: &Database) -> Result<(), CatalogueError> {
-        let Database::Postgres { url, .. } = database else {
-            return Ok(());
-        };
-        let options = reach::options(url).map_err(|source| CatalogueError::Open {
-            database: database.to_string(),
-            source,
-        })?;
-        let asked = reach::ask(&options).await;
-        asked.map_err(|error| reach::refused(database, &options, error))
-    }
-
         let writer = sqlite_pool(1)
             .after_connect(move |connection, _| {
                 let commits = listening.clone();
@@ -377,7 +409,7 @@ impl Catalogue {
             })
             .connect_with(Commits::of(options.clone()))
             .await
-            .map_err(failed)?;
+            .map_err(|error| read_only(options.get_filename()).unwrap_or_else(|| failed(error)))?;
         sqlx::migrate!("./migrations")
             .run(&writer)
             .await
