@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{
     postgres::{PASSWORD, PostgreSql},
     process::{ServerProcess, clean_environment, eventually, program},
+    seaweedfs::SeaweedFs,
 };
 use reqwest::StatusCode;
 
@@ -219,6 +220,87 @@ async fn a_wrong_password_and_a_missing_database_are_told_at_once() -> Result<()
         fails(&refused, &["127.0.0.1:", "Connection refused", "start it"])?;
         ensure!(!refused.1.contains(PASSWORD), "{}", refused.1);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn wrong_credentials_and_none_and_a_missing_bucket_are_named() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let store = SeaweedFs::start().await?;
+    let target = store.target();
+    let flags = [
+        "--storage=s3",
+        "--s3-path-style",
+        "--s3-endpoint",
+        &target.endpoint,
+        "--s3-bucket",
+    ];
+    let doctor = |key: &str, secret: &str| {
+        let arguments = [&["doctor"], &flags[..], &[&*target.bucket]].concat();
+        let keys = [
+            ("AWS_ACCESS_KEY_ID", key),
+            ("AWS_SECRET_ACCESS_KEY", secret),
+        ];
+        run(directory.path(), &arguments, &keys)
+    };
+    let refused = doctor(&target.access_key, "not-the-secret")?;
+    fails(&refused, &["403", "AWS_SECRET_ACCESS_KEY"])?;
+    let refused = doctor("nobody", &target.secret_key)?;
+    fails(&refused, &["403", "AWS_ACCESS_KEY_ID"])?;
+
+    // Nothing to sign with: no variables, no profiles, and nobody who gives this computer a role.
+    let arguments = [&["doctor"], &flags[..], &[&*target.bucket]].concat();
+    let home = directory.path().to_str().context("a path")?;
+    let nothing = [
+        ("HOME", home),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1"),
+    ];
+    let refused = run(directory.path(), &arguments, &nothing)?;
+    fails(
+        &refused,
+        &[
+            "there are no credentials",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_PROFILE",
+        ],
+    )?;
+    for said in ["imds", "Imds", "IMDS", "{", "dispatch"] {
+        ensure!(!refused.1.contains(said), "{said}: {}", refused.1);
+    }
+
+    // A good one says things as people do.
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", &*target.access_key),
+        ("AWS_SECRET_ACCESS_KEY", &*target.secret_key),
+    ];
+    let (content, told) = run(directory.path(), &arguments, &keys)?;
+    ensure!(content.status.success(), "{told}");
+    ensure!(
+        told.contains("the store checks of parts: SHA-256"),
+        "{told}"
+    );
+    ensure!(
+        !told.contains("Sha256") && !told.contains("true)"),
+        "{told}"
+    );
+
+    let gallery = tempfile::tempdir()?;
+    let backup = directory.path().join("backup");
+    let backup = backup.to_str().context("a path")?;
+    // Its store is made when it is served.
+    drop(ServerProcess::start(gallery.path(), &[])?);
+    let gallery = gallery.path().join("data");
+    let exported = run(&gallery, &["export", backup], &[])?;
+    ensure!(exported.0.status.success(), "{}", exported.1);
+    let new = tempfile::tempdir()?;
+    let arguments = [&["import", backup], &flags[..], &["nobodys"]].concat();
+    let refused = run(new.path(), &arguments, &keys)?;
+    fails(&refused, &["no such bucket", "imgn-server doctor --set-up"])?;
+    ensure!(
+        !new.path().join("catalogue.sqlite3").exists(),
+        "{}",
+        refused.1
+    );
     Ok(())
 }
 

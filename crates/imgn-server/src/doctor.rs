@@ -91,7 +91,8 @@ async fn catalogue(config: &Config) -> (Finding, Option<(ImageId, Sha256)>) {
     let database = config.database();
     let found = match Catalogue::look(&database).await {
         Ok(Look::There { pictures, newest }) => {
-            let message = format!("{database} answers, and has {pictures} pictures");
+            let noun = if pictures == 1 { "picture" } else { "pictures" };
+            let message = format!("{database} answers, and has {pictures} {noun}");
             return (finding(SUBJECT, Verdict::Good, message, ""), newest);
         }
         Ok(Look::Missing) => finding(
@@ -106,11 +107,11 @@ async fn catalogue(config: &Config) -> (Finding, Option<(ImageId, Sha256)>) {
             format!("{database} is of an earlier version"),
             "the server brings it to this one when it starts, and there is no way back: make a backup before",
         ),
-        Err(error @ CatalogueError::Newer { .. }) => finding(
-            SUBJECT,
         Err(CatalogueError::Refused { what, advice, .. }) => {
             finding(SUBJECT, Verdict::Bad, what, advice)
         }
+        Err(error @ CatalogueError::Newer { .. }) => finding(
+            SUBJECT,
             Verdict::Bad,
             chain(&error),
             "there is no way back to this version",
@@ -127,10 +128,10 @@ async fn catalogue(config: &Config) -> (Finding, Option<(ImageId, Sha256)>) {
 
 fn disk(config: &Config) -> Finding {
     const SUBJECT: &str = "disk";
-    let place = config.data_dir.display();
     if let Some(found) = unwritable(config) {
         return found;
     }
+    let place = config.data_dir.display();
     match free_bytes(there(config)) {
         Ok(free) if free < config.max_size.saturating_mul(4) => finding(
             SUBJECT,
@@ -153,7 +154,6 @@ fn disk(config: &Config) -> Finding {
     }
 }
 
-#[cfg(unix)]
 /// The data directory, or before its first start where it will be made.
 fn there(config: &Config) -> &Path {
     let there = config.data_dir.ancestors().find(|path| path.exists());
@@ -182,6 +182,7 @@ fn may_write(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+#[cfg(unix)]
 fn free_bytes(path: &Path) -> std::io::Result<u64> {
     let told = rustix::fs::statvfs(path)?;
     Ok(told.f_bavail.saturating_mul(told.f_frsize))

@@ -57,6 +57,14 @@ pub enum BackupError {
     /// The store.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The store has to be made or reached first.
+    #[error("{what}; {advice}")]
+    Unready {
+        /// What it lacks.
+        what: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// A file or a directory.
     #[error("{} cannot be read or written{}", path.display(), hint(source))]
     File {
