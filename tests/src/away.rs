@@ -17,9 +17,10 @@ use imgn_testkit::{
     seaweedfs::SeaweedFs,
 };
 use reqwest::StatusCode;
+use uuid::Uuid;
 
 use crate::{
-    api::{Api, Reply, http},
+    api::{Api, Reply, http, sha256},
     small_disk::SmallDisk,
 };
 
@@ -337,5 +338,65 @@ async fn a_disk_that_cannot_be_written_is_named() -> Result<()> {
     for (refused, place) in asked {
         fails(&refused, &[place, "Read-only file system", "for writing"])?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn empty_variables_are_none_and_yes_and_no_are_said_as_people_say_them() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let empty = [
+        ("IMGN_DATABASE", ""),
+        ("IMGN_PUBLIC_URL", ""),
+        ("IMGN_MAX_SIZE", ""),
+        ("IMGN_S3_BUCKET", ""),
+        ("IMGN_AUDIT_LOG", ""),
+        ("IMGN_SHARED_FILE_SYSTEM", ""),
+        ("IMGN_LOG_FORMAT", ""),
+    ];
+    let mut served = Vec::new();
+    for (said, expected) in [
+        ("1", StatusCode::OK),
+        ("yes", StatusCode::OK),
+        ("true", StatusCode::OK),
+        ("0", StatusCode::UNAUTHORIZED),
+        ("no", StatusCode::UNAUTHORIZED),
+        ("false", StatusCode::UNAUTHORIZED),
+        ("", StatusCode::UNAUTHORIZED),
+    ] {
+        let place = directory.path().join(format!("with-{said}"));
+        let mut environment = empty.to_vec();
+        environment.push(("IMGN_ANONYMOUS_UPLOADS", said));
+        let server = ServerProcess::start_with(&place, &[], &environment)?;
+        let stranger = Api::new(&server.url, None)?;
+        let sum = sha256(said.as_bytes());
+        let opened = stranger.open(Uuid::now_v7(), "a.jpg", 1, &sum).await?;
+        ensure!(opened.status == expected, "{said:?}: {opened:?}");
+        served.push(server);
+    }
+    let refused = run(
+        directory.path(),
+        &["serve"],
+        &[("IMGN_ANONYMOUS_UPLOADS", "perhaps")],
+    )?;
+    fails(&refused, &["perhaps", "--anonymous-uploads"])
+}
+
+#[test]
+fn the_command_line_takes_an_empty_variable_for_none() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let mut command = Command::new(program("imgn")?);
+    clean_environment(&mut command);
+    let output = command
+        .arg("status")
+        .env("IMGN_SERVER", "")
+        .env("IMGN_HOME", "")
+        .env("HOME", directory.path())
+        .env("XDG_DATA_HOME", directory.path())
+        .env("XDG_CONFIG_HOME", directory.path())
+        .env("XDG_CACHE_HOME", directory.path())
+        .output()?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() != Some(2), "{errors}");
+    ensure!(!errors.contains("IMGN_SERVER"), "{errors}");
     Ok(())
 }

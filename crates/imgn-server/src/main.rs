@@ -142,7 +142,7 @@ enum LogFormat {
 
 fn main() -> ExitCode {
     imgn_server::give_back_what_is_large();
-    let cli = Cli::parse();
+    let cli: Cli = imgn_args::parse();
     match with_log(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
