@@ -444,10 +444,34 @@ async fn a_full_disk_is_told_and_over_once_there_is_space() -> Result<()> {
     let outcome = api.outcome(id).await?;
     ensure!(outcome["state"] == "published", "{outcome}");
 
+    // A file that is there, and no room for its thumbnails: what is told is how it is now, each time.
+    let full = || -> Result<()> {
+        let mut filler = fs::File::create(&ballast)?;
+        while filler.write_all(&[0; 4096]).is_ok() {}
+        Ok(())
+    };
+    for width in [900, 901] {
+        let picture = pictures::jpeg(width, 700);
+        let (id, sum) = (Uuid::now_v7(), sha256(&picture));
+        api.open(id, "picture.jpg", picture.len(), &sum).await?;
+        let signed = api.sign(id, &sum).await?;
+        ensure!(api.send(&signed, picture).await?.is_success());
+        full()?;
+        let refused = api.complete(id).await?;
+        ensure!(refused.status == 507, "{refused:?}");
+        ensure!(refused.code() == "store_full", "{refused:?}");
+        ensure!(refused.headers.contains_key("retry-after"), "{refused:?}");
+        // What it says is ready reads on.
+        ensure!(api.get("/readyz").await?.status == StatusCode::OK);
+        fs::remove_file(&ballast)?;
+        let completed = api.complete(id).await?;
+        ensure!(completed.status == StatusCode::OK, "{completed:?}");
+        let outcome = api.outcome(id).await?;
+        ensure!(outcome["state"] == "published", "{outcome}");
+    }
+
     // No room for the catalogue either.
-    let mut filler = fs::File::create(&ballast)?;
-    while filler.write_all(&[0; 4096]).is_ok() {}
-    drop(filler);
+    full()?;
     let open = async || {
         let id = Uuid::now_v7();
         let name = format!("{id}.jpg");
