@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::Write as _,
-    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -18,7 +17,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::api::{Api, sha256};
+use crate::{
+    api::{Api, sha256},
+    small_disk::SmallDisk,
+};
 
 /// The store's objects, whatever they are called: everything below the data directory's store that is not empty.
 fn stored_bytes(server: &ServerProcess) -> Result<u64> {
@@ -407,38 +409,6 @@ async fn requests_that_make_no_sense_are_refused_by_code() -> Result<()> {
     Ok(())
 }
 
-/// A file system of a few megabytes; unmounted on drop.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    /// Nothing where neither this user nor `sudo` may mount.
-    fn mount(at: &Path, megabytes: u32) -> Result<Option<Self>> {
-        fs::create_dir_all(at)?;
-        let options = format!("size={megabytes}m,mode=1777");
-        let mounted = as_root(&["mount", "-t", "tmpfs", "-o", &options, "tmpfs"], at);
-        Ok(mounted.then(|| Self(at.to_owned())))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        as_root(&["umount", "-l"], &self.0);
-    }
-}
-
-/// Runs a command on a path as root, directly or by `sudo` without a password; answers whether it succeeded.
-fn as_root(command: &[&str], path: &Path) -> bool {
-    [&[][..], &["sudo", "-n"]].iter().any(|privilege| {
-        let mut words = privilege.iter().chain(command);
-        let mut process = Command::new(words.next().unwrap());
-        process
-            .args(words)
-            .arg(path)
-            .stderr(std::process::Stdio::null());
-        process.status().is_ok_and(|status| status.success())
-    })
-}
-
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "says what was skipped")]
 async fn a_full_disk_is_told_and_over_once_there_is_space() -> Result<()> {
@@ -449,7 +419,7 @@ async fn a_full_disk_is_told_and_over_once_there_is_space() -> Result<()> {
     };
     let server = ServerProcess::start(directory.path(), &[])?;
     let api = Api::new(&server.url, Some(&server.token))?;
-    let ballast = disk.0.join("ballast");
+    let ballast = disk.path().join("ballast");
     fs::write(&ballast, vec![0; 20 << 20])?;
     let before = stored_bytes(&server)?;
 
@@ -474,10 +444,34 @@ async fn a_full_disk_is_told_and_over_once_there_is_space() -> Result<()> {
     let outcome = api.outcome(id).await?;
     ensure!(outcome["state"] == "published", "{outcome}");
 
+    // A file that is there, and no room for its thumbnails: what is told is how it is now, each time.
+    let full = || -> Result<()> {
+        let mut filler = fs::File::create(&ballast)?;
+        while filler.write_all(&[0; 4096]).is_ok() {}
+        Ok(())
+    };
+    for width in [900, 901] {
+        let picture = pictures::jpeg(width, 700);
+        let (id, sum) = (Uuid::now_v7(), sha256(&picture));
+        api.open(id, "picture.jpg", picture.len(), &sum).await?;
+        let signed = api.sign(id, &sum).await?;
+        ensure!(api.send(&signed, picture).await?.is_success());
+        full()?;
+        let refused = api.complete(id).await?;
+        ensure!(refused.status == 507, "{refused:?}");
+        ensure!(refused.code() == "store_full", "{refused:?}");
+        ensure!(refused.headers.contains_key("retry-after"), "{refused:?}");
+        // What it says is ready reads on.
+        ensure!(api.get("/readyz").await?.status == StatusCode::OK);
+        fs::remove_file(&ballast)?;
+        let completed = api.complete(id).await?;
+        ensure!(completed.status == StatusCode::OK, "{completed:?}");
+        let outcome = api.outcome(id).await?;
+        ensure!(outcome["state"] == "published", "{outcome}");
+    }
+
     // No room for the catalogue either.
-    let mut filler = fs::File::create(&ballast)?;
-    while filler.write_all(&[0; 4096]).is_ok() {}
-    drop(filler);
+    full()?;
     let open = async || {
         let id = Uuid::now_v7();
         let name = format!("{id}.jpg");

@@ -8,6 +8,7 @@
 #![cfg(test)]
 
 mod api;
+mod away;
 mod axe;
 mod backup;
 mod command_line;
@@ -28,6 +29,7 @@ mod photographs;
 mod secrets;
 mod serverless;
 mod several_servers;
+mod small_disk;
 mod store;
 mod terminal;
 mod thumbnails;

@@ -25,7 +25,6 @@ use std::{
 };
 
 use anyhow::Result;
-use clap::Parser as _;
 use imgn_core::{App, Folders, Home, Options, protocol::Token};
 use tracing_subscriber::EnvFilter;
 
@@ -33,7 +32,7 @@ use args::{Cli, Command, Global, Pace};
 use output::Output;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = imgn_args::parse();
     log(cli.global.verbose);
     let output = Output {
         json: cli.global.json,

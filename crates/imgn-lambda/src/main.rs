@@ -81,7 +81,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    let settings = Settings::try_parse_from(["bootstrap"])?;
+    let settings: Settings = imgn_args::parse_from(["bootstrap"])?;
     let instance = Arc::new(Instance {
         config: settings.serve.config(settings.place),
         function: Mutex::default(),

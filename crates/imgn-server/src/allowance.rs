@@ -166,10 +166,8 @@ impl App {
     }
 
     fn met(&self, limit: Limit, caller: &Caller) {
-        // Strangers are told apart by where they are.
-        let who = (self.anonymous != Some(caller.owner)).then_some(caller.name.as_str());
-        self.audit
-            .limited(limit, who, caller.origin, caller.request.as_ref());
+        let (who, request) = (caller.name.as_str(), caller.request.as_ref());
+        self.audit.limited(limit, Some(who), caller.origin, request);
     }
 
     fn too_fast(&self, limit: Limit, what: &str, wait: Duration) -> ApiError {

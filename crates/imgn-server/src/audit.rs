@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::{
     allowance::Limit,
     auth::{Caller, Grant},
-    catalogue::{Staged, Upload},
+    catalogue::{ANONYMOUS, Staged, Upload},
     origin::Origin,
     rates::Rates,
     routes::requests::RequestId,
@@ -252,7 +252,9 @@ impl Audit {
         request: Option<&RequestId>,
     ) {
         let from = from.map(|origin| origin.to_string());
-        let met = who.map(str::to_owned).or_else(|| from.clone());
+        // Strangers have one name, and are told apart by where they are.
+        let name = who.filter(|who| *who != ANONYMOUS).map(str::to_owned);
+        let met = name.or_else(|| from.clone());
         let key = (limit.as_str(), met.unwrap_or_default());
         if self.0.limits.take(key, Instant::now()).is_err() {
             return;

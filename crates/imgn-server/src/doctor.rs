@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::{
     Config, StorageConfig,
     catalogue::{Catalogue, CatalogueError, Look},
-    error::chain,
+    error::{chain, hint},
     storage::{Bucket, Enforced, Known, Storage, StorageError},
 };
 
@@ -69,6 +69,7 @@ pub async fn examine(config: &Config, set_up: bool) -> Vec<Finding> {
     match &config.storage {
         StorageConfig::Embedded => findings.push(disk(config)),
         StorageConfig::S3(s3) => {
+            findings.extend(unwritable(config));
             let storage = Storage::s3(s3, config.url_ttl).await;
             bucket(config, &storage, set_up, &mut findings).await;
         }
@@ -90,7 +91,8 @@ async fn catalogue(config: &Config) -> (Finding, Option<(ImageId, Sha256)>) {
     let database = config.database();
     let found = match Catalogue::look(&database).await {
         Ok(Look::There { pictures, newest }) => {
-            let message = format!("{database} answers, and has {pictures} pictures");
+            let noun = if pictures == 1 { "picture" } else { "pictures" };
+            let message = format!("{database} answers, and has {pictures} {noun}");
             return (finding(SUBJECT, Verdict::Good, message, ""), newest);
         }
         Ok(Look::Missing) => finding(
@@ -105,6 +107,9 @@ async fn catalogue(config: &Config) -> (Finding, Option<(ImageId, Sha256)>) {
             format!("{database} is of an earlier version"),
             "the server brings it to this one when it starts, and there is no way back: make a backup before",
         ),
+        Err(CatalogueError::Refused { what, advice, .. }) => {
+            finding(SUBJECT, Verdict::Bad, what, advice)
+        }
         Err(error @ CatalogueError::Newer { .. }) => finding(
             SUBJECT,
             Verdict::Bad,
@@ -123,10 +128,11 @@ async fn catalogue(config: &Config) -> (Finding, Option<(ImageId, Sha256)>) {
 
 fn disk(config: &Config) -> Finding {
     const SUBJECT: &str = "disk";
+    if let Some(found) = unwritable(config) {
+        return found;
+    }
     let place = config.data_dir.display();
-    // Before its first start the server has none yet.
-    let there = config.data_dir.ancestors().find(|path| path.exists());
-    match free_bytes(there.unwrap_or(Path::new("."))) {
+    match free_bytes(there(config)) {
         Ok(free) if free < config.max_size.saturating_mul(4) => finding(
             SUBJECT,
             Verdict::Bad,
@@ -146,6 +152,34 @@ fn disk(config: &Config) -> Finding {
             "check that it is there and this user's",
         ),
     }
+}
+
+/// The data directory, or before its first start where it will be made.
+fn there(config: &Config) -> &Path {
+    let there = config.data_dir.ancestors().find(|path| path.exists());
+    there.unwrap_or(Path::new("."))
+}
+
+/// That the server cannot write where it keeps what it keeps, if so. Its lock is there in any case.
+fn unwritable(config: &Config) -> Option<Finding> {
+    let there = there(config);
+    let error = may_write(there).err()?;
+    let message = format!("{} cannot be written ({error})", there.display());
+    let advice = match hint(&error).strip_prefix("; ") {
+        Some(advice) => format!("{advice} with --data-dir (IMGN_DATA_DIR)"),
+        None => "check --data-dir (IMGN_DATA_DIR)".to_owned(),
+    };
+    Some(finding("disk", Verdict::Bad, message, advice))
+}
+
+#[cfg(unix)]
+fn may_write(path: &Path) -> std::io::Result<()> {
+    Ok(rustix::fs::access(path, rustix::fs::Access::WRITE_OK)?)
+}
+
+#[cfg(not(unix))]
+fn may_write(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -418,6 +452,9 @@ async fn lifecycle(storage: &Storage, set_up: bool) -> Finding {
 }
 
 fn unanswered(subject: &'static str, error: &StorageError) -> Finding {
-    let advice = "check address, region, credentials and their rights, and whether the engine runs";
+    let advice = match error.reason() {
+        Some(reason) => reason.advice(),
+        None => "check address, region, credentials and their rights, and whether the engine runs",
+    };
     finding(subject, Verdict::Bad, chain(error), advice)
 }

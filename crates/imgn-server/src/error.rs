@@ -5,7 +5,7 @@
 //!
 //! Invariant: no answer of the API with status 400 or above is anything but a problem document.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, io, sync::Arc};
 
 use axum::{
     http::{
@@ -47,6 +47,14 @@ impl ApiError {
         Self {
             retry_after: Some(seconds),
             ..Self::new(ErrorCode::RateLimited, detail)
+        }
+    }
+
+    /// The same, with a text that says why.
+    pub(crate) fn because(self, what: &str, why: &str) -> Self {
+        Self {
+            detail: format!("{what}: {why}."),
+            ..self
         }
     }
 
@@ -161,6 +169,20 @@ pub(crate) fn problem(code: ErrorCode, detail: impl Into<String>) -> Response {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// What to do about a file that cannot be written, to be said behind that; nothing where nothing is known.
+pub(crate) fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; its disk is mounted read-only: mount it for writing, or name another directory"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; make it the user's that imgn-server runs as, or name another directory"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room on its disk",
+        _ => "",
+    }
 }
 
 /// An error with all that caused it, on one line.

@@ -142,15 +142,30 @@ enum LogFormat {
 
 fn main() -> ExitCode {
     imgn_server::give_back_what_is_large();
-    let cli = Cli::parse();
+    let cli: Cli = imgn_args::parse();
     match with_log(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell if standard error is gone.
-            let _ = writeln!(io::stderr(), "imgn-server: {error:#}");
+            let _ = writeln!(io::stderr(), "imgn-server: {}", in_a_line(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with all that caused it; many repeat their cause's text in their own.
+fn in_a_line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let next = cause.to_string();
+        if !text.ends_with(&next) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&next);
+        }
+    }
+    text
 }
 
 #[cfg(feature = "otlp")]
@@ -241,12 +256,15 @@ async fn run_server(config: Config) -> anyhow::Result<()> {
     // Before the address is printed: whoever reads it may send a signal.
     let asked_to_stop = stop_signal()?;
     let mut hangups = Hangups::expect()?;
-    let server = Server::start(config).await?;
+    tokio::pin!(asked_to_stop);
+    let server = tokio::select! {
+        started = Server::start(config) => started?,
+        () = &mut asked_to_stop => return Ok(()),
+    };
     say(&format!(
         "imgn-server listening on http://{}",
         server.address()
     ))?;
-    tokio::pin!(asked_to_stop);
     loop {
         tokio::select! {
             () = &mut asked_to_stop => break,

@@ -21,7 +21,7 @@ use imgn_protocol::{
 };
 use imgn_thumbs::{ACCEPTED, Header, Limits, PictureError, SNIFF_BYTES, decode_cost};
 use tokio::{
-    sync::{Semaphore, SemaphorePermit, watch},
+    sync::{Notify, Semaphore, SemaphorePermit, watch},
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -40,7 +40,8 @@ use crate::{
     writes::owner_name,
 };
 
-/// The pauses between attempts at an upload when the store or the catalogue fails: doubled from the first to the last.
+/// The pauses between attempts at an upload when the store or the catalogue fails: doubled from the first to the last, unless
+/// somebody asks for it, who waits for no more than the first.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -65,6 +66,13 @@ pub(crate) enum Progress {
     Ended,
 }
 
+/// An upload that is worked on.
+struct Running {
+    progress: watch::Receiver<Progress>,
+    /// Somebody asks for it who will not be told of an attempt that failed before.
+    asked: Arc<Notify>,
+}
+
 /// Verifies and publishes in the background. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Publisher(Arc<Inner>);
@@ -81,7 +89,7 @@ struct Inner {
     /// and gives back both, so nobody waits in a circle.
     file_memory: Budget,
     decode_memory: Budget,
-    running: Mutex<HashMap<UploadId, watch::Receiver<Progress>>>,
+    running: Mutex<HashMap<UploadId, Running>>,
     /// Those whose bytes a decoder has, and since when.
     decoding: Mutex<HashMap<UploadId, Instant>>,
     tasks: TaskTracker,
@@ -121,14 +129,23 @@ impl Publisher {
         }))
     }
 
-    /// Sees to it that an upload in the state `verifying` is worked on, once however often this is called.
+    /// Sees to it that an upload in the state `verifying` is worked on, once however often this is called. One that failed is
+    /// tried again now and not after its pause.
     pub(crate) fn start(&self, id: UploadId) -> watch::Receiver<Progress> {
         let mut running = self.0.running();
-        if let Some(progress) = running.get(&id) {
-            return progress.clone();
+        if let Some(running) = running.get(&id) {
+            if matches!(*running.progress.borrow(), Progress::Failing(_)) {
+                running.asked.notify_one();
+            }
+            return running.progress.clone();
         }
         let (sender, progress) = watch::channel(Progress::Running);
-        running.insert(id, progress.clone());
+        let asked = Arc::new(Notify::new());
+        let entry = Running {
+            progress: progress.clone(),
+            asked: asked.clone(),
+        };
+        running.insert(id, entry);
         drop(running);
 
         let turn = Turn {
@@ -139,7 +156,7 @@ impl Publisher {
         self.0.tasks.spawn(async move {
             tokio::select! {
                 () = turn.inner.stopping.cancelled() => {}
-                () = turn.inner.work(id, &turn.progress) => {}
+                () = turn.inner.work(id, &turn.progress, &asked) => {}
             }
         });
         progress
@@ -228,7 +245,7 @@ struct Thumbnail {
 }
 
 impl Inner {
-    fn running(&self) -> MutexGuard<'_, HashMap<UploadId, watch::Receiver<Progress>>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<UploadId, Running>> {
         // Each use is one operation on the map, so a panic elsewhere leaves it whole.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -237,14 +254,18 @@ impl Inner {
         self.decoding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn work(&self, id: UploadId, progress: &watch::Sender<Progress>) {
+    async fn work(&self, id: UploadId, progress: &watch::Sender<Progress>, again: &Notify) {
         let mut pause = FIRST_PAUSE;
         let asked = std::time::Instant::now();
         let patience = Instant::now() + PATIENCE;
         while let Err(error) = self.attempt(id, asked, patience).await {
             tracing::warn!(%id, cause = chain(&error), "verification is put off");
             progress.send_replace(Progress::Failing(error));
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(FIRST_PAUSE).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause.saturating_sub(FIRST_PAUSE)) => {}
+                () = again.notified() => {}
+            }
             pause = LONGEST_PAUSE.min(pause * 2);
             progress.send_replace(Progress::Running);
         }
@@ -621,7 +642,11 @@ mod tests {
 
         let id = UploadId::new();
         let (sender, progress) = watch::channel(Progress::Running);
-        publisher.0.running().insert(id, progress.clone());
+        let entry = Running {
+            progress: progress.clone(),
+            asked: Arc::default(),
+        };
+        publisher.0.running().insert(id, entry);
         let turn = Turn {
             inner: publisher.0.clone(),
             id,

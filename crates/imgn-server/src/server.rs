@@ -30,6 +30,7 @@ use crate::{
     auth::Grant,
     catalogue::{Catalogue, CatalogueError, TokenError},
     config::{Config, Database, InvalidConfig, StorageConfig},
+    error::{chain, hint},
     metrics::{self, Metrics},
     oidc::{ClientError, Oidc},
     publish::Publisher,
@@ -37,7 +38,7 @@ use crate::{
     serving::serve,
     staging::{self, Staging},
     state::{App, Inner},
-    storage::{Embedded, EmbeddedError, Storage, StorageError},
+    storage::{Embedded, EmbeddedError, Reason, Storage, StorageError},
     sweep::{self, Swept},
 };
 
@@ -53,6 +54,9 @@ const SWEEP_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How long the catalogue is waited for when the server is to end, after the requests: for what is being written, and again
 /// until it is closed.
 const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The pause before a database that was away at the start is asked again.
+const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// A running server. Dropped without [`shutdown`](Self::shutdown) it ends soon after, as by a crash: nothing is lost.
 #[derive(Debug)]
@@ -77,7 +81,7 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] InvalidConfig),
     /// The data directory cannot be made or written.
-    #[error("cannot write to the data directory {}", path.display())]
+    #[error("cannot write to the data directory {}{}", path.display(), hint(source))]
     DataDir {
         /// Which.
         path: PathBuf,
@@ -101,7 +105,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The audit log's file cannot be opened.
-    #[error("cannot write the audit log {}", path.display())]
+    #[error("cannot write the audit log {}{}", path.display(), hint(source))]
     Audit {
         /// Which.
         path: PathBuf,
@@ -148,10 +152,13 @@ impl Server {
             None => None,
         };
 
+        let listener = wait_for_database(&config, listener).await?;
         let (app, embedded) = Box::pin(assemble(config, address)).await?;
         if let Err(error) = app.storage.check().await {
+            let advice = error.reason().map(Reason::advice);
             tracing::warn!(
-                cause = crate::error::chain(&error),
+                cause = chain(&error),
+                advice,
                 "the store does not answer yet"
             );
         }
@@ -159,7 +166,7 @@ impl Server {
         tokio::spawn(async move {
             if let Err(error) = asked.storage.abilities().await {
                 tracing::warn!(
-                    cause = crate::error::chain(&error),
+                    cause = chain(&error),
                     "the store could not be asked what it checks; it is asked again when it matters"
                 );
             }
@@ -321,6 +328,59 @@ async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> 
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
+}
+
+/// Waits for a database that is away when the server starts, as a store that is away is waited for: the service of both may
+/// start later. Meanwhile it is said that the server lives and is not ready.
+async fn wait_for_database(
+    config: &Config,
+    listener: TcpListener,
+) -> Result<TcpListener, StartError> {
+    let database = config.database();
+    let Some(mut why) = is_away(&database).await? else {
+        return Ok(listener);
+    };
+    let failed = |source| StartError::Listen {
+        address: config.listen.clone(),
+        source,
+    };
+    let listener = listener.into_std().map_err(failed)?;
+    let own = listener.try_clone().and_then(TcpListener::from_std);
+    let waiting = CancellationToken::new();
+    let _ends = waiting.clone().drop_guard();
+    let serving = tokio::spawn(serve(
+        own.map_err(failed)?,
+        routes::health::waiting(),
+        config.max_connections,
+        waiting.clone(),
+    ));
+    tracing::warn!(cause = why, "not ready: the database is waited for");
+    loop {
+        tokio::time::sleep(DATABASE_PAUSE).await;
+        match is_away(&database).await? {
+            Some(still) if still == why => {}
+            Some(other) => {
+                tracing::warn!(cause = other, "not ready: the database is waited for");
+                why = other;
+            }
+            None => break,
+        }
+    }
+    tracing::info!("the database answers");
+    waiting.cancel();
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "a part of the server had failed");
+    }
+    TcpListener::from_std(listener).map_err(failed)
+}
+
+/// Why a database does not answer, where it may do so in a while.
+async fn is_away(database: &Database) -> Result<Option<String>, StartError> {
+    match Catalogue::ask(database).await {
+        Ok(()) => Ok(None),
+        Err(error @ CatalogueError::Refused { is_away: true, .. }) => Ok(Some(error.to_string())),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Waits for what is written at the moment, by requests and by verification, and closes the catalogue. What is written is

@@ -22,8 +22,9 @@ use super::{
 use crate::{
     catalogue::Catalogue,
     config::{Config, StorageConfig},
+    error::chain,
     server::{self, Server},
-    storage::{Embedded, Storage, keys},
+    storage::{Embedded, Storage, StorageError, keys},
 };
 
 /// How an import is made.
@@ -68,13 +69,14 @@ pub async fn import(
     }
     let audit = Server::audit(config)?;
     let _lock = server::lock(&config.data_dir)?;
+    let storage = storage(config).await?;
     let catalogue = Catalogue::open_on(&config.database(), config.shared_file_system).await?;
     let import = Import {
         directory: Directory::new(&options.directory),
         list,
         head,
         end,
-        storage: storage(config).await?,
+        storage,
         catalogue: &catalogue,
         options,
         watcher,
@@ -98,8 +100,23 @@ async fn storage(config: &Config) -> Result<Storage, BackupError> {
                 server::own_url(([127, 0, 0, 1], 0).into()).map_err(crate::StartError::Config)?;
             Storage::embedded(&embedded, &anywhere, config.url_ttl)
         }
-        StorageConfig::S3(s3) => Storage::s3(s3, config.url_ttl).await,
+        StorageConfig::S3(s3) => {
+            let storage = Storage::s3(s3, config.url_ttl).await;
+            // Before a catalogue is made, or file after file fails for the same reason.
+            storage.check().await.map_err(unready)?;
+            storage
+        }
     })
+}
+
+fn unready(error: StorageError) -> BackupError {
+    match error.reason() {
+        Some(reason) => BackupError::Unready {
+            what: chain(&error),
+            advice: reason.advice(),
+        },
+        None => error.into(),
+    }
 }
 
 /// Reads a list to its end.

@@ -34,6 +34,7 @@ pub use import::{ImportOptions, Imported, import};
 
 use crate::{
     catalogue::CatalogueError,
+    error::hint,
     server::StartError,
     storage::{EmbeddedError, StorageError},
 };
@@ -56,8 +57,16 @@ pub enum BackupError {
     /// The store.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The store has to be made or reached first.
+    #[error("{what}; {advice}")]
+    Unready {
+        /// What it lacks.
+        what: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// A file or a directory.
-    #[error("{} cannot be read or written", path.display())]
+    #[error("{} cannot be read or written{}", path.display(), hint(source))]
     File {
         /// Which.
         path: PathBuf,

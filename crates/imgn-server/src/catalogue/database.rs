@@ -8,8 +8,8 @@
 //! rows are wanted at most.
 
 use sqlx::{
-    AssertSqlSafe, Connection as _, FromRow, PgConnection, PgPool, Postgres, SqlSafeStr as _,
-    SqlStr, Sqlite, SqliteConnection, SqlitePool,
+    AssertSqlSafe, Connection as _, FromRow, PgConnection, Postgres, SqlSafeStr as _, SqlStr,
+    Sqlite, SqliteConnection, SqlitePool,
     postgres::{PgArguments, PgRow},
     query::Query,
     sqlite::{SqliteArguments, SqlitePoolOptions, SqliteRow},
@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
-use super::CatalogueError;
+use super::{CatalogueError, reach::Reached};
 
 /// A statement on the writer for what is under way: it outlives this process however that ends, but a power cut may
 /// take the last of it back. A client that is told of it asks again whenever it goes on, and the store's list tells the
@@ -70,7 +70,7 @@ pub(super) enum Pool {
     Sqlite(SqlitePool),
     /// The one connection of SQLite's that writes what has a statement of its own, by turns with [`super::together`].
     SqliteWriter(SqlitePool, Turns),
-    Postgres(PgPool),
+    Postgres(Reached),
 }
 
 /// Whose turn it is to write with SQLite, among those of this process: first come, first served. SQLite would see to it too,
@@ -100,7 +100,7 @@ pub(super) enum Transaction {
 pub(super) enum Target<'a> {
     SqlitePool(&'a SqlitePool, Option<&'a Turns>),
     Sqlite(&'a mut SqliteConnection),
-    PgPool(&'a PgPool),
+    PgPool(&'a Reached),
     Postgres(&'a mut PgConnection),
 }
 
@@ -150,10 +150,11 @@ impl Pool {
                 Transaction::Sqlite(pool.begin_with(sqlite).await?, Some(turn))
             }
             // "imgn" in ASCII.
-            Self::Postgres(pool) => Transaction::Postgres(
-                pool.begin_with("BEGIN; SELECT pg_advisory_xact_lock(1768777582)")
-                    .await?,
-            ),
+            Self::Postgres(reached) => {
+                let begun = "BEGIN; SELECT pg_advisory_xact_lock(1768777582)";
+                let begun = reached.pool().begin_with(begun);
+                Transaction::Postgres(reached.wait(begun).await?)
+            }
         })
     }
 
@@ -163,7 +164,10 @@ impl Pool {
         sqlite: &'static str,
     ) -> Result<Transaction, CatalogueError> {
         match self {
-            Self::Postgres(pool) => Ok(Transaction::Postgres(pool.begin().await?)),
+            Self::Postgres(reached) => {
+                let begun = reached.wait(reached.pool().begin()).await?;
+                Ok(Transaction::Postgres(begun))
+            }
             Self::Sqlite(_) | Self::SqliteWriter(..) => self.begin(sqlite).await,
         }
     }
@@ -178,17 +182,18 @@ impl Pool {
             Self::Sqlite(pool) | Self::SqliteWriter(pool, _) => {
                 Transaction::Sqlite(pool.begin().await?, None)
             }
-            Self::Postgres(pool) => Transaction::Postgres(
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                    .await?,
-            ),
+            Self::Postgres(reached) => {
+                let begun = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                let begun = reached.pool().begin_with(begun);
+                Transaction::Postgres(reached.wait(begun).await?)
+            }
         })
     }
 
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite(pool) | Self::SqliteWriter(pool, _) => pool.close().await,
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(reached) => reached.pool().close().await,
         }
     }
 }
@@ -359,7 +364,10 @@ impl Sql {
                 read_all(self.sqlite().fetch_all(pool).await?)
             }
             Target::Sqlite(connection) => read_all(self.sqlite().fetch_all(connection).await?),
-            Target::PgPool(pool) => read_all(self.postgres().fetch_all(pool).await?),
+            Target::PgPool(reached) => {
+                let mut connection = reached.wait(reached.pool().acquire()).await?;
+                read_all(self.postgres().fetch_all(&mut *connection).await?)
+            }
             Target::Postgres(connection) => read_all(self.postgres().fetch_all(connection).await?),
         };
         Ok(rows?)
@@ -380,8 +388,9 @@ impl Sql {
                 let row = self.sqlite().fetch_optional(connection).await?;
                 row.map(|row| T::from_row(&row)).transpose()
             }
-            Target::PgPool(pool) => {
-                let row = self.postgres().fetch_optional(pool).await?;
+            Target::PgPool(reached) => {
+                let mut connection = reached.wait(reached.pool().acquire()).await?;
+                let row = self.postgres().fetch_optional(&mut *connection).await?;
                 row.map(|row| T::from_row(&row)).transpose()
             }
             Target::Postgres(connection) => {
@@ -449,7 +458,11 @@ impl Sql {
                 !self.sqlite().fetch_all(pool).await?.is_empty()
             }
             Target::Sqlite(connection) => !self.sqlite().fetch_all(connection).await?.is_empty(),
-            Target::PgPool(pool) => self.postgres().fetch_optional(pool).await?.is_some(),
+            Target::PgPool(reached) => {
+                let mut connection = reached.wait(reached.pool().acquire()).await?;
+                let row = self.postgres().fetch_optional(&mut *connection).await?;
+                row.is_some()
+            }
             Target::Postgres(connection) => {
                 let row = self.postgres().fetch_optional(connection).await?;
                 row.is_some()
@@ -497,7 +510,11 @@ impl Sql {
                 self.sqlite().execute(pool).await?.rows_affected()
             }
             Target::Sqlite(connection) => self.sqlite().execute(connection).await?.rows_affected(),
-            Target::PgPool(pool) => self.postgres().execute(pool).await?.rows_affected(),
+            Target::PgPool(reached) => {
+                let mut connection = reached.wait(reached.pool().acquire()).await?;
+                let done = self.postgres().execute(&mut *connection).await?;
+                done.rows_affected()
+            }
             Target::Postgres(connection) => {
                 self.postgres().execute(connection).await?.rows_affected()
             }

@@ -15,6 +15,7 @@ mod images;
 mod members;
 mod multipart;
 mod news;
+mod reach;
 mod remembered;
 mod staged;
 mod together;
@@ -24,12 +25,11 @@ mod unfinished;
 mod uploads;
 mod usage;
 
-use std::{str::FromStr as _, sync::Arc, time::Duration};
+use std::{path::Path, str::FromStr as _, sync::Arc, time::Duration};
 
 use imgn_protocol::{ImageId, Sha256, Timestamp};
 use sqlx::{
     migrate::MigrateError,
-    postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
@@ -42,6 +42,7 @@ use crate::{
 };
 use checkpoint::{Checkpoint, Commits};
 use database::{Pool, Transaction, Turns, either, sql, sqlite_pool};
+use reach::Reached;
 use remembered::Remembered;
 use together::Together;
 
@@ -102,6 +103,16 @@ pub enum CatalogueError {
         #[source]
         source: sqlx::Error,
     },
+    /// Nobody is let in, and why is known.
+    #[error("{what}; {advice}")]
+    Refused {
+        /// Where, and why.
+        what: String,
+        /// What to do.
+        advice: &'static str,
+        /// Whether it may do so in a while.
+        is_away: bool,
+    },
     /// A newer server has written it; there is no way back.
     #[error(
         "the catalogue {database} was written by a newer imgn-server (migration {migration}); use that one, or a backup"
@@ -135,7 +146,7 @@ pub enum CatalogueError {
     },
     /// The database does not answer, or has just ended; it may come again.
     #[error("the catalogue's database does not answer")]
-    Unreachable(#[source] sqlx::Error),
+    Unreachable(#[source] Arc<sqlx::Error>),
     /// Anything else that SQLite says of what was written together, to one of those who asked.
     #[error("the catalogue failed")]
     Together(#[source] Arc<rusqlite::Error>),
@@ -163,12 +174,21 @@ impl CatalogueError {
         }
     }
 
+    /// Why the database does not answer, where it does not.
+    pub(crate) fn why_away(&self) -> Option<String> {
+        match self {
+            Self::Unreachable(error) => Some(reach::why(error)),
+            Self::Refused { what, is_away, .. } => is_away.then(|| what.clone()),
+            _ => None,
+        }
+    }
+
     fn of(error: sqlx::Error) -> Self {
         if matches!(error, sqlx::Error::PoolTimedOut) {
             return Self::Busy;
         }
         if is_unreachable(&error) {
-            return Self::Unreachable(error);
+            return Self::Unreachable(Arc::new(error));
         }
         let state = error
             .as_database_error()
@@ -210,6 +230,34 @@ fn is_unreachable(error: &sqlx::Error) -> bool {
         }),
         _ => false,
     }
+}
+
+/// That a catalogue's own directory cannot be written, where that is so: SQLite says only that the file cannot be opened.
+#[cfg(unix)]
+fn read_only(file: &Path) -> Option<CatalogueError> {
+    use std::io;
+
+    use rustix::fs::{Access, access};
+
+    let directory = match file.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let error: io::Error = access(directory, Access::WRITE_OK).err()?.into();
+    (error.kind() != io::ErrorKind::NotFound).then(|| CatalogueError::Refused {
+        what: format!(
+            "the catalogue {} cannot be opened, for SQLite has to write beside it and {} cannot be written ({error})",
+            file.display(),
+            directory.display()
+        ),
+        advice: "mount its disk for writing, or make the directory the user's that imgn-server runs as",
+        is_away: false,
+    })
+}
+
+#[cfg(not(unix))]
+fn read_only(_: &Path) -> Option<CatalogueError> {
+    None
 }
 
 async fn look_into(
@@ -277,33 +325,49 @@ impl Catalogue {
         };
         let (pool, versions) = match database {
             Database::Postgres { url, .. } => {
-                let options = PgConnectOptions::from_str(url.expose()).map_err(failed)?;
-                let pool = PgPoolOptions::new().max_connections(1);
-                let pool = pool.acquire_timeout(BUSY_TIMEOUT);
-                let pool = pool.connect_with(options).await.map_err(failed)?;
+                let options = reach::options(url).map_err(failed)?;
+                let reached = Reached::open(options.clone(), 1).await;
+                let reached = reached.map_err(|error| reach::refused(database, &options, error))?;
                 let versions = sqlx::migrate!("./migrations/postgres").iter().count();
-                (Pool::Postgres(pool), versions)
+                (Pool::Postgres(reached), versions)
             }
             Database::File(_) | Database::Url(_) => {
                 let options = match database {
                     Database::File(path) => SqliteConnectOptions::new().filename(path),
                     _ => SqliteConnectOptions::from_str(&database.to_string()).map_err(failed)?,
                 };
-                if !options.get_filename().exists() {
+                let file = options.get_filename().to_owned();
+                if !file.exists() {
                     return Ok(Look::Missing);
                 }
                 let options = options.create_if_missing(false).busy_timeout(BUSY_TIMEOUT);
                 let pool = sqlite_pool(1);
-                let pool = pool.connect_with(options).await.map_err(failed)?;
-                (
-                    Pool::Sqlite(pool),
-                    sqlx::migrate!("./migrations").iter().count(),
-                )
+                let pool = pool.connect_with(options).await;
+                let pool =
+                    pool.map_err(|error| read_only(&file).unwrap_or_else(|| failed(error)))?;
+                let pool = Pool::Sqlite(pool);
+                let versions = sqlx::migrate!("./migrations").iter().count();
+                let look = look_into(&pool, versions, database).await;
+                pool.close().await;
+                return look.map_err(|error| read_only(&file).unwrap_or(error));
             }
         };
         let look = look_into(&pool, versions, database).await;
         pool.close().await;
         look
+    }
+
+    /// Whether somebody is let into a database that other programs run; one of this process's own is there.
+    pub(crate) async fn ask(database: &Database) -> Result<(), CatalogueError> {
+        let Database::Postgres { url, .. } = database else {
+            return Ok(());
+        };
+        let options = reach::options(url).map_err(|source| CatalogueError::Open {
+            database: database.to_string(),
+            source,
+        })?;
+        let asked = reach::ask(&options).await;
+        asked.map_err(|error| reach::refused(database, &options, error))
     }
 
     /// Opens the catalogue, which is made and brought to this version where needed.
@@ -345,7 +409,7 @@ impl Catalogue {
             })
             .connect_with(Commits::of(options.clone()))
             .await
-            .map_err(failed)?;
+            .map_err(|error| read_only(options.get_filename()).unwrap_or_else(|| failed(error)))?;
         sqlx::migrate!("./migrations")
             .run(&writer)
             .await
@@ -380,24 +444,14 @@ impl Catalogue {
         failed: impl Fn(sqlx::Error) -> CatalogueError,
         database: &Database,
     ) -> Result<Self, CatalogueError> {
-        let options = PgConnectOptions::from_str(url.expose())
-            .map_err(&failed)?
-            .application_name("imgn-server")
-            .options([
-                ("lock_timeout", LOCK_TIMEOUT),
-                ("idle_in_transaction_session_timeout", IDLE_TIMEOUT),
-            ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(BUSY_TIMEOUT)
-            .connect_with(options)
-            .await
-            .map_err(&failed)?;
+        let options = reach::options(url).map_err(failed)?;
+        let reached = Reached::open(options.clone(), connections).await;
+        let reached = reached.map_err(|error| reach::refused(database, &options, error))?;
         sqlx::migrate!("./migrations/postgres")
-            .run(&pool)
+            .run(reached.pool())
             .await
             .map_err(|source| CatalogueError::migrate(database.to_string(), source))?;
-        let pool = Pool::Postgres(pool);
+        let pool = Pool::Postgres(reached);
         Ok(Self {
             remembered: Remembered::default(),
             checkpoint: None,

@@ -5,13 +5,10 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use sqlx::{
-    PgPool,
-    postgres::{PgListener, PgPoolOptions},
-};
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::watch;
 
-use super::{BUSY_TIMEOUT, Catalogue, CatalogueError, database::Pool};
+use super::{BUSY_TIMEOUT, Catalogue, CatalogueError, database::Pool, reach::Reached};
 use crate::error::chain;
 
 /// Where the database tells of additions to the feed: see the migration `0002_servers.sql`.
@@ -33,33 +30,38 @@ impl Catalogue {
 
     /// Tells within this process what others add to the feed, for as long as this runs. With SQLite nobody says so.
     pub(crate) async fn hear_of_others(&self) -> Infallible {
-        let Pool::Postgres(pool) = &self.reader else {
+        let Pool::Postgres(reached) = &self.reader else {
             return std::future::pending().await;
         };
         loop {
-            let Err(error) = self.hear(pool).await;
-            tracing::warn!(
-                cause = chain(&error),
-                "it is not heard at the moment what other servers publish"
-            );
-            tokio::time::sleep(PAUSE).await;
+            if let Err(error) = self.hear(reached).await {
+                tracing::warn!(
+                    cause = chain(&error),
+                    "it is not heard at the moment what other servers publish"
+                );
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 
-    /// The connection is beside those of the pool, which it would take one of for good.
-    async fn hear(&self, pool: &PgPool) -> Result<Infallible, CatalogueError> {
-        let options = pool.connect_options();
+    /// Hears until the connection is lost, which is beside those of the pool: it would take one of them for good.
+    async fn hear(&self, reached: &Reached) -> Result<(), CatalogueError> {
+        reached.ask().await?;
+        let options = reached.pool().connect_options();
         let own = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(BUSY_TIMEOUT)
             .connect_with(options.as_ref().clone())
             .await?;
         let mut listener = PgListener::connect_with(&own).await?;
+        // A new connection is waited for only where there is somebody to have it from, which is asked first.
+        listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
-        loop {
-            // At first for what came before, and after a lost connection for what came meanwhile.
+        // For what came before, and after a lost connection for what came meanwhile.
+        self.tell_changed();
+        while listener.try_recv().await?.is_some() {
             self.tell_changed();
-            listener.try_recv().await?;
         }
+        Ok(())
     }
 }

@@ -1,11 +1,11 @@
 //! Whether the server lives, and whether it can do its work.
 
-use axum::{Json, extract::State};
-use imgn_protocol::Problem;
+use axum::{Json, Router, extract::State};
+use imgn_protocol::{ErrorCode, Problem};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{error::ApiError, state::App};
+use crate::{catalogue::CatalogueError, error::ApiError, state::App, storage::StorageError};
 
 /// All is well.
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,7 +36,37 @@ pub(crate) async fn healthz() -> Json<Health> {
     ),
 )]
 pub(crate) async fn readyz(State(app): State<App>) -> Result<Json<Health>, ApiError> {
-    app.catalogue.check().await?;
-    app.storage.check().await?;
+    app.catalogue.check().await.map_err(catalogue_away)?;
+    app.storage.check().await.map_err(store_away)?;
     Ok(Json(OK))
+}
+
+/// Who asks whether a server is ready is told which part of it is not, and why.
+fn catalogue_away(error: CatalogueError) -> ApiError {
+    match error.why_away() {
+        Some(why) => {
+            ApiError::from(error).because("The catalogue's database does not answer", &why)
+        }
+        None => error.into(),
+    }
+}
+
+fn store_away(error: StorageError) -> ApiError {
+    match error.reason().map(ToString::to_string) {
+        Some(why) => ApiError::from(error).because("The store does not do its work", &why),
+        None => error.into(),
+    }
+}
+
+/// What is answered while the database is waited for at the start: that the server lives, and nothing else.
+pub(crate) fn waiting() -> Router {
+    async fn not_yet() -> ApiError {
+        ApiError::new(
+            ErrorCode::Unavailable,
+            "The server waits for its database and is not ready; try again in a moment.",
+        )
+    }
+    Router::new()
+        .route("/healthz", axum::routing::get(healthz))
+        .fallback(not_yet)
 }

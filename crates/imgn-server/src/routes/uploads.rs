@@ -30,6 +30,10 @@ use crate::{
 /// The longest announced media type, in bytes: its two names have 127 at most each (RFC 6838, section 4.2).
 const LONGEST_TYPE: usize = 255;
 
+/// How long whoever asks for an upload whose verification failed waits for the next attempt, at least. It begins within a
+/// second.
+const NEXT_ATTEMPT: Duration = Duration::from_secs(3);
+
 /// The media type that is signed where none was announced that could be a picture's.
 const UNKNOWN_TYPE: &str = "application/octet-stream";
 
@@ -300,12 +304,25 @@ pub(super) async fn verified(app: &App, upload: &Upload) -> Result<bool, ApiErro
 
 async fn verified_within(app: &App, upload: &Upload, patience: Duration) -> Result<bool, ApiError> {
     let mut progress = app.publisher.start(upload.id);
-    let decided = progress.wait_for(|progress| !matches!(progress, Progress::Running));
+    // Why it failed some time ago, such as a full disk, need not be so any more: what is told is the attempt that comes now.
+    let has_failed = matches!(*progress.borrow_and_update(), Progress::Failing(_));
+    let patience = match has_failed {
+        true => patience.max(NEXT_ATTEMPT),
+        false => patience,
+    };
+    let decided = async {
+        if has_failed {
+            // An error is that it has ended.
+            let _ = progress.changed().await;
+        }
+        let decided = progress.wait_for(|progress| !matches!(progress, Progress::Running));
+        decided.await.map(|progress| progress.clone())
+    };
     tokio::select! {
         // What is known already is told, however short the patience.
         biased;
-        progress = decided => match progress.as_deref() {
-            Ok(Progress::Failing(error)) => Err(error.clone()),
+        progress = decided => match progress {
+            Ok(Progress::Failing(error)) => Err(error),
             _ => Ok(true),
         },
         () = tokio::time::sleep(patience) => Ok(false),

@@ -71,10 +71,7 @@ impl Storage {
                     checks.push((algorithm, is_listed));
                 }
             }
-            tracing::info!(
-                ?checks,
-                "what the store checks of parts, and whether it lists it"
-            );
+            tracing::info!("the store checks of parts: {}", in_words(&checks));
             Ok(Arc::new(Abilities { checks }))
         });
         known.await.cloned()
@@ -140,6 +137,26 @@ impl Storage {
             Err(error) if is_refusal(&error) => Ok(false),
             Err(error) => Err(fault("be asked what it checks", error)),
         }
+    }
+}
+
+/// What is checked, as a list of names.
+fn in_words(checks: &[(ChecksumAlgorithm, bool)]) -> String {
+    let names = checks.iter().map(|(algorithm, is_listed)| {
+        let name = match algorithm {
+            ChecksumAlgorithm::Sha256 => "SHA-256",
+            ChecksumAlgorithm::Crc64Nvme => "CRC-64/NVME",
+            ChecksumAlgorithm::Crc32c => "CRC-32C",
+        };
+        match is_listed {
+            true => name.to_owned(),
+            false => format!("{name} (which it does not list)"),
+        }
+    });
+    let names: Vec<_> = names.collect();
+    match names.is_empty() {
+        true => "nothing".to_owned(),
+        false => names.join(", "),
     }
 }
 

@@ -29,7 +29,7 @@ use aws_sdk_s3::{
 use aws_smithy_runtime_api::{client::orchestrator::HttpRequest, http::Response};
 use imgn_protocol::{Sha256, SignedRequest, Timestamp};
 
-use super::{Storage, StorageError, abilities::is_refusal, fault, is_missing, keys};
+use super::{Reason, Storage, StorageError, abilities::is_refusal, fault, is_missing, keys};
 
 /// What is sent to ask.
 const BODY: &[u8] = b"Is this what was signed?";
@@ -93,8 +93,22 @@ impl Storage {
         match answer {
             Ok(_) => Ok((Bucket::There, ahead)),
             Err(error) if is_missing(&error) => Ok((Bucket::Missing, ahead)),
-            Err(error) => Err(fault("find the bucket", error)),
+            Err(error) => match fault("find the bucket", error) {
+                error if matches!(error.reason(), Some(Reason::Denied { .. })) => {
+                    Err(self.why_denied().await.unwrap_or(error))
+                }
+                error => Err(error),
+            },
         }
+    }
+
+    /// Asks for something whose refusal has a body, and so says more than that of the bucket's own.
+    async fn why_denied(&self) -> Option<StorageError> {
+        let listed = self.client.list_objects_v2().bucket(&self.bucket);
+        let refused = listed.max_keys(1).send().await.err()?;
+        let error = fault("find the bucket", refused);
+        let told = error.reason()?;
+        matches!(told, Reason::Denied { code: Some(_), .. }).then_some(error)
     }
 
     /// Makes the bucket, for its owner alone.

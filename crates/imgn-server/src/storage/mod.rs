@@ -10,6 +10,7 @@ mod examine;
 mod in_process;
 pub(crate) mod keys;
 mod multipart;
+mod reason;
 mod signing;
 mod unannounced;
 
@@ -39,6 +40,7 @@ pub use embedded::EmbeddedError;
 pub(crate) use embedded::{BUCKET, Embedded};
 pub(crate) use examine::{Bucket, Enforced, Known};
 pub(crate) use multipart::{Completed, Multipart, OpenMultipart, StoredPart};
+pub(crate) use reason::Reason;
 
 use self::{credentials::KeptCredentials, signing::Unsigned};
 use crate::{config::S3Config, metrics::store_failed};
@@ -89,6 +91,16 @@ pub enum StorageError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+}
+
+impl StorageError {
+    /// Why, where that is known in words.
+    pub(crate) fn reason(&self) -> Option<&Reason> {
+        match self {
+            Self::Unavailable { source, .. } => source.downcast_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// The store, as the server uses it. Cheap to clone.
@@ -390,7 +402,13 @@ impl Storage {
             .bucket(&self.bucket)
             .send()
             .await
-            .map_err(|error| fault("find the bucket", error))?;
+            .map_err(|error| match is_missing(&error) {
+                true => store_failed(StorageError::Unavailable {
+                    action: "find the bucket",
+                    source: Box::new(Reason::NoBucket),
+                }),
+                false => fault("find the bucket", error),
+            })?;
         Ok(())
     }
 }
@@ -476,7 +494,10 @@ where
     }
     store_failed(StorageError::Unavailable {
         action,
-        source: Box::new(error),
+        source: match Reason::of(&error) {
+            Some(reason) => Box::new(reason),
+            None => Box::new(error),
+        },
     })
 }
 

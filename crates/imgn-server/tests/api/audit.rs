@@ -126,6 +126,42 @@ async fn each_write_is_a_line_that_says_who_from_where_and_what() {
     assert_eq!(self::lines(&moved).len(), lines.len());
 }
 
+#[tokio::test]
+async fn strangers_who_meet_a_limit_are_told_by_name_and_address() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("audit.jsonl");
+    let gallery = Gallery::start_with(|config| {
+        config.audit_log = Some(path.clone());
+        config.trusted_proxies = 1;
+        config.anonymous_uploads = true;
+        config.allowances.anonymous.pictures_per_day = 1;
+    })
+    .await;
+    let stranger = gallery.anonymous();
+    // Each address has a line of its own, though all have one name; and one line only.
+    for address in ["203.0.113.7", "203.0.113.8"] {
+        for _ in 0..3 {
+            let id = UploadId::new();
+            let bytes = id.to_string();
+            let body = json!({"file_name": "a.jpg", "size": 36, "sha256": imgn_protocol::Sha256::of(bytes.as_bytes())});
+            let open = stranger
+                .request(Method::PUT, &format!("/v1/uploads/{id}"))
+                .header("x-forwarded-for", address)
+                .json(&body);
+            reply(open).await;
+        }
+    }
+    let met: Vec<_> = lines(&path)
+        .into_iter()
+        .filter(|line| line["what"] == "limit_met")
+        .map(|line| (line["who"].clone(), line["from"].clone()))
+        .collect();
+    assert_eq!(
+        met,
+        ["203.0.113.7", "203.0.113.8"].map(|address| (json!("anonymous"), json!(address)))
+    );
+}
+
 /// What a client of imgn's own, a page and the server by itself do to uploads.
 async fn announced(gallery: &Gallery) {
     let ada = &gallery.ada;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::time::timeout;
 
-use super::*;
+use super::{database::Sql, *};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -218,12 +218,17 @@ async fn a_database_that_was_away_is_used_again_and_what_is_heard_of_it() {
     postgres.stop();
     let away = catalogue.publish(&upload, &picture()).await;
     assert!(
-        matches!(
-            away,
-            Err(CatalogueError::Unreachable(_) | CatalogueError::Busy)
-        ),
+        matches!(away, Err(CatalogueError::Unreachable(_))),
         "{away:?}"
     );
+    // More than there are connections, which would wait for each other; nobody waits as long as for a busy one.
+    let asked = futures_util::future::join_all((0..50).map(|_| catalogue.feed()));
+    for away in timeout(BUSY_TIMEOUT / 2, asked).await.unwrap() {
+        assert!(
+            matches!(away, Err(CatalogueError::Unreachable(_))),
+            "{away:?}"
+        );
+    }
     postgres.start_again().await.unwrap();
     timeout(PATIENCE, news.changed()).await.unwrap().unwrap();
     // Another server's connections.
@@ -236,4 +241,27 @@ async fn a_database_that_was_away_is_used_again_and_what_is_heard_of_it() {
     for server in [&catalogue, &other] {
         server.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_database_whose_connections_others_hold_is_busy_and_not_away() {
+    let case = case_of_postgres_with(1).await;
+    let catalogue = case.catalogue.clone();
+    let holding = catalogue.clone();
+    // For longer than anybody waits.
+    let holding = tokio::spawn(async move {
+        let sleep = format!("SELECT pg_sleep({})", BUSY_TIMEOUT.as_secs() + 8);
+        Sql::built(&sleep).execute(&holding.writer).await
+    });
+    // Nobody else has the only connection, once this one has.
+    eventually("it is held", PATIENCE, async || {
+        let busy = catalogue.feed().await;
+        Ok(busy.is_err().then_some(busy))
+    })
+    .await
+    .map(|busy| assert!(matches!(busy, Err(CatalogueError::Busy)), "{busy:?}"))
+    .unwrap();
+    holding.await.unwrap().unwrap();
+    catalogue.feed().await.unwrap();
+    catalogue.close().await;
 }

@@ -370,9 +370,13 @@ async fn raw(database: &Database) -> Pool {
                     .unwrap(),
             )
         }
-        Database::Postgres { url, .. } => {
-            Pool::Postgres(PgPoolOptions::new().connect(url.expose()).await.unwrap())
-        }
+        Database::Postgres { url, .. } => Pool::Postgres(
+            PgPoolOptions::new()
+                .connect(url.expose())
+                .await
+                .unwrap()
+                .into(),
+        ),
         Database::Url(url) => panic!("{url} is in no case"),
     }
 }
@@ -381,7 +385,7 @@ async fn raw(database: &Database) -> Pool {
 async fn what_postgresql_had_in_every_released_version_is_found_and_goes_on() {
     let postgres = PostgreSql::start().await.unwrap();
     let whole = PgPoolOptions::new().max_connections(1);
-    let whole = Pool::Postgres(whole.connect(&postgres.url()).await.unwrap());
+    let whole = Pool::Postgres(whole.connect(&postgres.url()).await.unwrap().into());
     each_version(sqlx::migrate!("./migrations/postgres"), async |version| {
         // One database for all of them, which each finds empty.
         for text in ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"] {
@@ -391,7 +395,7 @@ async fn what_postgresql_had_in_every_released_version_is_found_and_goes_on() {
         let pool = pool.connect(&postgres.url()).await.unwrap();
         let migrator = sqlx::migrate!("./migrations/postgres");
         migrator.run_to(version, &pool).await.unwrap();
-        let pool = Pool::Postgres(pool);
+        let pool = Pool::Postgres(pool.into());
         let database = Database::Postgres {
             url: DatabaseUrl::from(postgres.url()),
             connections: 4,
