@@ -174,7 +174,7 @@ fn packages_depend_on_what_they_use_and_hold_what_they_should() -> Result<()> {
                 "./usr/share/zsh/vendor-completions/_imgn",
                 "./usr/share/fish/vendor_completions.d/imgn.fish",
                 "./usr/share/doc/imgn/copyright",
-                "./usr/share/doc/imgn/third-party-licenses.gz",
+                "./usr/share/doc/imgn/third-party-licenses",
             ][..],
         ),
         (

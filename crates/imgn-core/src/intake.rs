@@ -259,7 +259,8 @@ fn sniff(path: &Path) -> Result<(imgn_thumbs::Format, u64), Fault> {
     // Asked before opening, for opening a named pipe would wait for its writer.
     let metadata = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
     if metadata.is_dir() {
-        let message = "it is a folder; name the pictures in it, or upload all of them with -r";
+        let message =
+            "it is a folder; name the pictures in it, or upload it as a folder (`imgn upload -r`)";
         return Err(Fault::new(UploadCode::NotAFile, message));
     }
     if !metadata.is_file() {

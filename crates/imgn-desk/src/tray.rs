@@ -196,6 +196,8 @@ pub fn summary(state: &TrayState) -> String {
         words.no_gallery().to_owned()
     } else if running > 0 && !state.reachable {
         words.offline().to_owned()
+    } else if running > 0 && percent == 100 {
+        words.checking(done, total)
     } else if running > 0 {
         words.uploading(done, total, percent)
     } else if paused > 0 {
@@ -284,6 +286,8 @@ mod tests {
         assert_eq!(summary(&state), "Uploading: 2 of 5, 41 %");
         assert_eq!(fraction(&state), Some(41));
         assert_eq!(labels(&menu(&state))[6], "Pause uploads");
+        state.progress.percent = 100;
+        assert_eq!(summary(&state), "Being checked: 2 of 5 done");
         state.progress.paused = 1;
         assert_eq!(
             labels(&menu(&state))[6..8],

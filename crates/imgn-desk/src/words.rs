@@ -268,6 +268,14 @@ impl Language {
         )
     }
 
+    /// All bytes are with the gallery, which looks at them.
+    pub(crate) fn checking(self, done: u64, total: u64) -> String {
+        self.choose(
+            format!("Being checked: {done} of {total} done"),
+            format!("Wird geprüft: {done} von {total} fertig"),
+        )
+    }
+
     /// The title of what is said when an upload has ended.
     pub(crate) fn ended(self, ended: &Ended, copied: &Copied) -> String {
         let count = ended.images.len();

@@ -276,7 +276,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   // Bevor Bilder öffentlich werden.
   askedTitle: (count: number) => plural(count, "# Bild veröffentlichen?", "# Bilder veröffentlichen?"),
   askedText: (gallery: string) =>
-    `Das wird öffentlich in ${gallery}: Wer die Galerie ansieht, sieht es, und wer einen Link hat, kann ihn öffnen.`,
+    `Das wird öffentlich in der Galerie „${gallery}“: Wer die Galerie ansieht, sieht es, und wer einen Link hat, kann ihn öffnen.`,
   askedTotal: (size: string) => `zusammen ${size}`,
   askedMore: (count: number) => plural(count, "und # weiteres", "und # weitere"),
   askedLocationNone: (count: number) =>

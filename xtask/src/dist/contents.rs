@@ -177,9 +177,11 @@ fn documents(
     let copyright = fs::read_to_string(project.root.join("deploy/linux/copyright"))?
         .replace("@MIT@", &debian::folded(license.trim_end()));
     stage.write(&format!("{place}/copyright"), copyright, 0o644)?;
-    stage.write_gz(
+    // As it is: the package compresses it better with all else.
+    stage.write(
         &format!("{place}/third-party-licenses"),
         notices::text(project, built_from)?,
+        0o644,
     )?;
     let changelog = fs::read(project.root.join("CHANGELOG.md"))?;
     stage.write_gz(&format!("{place}/changelog"), changelog)?;
