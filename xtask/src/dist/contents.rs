@@ -19,7 +19,6 @@ const ICONS: &[(u32, &str)] = &[
     (32, "32x32.png"),
     (128, "128x128.png"),
     (256, "128x128@2x.png"),
-    (512, "icon.png"),
 ];
 
 /// The window and the command line in one package: who has the one gets its links in a terminal too.
