@@ -8,8 +8,8 @@
 //! rows are wanted at most.
 
 use sqlx::{
-    AssertSqlSafe, Connection as _, FromRow, PgConnection, Postgres, SqlSafeStr as _, SqlStr,
-    Sqlite, SqliteConnection, SqlitePool,
+    AssertSqlSafe, Connection as _, FromRow, Postgres, SqlSafeStr as _, SqlStr, Sqlite,
+    SqliteConnection, SqlitePool,
     postgres::{PgArguments, PgRow},
     query::Query,
     sqlite::{SqliteArguments, SqlitePoolOptions, SqliteRow},
@@ -19,7 +19,10 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
-use super::{CatalogueError, reach::Reached};
+use super::{
+    CatalogueError,
+    reach::{Lent, Reached},
+};
 
 /// A statement on the writer for what is under way: it outlives this process however that ends, but a power cut may
 /// take the last of it back. A client that is told of it asks again whenever it goes on, and the store's list tells the
@@ -93,7 +96,7 @@ pub(super) enum Transaction {
         sqlx::Transaction<'static, Sqlite>,
         Option<OwnedMutexGuard<()>>,
     ),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(Lent),
 }
 
 /// Where a statement is run.
@@ -101,7 +104,7 @@ pub(super) enum Target<'a> {
     SqlitePool(&'a SqlitePool, Option<&'a Turns>),
     Sqlite(&'a mut SqliteConnection),
     PgPool(&'a Reached),
-    Postgres(&'a mut PgConnection),
+    Postgres(&'a mut Lent),
 }
 
 /// Options for a pool of SQLite's, of at most so many connections.
@@ -152,8 +155,7 @@ impl Pool {
             // "imgn" in ASCII.
             Self::Postgres(reached) => {
                 let begun = "BEGIN; SELECT pg_advisory_xact_lock(1768777582)";
-                let begun = reached.pool().begin_with(begun);
-                Transaction::Postgres(reached.wait(begun).await?)
+                Transaction::Postgres(reached.begin(begun).await?)
             }
         })
     }
@@ -164,10 +166,7 @@ impl Pool {
         sqlite: &'static str,
     ) -> Result<Transaction, CatalogueError> {
         match self {
-            Self::Postgres(reached) => {
-                let begun = reached.wait(reached.pool().begin()).await?;
-                Ok(Transaction::Postgres(begun))
-            }
+            Self::Postgres(reached) => Ok(Transaction::Postgres(reached.begin("BEGIN").await?)),
             Self::Sqlite(_) | Self::SqliteWriter(..) => self.begin(sqlite).await,
         }
     }
@@ -184,8 +183,7 @@ impl Pool {
             }
             Self::Postgres(reached) => {
                 let begun = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                let begun = reached.pool().begin_with(begun);
-                Transaction::Postgres(reached.wait(begun).await?)
+                Transaction::Postgres(reached.begin(begun).await?)
             }
         })
     }
@@ -199,6 +197,15 @@ impl Pool {
 }
 
 impl Transaction {
+    /// Lets each of its statements take as long as it needs.
+    pub(super) async fn be_patient(&mut self) -> Result<(), CatalogueError> {
+        match self {
+            // SQLite has no bound to lift.
+            Self::Sqlite(..) => Ok(()),
+            Self::Postgres(lent) => Ok(lent.be_patient().await?),
+        }
+    }
+
     pub(super) async fn commit(self) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(transaction, turn) => {
@@ -365,10 +372,9 @@ impl Sql {
             }
             Target::Sqlite(connection) => read_all(self.sqlite().fetch_all(connection).await?),
             Target::PgPool(reached) => {
-                let mut connection = reached.wait(reached.pool().acquire()).await?;
-                read_all(self.postgres().fetch_all(&mut *connection).await?)
+                read_all(reached.lend().await?.fetch_all(self.postgres()).await?)
             }
-            Target::Postgres(connection) => read_all(self.postgres().fetch_all(connection).await?),
+            Target::Postgres(lent) => read_all(lent.fetch_all(self.postgres()).await?),
         };
         Ok(rows?)
     }
@@ -389,12 +395,12 @@ impl Sql {
                 row.map(|row| T::from_row(&row)).transpose()
             }
             Target::PgPool(reached) => {
-                let mut connection = reached.wait(reached.pool().acquire()).await?;
-                let row = self.postgres().fetch_optional(&mut *connection).await?;
+                let mut lent = reached.lend().await?;
+                let row = lent.fetch_optional(self.postgres()).await?;
                 row.map(|row| T::from_row(&row)).transpose()
             }
-            Target::Postgres(connection) => {
-                let row = self.postgres().fetch_optional(connection).await?;
+            Target::Postgres(lent) => {
+                let row = lent.fetch_optional(self.postgres()).await?;
                 row.map(|row| T::from_row(&row)).transpose()
             }
         };
@@ -459,12 +465,12 @@ impl Sql {
             }
             Target::Sqlite(connection) => !self.sqlite().fetch_all(connection).await?.is_empty(),
             Target::PgPool(reached) => {
-                let mut connection = reached.wait(reached.pool().acquire()).await?;
-                let row = self.postgres().fetch_optional(&mut *connection).await?;
+                let mut lent = reached.lend().await?;
+                let row = lent.fetch_optional(self.postgres()).await?;
                 row.is_some()
             }
-            Target::Postgres(connection) => {
-                let row = self.postgres().fetch_optional(connection).await?;
+            Target::Postgres(lent) => {
+                let row = lent.fetch_optional(self.postgres()).await?;
                 row.is_some()
             }
         })
@@ -511,13 +517,10 @@ impl Sql {
             }
             Target::Sqlite(connection) => self.sqlite().execute(connection).await?.rows_affected(),
             Target::PgPool(reached) => {
-                let mut connection = reached.wait(reached.pool().acquire()).await?;
-                let done = self.postgres().execute(&mut *connection).await?;
-                done.rows_affected()
+                let mut lent = reached.lend().await?;
+                lent.execute(self.postgres()).await?.rows_affected()
             }
-            Target::Postgres(connection) => {
-                self.postgres().execute(connection).await?.rows_affected()
-            }
+            Target::Postgres(lent) => lent.execute(self.postgres()).await?.rows_affected(),
         })
     }
 
