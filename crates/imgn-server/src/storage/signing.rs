@@ -92,13 +92,17 @@ impl Storage {
         Ok(self.moment().await?.life)
     }
 
-    /// Where the bucket itself is asked, which only the client knows and never changes.
+    /// Where the bucket itself is asked, which only the client knows and never changes. It says so of a request that it has
+    /// signed: with credentials of nobody's, for there may be none to be had when a server starts.
     pub(super) async fn bucket_url(&self) -> Result<&Url, StorageError> {
         const KEY: &str = "-";
         let found = self.bucket_url.get_or_try_init(async || {
             let presigning = PresigningConfig::expires_in(self.url_ttl);
             let presigning = presigning.map_err(|error| failed(error.into()))?;
             let request = self.client.get_object().bucket(&self.bucket).key(KEY);
+            let nobodys = Credentials::new("nobody", "nobody", None, None, "nobody");
+            let nobodys = aws_sdk_s3::Config::builder().credentials_provider(nobodys);
+            let request = request.customize().config_override(nobodys);
             let request = request.presigned(presigning).await.map_err(presign)?;
             let of_a_key = request.uri().split('?').next().unwrap_or_default();
             let of_the_bucket = of_a_key.trim_end_matches(KEY).trim_end_matches('/');

@@ -144,43 +144,17 @@ impl Storage {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, sync::Arc, time::Duration};
+    use std::collections::HashMap;
 
-    use aws_sdk_s3::{
-        Client,
-        config::{
-            BehaviorVersion, Credentials, Region, RequestChecksumCalculation,
-            SharedCredentialsProvider,
-        },
-        types::ObjectCannedAcl,
-    };
+    use aws_sdk_s3::config::Credentials;
     use serde_json::{Value, json};
 
-    use super::{super::KeptCredentials, *};
+    use super::*;
 
     fn storage(token: Option<&str>, acl: Option<&str>) -> Storage {
         let token = token.map(ToOwned::to_owned);
         let credentials = Credentials::new("access", "secret", token, None, "test");
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(credentials.clone())
-            .endpoint_url("http://127.0.0.1:1")
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .build();
-        Storage {
-            client: Client::from_conf(config),
-            bucket: "pictures".to_owned(),
-            acl: acl.map(ObjectCannedAcl::from),
-            url_ttl: Duration::from_secs(300),
-            region: "us-east-1".to_owned(),
-            credentials: Some(KeptCredentials::new(SharedCredentialsProvider::new(
-                credentials,
-            ))),
-            abilities: Arc::default(),
-            bounds_sizes: false,
-            bucket_url: Arc::default(),
-        }
+        Storage::of_a_test("http://127.0.0.1:1", credentials, acl)
     }
 
     /// Whoever sends what is signed here adds nothing to it: the access list and a session's token are in it.
