@@ -97,7 +97,7 @@ impl StorageError {
     /// Why, where that is known in words.
     pub(crate) fn reason(&self) -> Option<&Reason> {
         match self {
-            Self::Unavailable { source, .. } => source.downcast_ref(),
+            Self::Unavailable { source, .. } | Self::Presign { source } => source.downcast_ref(),
             _ => None,
         }
     }

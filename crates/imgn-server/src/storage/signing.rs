@@ -21,7 +21,7 @@ use imgn_protocol::{PresignedUrl, Sha256, SignedRequest, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{Position, Url};
 
-use super::{Storage, StorageError, presign};
+use super::{Reason, Storage, StorageError, presign};
 use crate::metrics::store_failed;
 
 /// What stands as it is in a query: RFC 3986's unreserved characters.
@@ -67,8 +67,11 @@ impl Storage {
     /// What to sign with now: for no longer than the credentials are good for.
     pub(super) async fn moment(&self) -> Result<Moment, StorageError> {
         let credentials = self.credentials.as_ref();
-        let credentials = credentials.ok_or_else(|| failed("there are no credentials".into()))?;
-        let credentials = credentials.get().await.map_err(failed)?;
+        let credentials = credentials.ok_or_else(|| failed(Box::new(Reason::NoCredentials)))?;
+        let credentials = credentials
+            .get()
+            .await
+            .map_err(|reason| failed(Box::new(reason)))?;
         // In whole seconds, as it is signed.
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = since.map_err(|error| failed(error.into()))?.as_secs();
