@@ -474,12 +474,16 @@ where
     })
 }
 
-/// A HEAD has no body to name an error in, so the status decides.
-fn is_missing<E>(error: &SdkError<E, Response>) -> bool {
+/// A HEAD has no body to name an error in, so the status decides; unless it is said that it is the bucket that is missing: of
+/// what is in a bucket of another name nothing is known.
+fn is_missing<E>(error: &SdkError<E, Response>) -> bool
+where
+    E: ProvideErrorMetadata,
+{
     let status = error
         .raw_response()
         .map(|response| response.status().as_u16());
-    status == Some(404)
+    status == Some(404) && error.code() != Some("NoSuchBucket")
 }
 
 fn fault<E>(action: &'static str, error: SdkError<E, Response>) -> StorageError
@@ -591,6 +595,48 @@ mod tests {
                 .unwrap();
             let is_signed = names.split(';').any(|name| name == "x-amz-acl");
             assert_eq!(is_signed, acl.is_some(), "{names}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_gone_but_not_where_the_bucket_is_missing() {
+        for (code, is_gone) in [("NoSuchKey", true), ("NoSuchBucket", false)] {
+            let answer = move || async move {
+                let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+                (http::StatusCode::NOT_FOUND, body)
+            };
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let endpoint = format!("http://{}", listener.local_addr().unwrap());
+            let serving = axum::serve(listener, axum::Router::new().fallback(answer));
+            let serving = tokio::spawn(serving.into_future());
+            let credentials = Credentials::new("access", "secret", None, None, "test");
+            let storage = Storage::of_a_test(&endpoint, credentials, None);
+            let parts = [StoredPart {
+                number: 1,
+                size: 1,
+                etag: "a".to_owned(),
+                checksum: None,
+            }];
+            let multipart = Multipart {
+                key: "key",
+                id: "id",
+                algorithm: imgn_protocol::ChecksumAlgorithm::default(),
+            };
+            let answers = [
+                storage.delete("key").await,
+                storage.abort_multipart("key", "id").await,
+                storage.get("key").await.map(drop),
+                storage
+                    .complete_multipart(multipart, &parts)
+                    .await
+                    .map(drop),
+            ];
+            for (place, answer) in answers.into_iter().enumerate() {
+                assert_eq!(answer.is_ok(), is_gone, "{code} {place}: {answer:?}");
+                let reason = answer.as_ref().err().and_then(StorageError::reason);
+                assert_eq!(reason.is_some(), !is_gone, "{code} {place}: {answer:?}");
+            }
+            serving.abort();
         }
     }
 }
