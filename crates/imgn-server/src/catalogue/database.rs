@@ -17,12 +17,16 @@ use sqlx::{
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
+use tokio::{
+    sync::{Mutex, MutexGuard, OwnedMutexGuard},
+    time::timeout,
+};
 
 use super::{
-    CatalogueError,
+    BUSY_TIMEOUT, CatalogueError,
     reach::{Lent, Reached},
 };
+use crate::metrics;
 
 /// A statement on the writer for what is under way: it outlives this process however that ends, but a power cut may
 /// take the last of it back. A client that is told of it asks again whenever it goes on, and the store's list tells the
@@ -82,9 +86,10 @@ pub(super) enum Pool {
 pub(super) struct Turns(Arc<Mutex<()>>);
 
 impl Turns {
-    /// Waits for a turn, which ends with what is answered.
-    pub(super) async fn next(&self) -> OwnedMutexGuard<()> {
-        self.0.clone().lock_owned().await
+    /// Waits for a turn, which ends with what is answered: as long as for another process's.
+    pub(super) async fn next(&self) -> Result<OwnedMutexGuard<()>, CatalogueError> {
+        let turn = timeout(BUSY_TIMEOUT, self.0.clone().lock_owned()).await;
+        turn.map_err(|_| busy())
     }
 }
 
@@ -149,7 +154,7 @@ impl Pool {
         Ok(match self {
             Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with(sqlite).await?, None),
             Self::SqliteWriter(pool, turns) => {
-                let turn = turns.next().await;
+                let turn = turns.next().await?;
                 Transaction::Sqlite(pool.begin_with(sqlite).await?, Some(turn))
             }
             // "imgn" in ASCII.
@@ -367,7 +372,7 @@ impl Sql {
     ) -> Result<Vec<T>, CatalogueError> {
         let rows = match target.into() {
             Target::SqlitePool(pool, turns) => {
-                let _turn = turn(turns).await;
+                let _turn = turn(turns).await?;
                 read_all(self.sqlite().fetch_all(pool).await?)
             }
             Target::Sqlite(connection) => read_all(self.sqlite().fetch_all(connection).await?),
@@ -386,7 +391,7 @@ impl Sql {
     ) -> Result<Option<T>, CatalogueError> {
         let row = match target.into() {
             Target::SqlitePool(pool, turns) => {
-                let _turn = turn(turns).await;
+                let _turn = turn(turns).await?;
                 let row = self.sqlite().fetch_optional(pool).await?;
                 row.map(|row| T::from_row(&row)).transpose()
             }
@@ -460,7 +465,7 @@ impl Sql {
     ) -> Result<bool, CatalogueError> {
         Ok(match target.into() {
             Target::SqlitePool(pool, turns) => {
-                let _turn = turn(turns).await;
+                let _turn = turn(turns).await?;
                 !self.sqlite().fetch_all(pool).await?.is_empty()
             }
             Target::Sqlite(connection) => !self.sqlite().fetch_all(connection).await?.is_empty(),
@@ -512,7 +517,7 @@ impl Sql {
     ) -> Result<u64, CatalogueError> {
         Ok(match target.into() {
             Target::SqlitePool(pool, turns) => {
-                let _turn = turn(turns).await;
+                let _turn = turn(turns).await?;
                 self.sqlite().execute(pool).await?.rows_affected()
             }
             Target::Sqlite(connection) => self.sqlite().execute(connection).await?.rows_affected(),
@@ -562,8 +567,18 @@ impl Sql {
     }
 }
 
-async fn turn(turns: Option<&Turns>) -> Option<MutexGuard<'_, ()>> {
-    Some(turns?.0.lock().await)
+async fn turn(turns: Option<&Turns>) -> Result<Option<MutexGuard<'_, ()>>, CatalogueError> {
+    let Some(turns) = turns else {
+        return Ok(None);
+    };
+    let turn = timeout(BUSY_TIMEOUT, turns.0.lock()).await;
+    turn.map(Some).map_err(|_| busy())
+}
+
+/// Others write for longer than anybody waits.
+fn busy() -> CatalogueError {
+    metrics::catalogue_failed(&CatalogueError::Busy);
+    CatalogueError::Busy
 }
 
 /// [`Sql::push`] takes this program's own texts only.
