@@ -188,4 +188,59 @@ mod tests {
             }
         }
     }
+
+    /// Seconds, by what is signed.
+    fn lives(url: &str) -> u64 {
+        let url = url::Url::parse(url).unwrap();
+        let mut query = url.query_pairs();
+        let (_, life) = query.find(|(name, _)| name == "X-Amz-Expires").unwrap();
+        life.parse().unwrap()
+    }
+
+    /// A URL that outlives them would be refused while its holder was told that it is good.
+    #[tokio::test]
+    async fn nothing_that_is_signed_outlives_the_credentials() {
+        let end = std::time::SystemTime::now() + std::time::Duration::from_secs(90);
+        let credentials = Credentials::new("access", "secret", None, Some(end), "test");
+        let storage = Storage::of_a_test("http://127.0.0.1:1", credentials, None);
+        let end = Timestamp::try_from(end).unwrap();
+
+        let sum = imgn_protocol::Sha256::of(b"a");
+        let put = storage
+            .sign_put("key", 1, "image/jpeg", &sum)
+            .await
+            .unwrap();
+        assert!(put.expires_at <= end, "{} {end}", put.expires_at);
+        let multipart = super::super::Multipart {
+            key: "key",
+            id: "id",
+            algorithm: imgn_protocol::ChecksumAlgorithm::default(),
+        };
+        let part = storage
+            .sign_part(multipart, 1, 1, &sum.into())
+            .await
+            .unwrap();
+        assert!(part.expires_at <= end, "{} {end}", part.expires_at);
+        let urls = [
+            put.url,
+            part.url,
+            storage
+                .sign_get("key", "image/jpeg", "inline")
+                .await
+                .unwrap(),
+            storage.sign_any_put("key").await.unwrap(),
+            storage.sign_any_part("key", "id", 1).await.unwrap(),
+        ];
+        for url in urls {
+            let life = lives(url.expose());
+            assert!((60..=90).contains(&life), "{life}");
+        }
+        assert!(storage.lifetime().await.unwrap().as_secs() <= 90);
+
+        let form = storage.sign_form("key", "image/jpeg", 9).await.unwrap();
+        let policy = BASE64_STANDARD.decode(&form.fields["policy"]).unwrap();
+        let policy: Value = serde_json::from_slice(&policy).unwrap();
+        let until: Timestamp = policy["expiration"].as_str().unwrap().parse().unwrap();
+        assert!(until <= end, "{until} {end}");
+    }
 }
