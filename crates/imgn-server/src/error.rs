@@ -101,7 +101,11 @@ impl From<StorageError> for ApiError {
                 ErrorCode::StoreUnavailable,
                 "The store does not answer; try again in a moment.",
             ),
-            StorageError::Presign { .. } => return Self::internal(error),
+            // Nobody who has credentials to give does so, which may be over in a moment.
+            StorageError::Presign { .. } => (
+                ErrorCode::StoreUnavailable,
+                "Nothing can be signed for the store at the moment; try again.",
+            ),
         };
         Self {
             source: Some(Arc::new(error)),

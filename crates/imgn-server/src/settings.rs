@@ -57,8 +57,26 @@ where
 }
 
 fn asked_for() -> EnvFilter {
-    EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,audit=info,imgn_server=info,imgn_store=info"))
+    let asked_for = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    filter_of(asked_for.as_deref())
+}
+
+/// The audit log is no matter of how talkative the rest is: it is heard unless it is named itself.
+fn filter_of(asked_for: Option<&str>) -> EnvFilter {
+    const USUAL: &str = "warn,audit=info,imgn_server=info,imgn_store=info";
+    let Some((asked_for, filter)) =
+        asked_for.and_then(|text| Some((text, EnvFilter::try_new(text).ok()?)))
+    else {
+        return EnvFilter::new(USUAL);
+    };
+    let names_audit = asked_for.split(',').any(|directive| {
+        let name = directive.split(['=', '[', ':']).next();
+        name == Some("audit")
+    });
+    match names_audit {
+        true => filter,
+        false => EnvFilter::new(format!("{asked_for},audit=info")),
+    }
 }
 
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
@@ -404,6 +422,7 @@ fn parse_part_size(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
 
@@ -481,6 +500,28 @@ mod tests {
             "9999999999999G",
         ] {
             assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_audit_log_is_heard_unless_it_is_named_itself() {
+        for (asked_for, is_heard) in [
+            (None, true),
+            (Some("imgn_server=debug"), true),
+            (Some("error"), true),
+            (Some("off"), true),
+            (Some("imgn_server=debug,"), true),
+            (Some("not=a=filter"), true),
+            (Some("audit=off"), false),
+            (Some("debug,audit=warn"), false),
+            (Some("audit"), true),
+        ] {
+            let registry = tracing_subscriber::registry().with(filter_of(asked_for));
+            let heard = tracing::subscriber::with_default(
+                registry,
+                || tracing::enabled!(target: "audit", Level::INFO),
+            );
+            assert_eq!(heard, is_heard, "{asked_for:?}");
         }
     }
 }

@@ -104,7 +104,9 @@ fn owner(columns: OwnerColumns) -> Result<OwnerRow, CatalogueError> {
 impl Catalogue {
     /// Everything as it is now, whatever is written meanwhile.
     pub(crate) async fn at_one_moment(&self) -> Result<Snapshot, CatalogueError> {
-        Ok(Snapshot(self.reader.snapshot().await?))
+        let mut snapshot = self.reader.snapshot().await?;
+        snapshot.be_patient().await?;
+        Ok(Snapshot(snapshot))
     }
 
     /// Whether nobody has a token, and nothing is or was ever published or under way.
@@ -116,6 +118,7 @@ impl Catalogue {
     /// Begins to take in a gallery; `None` where there is one.
     pub(crate) async fn restore(&self) -> Result<Option<Restore>, CatalogueError> {
         let mut transaction = self.begin().await?;
+        transaction.be_patient().await?;
         if !is_empty(&mut transaction).await? {
             return Ok(None);
         }

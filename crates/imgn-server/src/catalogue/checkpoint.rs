@@ -89,29 +89,29 @@ async fn run(pool: SqlitePool, turns: Turns, commits: Commits) {
         tokio::time::sleep(PAUSE).await;
         match write_back(&pool, &turns).await {
             Ok(()) => {}
-            Err(sqlx::Error::PoolClosed) => return,
+            Err(_) if pool.is_closed() => return,
             Err(error) => tracing::warn!(
-                cause = crate::error::chain(&CatalogueError::from(error)),
+                cause = crate::error::chain(&error),
                 "the catalogue's log was not written back; it is tried again"
             ),
         }
     }
 }
 
-async fn write_back(pool: &SqlitePool, turns: &Turns) -> Result<(), sqlx::Error> {
+async fn write_back(pool: &SqlitePool, turns: &Turns) -> Result<(), CatalogueError> {
     if pass(pool).await? < LONG {
         return Ok(());
     }
     // What was written during the first pass, so that there is next to nothing left for the one that is waited for.
     pass(pool).await?;
-    let turn = turns.next().await;
+    let turn = turns.next().await?;
     pass(pool).await?;
     drop(turn);
     Ok(())
 }
 
 /// Writes back what there is, waiting for nobody; answers how many pages the log has.
-async fn pass(pool: &SqlitePool) -> Result<i64, sqlx::Error> {
+async fn pass(pool: &SqlitePool) -> Result<i64, CatalogueError> {
     let done = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(pool);
     let (_, pages, _): (i64, i64, i64) = done.await?;
     Ok(pages)

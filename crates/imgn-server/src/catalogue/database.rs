@@ -8,8 +8,8 @@
 //! rows are wanted at most.
 
 use sqlx::{
-    AssertSqlSafe, Connection as _, FromRow, PgConnection, Postgres, SqlSafeStr as _, SqlStr,
-    Sqlite, SqliteConnection, SqlitePool,
+    AssertSqlSafe, Connection as _, FromRow, Postgres, SqlSafeStr as _, SqlStr, Sqlite,
+    SqliteConnection, SqlitePool,
     postgres::{PgArguments, PgRow},
     query::Query,
     sqlite::{SqliteArguments, SqlitePoolOptions, SqliteRow},
@@ -17,9 +17,16 @@ use sqlx::{
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
+use tokio::{
+    sync::{Mutex, MutexGuard, OwnedMutexGuard},
+    time::timeout,
+};
 
-use super::{CatalogueError, reach::Reached};
+use super::{
+    BUSY_TIMEOUT, CatalogueError,
+    reach::{Lent, Reached},
+};
+use crate::metrics;
 
 /// A statement on the writer for what is under way: it outlives this process however that ends, but a power cut may
 /// take the last of it back. A client that is told of it asks again whenever it goes on, and the store's list tells the
@@ -79,9 +86,10 @@ pub(super) enum Pool {
 pub(super) struct Turns(Arc<Mutex<()>>);
 
 impl Turns {
-    /// Waits for a turn, which ends with what is answered.
-    pub(super) async fn next(&self) -> OwnedMutexGuard<()> {
-        self.0.clone().lock_owned().await
+    /// Waits for a turn, which ends with what is answered: as long as for another process's.
+    pub(super) async fn next(&self) -> Result<OwnedMutexGuard<()>, CatalogueError> {
+        let turn = timeout(BUSY_TIMEOUT, self.0.clone().lock_owned()).await;
+        turn.map_err(|_| busy())
     }
 }
 
@@ -93,7 +101,7 @@ pub(super) enum Transaction {
         sqlx::Transaction<'static, Sqlite>,
         Option<OwnedMutexGuard<()>>,
     ),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(Lent),
 }
 
 /// Where a statement is run.
@@ -101,7 +109,7 @@ pub(super) enum Target<'a> {
     SqlitePool(&'a SqlitePool, Option<&'a Turns>),
     Sqlite(&'a mut SqliteConnection),
     PgPool(&'a Reached),
-    Postgres(&'a mut PgConnection),
+    Postgres(&'a mut Lent),
 }
 
 /// Options for a pool of SQLite's, of at most so many connections.
@@ -146,14 +154,13 @@ impl Pool {
         Ok(match self {
             Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with(sqlite).await?, None),
             Self::SqliteWriter(pool, turns) => {
-                let turn = turns.next().await;
+                let turn = turns.next().await?;
                 Transaction::Sqlite(pool.begin_with(sqlite).await?, Some(turn))
             }
             // "imgn" in ASCII.
             Self::Postgres(reached) => {
                 let begun = "BEGIN; SELECT pg_advisory_xact_lock(1768777582)";
-                let begun = reached.pool().begin_with(begun);
-                Transaction::Postgres(reached.wait(begun).await?)
+                Transaction::Postgres(reached.begin(begun).await?)
             }
         })
     }
@@ -164,10 +171,7 @@ impl Pool {
         sqlite: &'static str,
     ) -> Result<Transaction, CatalogueError> {
         match self {
-            Self::Postgres(reached) => {
-                let begun = reached.wait(reached.pool().begin()).await?;
-                Ok(Transaction::Postgres(begun))
-            }
+            Self::Postgres(reached) => Ok(Transaction::Postgres(reached.begin("BEGIN").await?)),
             Self::Sqlite(_) | Self::SqliteWriter(..) => self.begin(sqlite).await,
         }
     }
@@ -184,8 +188,7 @@ impl Pool {
             }
             Self::Postgres(reached) => {
                 let begun = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                let begun = reached.pool().begin_with(begun);
-                Transaction::Postgres(reached.wait(begun).await?)
+                Transaction::Postgres(reached.begin(begun).await?)
             }
         })
     }
@@ -199,6 +202,15 @@ impl Pool {
 }
 
 impl Transaction {
+    /// Lets each of its statements take as long as it needs.
+    pub(super) async fn be_patient(&mut self) -> Result<(), CatalogueError> {
+        match self {
+            // SQLite has no bound to lift.
+            Self::Sqlite(..) => Ok(()),
+            Self::Postgres(lent) => Ok(lent.be_patient().await?),
+        }
+    }
+
     pub(super) async fn commit(self) -> Result<(), CatalogueError> {
         match self {
             Self::Sqlite(transaction, turn) => {
@@ -360,15 +372,14 @@ impl Sql {
     ) -> Result<Vec<T>, CatalogueError> {
         let rows = match target.into() {
             Target::SqlitePool(pool, turns) => {
-                let _turn = turn(turns).await;
+                let _turn = turn(turns).await?;
                 read_all(self.sqlite().fetch_all(pool).await?)
             }
             Target::Sqlite(connection) => read_all(self.sqlite().fetch_all(connection).await?),
             Target::PgPool(reached) => {
-                let mut connection = reached.wait(reached.pool().acquire()).await?;
-                read_all(self.postgres().fetch_all(&mut *connection).await?)
+                read_all(reached.lend().await?.fetch_all(self.postgres()).await?)
             }
-            Target::Postgres(connection) => read_all(self.postgres().fetch_all(connection).await?),
+            Target::Postgres(lent) => read_all(lent.fetch_all(self.postgres()).await?),
         };
         Ok(rows?)
     }
@@ -380,7 +391,7 @@ impl Sql {
     ) -> Result<Option<T>, CatalogueError> {
         let row = match target.into() {
             Target::SqlitePool(pool, turns) => {
-                let _turn = turn(turns).await;
+                let _turn = turn(turns).await?;
                 let row = self.sqlite().fetch_optional(pool).await?;
                 row.map(|row| T::from_row(&row)).transpose()
             }
@@ -389,12 +400,12 @@ impl Sql {
                 row.map(|row| T::from_row(&row)).transpose()
             }
             Target::PgPool(reached) => {
-                let mut connection = reached.wait(reached.pool().acquire()).await?;
-                let row = self.postgres().fetch_optional(&mut *connection).await?;
+                let mut lent = reached.lend().await?;
+                let row = lent.fetch_optional(self.postgres()).await?;
                 row.map(|row| T::from_row(&row)).transpose()
             }
-            Target::Postgres(connection) => {
-                let row = self.postgres().fetch_optional(connection).await?;
+            Target::Postgres(lent) => {
+                let row = lent.fetch_optional(self.postgres()).await?;
                 row.map(|row| T::from_row(&row)).transpose()
             }
         };
@@ -454,17 +465,17 @@ impl Sql {
     ) -> Result<bool, CatalogueError> {
         Ok(match target.into() {
             Target::SqlitePool(pool, turns) => {
-                let _turn = turn(turns).await;
+                let _turn = turn(turns).await?;
                 !self.sqlite().fetch_all(pool).await?.is_empty()
             }
             Target::Sqlite(connection) => !self.sqlite().fetch_all(connection).await?.is_empty(),
             Target::PgPool(reached) => {
-                let mut connection = reached.wait(reached.pool().acquire()).await?;
-                let row = self.postgres().fetch_optional(&mut *connection).await?;
+                let mut lent = reached.lend().await?;
+                let row = lent.fetch_optional(self.postgres()).await?;
                 row.is_some()
             }
-            Target::Postgres(connection) => {
-                let row = self.postgres().fetch_optional(connection).await?;
+            Target::Postgres(lent) => {
+                let row = lent.fetch_optional(self.postgres()).await?;
                 row.is_some()
             }
         })
@@ -506,18 +517,15 @@ impl Sql {
     ) -> Result<u64, CatalogueError> {
         Ok(match target.into() {
             Target::SqlitePool(pool, turns) => {
-                let _turn = turn(turns).await;
+                let _turn = turn(turns).await?;
                 self.sqlite().execute(pool).await?.rows_affected()
             }
             Target::Sqlite(connection) => self.sqlite().execute(connection).await?.rows_affected(),
             Target::PgPool(reached) => {
-                let mut connection = reached.wait(reached.pool().acquire()).await?;
-                let done = self.postgres().execute(&mut *connection).await?;
-                done.rows_affected()
+                let mut lent = reached.lend().await?;
+                lent.execute(self.postgres()).await?.rows_affected()
             }
-            Target::Postgres(connection) => {
-                self.postgres().execute(connection).await?.rows_affected()
-            }
+            Target::Postgres(lent) => lent.execute(self.postgres()).await?.rows_affected(),
         })
     }
 
@@ -559,8 +567,18 @@ impl Sql {
     }
 }
 
-async fn turn(turns: Option<&Turns>) -> Option<MutexGuard<'_, ()>> {
-    Some(turns?.0.lock().await)
+async fn turn(turns: Option<&Turns>) -> Result<Option<MutexGuard<'_, ()>>, CatalogueError> {
+    let Some(turns) = turns else {
+        return Ok(None);
+    };
+    let turn = timeout(BUSY_TIMEOUT, turns.0.lock()).await;
+    turn.map(Some).map_err(|_| busy())
+}
+
+/// Others write for longer than anybody waits.
+fn busy() -> CatalogueError {
+    metrics::catalogue_failed(&CatalogueError::Busy);
+    CatalogueError::Busy
 }
 
 /// [`Sql::push`] takes this program's own texts only.

@@ -29,6 +29,7 @@ use std::{path::Path, str::FromStr as _, sync::Arc, time::Duration};
 
 use imgn_protocol::{ImageId, Sha256, Timestamp};
 use sqlx::{
+    ConnectOptions as _, Connection as _,
     migrate::MigrateError,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
@@ -64,6 +65,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a statement of PostgreSQL's waits for what another one holds.
 const LOCK_TIMEOUT: &str = "10s";
+
+/// How long a statement of PostgreSQL's may take: [`LOCK_TIMEOUT`], and twice that to do its work. On a gallery of ten million
+/// pictures the slowest that a request asks for takes seconds; what is about a whole gallery has no such bound.
+const STATEMENT_TIMEOUT: &str = "30s";
 
 /// How long a server may hold what others wait for and say nothing, as one does whose network is gone.
 const IDLE_TIMEOUT: &str = "5s";
@@ -196,8 +201,8 @@ impl CatalogueError {
         // PostgreSQL's have five characters: https://www.postgresql.org/docs/current/errcodes-appendix.html
         if let Some(state) = state.as_deref().filter(|state| state.len() == 5) {
             return match state {
-                // Serialization, deadlock, a lock that did not come free.
-                "40001" | "40P01" | "55P03" => Self::Busy,
+                // Serialization, deadlock, a lock that did not come free, a statement that took too long.
+                "40001" | "40P01" | "55P03" | "57014" => Self::Busy,
                 "53100" => Self::Full,
                 _ => Self::Database(error),
             };
@@ -444,13 +449,16 @@ impl Catalogue {
         failed: impl Fn(sqlx::Error) -> CatalogueError,
         database: &Database,
     ) -> Result<Self, CatalogueError> {
-        let options = reach::options(url).map_err(failed)?;
+        let options = reach::options(url).map_err(&failed)?;
         let reached = Reached::open(options.clone(), connections).await;
         let reached = reached.map_err(|error| reach::refused(database, &options, error))?;
+        // On a connection of their own, for they may take as long as they need.
+        let mut migrating = options.connect().await.map_err(&failed)?;
         sqlx::migrate!("./migrations/postgres")
-            .run(reached.pool())
+            .run(&mut migrating)
             .await
             .map_err(|source| CatalogueError::migrate(database.to_string(), source))?;
+        migrating.close().await.map_err(failed)?;
         let pool = Pool::Postgres(reached);
         Ok(Self {
             remembered: Remembered::default(),

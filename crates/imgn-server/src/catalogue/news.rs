@@ -8,7 +8,11 @@ use std::{convert::Infallible, time::Duration};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::watch;
 
-use super::{BUSY_TIMEOUT, Catalogue, CatalogueError, database::Pool, reach::Reached};
+use super::{
+    BUSY_TIMEOUT, Catalogue, CatalogueError,
+    database::Pool,
+    reach::{Reached, STATEMENT, in_time},
+};
 use crate::error::chain;
 
 /// Where the database tells of additions to the feed: see the migration `0002_servers.sql`.
@@ -56,7 +60,7 @@ impl Catalogue {
         let mut listener = PgListener::connect_with(&own).await?;
         // A new connection is waited for only where there is somebody to have it from, which is asked first.
         listener.eager_reconnect(false);
-        listener.listen(CHANNEL).await?;
+        in_time(Some(STATEMENT), listener.listen(CHANNEL)).await?;
         // For what came before, and after a lost connection for what came meanwhile.
         self.tell_changed();
         while listener.try_recv().await?.is_some() {

@@ -19,12 +19,16 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool, Postgres,
+    pool::PoolConnection,
+    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow},
+    query::Query,
 };
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::timeout};
 
-use super::{BUSY_TIMEOUT, CatalogueError, IDLE_TIMEOUT, LOCK_TIMEOUT, is_unreachable};
+use super::{
+    BUSY_TIMEOUT, CatalogueError, IDLE_TIMEOUT, LOCK_TIMEOUT, STATEMENT_TIMEOUT, is_unreachable,
+};
 use crate::{
     config::{Database, DatabaseUrl},
     metrics,
@@ -38,6 +42,10 @@ pub(super) const ANSWER: Duration = Duration::from_millis(1500);
 
 /// How long it holds what was found.
 const FRESH: Duration = Duration::from_millis(500);
+
+/// How long a statement is waited for: a little longer than [`STATEMENT_TIMEOUT`], for a database that lives ends it itself and
+/// says so, and its connection is good for the next one.
+pub(super) const STATEMENT: Duration = Duration::from_secs(32);
 
 /// Connections to one database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -54,6 +62,140 @@ struct Seen {
     had: AtomicU64,
     /// When somebody asked last, and why nobody was let in.
     last: Mutex<Option<(Instant, Option<Arc<sqlx::Error>>)>>,
+}
+
+/// One of the pool's connections, with or without a transaction begun on it.
+///
+/// Each statement has its time, and so has the word that ends it. A connection that does not answer within it is closed, and the
+/// pool may have another one in its place. So is one whose transaction was not begun to the end: whoever had it next would be in
+/// a transaction and not know it.
+#[derive(Debug)]
+pub(super) struct Lent {
+    /// `None` once it did not answer.
+    connection: Option<PoolConnection<Postgres>>,
+    transaction: Progress,
+    is_patient: bool,
+}
+
+/// How far the transaction on a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// There is none.
+    None,
+    /// What begins it was sent.
+    Begins,
+    /// It is undone unless it is committed.
+    Begun,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.transaction == Progress::Begins {
+            self.lose();
+        }
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        let is_begun = self.transaction == Progress::Begun;
+        tokio::spawn(async move {
+            if is_begun {
+                let undone = in_time(Some(STATEMENT), connection.execute("ROLLBACK")).await;
+                if undone.is_err() {
+                    drop(connection.detach());
+                    return;
+                }
+            }
+            // The pool waits until all is answered, be it for ever. Where it is left alone at that, it has one less.
+            let _ = timeout(STATEMENT, connection.return_to_pool()).await;
+        });
+    }
+}
+
+impl Lent {
+    pub(super) async fn fetch_all(
+        &mut self,
+        query: Query<'static, Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let time = self.time();
+        let done = in_time(time, query.fetch_all(self.connection()?)).await;
+        self.after(done)
+    }
+
+    pub(super) async fn fetch_optional(
+        &mut self,
+        query: Query<'static, Postgres, PgArguments>,
+    ) -> Result<Option<PgRow>, sqlx::Error> {
+        let time = self.time();
+        let done = in_time(time, query.fetch_optional(self.connection()?)).await;
+        self.after(done)
+    }
+
+    pub(super) async fn execute(
+        &mut self,
+        query: Query<'static, Postgres, PgArguments>,
+    ) -> Result<PgQueryResult, sqlx::Error> {
+        let time = self.time();
+        let done = in_time(time, query.execute(self.connection()?)).await;
+        self.after(done)
+    }
+
+    /// Without an answer nobody knows what became of it, as when the connection breaks at that moment.
+    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        let time = self.time();
+        let done = in_time(time, self.connection()?.execute("COMMIT")).await;
+        self.after(done)?;
+        self.transaction = Progress::None;
+        Ok(())
+    }
+
+    /// Lets the statements of this transaction take as long as they need, as those about a whole gallery do.
+    pub(super) async fn be_patient(&mut self) -> Result<(), sqlx::Error> {
+        self.execute(sqlx::query("SET LOCAL statement_timeout = 0"))
+            .await?;
+        self.is_patient = true;
+        Ok(())
+    }
+
+    fn time(&self) -> Option<Duration> {
+        (!self.is_patient).then_some(STATEMENT)
+    }
+
+    fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+        let gone = || io::Error::new(io::ErrorKind::NotConnected, "it did not answer before");
+        let connection = self.connection.as_deref_mut();
+        connection.ok_or_else(|| sqlx::Error::Io(gone()))
+    }
+
+    /// What fails so has lost its place in what the database says.
+    fn after<T>(&mut self, done: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        if matches!(done, Err(sqlx::Error::Io(_))) {
+            self.lose();
+        }
+        done
+    }
+
+    fn lose(&mut self) {
+        drop(self.connection.take().map(PoolConnection::detach));
+    }
+}
+
+/// What a database says, if it says so in time. It lies by itself in memory, see [`Reached::wait`].
+pub(super) fn in_time<'a, T: Send + 'a>(
+    time: Option<Duration>,
+    done: impl Future<Output = Result<T, sqlx::Error>> + Send + 'a,
+) -> Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'a>> {
+    Box::pin(async move {
+        let Some(time) = time else {
+            return done.await;
+        };
+        match timeout(time, done).await {
+            Ok(done) => done,
+            Err(_) => Err(sqlx::Error::Io(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("no answer to a statement within {} s", time.as_secs()),
+            ))),
+        }
+    })
 }
 
 impl From<PgPool> for Reached {
@@ -76,10 +218,10 @@ pub(super) fn options(url: &DatabaseUrl) -> Result<PgConnectOptions, sqlx::Error
 
 /// Whether it lets somebody in, tried once and not again and again, as a pool does.
 pub(super) async fn ask(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
-    match tokio::time::timeout(ANSWER, options.connect()).await {
+    match timeout(ANSWER, options.connect()).await {
         Ok(connected) => {
             // It is let in, and that is all.
-            let _ = tokio::time::timeout(ANSWER, connected?.close()).await;
+            let _ = timeout(ANSWER, connected?.close()).await;
             Ok(())
         }
         Err(_) => Err(sqlx::Error::Io(io::Error::new(
@@ -99,7 +241,7 @@ impl Reached {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(BUSY_TIMEOUT)
-            .connect_with(options)
+            .connect_with(options.options([("statement_timeout", STATEMENT_TIMEOUT)]))
             .await?;
         Ok(pool.into())
     }
@@ -108,9 +250,34 @@ impl Reached {
         &self.pool
     }
 
+    /// One of the pool's connections.
+    pub(super) async fn lend(&self) -> Result<Lent, CatalogueError> {
+        self.wait(self.lent()).await
+    }
+
+    /// The same with a transaction, begun by this text.
+    pub(super) async fn begin(&self, text: &'static str) -> Result<Lent, CatalogueError> {
+        let begun = async {
+            let mut lent = self.lent().await?;
+            lent.transaction = Progress::Begins;
+            in_time(Some(STATEMENT), lent.connection()?.execute(text)).await?;
+            lent.transaction = Progress::Begun;
+            Ok(lent)
+        };
+        self.wait(begun).await
+    }
+
+    async fn lent(&self) -> Result<Lent, sqlx::Error> {
+        Ok(Lent {
+            connection: Some(self.pool.acquire().await?),
+            transaction: Progress::None,
+            is_patient: false,
+        })
+    }
+
     /// What has or needs one of the pool's connections, which is waited for as long as the database is there. It lies by itself
     /// in memory: every statement of SQLite's would carry it, which needs none of it.
-    pub(super) fn wait<'a, T: Send + 'a>(
+    fn wait<'a, T: Send + 'a>(
         &'a self,
         connected: impl Future<Output = Result<T, sqlx::Error>> + Send + 'a,
     ) -> Pin<Box<dyn Future<Output = Result<T, CatalogueError>> + Send + 'a>> {
@@ -126,7 +293,7 @@ impl Reached {
             true => Duration::ZERO,
             false => PATIENCE,
         };
-        let had = match tokio::time::timeout(patience, &mut connected).await {
+        let had = match timeout(patience, &mut connected).await {
             Ok(had) => had,
             Err(_) => tokio::select! {
                 biased;

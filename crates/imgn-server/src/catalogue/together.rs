@@ -146,10 +146,11 @@ async fn run(
     let mut closed = None;
     let mut batch = Vec::new();
     while asked.recv_many(&mut batch, 1).await > 0 {
-        let turn = turns.next().await;
+        // Nothing of what waits is written where it does not come: so all are told, also those behind.
+        let turn = turns.next().await.ok();
         // Whoever is about to hand something in at this moment is in it, too.
         tokio::task::yield_now().await;
-        while batch.len() < MOST_AT_A_TIME
+        while (batch.len() < MOST_AT_A_TIME || turn.is_none())
             && let Ok(one) = asked.try_recv()
         {
             batch.push(one);
@@ -157,6 +158,9 @@ async fn run(
         let (mut all, mut answers) = (Vec::new(), Vec::new());
         for one in batch.drain(..) {
             match one {
+                Asked::Write(write) if turn.is_none() => {
+                    let _ = write.done.send(Err(CatalogueError::Busy));
+                }
                 Asked::Write(write) => {
                     all.push(write.statements);
                     answers.push(write.done);

@@ -97,7 +97,7 @@ impl StorageError {
     /// Why, where that is known in words.
     pub(crate) fn reason(&self) -> Option<&Reason> {
         match self {
-            Self::Unavailable { source, .. } => source.downcast_ref(),
+            Self::Unavailable { source, .. } | Self::Presign { source } => source.downcast_ref(),
             _ => None,
         }
     }
@@ -474,12 +474,16 @@ where
     })
 }
 
-/// A HEAD has no body to name an error in, so the status decides.
-fn is_missing<E>(error: &SdkError<E, Response>) -> bool {
+/// A HEAD has no body to name an error in, so the status decides; unless it is said that it is the bucket that is missing: of
+/// what is in a bucket of another name nothing is known.
+fn is_missing<E>(error: &SdkError<E, Response>) -> bool
+where
+    E: ProvideErrorMetadata,
+{
     let status = error
         .raw_response()
         .map(|response| response.status().as_u16());
-    status == Some(404)
+    status == Some(404) && error.code() != Some("NoSuchBucket")
 }
 
 fn fault<E>(action: &'static str, error: SdkError<E, Response>) -> StorageError
@@ -502,36 +506,82 @@ where
 }
 
 #[cfg(test)]
+impl Storage {
+    /// A bucket of a test's.
+    fn of_a_test(
+        endpoint: &str,
+        credentials: impl aws_credential_types::provider::ProvideCredentials + 'static,
+        acl: Option<&str>,
+    ) -> Self {
+        let credentials = KeptCredentials::new(SharedCredentialsProvider::new(credentials));
+        let http_client = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        let config = config(http_client)
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(credentials.clone())
+            .identity_cache(IdentityCache::no_cache())
+            .endpoint_url(endpoint)
+            .force_path_style(true)
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            bucket: "pictures".to_owned(),
+            acl: acl.map(ObjectCannedAcl::from),
+            url_ttl: Duration::from_secs(300),
+            region: "us-east-1".to_owned(),
+            credentials: Some(credentials),
+            abilities: Arc::default(),
+            bounds_sizes: false,
+            bucket_url: Arc::default(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError, future};
     use aws_sdk_s3::config::Credentials;
+    use axum::{http::header::RETRY_AFTER, response::IntoResponse as _};
 
     use super::*;
+    use crate::error::ApiError;
+
+    const NOWHERE: &str = "http://127.0.0.1:1";
+
+    /// Nobody has credentials to give.
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl ProvideCredentials for Nobody {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::ready(Err(CredentialsError::provider_error("away")))
+        }
+    }
+
+    /// As an instance's role that is away for a moment, also when the server starts.
+    #[tokio::test]
+    async fn without_credentials_it_is_known_where_the_store_is_and_clients_are_told_to_come_again()
+    {
+        let storage = Storage::of_a_test(NOWHERE, Nobody, None);
+        assert_eq!(storage.origin().await.unwrap(), NOWHERE);
+        let sum = Sha256::of(b"a");
+        let signed = storage.sign_put("key", 1, "image/jpeg", &sum);
+        let error = signed.await.unwrap_err();
+        assert!(matches!(error, StorageError::Presign { .. }), "{error:?}");
+        let answer = ApiError::from(error).into_response();
+        assert_eq!(answer.status(), 503);
+        assert!(answer.headers().contains_key(RETRY_AFTER));
+    }
 
     #[tokio::test]
     async fn an_access_list_is_signed_into_the_url_and_told_to_the_client() {
-        let credentials = Credentials::new("access", "secret", None, None, "test");
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(credentials.clone())
-            .endpoint_url("http://127.0.0.1:1")
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .build();
-        let client = Client::from_conf(config);
         for acl in [None, Some("bucket-owner-full-control")] {
-            let storage = Storage {
-                client: client.clone(),
-                bucket: "pictures".to_owned(),
-                acl: acl.map(ObjectCannedAcl::from),
-                url_ttl: Duration::from_secs(300),
-                region: "us-east-1".to_owned(),
-                credentials: Some(KeptCredentials::new(SharedCredentialsProvider::new(
-                    credentials.clone(),
-                ))),
-                abilities: Arc::default(),
-                bounds_sizes: false,
-                bucket_url: Arc::default(),
-            };
+            let credentials = Credentials::new("access", "secret", None, None, "test");
+            let storage = Storage::of_a_test(NOWHERE, credentials, acl);
             let signed = storage
                 .sign_put("key", 1, "image/jpeg", &Sha256::of(b"a"))
                 .await
@@ -545,6 +595,48 @@ mod tests {
                 .unwrap();
             let is_signed = names.split(';').any(|name| name == "x-amz-acl");
             assert_eq!(is_signed, acl.is_some(), "{names}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_gone_but_not_where_the_bucket_is_missing() {
+        for (code, is_gone) in [("NoSuchKey", true), ("NoSuchBucket", false)] {
+            let answer = move || async move {
+                let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+                (http::StatusCode::NOT_FOUND, body)
+            };
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let endpoint = format!("http://{}", listener.local_addr().unwrap());
+            let serving = axum::serve(listener, axum::Router::new().fallback(answer));
+            let serving = tokio::spawn(serving.into_future());
+            let credentials = Credentials::new("access", "secret", None, None, "test");
+            let storage = Storage::of_a_test(&endpoint, credentials, None);
+            let parts = [StoredPart {
+                number: 1,
+                size: 1,
+                etag: "a".to_owned(),
+                checksum: None,
+            }];
+            let multipart = Multipart {
+                key: "key",
+                id: "id",
+                algorithm: imgn_protocol::ChecksumAlgorithm::default(),
+            };
+            let answers = [
+                storage.delete("key").await,
+                storage.abort_multipart("key", "id").await,
+                storage.get("key").await.map(drop),
+                storage
+                    .complete_multipart(multipart, &parts)
+                    .await
+                    .map(drop),
+            ];
+            for (place, answer) in answers.into_iter().enumerate() {
+                assert_eq!(answer.is_ok(), is_gone, "{code} {place}: {answer:?}");
+                let reason = answer.as_ref().err().and_then(StorageError::reason);
+                assert_eq!(reason.is_some(), !is_gone, "{code} {place}: {answer:?}");
+            }
+            serving.abort();
         }
     }
 }

@@ -228,6 +228,7 @@ impl Storage {
                     only_new = false;
                     continue;
                 }
+                (_, Some("NoSuchBucket")) => Err(fault("complete a multipart upload", error)),
                 (Some(404 | 412), _) | (_, Some("NoSuchUpload" | "PreconditionFailed")) => {
                     Ok(Completed::Unknown)
                 }

@@ -14,6 +14,10 @@ use aws_smithy_runtime_api::http::Response;
 pub(crate) enum Reason {
     /// There is nothing that a request could be signed with.
     NoCredentials,
+    /// Whoever gives credentials, such as STS or an instance's role, does not answer.
+    CredentialsLate,
+    /// Whoever gives credentials has given none.
+    CredentialsRefused,
     /// It does not let in who signed, with this status and, where it said so, its code.
     Denied { status: u16, code: Option<String> },
     /// There is no such bucket.
@@ -44,8 +48,14 @@ impl Reason {
         }
         let mut cause: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(error) = cause {
-            if error.is::<CredentialsError>() {
-                return Some(Self::NoCredentials);
+            // See `KeptCredentials`, which the client asks, too.
+            if let Some(known) = error.downcast_ref::<Self>() {
+                return Some(known.clone());
+            }
+            if let Some(error) = error.downcast_ref::<CredentialsError>()
+                && error.source().is_none_or(|source| !source.is::<Self>())
+            {
+                return Some(Self::of_credentials(error));
             }
             if let Some(error) = error.downcast_ref::<io::Error>() {
                 return Some(Self::Away(error.kind()));
@@ -55,6 +65,15 @@ impl Reason {
         None
     }
 
+    /// Why credentials were not to be had.
+    pub(super) fn of_credentials(error: &CredentialsError) -> Self {
+        match error {
+            CredentialsError::CredentialsNotLoaded(_) => Self::NoCredentials,
+            CredentialsError::ProviderTimedOut(_) => Self::CredentialsLate,
+            _ => Self::CredentialsRefused,
+        }
+    }
+
     /// What to do.
     pub(crate) fn advice(&self) -> &'static str {
         const SECRET: &str = "correct AWS_SECRET_ACCESS_KEY; if it is right, --s3-region (IMGN_S3_REGION) and --s3-endpoint \
@@ -62,6 +81,12 @@ impl Reason {
         let code = match self {
             Self::NoCredentials => {
                 return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this computer a role";
+            }
+            Self::CredentialsLate => {
+                return "see whether this computer reaches who gives them: STS, or the address of its instance's role";
+            }
+            Self::CredentialsRefused => {
+                return "see in the log what was said, and correct the role, AWS_PROFILE or the web identity's token";
             }
             Self::NoBucket => {
                 return "have it made by imgn-server doctor --set-up, or correct --s3-bucket (IMGN_S3_BUCKET)";
@@ -90,6 +115,12 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCredentials => f.write_str("there are no credentials to sign with"),
+            Self::CredentialsLate => {
+                f.write_str("whoever gives the credentials to sign with does not answer")
+            }
+            Self::CredentialsRefused => {
+                f.write_str("whoever gives the credentials to sign with gives none")
+            }
             Self::NoBucket => f.write_str("there is no such bucket"),
             Self::Away(kind) => write!(f, "it cannot be reached ({kind})"),
             Self::Denied { status, code } => {

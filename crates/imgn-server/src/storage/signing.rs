@@ -21,7 +21,7 @@ use imgn_protocol::{PresignedUrl, Sha256, SignedRequest, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{Position, Url};
 
-use super::{Storage, StorageError, presign};
+use super::{Reason, Storage, StorageError, presign};
 use crate::metrics::store_failed;
 
 /// What stands as it is in a query: RFC 3986's unreserved characters.
@@ -67,8 +67,11 @@ impl Storage {
     /// What to sign with now: for no longer than the credentials are good for.
     pub(super) async fn moment(&self) -> Result<Moment, StorageError> {
         let credentials = self.credentials.as_ref();
-        let credentials = credentials.ok_or_else(|| failed("there are no credentials".into()))?;
-        let credentials = credentials.get().await.map_err(failed)?;
+        let credentials = credentials.ok_or_else(|| failed(Box::new(Reason::NoCredentials)))?;
+        let credentials = credentials
+            .get()
+            .await
+            .map_err(|reason| failed(Box::new(reason)))?;
         // In whole seconds, as it is signed.
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = since.map_err(|error| failed(error.into()))?.as_secs();
@@ -92,13 +95,17 @@ impl Storage {
         Ok(self.moment().await?.life)
     }
 
-    /// Where the bucket itself is asked, which only the client knows and never changes.
+    /// Where the bucket itself is asked, which only the client knows and never changes. It says so of a request that it has
+    /// signed: with credentials of nobody's, for there may be none to be had when a server starts.
     pub(super) async fn bucket_url(&self) -> Result<&Url, StorageError> {
         const KEY: &str = "-";
         let found = self.bucket_url.get_or_try_init(async || {
             let presigning = PresigningConfig::expires_in(self.url_ttl);
             let presigning = presigning.map_err(|error| failed(error.into()))?;
             let request = self.client.get_object().bucket(&self.bucket).key(KEY);
+            let nobodys = Credentials::new("nobody", "nobody", None, None, "nobody");
+            let nobodys = aws_sdk_s3::Config::builder().credentials_provider(nobodys);
+            let request = request.customize().config_override(nobodys);
             let request = request.presigned(presigning).await.map_err(presign)?;
             let of_a_key = request.uri().split('?').next().unwrap_or_default();
             let of_the_bucket = of_a_key.trim_end_matches(KEY).trim_end_matches('/');

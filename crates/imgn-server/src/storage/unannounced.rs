@@ -144,43 +144,17 @@ impl Storage {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, sync::Arc, time::Duration};
+    use std::collections::HashMap;
 
-    use aws_sdk_s3::{
-        Client,
-        config::{
-            BehaviorVersion, Credentials, Region, RequestChecksumCalculation,
-            SharedCredentialsProvider,
-        },
-        types::ObjectCannedAcl,
-    };
+    use aws_sdk_s3::config::Credentials;
     use serde_json::{Value, json};
 
-    use super::{super::KeptCredentials, *};
+    use super::*;
 
     fn storage(token: Option<&str>, acl: Option<&str>) -> Storage {
         let token = token.map(ToOwned::to_owned);
         let credentials = Credentials::new("access", "secret", token, None, "test");
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(credentials.clone())
-            .endpoint_url("http://127.0.0.1:1")
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .build();
-        Storage {
-            client: Client::from_conf(config),
-            bucket: "pictures".to_owned(),
-            acl: acl.map(ObjectCannedAcl::from),
-            url_ttl: Duration::from_secs(300),
-            region: "us-east-1".to_owned(),
-            credentials: Some(KeptCredentials::new(SharedCredentialsProvider::new(
-                credentials,
-            ))),
-            abilities: Arc::default(),
-            bounds_sizes: false,
-            bucket_url: Arc::default(),
-        }
+        Storage::of_a_test("http://127.0.0.1:1", credentials, acl)
     }
 
     /// Whoever sends what is signed here adds nothing to it: the access list and a session's token are in it.
@@ -213,5 +187,60 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Seconds, by what is signed.
+    fn lives(url: &str) -> u64 {
+        let url = url::Url::parse(url).unwrap();
+        let mut query = url.query_pairs();
+        let (_, life) = query.find(|(name, _)| name == "X-Amz-Expires").unwrap();
+        life.parse().unwrap()
+    }
+
+    /// A URL that outlives them would be refused while its holder was told that it is good.
+    #[tokio::test]
+    async fn nothing_that_is_signed_outlives_the_credentials() {
+        let end = std::time::SystemTime::now() + std::time::Duration::from_secs(90);
+        let credentials = Credentials::new("access", "secret", None, Some(end), "test");
+        let storage = Storage::of_a_test("http://127.0.0.1:1", credentials, None);
+        let end = Timestamp::try_from(end).unwrap();
+
+        let sum = imgn_protocol::Sha256::of(b"a");
+        let put = storage
+            .sign_put("key", 1, "image/jpeg", &sum)
+            .await
+            .unwrap();
+        assert!(put.expires_at <= end, "{} {end}", put.expires_at);
+        let multipart = super::super::Multipart {
+            key: "key",
+            id: "id",
+            algorithm: imgn_protocol::ChecksumAlgorithm::default(),
+        };
+        let part = storage
+            .sign_part(multipart, 1, 1, &sum.into())
+            .await
+            .unwrap();
+        assert!(part.expires_at <= end, "{} {end}", part.expires_at);
+        let urls = [
+            put.url,
+            part.url,
+            storage
+                .sign_get("key", "image/jpeg", "inline")
+                .await
+                .unwrap(),
+            storage.sign_any_put("key").await.unwrap(),
+            storage.sign_any_part("key", "id", 1).await.unwrap(),
+        ];
+        for url in urls {
+            let life = lives(url.expose());
+            assert!((60..=90).contains(&life), "{life}");
+        }
+        assert!(storage.lifetime().await.unwrap().as_secs() <= 90);
+
+        let form = storage.sign_form("key", "image/jpeg", 9).await.unwrap();
+        let policy = BASE64_STANDARD.decode(&form.fields["policy"]).unwrap();
+        let policy: Value = serde_json::from_slice(&policy).unwrap();
+        let until: Timestamp = policy["expiration"].as_str().unwrap().parse().unwrap();
+        assert!(until <= end, "{until} {end}");
     }
 }

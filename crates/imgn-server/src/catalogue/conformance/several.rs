@@ -265,3 +265,117 @@ async fn a_database_whose_connections_others_hold_is_busy_and_not_away() {
     catalogue.feed().await.unwrap();
     catalogue.close().await;
 }
+
+/// Tells a process of PostgreSQL's to stand still or to go on.
+fn signal(signal: &str, backend: i64) {
+    let told = std::process::Command::new("kill")
+        .args([signal, &backend.to_string()])
+        .status();
+    assert!(told.unwrap().success());
+}
+
+/// A process that stands still answers nothing and breaks no connection, as a computer whose network is gone.
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_given_up_and_none_that_is_only_slow() {
+    let case = case_of_postgres_with(5).await;
+    let catalogue = case.catalogue.clone();
+    let silent = |answer: Result<u64, CatalogueError>| {
+        assert!(
+            matches!(answer, Err(CatalogueError::Unreachable(_))),
+            "{answer:?}"
+        );
+    };
+    let mut transaction = catalogue.begin_passing_beside_others().await.unwrap();
+    let of_the_transaction: i64 = sql("SELECT pg_backend_pid()::bigint")
+        .scalar(&mut transaction)
+        .await
+        .unwrap();
+    let slowly = catalogue.clone();
+    let slowly =
+        tokio::spawn(async move { sql("SELECT pg_sleep(3)").execute(&slowly.writer).await });
+    let of_the_statement = eventually("it is at it", PATIENCE, async || {
+        let found = sql(
+            "SELECT pid::bigint FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(3)' AND state = 'active'",
+        );
+        Ok(found.scalar_optional::<i64>(&catalogue.reader).await?)
+    });
+    let of_the_statement = of_the_statement.await.unwrap();
+    for backend in [of_the_transaction, of_the_statement] {
+        signal("-STOP", backend);
+    }
+    let in_the_transaction = async {
+        silent(sql("SELECT 1").execute(&mut transaction).await);
+        // It is known by now, and nobody waits once more.
+        let committed = timeout(BUSY_TIMEOUT, transaction.commit()).await.unwrap();
+        silent(committed.map(|()| 0));
+    };
+    // The database itself ends what takes too long, but what is about a whole gallery.
+    let too_slow = async {
+        let slow = sql("SELECT pg_sleep(50)").execute(&catalogue.writer).await;
+        assert!(matches!(slow, Err(CatalogueError::Busy)), "{slow:?}");
+    };
+    let whole = async {
+        let mut snapshot = catalogue.reader.snapshot().await.unwrap();
+        snapshot.be_patient().await.unwrap();
+        let slow = sql("SELECT pg_sleep(34)").execute(&mut snapshot).await;
+        slow.unwrap();
+        snapshot.commit().await.unwrap();
+    };
+    tokio::join!(in_the_transaction, too_slow, whole);
+    silent(slowly.await.unwrap());
+    // All of the pool's connections can be had: those that are silent count no more.
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        all.push(catalogue.begin_passing_beside_others().await.unwrap());
+    }
+    for transaction in all {
+        transaction.commit().await.unwrap();
+    }
+    for backend in [of_the_transaction, of_the_statement] {
+        signal("-CONT", backend);
+    }
+    catalogue.close().await;
+}
+
+/// Whoever begins and is given up meanwhile, as a request is whose client has gone, leaves nobody in a transaction.
+#[tokio::test]
+async fn a_transaction_that_was_not_begun_to_the_end_is_nobodys() {
+    let case = case_of_postgres_with(2).await;
+    let catalogue = case.catalogue.clone();
+    let holding = catalogue.begin().await.unwrap();
+    let waiting = catalogue.clone();
+    let waiting = tokio::spawn(async move { waiting.begin().await.map(drop) });
+    eventually("it waits for the lock", PATIENCE, async || {
+        let other = another(&case).await;
+        let found: i64 = sql("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            .scalar(&other.reader)
+            .await?;
+        other.close().await;
+        Ok((found > 0).then_some(()))
+    })
+    .await
+    .unwrap();
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    holding.commit().await.unwrap();
+    // What is written by itself is there for others at once.
+    for name in ["bob", "eve", "mallory"] {
+        catalogue.add_token(name, Role::Uploader).await.unwrap();
+    }
+    let statements = (0..2).map(async |_| {
+        let touched = sql("UPDATE tokens SET last_used_on = last_used_on + 1 WHERE false");
+        let touched = touched.execute(&catalogue.writer).await;
+        touched.unwrap();
+    });
+    futures_util::future::join_all(statements).await;
+    let other = another(&case).await;
+    let open: i64 =
+        sql("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")
+            .scalar(&other.reader)
+            .await
+            .unwrap();
+    assert_eq!(open, 0);
+    for server in [&catalogue, &other] {
+        server.close().await;
+    }
+}

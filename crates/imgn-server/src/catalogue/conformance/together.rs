@@ -113,3 +113,33 @@ async fn whoever_writes_waits_for_other_programs() {
     assert!(matches!(opening.await, Ok(Outcome::New(_))));
     catalogue.close().await;
 }
+
+/// Whoever writes for longer than anybody waits, as on a disk that hangs.
+#[tokio::test]
+async fn a_turn_that_does_not_come_is_waited_for_as_long_as_another_process() {
+    let case = case_of_sqlite().await;
+    let catalogue = &case.catalogue;
+    let upload = opened(catalogue, "a.jpg", None).await;
+    let holding = catalogue.begin().await.unwrap();
+    let begun = async { catalogue.begin().await.map(drop) };
+    let written = async {
+        let statement = sql("UPDATE tokens SET last_used_on = 1").execute(&catalogue.writer);
+        statement.await.map(drop)
+    };
+    let together = async {
+        catalogue
+            .url_signed(upload.id, within(1000))
+            .await
+            .map(drop)
+    };
+    let all = tokio::time::timeout(BUSY_TIMEOUT * 2, async {
+        tokio::join!(begun, written, together)
+    });
+    let (begun, written, together) = all.await.unwrap();
+    for told in [begun, written, together] {
+        assert!(matches!(told, Err(CatalogueError::Busy)), "{told:?}");
+    }
+    holding.commit().await.unwrap();
+    assert!(catalogue.url_signed(upload.id, within(1000)).await.unwrap());
+    catalogue.close().await;
+}
