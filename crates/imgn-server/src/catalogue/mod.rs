@@ -29,8 +29,8 @@ use std::{path::Path, str::FromStr as _, sync::Arc, time::Duration};
 
 use imgn_protocol::{ImageId, Sha256, Timestamp};
 use sqlx::{
-    ConnectOptions as _, Connection as _,
     migrate::MigrateError,
+    postgres::PgPoolOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
@@ -452,13 +452,15 @@ impl Catalogue {
         let options = reach::options(url).map_err(&failed)?;
         let reached = Reached::open(options.clone(), connections).await;
         let reached = reached.map_err(|error| reach::refused(database, &options, error))?;
-        // On a connection of their own, for they may take as long as they need.
-        let mut migrating = options.connect().await.map_err(&failed)?;
+        // On a connection of their own, for they may take as long as they need. It is in a pool, since what borrows one alone
+        // cannot be shown to be `Send` where the app waits for all this.
+        let migrating = PgPoolOptions::new().max_connections(1);
+        let migrating = migrating.connect_with(options).await.map_err(failed)?;
         sqlx::migrate!("./migrations/postgres")
-            .run(&mut migrating)
+            .run(&migrating)
             .await
             .map_err(|source| CatalogueError::migrate(database.to_string(), source))?;
-        migrating.close().await.map_err(failed)?;
+        migrating.close().await;
         let pool = Pool::Postgres(reached);
         Ok(Self {
             remembered: Remembered::default(),
