@@ -190,7 +190,8 @@ pub(crate) fn hint(error: &io::Error) -> &'static str {
 }
 
 /// An error with all that caused it, on one line.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -78,6 +78,7 @@ pub use config::{
     Config, ContinueTrace, Database, DatabaseUrl, InvalidConfig, OidcConfig, S3Config,
     StorageConfig, Timing,
 };
+pub use error::chain;
 pub use function::{Function, NotDone};
 pub use imgn_thumbs::Limits;
 pub use memory::give_back_what_is_large;

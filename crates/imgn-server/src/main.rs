@@ -19,7 +19,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use imgn_protocol::Timestamp;
 use imgn_server::{
-    Config, Database, Grant, Role, Scopes, Server,
+    Config, Database, Grant, Role, Scopes, Server, chain,
     doctor::{Verdict, examine},
     settings::{Place, Serve, log_filter_of_a_layer},
 };
@@ -147,25 +147,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell if standard error is gone.
-            let _ = writeln!(io::stderr(), "imgn-server: {}", in_a_line(&error));
+            let _ = writeln!(io::stderr(), "imgn-server: {}", chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
-}
-
-/// An error with all that caused it; many repeat their cause's text in their own.
-fn in_a_line(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain() {
-        let next = cause.to_string();
-        if !text.ends_with(&next) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&next);
-        }
-    }
-    text
 }
 
 #[cfg(feature = "otlp")]

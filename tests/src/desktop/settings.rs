@@ -515,6 +515,41 @@ async fn without_a_choice_each_gallery_of_others_is_asked_about_once() -> Result
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_wants_a_token_asks_for_it_and_says_when_others_could_read_it() -> Result<()> {
+    let screen = Screen::start()?;
+    let other = ServerProcess::start(&screen.folder().join("server"), &[])?;
+    let url = other.url.replace("127.0.0.1", "0.0.0.0");
+    let known = format!("[server]\nurl = \"{url}\"\nlocal = false\nsigned_in = false\n");
+    write_settings(&screen, &format!("{known}[guard]\nask = \"never\"\n"))?;
+    let window = Window::open(screen, &[]).await?;
+    element(&window.page, "empty-gallery").await?;
+    let picture = file(window.screen(), "a.jpg", &pictures::jpeg(300, 200))?;
+    window.drop_files(&[picture]).await?;
+    let retry =
+        "const row = document.querySelector(\"[data-testid='upload-row'][data-state='failed']\");
+        const button = row?.querySelector(\"[aria-label^='Retry']\");
+        button?.click(); return !!button";
+    let retried = async || {
+        let done = async || Ok((script(&window.page, retry, vec![]).await? == true).then_some(()));
+        eventually("it is tried again", PATIENCE, done).await
+    };
+    retried().await?;
+    let field = element(&window.page, "token-input").await?;
+    ensure!(window.all("connect-open").await?.is_empty());
+    field.send_keys(&other.token).await?;
+    says(&window, "This address is not encrypted").await?;
+    axe::check(&window.page, "asking for a token").await?;
+    press(&window, "token-submit").await?;
+    eventually("the dialog is gone", PATIENCE, async || {
+        Ok(window.all("token-form").await?.is_empty().then_some(()))
+    })
+    .await?;
+    retried().await?;
+    window.painted("a.jpg").await?;
+    Ok(())
+}
+
 /// Connects to a gallery by the settings.
 async fn add_gallery(window: &Window, url: &str, token: &str) -> Result<()> {
     section(window, "gallery").await?;
