@@ -86,6 +86,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Claim::Theirs => return Ok(()),
     };
     let gallery = LocalGallery::new(home.path().join("gallery"));
+    let window_kept = window::kept_in(&home);
     // Commands may arrive as soon as there is a window, so the profile is open before there is one.
     let core = tauri::async_runtime::block_on(App::open(home, arguments.options()))
         .context("cannot open the profile")
@@ -102,6 +103,7 @@ fn run(arguments: Arguments) -> Result<()> {
     tauri::Builder::default()
         .plugin(tauri_plugin_clipboard_manager::init())
         .plugin(tauri_plugin_dialog::init())
+        .plugin(window_kept)
         .manage(Waiting::default())
         .manage(Life::default())
         .manage(Dialogs::default())

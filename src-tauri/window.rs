@@ -8,7 +8,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tauri::{AppHandle, Manager as _, WebviewWindowBuilder};
+use imgn_core::Home;
+use tauri::{AppHandle, Manager as _, WebviewWindowBuilder, Wry, plugin::TauriPlugin};
+use tauri_plugin_window_state::StateFlags;
 use tauri_specta::Event as _;
 
 use crate::{
@@ -22,6 +24,20 @@ const LABEL: &str = "main";
 
 /// Messages that wait for the page at most; the oldest are given up for the newest.
 const MESSAGES: usize = 10;
+
+/// Where the window's size is kept, in the folder of everything that the app keeps.
+const SIZE_FILE: &str = "window.json";
+
+/// Keeps the window as large as it was left. Its place is the window manager's.
+pub(crate) fn kept_in(home: &Home) -> TauriPlugin<Wry> {
+    let kept = tauri_plugin_window_state::Builder::new()
+        .with_state_flags(StateFlags::SIZE | StateFlags::MAXIMIZED);
+    // A whole path stands above the plugin's own folder.
+    match home.path().join(SIZE_FILE).to_str() {
+        Some(path) => kept.with_filename(path).build(),
+        None => kept.build(),
+    }
+}
 
 /// What the window is to show as soon as it can.
 #[derive(Default)]

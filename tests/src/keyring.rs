@@ -247,6 +247,17 @@ fn a_token_is_kept_used_and_forgotten() -> Result<()> {
         status["error"]["code"] == "unauthorized",
         "the keyring has no token any more: {status}"
     );
+    // What to do about it is a person's at a terminal, and not a program's at the server.
+    let other = person.picture(31)?;
+    let arguments = ["upload", "--server", &person.server.url, &other];
+    let refused = person.imgn(Keyring::Unlocked, &arguments, "")?;
+    ensure!(
+        refused.code == Some(1)
+            && refused.stderr.contains("`imgn login`")
+            && !refused.stderr.contains("Bearer"),
+        "{}",
+        refused.stderr
+    );
     Ok(())
 }
 

@@ -9,7 +9,10 @@ use anyhow::{Context as _, Result};
 use imgn_core::{App, ClientCode, CommandError, protocol::Token};
 use serde::Serialize;
 
-use crate::{output::Output, signal::stop_signal};
+use crate::{
+    output::{Output, told},
+    signal::stop_signal,
+};
 
 /// How long the prompt may take to give the terminal back.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -148,7 +151,7 @@ pub(crate) async fn status(app: &App, output: &Output) -> Result<bool> {
             output.line(format!("clock      {}", skew_in_words(skew)))?;
         }
         if let Some(error) = &status.error {
-            output.error(&error.message);
+            output.error(told(error.code, &error.message));
         }
     }
     Ok(status.error.is_none())

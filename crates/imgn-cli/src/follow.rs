@@ -19,7 +19,11 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::{args::Format, output::Output, signal::stop_signal};
+use crate::{
+    args::Format,
+    output::{Output, told},
+    signal::stop_signal,
+};
 
 /// Where nothing has gone on for so long, nothing is waited for: the queue keeps what is left.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -300,8 +304,10 @@ impl<'a> Follow<'a> {
         if state != "queued"
             && let Some(error) = &error
         {
-            self.bar
-                .suspend(|| self.output.error(format!("{path}: {}", error.message)));
+            self.bar.suspend(|| {
+                self.output
+                    .error(format!("{path}: {}", told(error.code, &error.message)))
+            });
         }
         if view.started_anew && view.image.is_some() {
             let note = format!("{path}: changed meanwhile; it was sent anew, as it is now");

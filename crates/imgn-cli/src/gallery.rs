@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{
     args::Format,
-    output::{Output, size},
+    output::{Output, size, told},
 };
 
 /// What is asked for at a time.
@@ -140,7 +140,7 @@ async fn get_to_standard_output(app: &App, id: ImageId) -> Result<bool> {
 pub(crate) async fn delete(app: &App, output: &Output, ids: Vec<ImageId>) -> Result<bool> {
     let done = app.delete_images(ids).await?;
     for FailedDeletion { id, error } in &done.failed {
-        output.error(format!("{id}: {}", error.message));
+        output.error(format!("{id}: {}", told(error.code, &error.message)));
     }
     if !done.queued.is_empty() {
         let count = done.queued.len();

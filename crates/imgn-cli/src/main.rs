@@ -25,11 +25,11 @@ use std::{
 };
 
 use anyhow::Result;
-use imgn_core::{App, Folders, Home, Options, protocol::Token};
+use imgn_core::{App, CommandError, Folders, Home, Options, protocol::Token};
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command, Global, Pace};
-use output::Output;
+use output::{Output, told};
 
 fn main() -> ExitCode {
     let cli: Cli = imgn_args::parse();
@@ -76,7 +76,11 @@ fn ended(done: Result<bool>, output: &Output) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             if !is_broken_pipe(&error) {
-                output.error(format!("{error:#}"));
+                let text = format!("{error:#}");
+                output.error(match error.downcast_ref::<CommandError>() {
+                    Some(known) => told(known.code, text),
+                    None => text,
+                });
             }
             ExitCode::FAILURE
         }

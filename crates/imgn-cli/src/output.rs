@@ -5,6 +5,7 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
 };
 
+use imgn_core::{ClientCode, Code, protocol::ErrorCode};
 use serde::Serialize;
 
 /// Where answers and remarks go.
@@ -43,6 +44,21 @@ impl Output {
     pub(crate) fn is_terminal(&self) -> bool {
         io::stdout().is_terminal()
     }
+}
+
+/// What went wrong, and what a person at a terminal does about it where that is not what one does in a window.
+pub(crate) fn told(code: Code, message: impl fmt::Display) -> String {
+    let way_out = match code {
+        Code::Server(ErrorCode::Unauthorized) => "; `imgn login` keeps one, or set IMGN_TOKEN",
+        Code::Client(
+            ClientCode::KeyringLocked
+            | ClientCode::KeyringMissing
+            | ClientCode::KeyringTimeout
+            | ClientCode::KeyringFailed,
+        ) => ", or set IMGN_TOKEN to use a token without the keyring",
+        _ => "",
+    };
+    format!("{message}{way_out}")
 }
 
 /// A size as people read it, with three digits.

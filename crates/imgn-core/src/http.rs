@@ -128,6 +128,11 @@ impl Server {
         !matches!(self.credentials, Credentials::Nobody)
     }
 
+    /// Whether what is sent goes with a token.
+    pub(crate) fn has_token(&self) -> bool {
+        self.credentials.has_token()
+    }
+
     /// Leave to ask for one of many things. While the server is away one at a time finds out whether it is back, and the
     /// others do not wait for a connection that may not come about.
     pub(crate) fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, CommandError> {

@@ -107,37 +107,35 @@ async fn bounded<T: Send + 'static>(
         // The thread ended without an answer: the keyring's code panicked.
         Ok(Err(_)) => Err(CommandError::new(
             ClientCode::KeyringFailed,
-            format!("the keyring failed; {WAY_OUT}"),
+            "the keyring failed; try again",
         )),
         Err(_) => Err(CommandError::new(
             ClientCode::KeyringTimeout,
             format!(
-                "the keyring did not answer within {} s; if a window asks you to unlock it, do so and try again, or {WAY_OUT}",
+                "the keyring did not answer within {} s; if a window asks you to unlock it, do so and try again",
                 patience.as_secs()
             ),
         )),
     }
 }
 
-const WAY_OUT: &str = "set the environment variable IMGN_TOKEN to use a token without the keyring";
-
 fn explain(error: &keyring_core::Error) -> CommandError {
     let (code, what) = match error {
         keyring_core::Error::NoStorageAccess(_) => (
             ClientCode::KeyringLocked,
-            "the keyring is locked; unlock it and try again, or".to_owned(),
+            "the keyring is locked; unlock it and try again".to_owned(),
         ),
         keyring_core::Error::NoDefaultStore | keyring_core::Error::NotSupportedByStore(_) => (
             ClientCode::KeyringMissing,
-            "there is no keyring on this computer (no Secret Service answers on the session bus); start one, or"
+            "there is no keyring on this computer (no Secret Service answers on the session bus); start one and try again"
                 .to_owned(),
         ),
         other => (
             ClientCode::KeyringFailed,
-            format!("the keyring answered with an error ({other}); look at it and try again, or"),
+            format!("the keyring answered with an error ({other}); look at it and try again"),
         ),
     };
-    CommandError::new(code, format!("{what} {WAY_OUT}"))
+    CommandError::new(code, what)
 }
 
 #[cfg(test)]
@@ -148,7 +146,7 @@ mod tests {
         call: impl FnOnce() -> keyring_core::Result<()> + Send + 'static,
     ) -> ClientCode {
         let error = bounded(Duration::from_secs(1), call).await.unwrap_err();
-        assert!(error.message.contains("IMGN_TOKEN"), "{error}");
+        assert!(error.message.contains("try again"), "{error}");
         match error.code {
             crate::Code::Client(code) => code,
             other => panic!("{other}"),

@@ -318,6 +318,10 @@ mod tests {
             ..Settings::default()
         };
         settings.save(&path).unwrap();
+        settings.save(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("# imgn's settings."), "{text}");
+        assert_eq!(text.matches('#').count(), 1, "{text}");
         let mut read = Settings::load(&path).unwrap();
         assert_eq!(read.galleries.len(), 1, "the chosen one is known");
         read.galleries.clear();

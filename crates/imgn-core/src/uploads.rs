@@ -101,9 +101,10 @@ fn explain(fault: &Fault, server: &Server) -> ViewError {
     match server.token_trouble() {
         Some(trouble) => trouble.into(),
         // What is the matter with a token only the server knows: that it has expired, or was revoked.
-        None if server.has_credentials() && !fault.message.is_empty() => fault.clone().into(),
+        None if server.has_token() && !fault.message.is_empty() => fault.clone().into(),
         None => Fault {
-            message: "a valid token is needed; log in with one and try again".to_owned(),
+            message: "the gallery takes pictures only with a token, and there is none for it here"
+                .to_owned(),
             ..fault.clone()
         }
         .into(),

@@ -182,6 +182,26 @@ impl Screen {
         Ok(())
     }
 
+    /// Where the window is on the screen: left, top, width, height.
+    pub(crate) fn geometry(&self) -> Result<[i32; 4]> {
+        let geometry = self.xdotool(&[
+            "search",
+            "--sync",
+            "--onlyvisible",
+            "--name",
+            "^imgn$",
+            "getwindowgeometry",
+            "--shell",
+        ])?;
+        let field = |name: &str| -> Result<i32> {
+            let value = geometry
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            Ok(value.with_context(|| geometry.clone())?.parse()?)
+        };
+        Ok([field("X")?, field("Y")?, field("WIDTH")?, field("HEIGHT")?])
+    }
+
     /// Moves and presses the pointer, or asks about windows: `xdotool` with these words.
     pub(crate) fn xdotool(&self, words: &[&str]) -> Result<String> {
         let output = self

@@ -477,3 +477,46 @@ async fn a_closed_window_leaves_no_process_and_comes_back_whole() -> Result<()> 
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_is_as_large_as_it_was_left() -> Result<()> {
+    let screen = Screen::start()?;
+    let _host = host(&screen)?;
+    let _notifications = notifications(&screen)?;
+    let mut desktop = Desktop::start(screen, &[])?;
+    desktop.until_windows(1).await?;
+    until_sized(&desktop, [1280, 800]).await?;
+    let words = ["search", "--name", "^imgn$", "windowsize", "--sync"];
+    desktop
+        .screen
+        .xdotool(&[&words[..], &["900", "620"]].concat())?;
+    until_sized(&desktop, [900, 620]).await?;
+    desktop.close_window().await?;
+    desktop.until_windows(0).await?;
+    desktop.click(&["Open gallery"]).await?;
+    until_sized(&desktop, [900, 620])
+        .await
+        .context("from the tray")?;
+    desktop.click(&["Quit"]).await?;
+    eventually("the app has ended", PATIENCE, async || {
+        Ok(desktop.app.has_ended()?.then_some(()))
+    })
+    .await?;
+    desktop.app = App::spawn(&desktop.screen, command(&desktop.screen, &desktop.server)?)?;
+    until_sized(&desktop, [900, 620])
+        .await
+        .context("the next start's")
+}
+
+async fn until_sized(desktop: &Desktop, size: [i32; 2]) -> Result<()> {
+    let mut seen = None;
+    eventually("the window has its size", PATIENCE, async || {
+        // A window that comes or goes has none.
+        seen = desktop.screen.geometry().ok();
+        Ok(seen
+            .is_some_and(|[.., width, height]| [width, height] == size)
+            .then_some(()))
+    })
+    .await
+    .with_context(|| format!("{seen:?}, not {size:?}"))
+}

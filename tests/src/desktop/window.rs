@@ -325,7 +325,7 @@ impl Window {
             return [Math.round(left + width / 2), Math.round(top + height / 2)];";
         let at = self.page.execute(source, vec![json!(id)]).await?;
         let (left, top): (i32, i32) = serde_json::from_value(at)?;
-        let [window_left, window_top, ..] = self.geometry()?;
+        let [window_left, window_top, ..] = self.screen.geometry()?;
         let mut pointer = Pointer {
             screen,
             x: window_left + left,
@@ -366,28 +366,8 @@ impl Window {
 
     /// The middle of the window on the screen.
     fn middle(&self) -> Result<(i32, i32)> {
-        let [x, y, width, height] = self.geometry()?;
+        let [x, y, width, height] = self.screen.geometry()?;
         Ok((x + width / 2, y + height / 2))
-    }
-
-    /// Where the window is on the screen: left, top, width, height.
-    fn geometry(&self) -> Result<[i32; 4]> {
-        let geometry = self.screen.xdotool(&[
-            "search",
-            "--sync",
-            "--onlyvisible",
-            "--name",
-            "^imgn$",
-            "getwindowgeometry",
-            "--shell",
-        ])?;
-        let field = |name: &str| -> Result<i32> {
-            let value = geometry
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-            Ok(value.with_context(|| geometry.clone())?.parse()?)
-        };
-        Ok([field("X")?, field("Y")?, field("WIDTH")?, field("HEIGHT")?])
     }
 }
 

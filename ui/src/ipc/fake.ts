@@ -260,10 +260,7 @@ export function fakeBackend(address: string): Backend {
               );
             }
             if (url.includes("locked") && token !== null) {
-              throw new BackendError(
-                "keyring_locked",
-                "The keyring is locked; unlock it and try again, or set the environment variable IMGN_TOKEN to use a token without the keyring.",
-              );
+              throw new BackendError("keyring_locked", "The keyring is locked; unlock it and try again.");
             }
             return enter({ ...state, server: { ...madeUpServer(url, token !== null), mirror } });
           },

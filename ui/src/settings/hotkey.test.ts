@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { heldOf, hotkeyOf, isSuper, type Press } from "./hotkey";
+import { heldOf, hotkeyInWords, hotkeyOf, isSuper, type Press } from "./hotkey";
 
 const press = (held: string, key: string, code = ""): Press => ({
   key,
@@ -47,4 +47,11 @@ it("knows the key with the logo by either of its names", () => {
 it("tells what is held meanwhile", () => {
   expect(heldOf(press("cs", "Control"))).toBe("Ctrl+Shift+");
   expect(heldOf(press("", "a"))).toBe("");
+});
+
+it("is shown as the keyboard has it", () => {
+  const german = { control: "Strg", shift: "Umschalt" };
+  expect(
+    ["Ctrl+Alt+U", "Ctrl+Shift+F5", "Shift+…", "F12", ""].map((it) => hotkeyInWords(it, german)),
+  ).toEqual(["Strg+Alt+U", "Strg+Umschalt+F5", "Umschalt+…", "F12", ""]);
 });

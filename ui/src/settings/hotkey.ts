@@ -34,6 +34,14 @@ export function hotkeyOf(press: Press): string | null {
   return name === null ? null : heldOf(press) + name;
 }
 
+/** The app's name of a key in the reader's words, as they stand on the keyboard. */
+export function hotkeyInWords(
+  hotkey: string,
+  { control, shift }: Record<"control" | "shift", string>,
+): string {
+  return hotkey.replace(/\b(Ctrl|Shift)\+/g, (_, held) => `${held === "Ctrl" ? control : shift}+`);
+}
+
 function nameOf({ key, code }: Press): string | null {
   const named = NAMED[key];
   if (named !== undefined) return named;

@@ -121,7 +121,6 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   confirmConnectText:
     "Ein Link oder ein weiterer Start von imgn verlangt, die gezeigte Galerie zu verlassen und sich mit einer anderen zu verbinden. Tun Sie das nur, wenn Sie wissen, wessen sie ist: Was Sie dann hochladen, geht dorthin.",
 
-  besideOthers: "Neben anderen Programmen",
   desktopSwitches: {
     keep_in_tray: "Im Infobereich bleiben, wenn das Fenster geschlossen wird",
     start_minimised: "Ohne Fenster starten",
@@ -134,10 +133,11 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   undoNever: "Nie",
   hotkey: "Taste, die die Zwischenablage hochlädt",
   hotkeyNone: "Keine Taste",
-  hotkeyPress: "Tasten drücken, zum Beispiel Ctrl+Alt+U",
+  hotkeyPress: "Drücken, wie in Strg+Alt+U",
   hotkeyForget: "Keine Taste mehr",
   editorsPort: "Port für Editoren",
   editorsKey: "Editoren, die mehr als PicGos einfache Form verlangen, zeigen diesen Schlüssel vor:",
+  copyKey: "Schlüssel kopieren",
 
   // Die Einstellungen.
   settings: "Einstellungen",
@@ -145,7 +145,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
     gallery: "Galerien",
     uploads: "Uploads",
     storage: "Auf diesem Computer",
-    desktop: "Neben anderen Programmen",
+    desktop: "Desktop",
     general: "Aussehen und Netz",
     doctor: "Prüfungen",
   },
@@ -311,7 +311,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   },
   linkTemplate: "Vorlage für Links",
   linkTemplateHint:
-    "{url} {name} {alt} {width} {height} {ext} {date:%Y-%m-%d}. Namen werden für das maskiert, wonach die Vorlage aussieht.",
+    "{url} {id} {name} {alt} {width} {height} {ext} {date:%Y-%m-%d}. Namen werden für das maskiert, wonach die Vorlage aussieht.",
   linkTo: (count, name) =>
     count === 1 ? `Link zu ${name}` : plural(count, "Link zu # Bild", "Links zu # Bildern"),
   altText: "Alternativtext für alle, die das Bild nicht sehen",
@@ -439,7 +439,6 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   copyLink: "Link kopieren",
   copyLinkOf: (name) => `Link kopieren: ${name}`,
   copied: "Kopiert",
-  linkCopied: "Link kopiert",
   copyFailed: "Der Link ließ sich nicht kopieren",
   delete: "Löschen",
   details: "Einzelheiten",

@@ -117,7 +117,6 @@ export const english = ({ plural, number }: Grammar) => ({
     "A link, or another start of imgn, asks it to leave the gallery that it shows and to connect to another one. Do so only if you know whose it is: what you upload then goes there.",
 
   // Beside other programs.
-  besideOthers: "Beside other programs",
   desktopSwitches: {
     keep_in_tray: "Stay in the tray when the window is closed",
     start_minimised: "Start without the window",
@@ -130,10 +129,11 @@ export const english = ({ plural, number }: Grammar) => ({
   undoNever: "Never",
   hotkey: "Key that uploads the clipboard",
   hotkeyNone: "No key",
-  hotkeyPress: "Press the keys, for example Ctrl+Alt+U",
+  hotkeyPress: "Press it, as in Ctrl+Alt+U",
   hotkeyForget: "No key any more",
   editorsPort: "Port for editors",
   editorsKey: "Editors that ask for more than PicGo’s plain form show this key:",
+  copyKey: "Copy the key",
 
   // The settings.
   settings: "Settings",
@@ -141,7 +141,7 @@ export const english = ({ plural, number }: Grammar) => ({
     gallery: "Galleries",
     uploads: "Uploads",
     storage: "On this computer",
-    desktop: "Beside other programs",
+    desktop: "Desktop",
     general: "Look and network",
     doctor: "Checks",
   },
@@ -301,7 +301,7 @@ export const english = ({ plural, number }: Grammar) => ({
   },
   linkTemplate: "Template for links",
   linkTemplateHint:
-    "{url} {name} {alt} {width} {height} {ext} {date:%Y-%m-%d}. Names are escaped for what the template looks like.",
+    "{url} {id} {name} {alt} {width} {height} {ext} {date:%Y-%m-%d}. Names are escaped for what the template looks like.",
   linkTo: (count: number, name: string) =>
     count === 1 ? `Link to ${name}` : plural(count, "Link to # picture", "Links to # pictures"),
   altText: "Alternative text, for who cannot see the picture",
@@ -432,7 +432,6 @@ export const english = ({ plural, number }: Grammar) => ({
   copyLink: "Copy link",
   copyLinkOf: (name: string) => `Copy link to ${name}`,
   copied: "Copied",
-  linkCopied: "Link copied",
   copyFailed: "The link could not be copied",
   delete: "Delete",
   details: "Details",

@@ -24,6 +24,15 @@ impl Credentials {
     pub(crate) fn keyring() -> Self {
         Self::Keyring(Keyring::default())
     }
+
+    /// Whether a token is sent, as far as the keyring has been asked.
+    pub(super) fn has_token(&self) -> bool {
+        match self {
+            Self::Given(_) => true,
+            Self::Keyring(keyring) => keyring.gave_one(),
+            Self::Nobody => false,
+        }
+    }
 }
 
 type Asked = Arc<OnceCell<Result<Option<Token>, CommandError>>>;
@@ -48,13 +57,14 @@ impl Keyring {
         self.asked().get()?.as_ref().err().cloned()
     }
 
+    fn gave_one(&self) -> bool {
+        matches!(self.asked().get(), Some(Ok(Some(_))))
+    }
+
     /// What it gave stays; where it gave nothing, it is asked anew.
     pub(super) fn ask_again(&self) {
         let mut asked = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if asked
-            .get()
-            .is_some_and(|known| !matches!(known, Ok(Some(_))))
-        {
+        if !matches!(asked.get(), None | Some(Ok(Some(_)))) {
             *asked = Asked::default();
         }
     }

@@ -151,9 +151,7 @@ pub(super) fn explain(failure: Failure, server: &Url) -> CommandError {
         ),
         Failure::Server { status: 401, .. } => CommandError::new(
             ErrorCode::Unauthorized,
-            format!(
-                "{server} does not know the token, or was given none; log in with `imgn login`, or set IMGN_TOKEN"
-            ),
+            format!("{server} does not know the token, or was given none"),
         ),
         Failure::Server {
             code: Some(code),

@@ -5,7 +5,7 @@ use toml_edit::{DocumentMut, Item, Table, Value};
 use super::Settings;
 
 /// What stands at the top of a file that imgn makes.
-const HEAD: &str = "# imgn's settings. docs/SETTINGS.md tells of every key; what imgn does not know stays as it is.\n";
+const HEAD: &str = "# imgn's settings. docs/SETTINGS.md tells of every key; what imgn does not know stays as it is.\n\n";
 
 /// The text with these settings in it. A text that is none is replaced.
 pub(super) fn into(text: &str, settings: &Settings) -> Result<String, toml_edit::ser::Error> {
@@ -13,12 +13,12 @@ pub(super) fn into(text: &str, settings: &Settings) -> Result<String, toml_edit:
     let old: Settings = toml::from_str(text).unwrap_or_default();
     let old = toml_edit::ser::to_document(&old)?;
     let document = text.parse::<DocumentMut>();
-    let mut document = match document {
-        Ok(document) if !text.trim().is_empty() => document,
-        _ => HEAD.parse().unwrap_or_default(),
+    let (head, mut document) = match document {
+        Ok(document) if !text.trim().is_empty() => ("", document),
+        _ => (HEAD, DocumentMut::new()),
     };
     merge(document.as_table_mut(), new.as_table(), old.as_table());
-    Ok(document.to_string())
+    Ok(format!("{head}{document}"))
 }
 
 fn merge(into: &mut Table, new: &Table, old: &Table) {
