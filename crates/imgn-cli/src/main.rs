@@ -11,6 +11,7 @@ mod doctor;
 mod follow;
 mod gallery;
 mod manual;
+mod memory;
 mod offline;
 mod output;
 mod queue;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Man { directory } => return ended(manual::pages(directory), &output),
         _ => {}
     }
+    memory::share_arenas();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
