@@ -19,8 +19,13 @@ pub(crate) fn original(image: ImageId) -> String {
     format!("{ORIGINALS}{image}")
 }
 
-/// What was sent by somebody who announced nothing.
-pub(crate) fn staged(upload: UploadId) -> String {
+/// What was sent by somebody who announced nothing, below what is its owner's alone.
+pub(crate) fn staged(owner: i64, upload: UploadId) -> String {
+    format!("{STAGED}{owner}/{upload}")
+}
+
+/// The same of one whose URL was signed by an earlier server, which knew no such prefixes.
+pub(crate) fn staged_beside_others(upload: UploadId) -> String {
     format!("{STAGED}{upload}")
 }
 
@@ -33,7 +38,11 @@ pub(crate) enum Sent {
 
 /// What a client has sent, by its key; `None` for a key that no client may send to.
 pub(crate) fn sent(key: &str) -> Option<Sent> {
-    if let Some(id) = key.strip_prefix(STAGED) {
+    if let Some(below) = key.strip_prefix(STAGED) {
+        let id = match below.split_once('/') {
+            Some((owner, id)) => owner.parse::<i64>().ok().map(|_| id)?,
+            None => below,
+        };
         return id.parse().ok().map(Sent::Staged);
     }
     let id = key.strip_prefix(ORIGINALS)?;
