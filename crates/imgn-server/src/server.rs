@@ -33,6 +33,7 @@ use crate::{
     error::{chain, hint},
     metrics::{self, Metrics},
     oidc::{ClientError, Oidc},
+    orphans,
     publish::Publisher,
     routes::{self, feed::Listeners},
     serving::serve,
@@ -181,6 +182,7 @@ impl Server {
         ));
         let sweeping = tokio::spawn(sweep::run(app.clone()));
         let looking = tokio::spawn(staging::run(app.clone()));
+        let tidying = tokio::spawn(orphans::run(app.clone()));
         let hearing = app.clone();
         let hearing = tokio::spawn(async move {
             tokio::select! {
@@ -189,7 +191,7 @@ impl Server {
             }
         });
         tracing::info!(%address, url = %app.public_url, "serving");
-        let mut tasks = vec![serving, sweeping, looking, hearing];
+        let mut tasks = vec![serving, sweeping, looking, tidying, hearing];
         let metrics_address = metrics.as_ref().map(|(_, address)| *address);
         if let Some((listener, address)) = metrics {
             let router = metrics::router(app.clone());
@@ -410,6 +412,7 @@ async fn end_writes(writes: &TaskTracker, publisher: &Publisher, catalogue: &Cat
 async fn sweep_once(app: &App) -> Swept {
     let mut swept = sweep::pass(app).await;
     sweep::orphans(app, &mut swept).await;
+    orphans::sweep(app, &mut swept).await;
     let finished = tokio::time::timeout(SWEEP_TIMEOUT, app.publisher.finish()).await;
     if finished.is_err() {
         tracing::warn!("some verifications did not end; the next start takes them up");

@@ -15,6 +15,7 @@ mod images;
 mod members;
 mod multipart;
 mod news;
+mod orphans;
 mod reach;
 mod remembered;
 mod staged;

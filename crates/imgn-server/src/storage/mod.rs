@@ -9,6 +9,7 @@ mod embedded;
 mod examine;
 mod in_process;
 pub(crate) mod keys;
+mod listing;
 mod multipart;
 mod reason;
 mod signing;
@@ -508,7 +509,7 @@ where
 #[cfg(test)]
 impl Storage {
     /// A bucket of a test's.
-    fn of_a_test(
+    pub(crate) fn of_a_test(
         endpoint: &str,
         credentials: impl aws_credential_types::provider::ProvideCredentials + 'static,
         acl: Option<&str>,
