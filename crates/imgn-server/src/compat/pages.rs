@@ -15,7 +15,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::stream;
-use imgn_protocol::{ErrorCode, FileName, Problem};
+use imgn_protocol::{ErrorCode, FileName};
 use imgn_store::Pace;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -25,7 +25,7 @@ use crate::{
     auth::Uploader,
     catalogue::{CatalogueError, PageQuery, Search},
     error::{ApiError, chain},
-    routes::uploads,
+    routes::{refusals, uploads},
     staging,
     state::App,
 };
@@ -62,7 +62,7 @@ pub(crate) struct UploadForm {
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "A presigned URL for one PUT", body = String, content_type = "text/plain"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::PageUpload,
     ),
 )]
 pub(crate) async fn upload(
@@ -85,7 +85,7 @@ pub(crate) async fn upload(
     get, path = "/gallery", tag = "other clients",
     responses(
         (status = 200, body = Vec<Entry>),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::PageGallery,
     ),
 )]
 pub(crate) async fn gallery(State(app): State<App>) -> Result<Response, ApiError> {

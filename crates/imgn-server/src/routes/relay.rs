@@ -15,10 +15,13 @@ use axum::{
     extract::State,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use imgn_protocol::{ErrorCode, OpenRequest, Problem, Sha256, UploadAnswer, UploadId};
+use imgn_protocol::{ErrorCode, OpenRequest, Sha256, UploadAnswer, UploadId};
 use tokio::time::timeout;
 
-use super::uploads::{answer, closed, own_upload, signed_type};
+use super::{
+    refusals,
+    uploads::{answer, closed, own_upload, signed_type},
+};
 use crate::{
     auth::Uploader, catalogue::UploadState, error::ApiError, extract::Id, publish::Budget,
     state::App, storage::keys,
@@ -45,7 +48,7 @@ pub(crate) fn memory(relay_max_size: Option<u64>) -> Budget {
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "Exactly the bytes that were announced"),
     responses(
         (status = 200, description = "They are in the store; complete the upload now", body = UploadAnswer),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::SendContent,
     ),
 )]
 pub(crate) async fn content(
