@@ -215,6 +215,8 @@ pub struct Timing {
     pub relay_wait: Duration,
     /// How long its bytes may take from then on, and a second more for each 64 KiB of them.
     pub relay_time: Duration,
+    /// How long a form of the pages of 2018 may take to arrive, and a second more for each 64 KiB of it.
+    pub form_time: Duration,
 }
 
 impl Default for Timing {
@@ -229,6 +231,7 @@ impl Default for Timing {
             complete_wait: Duration::from_secs(20),
             relay_wait: Duration::from_secs(20),
             relay_time: Duration::from_secs(20),
+            form_time: Duration::from_secs(120),
         }
     }
 }

@@ -33,8 +33,8 @@ const SWELLING: u64 = 3;
 /// What one picture takes at most, in its own size: its body as text, and the two attempts to undo that.
 const COPIES: u64 = SWELLING + 2;
 
-/// What a picture's bytes are given a second for: a slow line of today. Who is slower is asked to send them to the store.
-const SLOWEST: u64 = 64 * 1024;
+/// What the bytes of a body are given a second for: a slow line of today. Who is slower is asked to send a picture to the store.
+pub(crate) const SLOWEST: u64 = 64 * 1024;
 
 /// The memory that all pictures on the way through the server share: that of one of the largest that are allowed.
 pub(crate) fn memory(relay_max_size: Option<u64>) -> Budget {
