@@ -153,8 +153,8 @@ impl Server {
             None => None,
         };
 
-        let listener = wait_for_database(&config, listener).await?;
-        let (app, embedded) = Box::pin(assemble(config, address)).await?;
+        let (listener, (app, embedded)) =
+            Box::pin(assemble_when_ready(config, listener, address)).await?;
         if let Err(error) = app.storage.check().await {
             let advice = error.reason().map(Reason::advice);
             tracing::warn!(
@@ -330,6 +330,25 @@ async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> 
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
+}
+
+/// Puts the server together once its database is there; one that goes away right then is waited for once more.
+async fn assemble_when_ready(
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+) -> Result<(TcpListener, (App, Option<Embedded>)), StartError> {
+    let mut listener = listener;
+    loop {
+        listener = wait_for_database(&config, listener).await?;
+        match Box::pin(assemble(config.clone(), address)).await {
+            Err(StartError::Catalogue(error)) if error.why_away().is_some() => {
+                tracing::warn!(cause = chain(&error), "the database is away again");
+                tokio::time::sleep(DATABASE_PAUSE).await;
+            }
+            assembled => return Ok((listener, assembled?)),
+        }
+    }
 }
 
 /// Waits for a database that is away when the server starts, as a store that is away is waited for: the service of both may
