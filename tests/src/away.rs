@@ -400,3 +400,37 @@ fn the_command_line_takes_an_empty_variable_for_none() -> Result<()> {
     ensure!(!errors.contains("IMGN_SERVER"), "{errors}");
     Ok(())
 }
+
+/// It is asked whether it is there, and is away again when the server connects to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_goes_away_right_after_it_was_there_is_waited_for_too() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let database = PostgreSql::start().await?;
+    let url = database.url();
+    let place = url.split(['@', '/']).nth(3).context("a place")?.to_owned();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let through = url.replace(&place, &listener.local_addr()?.to_string());
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut client, _) = listener.accept().await?;
+            // The first is who asks, and the second who connects.
+            if (1..4).contains(&number) {
+                continue;
+            }
+            let mut server = tokio::net::TcpStream::connect(&place).await?;
+            tokio::spawn(
+                async move { tokio::io::copy_bidirectional(&mut client, &mut server).await },
+            );
+        }
+        anyhow::Ok(())
+    });
+    let address = free_address()?;
+    let _server = serve(directory.path(), &address, &through)?;
+    let api = Api::new(&format!("http://{address}"), None)?;
+    eventually("it is ready", PATIENCE, async || {
+        let asked = api.get("/readyz").await;
+        Ok(asked.ok().filter(|reply| reply.status == StatusCode::OK))
+    })
+    .await?;
+    Ok(())
+}

@@ -27,6 +27,8 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 
+mod store;
+
 /// How long anything may take before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
 

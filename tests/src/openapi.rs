@@ -9,9 +9,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use imgn_testkit::{pictures, process::ServerProcess};
+use imgn_testkit::{pictures, postgres::PostgreSql, process::ServerProcess, seaweedfs::SeaweedFs};
 
-use crate::api::Api;
+use crate::{api::Api, several_servers::arguments};
 
 /// The environment variable with the path of the program.
 const PROGRAM: &str = "IMGN_TEST_SCHEMATHESIS";
@@ -22,13 +22,19 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
     response_schema_conformance,missing_required_header,unsupported_method,allow_header_conformance,use_after_free,\
     ignored_auth";
 
-/// Questions for each operation.
-const EXAMPLES: &str = "30";
+/// How much one run asks: questions for each operation, and seconds.
+struct Bounds(&'static str, &'static str);
 
-/// What one run may take, in seconds.
-const TIME: &str = "75";
+const THOROUGH: Bounds = Bounds("30", "75");
+const SHORT: Bounds = Bounds("10", "40");
 
-fn ask(server: &ServerProcess, directory: &Path) -> Result<()> {
+const FLAGS: [&str; 3] = [
+    "--relay-max-size=1M",
+    "--limit-requests=0",
+    "--limit-address-requests=0",
+];
+
+fn ask(server: &ServerProcess, directory: &Path, Bounds(examples, time): Bounds) -> Result<()> {
     let program = std::env::var_os(PROGRAM).map(PathBuf::from).with_context(|| {
         format!("{PROGRAM} must hold the path of `schemathesis`: `pip install schemathesis` puts it beside pip")
     })?;
@@ -36,7 +42,7 @@ fn ask(server: &ServerProcess, directory: &Path) -> Result<()> {
         .args(["run", &format!("{}/openapi.json", server.url)])
         .args(["--header", &format!("Authorization: Bearer {}", server.token)])
         .args(["--checks", CHECKS, "--exclude-path", "/v1/events"])
-        .args(["--max-examples", EXAMPLES, "--max-time", TIME, "--seed", "1"])
+        .args(["--max-examples", examples, "--max-time", time, "--seed", "1"])
         .args(["--request-timeout", "30", "--suppress-health-check", "all"])
         .args(["--warnings", "off", "--no-color"])
         // What it remembers from one run to the next, and proxies of the surroundings.
@@ -51,22 +57,37 @@ fn ask(server: &ServerProcess, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_is_as_it_is_documented() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let flags = [
-        "--relay-max-size=1M",
-        "--limit-requests=0",
-        "--limit-address-requests=0",
-    ];
-    let server = ServerProcess::start(directory.path(), &flags)?;
+async fn holds(server: &ServerProcess, directory: &Path, bounds: Bounds) -> Result<()> {
     let api = Api::new(&server.url, Some(&server.token))?;
     for n in 0..3 {
         api.upload("a.jpg", &pictures::jpeg(60 + n, 40)).await?;
     }
-    ask(&server, directory.path())?;
+    ask(server, directory, bounds)?;
     ensure!(api.get("/readyz").await?.status.is_success(), "it goes on");
     let log = server.process().log();
     ensure!(!log.contains("panicked"), "{log}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_is_as_it_is_documented() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let server = ServerProcess::start(directory.path(), &FLAGS)?;
+    holds(&server, directory.path(), THOROUGH).await
+}
+
+/// What another database and another store refuse, and how, is the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_it_is_with_postgresql_and_seaweedfs() -> Result<()> {
+    let (database, weed) = (PostgreSql::start().await?, SeaweedFs::start().await?);
+    let (target, directory) = (weed.target(), tempfile::tempdir()?);
+    let mut flags = arguments(target, &target.endpoint);
+    flags.extend(FLAGS);
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", target.access_key.as_str()),
+        ("AWS_SECRET_ACCESS_KEY", target.secret_key.as_str()),
+        ("IMGN_DATABASE", &database.url()),
+    ];
+    let server = ServerProcess::start_with(directory.path(), &flags, &environment)?;
+    holds(&server, directory.path(), SHORT).await
 }

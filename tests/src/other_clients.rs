@@ -153,12 +153,13 @@ impl Stage {
     }
 }
 
-/// Whether a key is of those that the server makes: an id of its own, in one of its two places.
+/// Whether a key is of those that the server makes: an id of its own, in one of its two places, of which one is by owners.
 fn is_a_server_s(key: &Value) -> bool {
     let key = key.as_str().unwrap_or_default();
+    let below_owner = || key.strip_prefix("staged/")?.split_once('/');
     let id = key
         .strip_prefix("originals/")
-        .or(key.strip_prefix("staged/"));
+        .or(below_owner().map(|(_, id)| id));
     id.is_some_and(|id| id.len() == 36 && id.parse::<uuid::Uuid>().is_ok())
 }
 

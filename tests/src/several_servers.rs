@@ -31,7 +31,7 @@ mod cluster;
 /// How long anything may take before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn arguments<'a>(target: &'a Target, endpoint: &'a str) -> Vec<&'a str> {
+pub(crate) fn arguments<'a>(target: &'a Target, endpoint: &'a str) -> Vec<&'a str> {
     let bucket = &target.bucket;
     let mut arguments = vec!["--storage", "s3", "--s3-endpoint", endpoint, "--s3-bucket"];
     arguments.extend([bucket, "--s3-region", "us-east-1", "--s3-path-style"]);

@@ -205,6 +205,9 @@ pub struct Timing {
     pub abort_after: Duration,
     /// The age at which a multipart upload of the store is aborted that no upload here has.
     pub forget_after: Duration,
+    /// The age at which an object of the store is removed that the catalogue does not know. Longer than an upload or its URL can
+    /// live, and than it takes to import a gallery whose objects were stored beforehand.
+    pub forget_objects_after: Duration,
     /// How long `complete` waits for the result before it answers `verifying`. While other pictures are verified, and
     /// for uploads in parts, it does not wait.
     pub complete_wait: Duration,
@@ -212,6 +215,8 @@ pub struct Timing {
     pub relay_wait: Duration,
     /// How long its bytes may take from then on, and a second more for each 64 KiB of them.
     pub relay_time: Duration,
+    /// How long a form of the pages of 2018 may take to arrive, and a second more for each 64 KiB of it.
+    pub form_time: Duration,
 }
 
 impl Default for Timing {
@@ -222,9 +227,11 @@ impl Default for Timing {
             adopt_after: Duration::from_secs(60),
             abort_after: Duration::from_secs(24 * 60 * 60),
             forget_after: Duration::from_secs(24 * 60 * 60),
+            forget_objects_after: Duration::from_secs(30 * 24 * 60 * 60),
             complete_wait: Duration::from_secs(20),
             relay_wait: Duration::from_secs(20),
             relay_time: Duration::from_secs(20),
+            form_time: Duration::from_secs(120),
         }
     }
 }

@@ -34,16 +34,21 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let arrived = timeout(JSON_BODY_TIMEOUT, axum::Json::from_request(request, state));
-        let axum::Json(value) = arrived.await.map_err(too_slow)?.map_err(refuse_body)?;
+        let axum::Json(value) = arrived.await.map_err(json_too_slow)?.map_err(refuse_body)?;
         Ok(Self(value))
     }
 }
 
-fn too_slow(_: Elapsed) -> ApiError {
+/// A body was not there in the time that it had.
+pub(crate) fn too_slow(time: Duration) -> ApiError {
     ApiError::invalid(format!(
         "The request's body did not arrive within {} seconds; send it again.",
-        JSON_BODY_TIMEOUT.as_secs()
+        time.as_secs()
     ))
+}
+
+fn json_too_slow(_: Elapsed) -> ApiError {
+    too_slow(JSON_BODY_TIMEOUT)
 }
 
 /// A JSON body that may be left out.
@@ -63,7 +68,7 @@ where
             JSON_BODY_TIMEOUT,
             Bytes::from_request(Request::new(body), state),
         );
-        let bytes = arrived.await.map_err(too_slow)?;
+        let bytes = arrived.await.map_err(json_too_slow)?;
         let bytes = bytes.map_err(|error| refuse_body(error.into()))?;
         if bytes.is_empty() && !typed {
             return Ok(Self(T::default()));

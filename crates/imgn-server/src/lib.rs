@@ -30,6 +30,7 @@
 //! | `publish` | verification on bounded workers, and the one transaction that publishes |
 //! | `garbage` | deletes what the outbox names |
 //! | `sweep` | what time and crashes leave undone |
+//! | `orphans` | objects in the store that no row names |
 //! | `doctor` | whether what a server relies on is there, and what to do |
 //! | `backup` | a gallery as a directory, and back |
 //! | `traces` | spans of the server's work, for who collects them |
@@ -56,6 +57,7 @@ mod metrics;
 mod multipart;
 mod oidc;
 mod origin;
+mod orphans;
 mod places;
 mod publish;
 mod rates;

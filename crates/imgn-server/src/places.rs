@@ -1,9 +1,9 @@
 //! Which connections are held where more want to be than may.
 //!
 //! One that asks for nothing costs its client nothing, and anybody can have thousands. So where all places are taken, one
-//! of those gives way: the longest idle of whoever holds the most. Where all are at work, or have only just come, one of an
-//! address that has more than half of them gives way to another address; else the new one waits a moment, and is told to come
-//! again.
+//! of those gives way: the longest idle of whoever holds the most. Where all are at work, or have only just come, one of the
+//! address that has the most gives way to another address that has less than its share, as long as it has more than its own;
+//! else the new one waits a moment, and is told to come again.
 //!
 //! Not here: sockets. Invariant: no more are held than may be, and nobody loses a connection to somebody who holds more.
 
@@ -35,6 +35,10 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// How often those who wait look whether one has become idle.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Nobody at work loses one of their last places, which are this part of all: 16 of 512, as many as a browser and a client of
+/// imgn's need.
+const LAST_PLACES: usize = 32;
 
 /// How many wait at a time: each has a file descriptor.
 const MOST_WAITING: usize = 64;
@@ -161,28 +165,33 @@ impl Places {
     }
 }
 
+/// How many its owner has, since when it is as it is, and which it is.
+type Candidate = (Reverse<usize>, u64, u64);
+
 impl Held {
     /// Which connection gives way to a new one of somebody's.
     fn victim(&self, newcomer: Origin, most: usize) -> Option<u64> {
         let count = |origin| self.counts.get(&origin).copied().unwrap_or_default();
         let (own, now) = (count(newcomer), Instant::now());
         // Of those with the most, the longest.
-        let mut idle: Option<(Reverse<usize>, u64, u64)> = None;
-        let mut hogged: Option<(u64, u64)> = None;
+        let (mut idle, mut at_work) = (None::<Candidate>, None::<Candidate>);
+        let longest = |best: Option<Candidate>, this| best.map_or(this, |best| best.min(this));
+        // All who have some, and the newcomer, as much each.
+        let share = most / (self.counts.len() + usize::from(own == 0));
+        let share = share.max(most / LAST_PLACES);
         for (&id, it) in &self.connections {
             let of_its_owner = count(it.origin);
+            let this = (Reverse(of_its_owner), it.since, id);
             let is_idle = it.requests == 0 && it.fresh_until.is_none_or(|until| until <= now);
             if is_idle && of_its_owner >= own {
-                let this = (Reverse(of_its_owner), it.since, id);
-                idle = Some(idle.map_or(this, |best| best.min(this)));
+                idle = Some(longest(idle, this));
             }
-            if of_its_owner > most / 2 && it.origin != newcomer {
-                let this = (it.since, id);
-                hogged = Some(hogged.map_or(this, |best| best.min(this)));
+            // Nor has the newcomer more than whoever gave way, after that.
+            if own < share && share < of_its_owner && own + 1 < of_its_owner {
+                at_work = Some(longest(at_work, this));
             }
         }
-        let idle = idle.map(|(_, _, id)| id);
-        idle.or(hogged.map(|(_, id)| id))
+        idle.or(at_work).map(|(_, _, id)| id)
     }
 
     fn remove(&mut self, id: u64) -> Option<Connection> {
@@ -304,20 +313,37 @@ mod tests {
     }
 
     #[test]
-    fn of_those_at_work_only_a_hog_s_gives_way_and_only_to_another() {
+    fn of_those_at_work_one_gives_way_that_is_beyond_a_share_and_only_to_somebody_below_it() {
         let places = Places::new(4);
         let held: Vec<_> = [1, 2, 2, 2]
             .map(|last| places.enter(origin(last)).unwrap())
             .into();
         let busy: Vec<_> = held.iter().map(Place::begin).collect();
         assert!(places.enter(origin(2)).is_none());
-        let newcomer = places.enter(origin(3)).unwrap();
+        let third = places.enter(origin(3)).unwrap();
         assert!(!is_held(&held[1]));
-        let _busy = newcomer.begin();
-        // Two of four are no hog's.
-        assert!(places.enter(origin(4)).is_none());
+        let _third = third.begin();
+        // Two of four, with three others who want one.
+        let fourth = places.enter(origin(4)).unwrap();
+        assert!(!is_held(&held[2]));
+        let _fourth = fourth.begin();
+        // One each.
+        for last in [1, 2, 3, 4, 5] {
+            assert!(places.enter(origin(last)).is_none());
+        }
         drop(busy);
-        assert!(places.enter(origin(4)).is_some());
+        assert!(places.enter(origin(5)).is_some());
+    }
+
+    #[test]
+    fn nobody_loses_the_few_that_a_client_needs() {
+        let places = Places::new(2 * LAST_PLACES);
+        let held: Vec<_> = (0..LAST_PLACES)
+            .flat_map(|n| [n, n])
+            .map(|n| places.enter(origin(u8::try_from(n).unwrap())).unwrap())
+            .collect();
+        let _busy: Vec<_> = held.iter().map(Place::begin).collect();
+        assert!(places.enter(origin(99)).is_none());
     }
 
     #[tokio::test(start_paused = true)]

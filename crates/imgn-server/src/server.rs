@@ -33,6 +33,7 @@ use crate::{
     error::{chain, hint},
     metrics::{self, Metrics},
     oidc::{ClientError, Oidc},
+    orphans,
     publish::Publisher,
     routes::{self, feed::Listeners},
     serving::serve,
@@ -152,8 +153,8 @@ impl Server {
             None => None,
         };
 
-        let listener = wait_for_database(&config, listener).await?;
-        let (app, embedded) = Box::pin(assemble(config, address)).await?;
+        let (listener, (app, embedded)) =
+            Box::pin(assemble_when_ready(config, listener, address)).await?;
         if let Err(error) = app.storage.check().await {
             let advice = error.reason().map(Reason::advice);
             tracing::warn!(
@@ -181,6 +182,7 @@ impl Server {
         ));
         let sweeping = tokio::spawn(sweep::run(app.clone()));
         let looking = tokio::spawn(staging::run(app.clone()));
+        let tidying = tokio::spawn(orphans::run(app.clone()));
         let hearing = app.clone();
         let hearing = tokio::spawn(async move {
             tokio::select! {
@@ -189,7 +191,7 @@ impl Server {
             }
         });
         tracing::info!(%address, url = %app.public_url, "serving");
-        let mut tasks = vec![serving, sweeping, looking, hearing];
+        let mut tasks = vec![serving, sweeping, looking, tidying, hearing];
         let metrics_address = metrics.as_ref().map(|(_, address)| *address);
         if let Some((listener, address)) = metrics {
             let router = metrics::router(app.clone());
@@ -330,6 +332,25 @@ async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> 
     Ok((listener, address))
 }
 
+/// Puts the server together once its database is there; one that goes away right then is waited for once more.
+async fn assemble_when_ready(
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+) -> Result<(TcpListener, (App, Option<Embedded>)), StartError> {
+    let mut listener = listener;
+    loop {
+        listener = wait_for_database(&config, listener).await?;
+        match Box::pin(assemble(config.clone(), address)).await {
+            Err(StartError::Catalogue(error)) if error.why_away().is_some() => {
+                tracing::warn!(cause = chain(&error), "the database is away again");
+                tokio::time::sleep(DATABASE_PAUSE).await;
+            }
+            assembled => return Ok((listener, assembled?)),
+        }
+    }
+}
+
 /// Waits for a database that is away when the server starts, as a store that is away is waited for: the service of both may
 /// start later. Meanwhile it is said that the server lives and is not ready.
 async fn wait_for_database(
@@ -410,6 +431,7 @@ async fn end_writes(writes: &TaskTracker, publisher: &Publisher, catalogue: &Cat
 async fn sweep_once(app: &App) -> Swept {
     let mut swept = sweep::pass(app).await;
     sweep::orphans(app, &mut swept).await;
+    orphans::sweep(app, &mut swept).await;
     let finished = tokio::time::timeout(SWEEP_TIMEOUT, app.publisher.finish()).await;
     if finished.is_err() {
         tracing::warn!("some verifications did not end; the next start takes them up");

@@ -1,7 +1,7 @@
-//! Two thousand pictures through two servers into a store of several volume servers, while a server and a volume server are
-//! killed and come back.
+//! Two thousand pictures through two servers into a store of several volume servers, while either server and two of the volume
+//! servers are killed and come back; followed by two who listen, and by two mirrors of `imgn sync`'s.
 //!
-//! Invariant: who is killed when follows from how many pictures are accepted; whoever uploads does what imgn's client does: the
+//! Invariant: one server is always there, and two volume servers, which have a copy of everything. Who is killed when follows from how many pictures are accepted; whoever uploads does what imgn's client does: the
 //! same id and the same bytes again, at whichever server answers.
 
 use std::{
@@ -13,9 +13,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail, ensure};
-use imgn_testkit::{pictures, postgres::PostgreSql, process::eventually, seaweedfs::Cluster};
+use anyhow::{Context as _, Result, bail, ensure};
+use imgn_testkit::{
+    pictures,
+    postgres::PostgreSql,
+    process::{Client, answer, eventually},
+    seaweedfs::Cluster,
+};
 use reqwest::StatusCode;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Follower, arguments, places, start};
@@ -65,19 +71,63 @@ async fn upload(apis: &[Api; 2], number: usize) -> Result<String> {
     bail!("numbers end")
 }
 
+/// What a picture is told by, in the gallery and in each mirror of it.
+fn told(image: &Value) -> Result<[String; 4]> {
+    let text = |name: &str| {
+        let text = image[name].as_str().map(str::to_owned);
+        text.with_context(|| format!("{name} of {image}"))
+    };
+    let size = image["size"].to_string();
+    Ok([text("id")?, text("sha256")?, text("created_at")?, size])
+}
+
+/// A mirror of the built command line's, which follows one of the servers.
+struct Mirror(Client);
+
+impl Mirror {
+    /// Brings it up to date, as far as its server goes along: how many pictures it has then.
+    async fn sync(&self) -> Result<Option<u64>> {
+        let command = self.0.command(&["--json", "sync"])?;
+        let synced = tokio::task::spawn_blocking(move || answer(command)).await??;
+        if synced.code != Some(0) {
+            return Ok(None);
+        }
+        let pictures = synced
+            .objects()?
+            .first()
+            .map(|told| told["pictures"].as_u64());
+        pictures.context("an answer")
+    }
+
+    /// What it tells without its server, newest first.
+    fn tells(&self) -> Result<Vec<[String; 4]>> {
+        let most = (PICTURES + 1).to_string();
+        let listed = self
+            .0
+            .run(&["--json", "list", "--offline", "--limit", &most])?;
+        ensure!(listed.code == Some(0), "{}", listed.stderr);
+        listed.objects()?.iter().map(told).collect()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_or_doubled_while_a_server_and_a_volume_server_are_killed() -> Result<()> {
+async fn nothing_is_lost_or_doubled_while_servers_and_volume_servers_are_killed() -> Result<()> {
     let (database, mut cluster) = (PostgreSql::start().await?, Cluster::start().await?);
     let target = cluster.target().clone();
     let directories = [tempfile::tempdir()?, tempfile::tempdir()?];
     let mut first = start(directories[0].path(), &database, &target, &target.endpoint)?;
-    let second =
+    let mut second =
         first.start_beside(directories[1].path(), &arguments(&target, &target.endpoint))?;
     let apis = [
         Api::new(&first.url, Some(&first.token))?,
         Api::new(&second.url, Some(&second.token))?,
     ];
     let followers = [Follower::start(&first.url)?, Follower::start(&second.url)?];
+    let homes = [tempfile::tempdir()?, tempfile::tempdir()?];
+    let mirrors = [
+        Mirror(Client::new(homes[0].path(), &first.url, None)),
+        Mirror(Client::new(homes[1].path(), &second.url, None)),
+    ];
 
     let (next, accepted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut workers = Vec::new();
@@ -101,21 +151,37 @@ async fn nothing_is_lost_or_doubled_while_a_server_and_a_volume_server_are_kille
         })
         .await
     };
-    reached(PICTURES / 6).await?;
+    // A mirror of what is there so far, which goes on from there.
+    let partly = async |mirror: &Mirror| -> Result<()> {
+        let has = mirror.sync().await?.context("its server is there")?;
+        ensure!(has > 0 && has < PICTURES as u64, "{has}");
+        Ok(())
+    };
+    reached(PICTURES / 8).await?;
     first.kill();
-    reached(PICTURES * 2 / 6).await?;
+    partly(&mirrors[1]).await?;
+    ensure!(mirrors[0].sync().await?.is_none(), "nobody is there");
+    reached(PICTURES * 2 / 8).await?;
     first.restart()?;
-    reached(PICTURES * 3 / 6).await?;
+    reached(PICTURES * 3 / 8).await?;
+    second.kill();
+    partly(&mirrors[0]).await?;
+    reached(PICTURES * 4 / 8).await?;
+    second.restart()?;
     cluster.kill_volume_server(1);
-    reached(PICTURES * 4 / 6).await?;
+    reached(PICTURES * 5 / 8).await?;
     cluster.start_volume_server(1)?;
-    reached(PICTURES * 5 / 6).await?;
-    // Both at once.
+    reached(PICTURES * 6 / 8).await?;
+    // A server and a volume server at once, and the other server right after the first is back.
     first.kill();
     cluster.kill_volume_server(2);
     tokio::time::sleep(Duration::from_secs(2)).await;
     cluster.start_volume_server(2)?;
     first.restart()?;
+    reached(PICTURES * 7 / 8).await?;
+    second.kill();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    second.restart()?;
     let mut images = BTreeSet::new();
     for worker in workers {
         images.extend(worker.await??);
@@ -133,6 +199,13 @@ async fn nothing_is_lost_or_doubled_while_a_server_and_a_volume_server_are_kille
             .filter_map(|image| image["id"].as_str().map(str::to_owned))
             .collect();
         ensure!(listed.len() == PICTURES && ids == images);
+    }
+    // Each mirror, whose server was killed while it followed, is the gallery at last.
+    let listed = apis[0].images().await?;
+    let listed: Vec<_> = listed.iter().map(told).collect::<Result<_>>()?;
+    for mirror in &mirrors {
+        ensure!(mirror.sync().await? == Some(last), "it has not all");
+        ensure!(mirror.tells()? == listed, "it is another gallery");
     }
     let wanted: BTreeSet<_> = (0..PICTURES)
         .map(|number| sha256(&picture(number)))
@@ -180,7 +253,9 @@ async fn nothing_is_lost_or_doubled_while_a_server_and_a_volume_server_are_kille
         .send()
         .await?;
     ensure!(open.uploads().is_empty(), "no upload is open");
-    ensure!(first.terminate()? == Some(0));
+    for server in [&mut first, &mut second] {
+        ensure!(server.terminate()? == Some(0));
+    }
     for server in [&first, &second] {
         let log = server.process().log();
         ensure!(!log.contains("panicked"), "{log}");

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt as _, stream};
-use imgn_protocol::Sha256;
+use imgn_protocol::{Sha256, Sha256Hasher};
 
 use super::{
     AT_A_TIME, BackupError, Watcher,
@@ -207,15 +207,13 @@ impl Import<'_> {
 
     /// Gives the store an object, unless it has it; answers what is wrong with its file.
     async fn object(&self, object: &Wanted<'_>) -> Result<Option<String>, BackupError> {
-        match self.storage.size(&object.key).await? {
-            Some(size) if size == object.size => return Ok(None),
-            Some(size) => {
-                return Ok(Some(format!(
-                    "is another object in the store already, of {size} bytes and not {}",
-                    object.size
-                )));
-            }
-            None => {}
+        if let Some(is_it) = self.is_there(object).await? {
+            return Ok((!is_it).then(|| {
+                format!(
+                    "is another object in the store already, and not the one of {} bytes with the SHA-256 {}",
+                    object.size, object.sha256
+                )
+            }));
         }
         let path = || BackupError::file(self.directory.join(&object.key));
         let Looked {
@@ -266,6 +264,25 @@ impl Import<'_> {
         self.watcher.progress.moved(size);
         self.stored.fetch_add(1, Ordering::Relaxed);
         Ok(None)
+    }
+
+    /// Whether what the store has under an object's key is that object: as the store tells of its bytes, else they are read. `None`
+    /// where it has nothing.
+    async fn is_there(&self, object: &Wanted<'_>) -> Result<Option<bool>, BackupError> {
+        let Some(told) = self.storage.tells(&object.key).await? else {
+            return Ok(None);
+        };
+        if told.size != object.size || told.sha256 == Some(object.sha256) {
+            return Ok(Some(told.size == object.size));
+        }
+        let Some(mut stored) = self.storage.get(&object.key).await? else {
+            return Ok(None);
+        };
+        let mut hasher = Sha256Hasher::new();
+        while let Some(bytes) = stored.chunk().await? {
+            hasher.update(&bytes);
+        }
+        Ok(Some(hasher.finish() == object.sha256))
     }
 
     /// Makes everything public at once.

@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod members;
+mod orphans;
 mod pages;
 mod parts;
 mod several;

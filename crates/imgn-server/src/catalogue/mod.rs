@@ -15,6 +15,7 @@ mod images;
 mod members;
 mod multipart;
 mod news;
+mod orphans;
 mod reach;
 mod remembered;
 mod staged;
@@ -455,7 +456,9 @@ impl Catalogue {
         // On a connection of their own, for they may take as long as they need. It is in a pool, since what borrows one alone
         // cannot be shown to be `Send` where the app waits for all this.
         let migrating = PgPoolOptions::new().max_connections(1);
-        let migrating = migrating.connect_with(options).await.map_err(failed)?;
+        let migrating = migrating.connect_with(reach::options_to_update(&options));
+        let migrating = migrating.await;
+        let migrating = migrating.map_err(|error| reach::refused(database, &options, error))?;
         sqlx::migrate!("./migrations/postgres")
             .run(&migrating)
             .await

@@ -6,7 +6,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     BUSY_TIMEOUT, Catalogue, CatalogueError,
@@ -17,6 +17,10 @@ use crate::error::chain;
 
 /// Where the database tells of additions to the feed: see the migration `0002_servers.sql`.
 const CHANNEL: &str = "imgn_changes";
+
+/// How long nothing is heard before the database is asked whether it is there still. It breaks no connection when its process or
+/// the network stands still, and then tells nobody anything.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// The pause before the database is asked again for news that it could not be asked for.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -63,9 +67,17 @@ impl Catalogue {
         in_time(Some(STATEMENT), listener.listen(CHANNEL)).await?;
         // For what came before, and after a lost connection for what came meanwhile.
         self.tell_changed();
-        while listener.try_recv().await?.is_some() {
-            self.tell_changed();
+        loop {
+            match timeout(SILENCE, listener.try_recv()).await {
+                Ok(told) => match told? {
+                    Some(_) => self.tell_changed(),
+                    None => return Ok(()),
+                },
+                Err(_) => {
+                    let asked = sqlx::query("SELECT 1").execute(&mut listener);
+                    in_time(Some(BUSY_TIMEOUT), asked).await?;
+                }
+            }
         }
-        Ok(())
     }
 }

@@ -216,6 +216,12 @@ pub(super) fn options(url: &DatabaseUrl) -> Result<PgConnectOptions, sqlx::Error
     ]))
 }
 
+/// The same for an update of the catalogue. Of several servers that start at once one does it, and the others wait for it as long
+/// as it takes, which may be longer than any other statement waits.
+pub(super) fn options_to_update(options: &PgConnectOptions) -> PgConnectOptions {
+    options.clone().options([("lock_timeout", "0")])
+}
+
 /// Whether it lets somebody in, tried once and not again and again, as a pool does.
 pub(super) async fn ask(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
     match timeout(ANSWER, options.connect()).await {
@@ -361,6 +367,8 @@ pub(super) fn refused(
     let state = error
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code);
+    // A balancer whose database is away takes connections and ends them before a word.
+    let is_away = is_unreachable(&error) || matches!(error, sqlx::Error::Protocol(_));
     let (what, advice) = match state.as_deref() {
         Some("28P01" | "28000") => (
             format!(
@@ -376,7 +384,7 @@ pub(super) fn refused(
             ),
             "make it with createdb, or correct its name in --database (IMGN_DATABASE)",
         ),
-        _ if is_unreachable(&error) => (
+        _ if is_away => (
             format!("PostgreSQL at {place} does not answer: {}", why(&error)),
             "start it, or correct host and port in --database (IMGN_DATABASE)",
         ),
@@ -390,7 +398,7 @@ pub(super) fn refused(
     CatalogueError::Refused {
         what,
         advice,
-        is_away: is_unreachable(&error),
+        is_away,
     }
 }
 

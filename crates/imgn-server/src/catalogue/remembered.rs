@@ -266,6 +266,7 @@ mod tests {
             url_expires_at: 0,
             created_at: 0,
             origin: None,
+            below_owner: true,
         }
     }
 

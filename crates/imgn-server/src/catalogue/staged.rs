@@ -7,7 +7,7 @@
 use imgn_protocol::{FileName, ImageId, OpenRequest, UploadId};
 
 use super::{
-    Abort, Catalogue, CatalogueError, Expiry, TokenError, Upload, UploadState,
+    Abort, Catalogue, CatalogueError, Expiry, Upload, UploadState,
     database::{Transaction, claiming, sql},
     from_column,
     garbage::discard,
@@ -43,6 +43,8 @@ pub(crate) struct Staged {
     pub(crate) created_at: i64,
     /// Where somebody without a token is who sends it.
     pub(crate) origin: Option<String>,
+    /// Whether its key is below its owner's prefix.
+    pub(crate) below_owner: bool,
 }
 
 impl Staged {
@@ -63,6 +65,7 @@ impl Staged {
             url_expires_at,
             created_at: now(),
             origin: None,
+            below_owner: true,
         }
     }
 
@@ -70,8 +73,10 @@ impl Staged {
     pub(crate) fn key(&self) -> String {
         if self.in_parts {
             keys::original(self.image)
+        } else if self.below_owner {
+            keys::staged(self.owner, self.id)
         } else {
-            keys::staged(self.id)
+            keys::staged_beside_others(self.id)
         }
     }
 }
@@ -119,6 +124,7 @@ struct Row {
     url_expires_at: i64,
     created_at: i64,
     origin: Option<String>,
+    below_owner: bool,
 }
 
 impl TryFrom<Row> for Staged {
@@ -136,6 +142,7 @@ impl TryFrom<Row> for Staged {
             url_expires_at: row.url_expires_at,
             created_at: row.created_at,
             origin: row.origin,
+            below_owner: row.below_owner,
         })
     }
 }
@@ -152,8 +159,9 @@ impl Catalogue {
     ) -> Result<Room, CatalogueError> {
         let insert = sql(
             "INSERT INTO staged
-                 (id, owner, image_id, file_name, in_parts, multipart_id, url_expires_at, look_at, created_at, origin)
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $12
+                 (id, owner, image_id, file_name, in_parts, multipart_id, url_expires_at, look_at, created_at, origin,
+                  below_owner)
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $12, $13
              WHERE $10 > (SELECT count(*) FROM staged WHERE owner = $2)
                  + (SELECT count(*) FROM uploads WHERE $11 AND owner = $2 AND state = 'open'
                      AND (multipart_id IS NOT NULL OR url_expires_at > $9))
@@ -170,7 +178,8 @@ impl Catalogue {
         .bind(staged.created_at)
         .bind(most.uploads)
         .bind(most.counts_announced)
-        .bind(&staged.origin);
+        .bind(&staged.origin)
+        .bind(staged.below_owner);
         let sender = Sender {
             owner: staged.owner,
             origin: staged.origin.clone(),
@@ -461,30 +470,6 @@ impl Catalogue {
         };
         transaction.commit().await?;
         Ok(abort)
-    }
-
-    /// Who those are that write without a token, where the gallery lets them. An older server let somebody have a token
-    /// of this name, who would own what everybody uploads.
-    pub(crate) async fn anonymous(&self) -> Result<i64, TokenError> {
-        let mut transaction = self.begin().await?;
-        sql(
-            "INSERT INTO tokens (name, role, hash, created_at) VALUES ($1, 'uploader', NULL, $2)
-             ON CONFLICT (name) DO NOTHING",
-        )
-        .bind(super::tokens::ANONYMOUS)
-        .bind(now())
-        .execute(&mut transaction)
-        .await?;
-        let (id, is_somebody): (i64, bool) =
-            sql("SELECT id, hash IS NOT NULL FROM tokens WHERE name = $1")
-                .bind(super::tokens::ANONYMOUS)
-                .fetch_one(&mut transaction)
-                .await?;
-        if is_somebody {
-            return Err(TokenError::Somebody);
-        }
-        transaction.commit().await?;
-        Ok(id)
     }
 }
 

@@ -263,4 +263,28 @@ impl Catalogue {
         drop(noted);
         Ok(())
     }
+
+    /// Who those are that write without a token, where the gallery lets them. An older server let somebody have a token
+    /// of this name, who would own what everybody uploads.
+    pub(crate) async fn anonymous(&self) -> Result<i64, TokenError> {
+        let mut transaction = self.begin().await?;
+        sql(
+            "INSERT INTO tokens (name, role, hash, created_at) VALUES ($1, 'uploader', NULL, $2)
+             ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(ANONYMOUS)
+        .bind(now())
+        .execute(&mut transaction)
+        .await?;
+        let (id, is_somebody): (i64, bool) =
+            sql("SELECT id, hash IS NOT NULL FROM tokens WHERE name = $1")
+                .bind(ANONYMOUS)
+                .fetch_one(&mut transaction)
+                .await?;
+        if is_somebody {
+            return Err(TokenError::Somebody);
+        }
+        transaction.commit().await?;
+        Ok(id)
+    }
 }

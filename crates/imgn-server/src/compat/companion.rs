@@ -14,7 +14,7 @@ use axum::{
     http::request::Parts,
     response::Response,
 };
-use imgn_protocol::{ChecksumAlgorithm, ErrorCode, FileName, Problem, UploadId};
+use imgn_protocol::{ChecksumAlgorithm, ErrorCode, FileName, UploadId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -26,7 +26,10 @@ use crate::{
     error::ApiError,
     extract::{Json, Query, path_parameter},
     garbage,
-    routes::uploads::{self, picture_type},
+    routes::{
+        refusals,
+        uploads::{self, picture_type},
+    },
     staging::{self, Taken},
     state::App,
     storage::{Completed, Multipart, StoredPart, keys},
@@ -160,7 +163,7 @@ pub(crate) struct Number(u32);
     ),
     responses(
         (status = 200, body = FormAnswer),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::SignForm,
     ),
 )]
 pub(crate) async fn params(
@@ -191,7 +194,7 @@ pub(crate) async fn params(
     request_body = CreateBody,
     responses(
         (status = 200, body = Created),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::CreateParts,
     ),
 )]
 pub(crate) async fn create(
@@ -228,7 +231,7 @@ pub(crate) async fn create(
     params(("uploadId" = String, Path), ("key" = String, Query)),
     responses(
         (status = 200, body = Vec<PartRow>),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::ListParts,
     ),
 )]
 pub(crate) async fn parts(State(app): State<App>, open: Open) -> Result<Response, ApiError> {
@@ -250,7 +253,7 @@ pub(crate) async fn parts(State(app): State<App>, open: Open) -> Result<Response
     ),
     responses(
         (status = 200, body = PartUrl),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::SignParts,
     ),
 )]
 pub(crate) async fn sign(
@@ -278,7 +281,7 @@ pub(crate) async fn sign(
     ),
     responses(
         (status = 200, body = PartUrls),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::SignParts,
     ),
 )]
 pub(crate) async fn sign_batch(
@@ -309,7 +312,7 @@ pub(crate) async fn sign_batch(
     request_body = CompleteBody,
     responses(
         (status = 200, body = Location),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::CompleteParts,
     ),
 )]
 pub(crate) async fn complete(
@@ -343,7 +346,7 @@ pub(crate) async fn complete(
     params(("uploadId" = String, Path), ("key" = String, Query)),
     responses(
         (status = 200, body = Nothing),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::AbortParts,
     ),
 )]
 pub(crate) async fn abort(State(app): State<App>, named: Named) -> Result<Response, ApiError> {
@@ -374,7 +377,7 @@ pub(crate) async fn abort(State(app): State<App>, named: Named) -> Result<Respon
 /// Refused: credentials for a browser could write more than the one file that was asked for.
 #[utoipa::path(
     get, path = "/s3/sts", tag = "other clients", security(("token" = []), ()),
-    responses((status = "default", body = Problem, content_type = "application/problem+json")),
+    responses(refusals::GiveCredentials),
 )]
 pub(crate) async fn sts(Uploader(_): Uploader) -> ApiError {
     ApiError::new(

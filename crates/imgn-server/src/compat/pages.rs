@@ -4,20 +4,23 @@
 //! Their faults are not kept: the key is the server's, the URL is in no log, the list is all of the gallery, and the type
 //! is seen from the bytes. The form's file is read for its name and never kept.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     extract::{Request, State},
     http::{
         HeaderValue,
-        header::{CACHE_CONTROL, CONTENT_TYPE},
+        header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
     },
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
 use futures_util::stream;
-use imgn_protocol::{ErrorCode, FileName, Problem};
+use imgn_protocol::{ErrorCode, FileName};
 use imgn_store::Pace;
 use serde::Serialize;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::fresh_text;
@@ -25,7 +28,8 @@ use crate::{
     auth::Uploader,
     catalogue::{CatalogueError, PageQuery, Search},
     error::{ApiError, chain},
-    routes::uploads,
+    extract::too_slow,
+    routes::{refusals, relay::SLOWEST, uploads},
     staging,
     state::App,
 };
@@ -62,7 +66,7 @@ pub(crate) struct UploadForm {
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "A presigned URL for one PUT", body = String, content_type = "text/plain"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::PageUpload,
     ),
 )]
 pub(crate) async fn upload(
@@ -70,7 +74,14 @@ pub(crate) async fn upload(
     Uploader(caller): Uploader,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let file_name = file_name(request, app.config.max_size).await?;
+    let max_size = app.config.max_size;
+    // As large as it says; one that does not say may be the largest.
+    let size = request.headers().get(CONTENT_LENGTH);
+    let size: Option<u64> = size.and_then(|size| size.to_str().ok()?.parse().ok());
+    let size = size.unwrap_or(u64::MAX).min(most(max_size));
+    let time = app.config.timing.form_time + Duration::from_secs(size / SLOWEST);
+    let file_name = timeout(time, file_name(request, max_size)).await;
+    let file_name = file_name.map_err(|_| too_slow(time))??;
     // Not the form's body, whose length is its client's line.
     let _presigning = app.metrics.presigning();
     let staged = staging::expect(&app, &caller, file_name, false).await?;
@@ -85,7 +96,7 @@ pub(crate) async fn upload(
     get, path = "/gallery", tag = "other clients",
     responses(
         (status = 200, body = Vec<Entry>),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::PageGallery,
     ),
 )]
 pub(crate) async fn gallery(State(app): State<App>) -> Result<Response, ApiError> {
@@ -169,6 +180,11 @@ async fn page(app: &App, before: Option<u64>) -> Result<Page, CatalogueError> {
     })
 }
 
+/// The largest form, where files have at most so many bytes.
+fn most(max_size: u64) -> u64 {
+    max_size.saturating_add(BESIDE_THE_FILE)
+}
+
 /// The name of the first file in a form. The whole form is read, so that a client that sends it gets to see the answer,
 /// and nothing of it is kept.
 async fn file_name(request: Request, max_size: u64) -> Result<FileName, ApiError> {
@@ -181,7 +197,7 @@ async fn file_name(request: Request, max_size: u64) -> Result<FileName, ApiError
                 "The body must be a form with the file, sent as `multipart/form-data`.",
             )
         })?;
-    let most = max_size.saturating_add(BESIDE_THE_FILE);
+    let most = most(max_size);
     let limits = multer::SizeLimit::new().whole_stream(most);
     let constraints = multer::Constraints::new().size_limit(limits);
     let pace = Pace::default();

@@ -19,11 +19,14 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
-use imgn_protocol::{Change, ErrorCode, Problem, Sha256};
+use imgn_protocol::{Change, ErrorCode, Sha256};
 use serde::Deserialize;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
-use super::images::{matches_tag, search};
+use super::{
+    images::{matches_tag, search},
+    refusals,
+};
 use crate::{
     catalogue::{CatalogueError, Feed, Timeline},
     error::ApiError,
@@ -100,7 +103,7 @@ pub(crate) struct TimelineQuery {
     ),
     responses(
         (status = 200, body = String, content_type = "text/event-stream"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::FollowEvents,
     ),
 )]
 pub(crate) async fn events(
@@ -226,7 +229,7 @@ fn read_position(value: &HeaderValue) -> Result<u64, ApiError> {
     responses(
         (status = 200, body = Vec<u8>, content_type = "application/octet-stream", headers(("ETag" = String, description = "For `If-None-Match`"))),
         (status = 304, description = "Nothing has changed"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::GetTimeline,
     ),
 )]
 pub(crate) async fn timeline(

@@ -1,10 +1,11 @@
 //! Whether the server lives, and whether it can do its work.
 
 use axum::{Json, Router, extract::State};
-use imgn_protocol::{ErrorCode, Problem};
+use imgn_protocol::ErrorCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::refusals;
 use crate::{catalogue::CatalogueError, error::ApiError, state::App, storage::StorageError};
 
 /// All is well.
@@ -22,7 +23,7 @@ const OK: Health = Health {
 };
 
 /// Whether the server lives. Asks nobody else.
-#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = Health), refusals::SayAlive))]
 pub(crate) async fn healthz() -> Json<Health> {
     Json(OK)
 }
@@ -32,7 +33,7 @@ pub(crate) async fn healthz() -> Json<Health> {
     get, path = "/readyz", tag = "health",
     responses(
         (status = 200, body = Health),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
+        refusals::SayReady,
     ),
 )]
 pub(crate) async fn readyz(State(app): State<App>) -> Result<Json<Health>, ApiError> {

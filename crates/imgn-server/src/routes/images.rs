@@ -15,8 +15,8 @@ use axum::{
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use imgn_protocol::{
-    Change, ChangePage, DISPLAY_SIZE, ErrorCode, FileName, Image, ImageId, ImagePage, Problem,
-    Sha256, THUMBNAIL_SIZES,
+    Change, ChangePage, DISPLAY_SIZE, ErrorCode, FileName, Image, ImageId, ImagePage, Sha256,
+    THUMBNAIL_SIZES,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ use crate::{
     storage::keys,
 };
 
-use super::originals;
+use super::{originals, refusals};
 
 const DEFAULT_LIMIT: u32 = 100;
 const LIMITS: RangeInclusive<u32> = 1..=500;
@@ -79,7 +79,7 @@ pub(crate) struct ContentQuery {
     responses(
         (status = 200, body = ImagePage, headers(("ETag" = String, description = "For `If-None-Match`"))),
         (status = 304, description = "Nothing has changed"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::ListImages,
     ),
 )]
 pub(crate) async fn list(
@@ -122,7 +122,7 @@ pub(crate) async fn list(
     responses(
         (status = 200, body = Image),
         (status = 304, description = "Nothing has changed"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::GetImage,
     ),
 )]
 pub(crate) async fn get(
@@ -146,7 +146,7 @@ pub(crate) async fn get(
         (status = 200, description = "The original, for caches that name the host of pictures", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 302, description = "Where to read it, now", headers(("Location" = String))),
         (status = 304, description = "Nothing has changed"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::GetContent,
     ),
 )]
 pub(crate) async fn content(
@@ -191,7 +191,7 @@ pub(crate) async fn content(
     responses(
         (status = 200, body = Vec<u8>, content_type = "image/jpeg"),
         (status = 304, description = "Nothing has changed"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::GetThumbnail,
     ),
 )]
 pub(crate) async fn thumb(
@@ -235,7 +235,7 @@ pub(crate) async fn thumb(
     params(("id" = ImageId, Path)),
     responses(
         (status = 204, description = "It is gone"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::DeleteImage,
     ),
 )]
 pub(crate) async fn delete(
@@ -271,7 +271,7 @@ pub(crate) async fn delete(
     ),
     responses(
         (status = 200, body = ChangePage),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::ListChanges,
     ),
 )]
 pub(crate) async fn changes(

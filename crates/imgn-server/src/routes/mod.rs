@@ -6,6 +6,7 @@ pub(crate) mod images;
 pub(crate) mod openapi;
 mod originals;
 mod refusal;
+pub(crate) mod refusals;
 pub(crate) mod relay;
 pub(crate) mod requests;
 mod store;

@@ -1,7 +1,7 @@
 //! The OpenAPI document, made from the code that answers.
 
 use axum::Json;
-use imgn_protocol::{ImageId, UploadId};
+use imgn_protocol::{ImageId, Problem, UploadId};
 use utoipa::{
     OpenApi as _,
     openapi::{
@@ -19,8 +19,8 @@ use utoipa::{
                        sent to and read from the store, by URLs that are presigned for one request. Every error is a \
                        problem document (RFC 9457) with a `code` of a closed set.",
     ),
-    // Only named in paths, where the operations' own collection does not look.
-    components(schemas(ImageId, UploadId)),
+    // Only named in paths and in refusals, where the operations' own collection does not look.
+    components(schemas(ImageId, UploadId, Problem)),
     tags(
         (name = "uploads", description = "From a file to a published picture"),
         (name = "images", description = "What is published"),

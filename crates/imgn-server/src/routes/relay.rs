@@ -15,10 +15,13 @@ use axum::{
     extract::State,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use imgn_protocol::{ErrorCode, OpenRequest, Problem, Sha256, UploadAnswer, UploadId};
+use imgn_protocol::{ErrorCode, OpenRequest, Sha256, UploadAnswer, UploadId};
 use tokio::time::timeout;
 
-use super::uploads::{answer, closed, own_upload, signed_type};
+use super::{
+    refusals,
+    uploads::{answer, closed, own_upload, signed_type},
+};
 use crate::{
     auth::Uploader, catalogue::UploadState, error::ApiError, extract::Id, publish::Budget,
     state::App, storage::keys,
@@ -30,8 +33,8 @@ const SWELLING: u64 = 3;
 /// What one picture takes at most, in its own size: its body as text, and the two attempts to undo that.
 const COPIES: u64 = SWELLING + 2;
 
-/// What a picture's bytes are given a second for: a slow line of today. Who is slower is asked to send them to the store.
-const SLOWEST: u64 = 64 * 1024;
+/// What the bytes of a body are given a second for: a slow line of today. Who is slower is asked to send a picture to the store.
+pub(crate) const SLOWEST: u64 = 64 * 1024;
 
 /// The memory that all pictures on the way through the server share: that of one of the largest that are allowed.
 pub(crate) fn memory(relay_max_size: Option<u64>) -> Budget {
@@ -45,7 +48,7 @@ pub(crate) fn memory(relay_max_size: Option<u64>) -> Budget {
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "Exactly the bytes that were announced"),
     responses(
         (status = 200, description = "They are in the store; complete the upload now", body = UploadAnswer),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::SendContent,
     ),
 )]
 pub(crate) async fn content(

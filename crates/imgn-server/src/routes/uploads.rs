@@ -10,12 +10,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use imgn_protocol::{
-    ChecksumAlgorithm, CompleteRequest, ErrorCode, FileName, Mode, OpenRequest, Part, Problem,
-    Sha256, SignRequest, SignedRequest, UploadAnswer, UploadId,
+    ChecksumAlgorithm, CompleteRequest, ErrorCode, FileName, Mode, OpenRequest, Part, Sha256,
+    SignRequest, SignedRequest, UploadAnswer, UploadId,
 };
 use imgn_thumbs::{ACCEPTED, Format};
 use serde::Deserialize;
 
+use super::refusals;
 use crate::{
     auth::{Caller, Uploader},
     catalogue::{Abort, Outcome, Upload, UploadState},
@@ -70,7 +71,7 @@ pub(crate) struct OpenBody {
     request_body = OpenRequest,
     responses(
         (status = 200, body = UploadAnswer),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::OpenUpload,
     ),
 )]
 pub(crate) async fn open(
@@ -138,7 +139,7 @@ pub(crate) async fn open(
     params(("id" = UploadId, Path)),
     responses(
         (status = 200, body = UploadAnswer),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::GetUpload,
     ),
 )]
 pub(crate) async fn get(
@@ -157,7 +158,7 @@ pub(crate) async fn get(
     request_body = SignRequest,
     responses(
         (status = 200, body = SignedRequest),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::SignUpload,
     ),
 )]
 pub(crate) async fn sign(
@@ -204,7 +205,7 @@ pub(crate) async fn sign(
     responses(
         (status = 200, description = "Published or rejected", body = UploadAnswer),
         (status = 202, description = "Verifying", body = UploadAnswer),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::CompleteUpload,
     ),
 )]
 pub(crate) async fn complete(
@@ -253,7 +254,7 @@ pub(crate) async fn complete(
     params(("id" = UploadId, Path)),
     responses(
         (status = 204, description = "It has ended, now or before"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        refusals::AbortUpload,
     ),
 )]
 pub(crate) async fn abort(

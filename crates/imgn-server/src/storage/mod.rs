@@ -9,6 +9,7 @@ mod embedded;
 mod examine;
 mod in_process;
 pub(crate) mod keys;
+mod listing;
 mod multipart;
 mod reason;
 mod signing;
@@ -25,7 +26,7 @@ use aws_sdk_s3::{
     },
     error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
-    types::ObjectCannedAcl,
+    types::{ChecksumMode, ObjectCannedAcl},
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::http::Response;
@@ -129,6 +130,14 @@ pub(crate) struct Object {
     /// The store's tag of these bytes.
     pub(crate) etag: Option<String>,
     body: ByteStream,
+}
+
+/// What the store tells of an object.
+pub(crate) struct Told {
+    /// In bytes.
+    pub(crate) size: u64,
+    /// Where it has one. Of what came in parts it may be that of their sums.
+    pub(crate) sha256: Option<Sha256>,
 }
 
 impl Storage {
@@ -268,6 +277,32 @@ impl Storage {
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(fault("look at an object", error)),
         }
+    }
+
+    /// What the store tells of an object's bytes without sending them; `None` when there is none.
+    pub(crate) async fn tells(&self, key: &str) -> Result<Option<Told>, StorageError> {
+        let answer = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .checksum_mode(ChecksumMode::Enabled)
+            .send()
+            .await;
+        let head = match answer {
+            Ok(head) => head,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(fault("look at an object", error)),
+        };
+        // Of what came in parts their number may stand behind it, which is no base64.
+        let sum = head.checksum_sha256().and_then(|sum| {
+            let sum: [u8; 32] = BASE64_STANDARD.decode(sum).ok()?.try_into().ok()?;
+            Some(sum.into())
+        });
+        Ok(Some(Told {
+            size: u64::try_from(head.content_length().unwrap_or(0)).unwrap_or(0),
+            sha256: sum,
+        }))
     }
 
     /// The object; `None` when there is none.
@@ -508,7 +543,7 @@ where
 #[cfg(test)]
 impl Storage {
     /// A bucket of a test's.
-    fn of_a_test(
+    pub(crate) fn of_a_test(
         endpoint: &str,
         credentials: impl aws_credential_types::provider::ProvideCredentials + 'static,
         acl: Option<&str>,

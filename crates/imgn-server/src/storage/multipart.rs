@@ -353,7 +353,7 @@ pub(super) fn part_number(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn strange(action: &'static str, what: &'static str) -> StorageError {
+pub(super) fn strange(action: &'static str, what: &'static str) -> StorageError {
     store_failed(StorageError::Unavailable {
         action,
         source: what.into(),

@@ -1,6 +1,7 @@
 //! What those may send and hold open who announce nothing: how large, and how many.
 
 use std::{
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -11,7 +12,12 @@ use imgn_server::{Config, Server, StartError};
 use imgn_testkit::pictures;
 use reqwest::{Method, StatusCode, multipart::Form};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+    sync::mpsc,
+    time::timeout,
+};
 
 use crate::{
     clients::{PART, Parts, picture, presigned, put, shows, upload_form},
@@ -291,4 +297,77 @@ async fn a_token_with_the_name_of_those_who_have_none_is_refused_at_the_start() 
     catalogue.revoke_token("anonymous").await.unwrap();
     catalogue.close().await;
     Server::start(config()).await.unwrap().shutdown().await;
+}
+
+/// A connection from an address of this computer's, with the beginning of a request that does not go on.
+async fn half_a_request(address: SocketAddr, last: u8, token: Option<&str>) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let token = token.unwrap_or_default();
+    let head = format!(
+        "POST /upload HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+         content-type: multipart/form-data; boundary=x\r\ncontent-length: 100000\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+        .write_all(
+            b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\n\r\n",
+        )
+        .await
+        .unwrap();
+    stream
+}
+
+/// Each has half of all places, all of them at work: neither has more than the other, and both more than their share.
+#[tokio::test]
+async fn two_addresses_do_not_keep_a_third_one_out() {
+    let gallery = Gallery::start_with(|config| config.max_connections = 16).await;
+    let address = gallery.server().address();
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        for last in [2, 3] {
+            held.push(half_a_request(address, last, gallery.ada.token.as_deref()).await);
+        }
+    }
+    let nobody = gallery.anonymous();
+    for _ in 0..3 {
+        // As somebody else, each time on a connection of their own.
+        let asked = timeout(Duration::from_secs(5), nobody.get("/healthz")).await;
+        assert_eq!(asked.expect("a place").status, StatusCode::OK);
+    }
+    let file = pictures::jpeg(64, 48);
+    assert_eq!(
+        gallery.ada.upload("a.jpg", &file).await["state"],
+        "published"
+    );
+}
+
+#[tokio::test]
+async fn a_form_that_drips_is_not_waited_for() {
+    let gallery = Gallery::start_with(|config| {
+        config.timing.form_time = Duration::from_secs(1);
+    })
+    .await;
+    let address = gallery.server().address();
+    let mut stream = half_a_request(address, 1, gallery.ada.token.as_deref()).await;
+    let mut told = Vec::new();
+    let (mut reads, mut writes) = stream.split();
+    let dripping = async {
+        // Never silent, and never at its end.
+        while writes.write_all(b".").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    // Who is refused is heard out for a while before the answer.
+    let answered = timeout(Duration::from_secs(60), async {
+        tokio::select! {
+            () = dripping => {}
+            read = reads.read_buf(&mut told) => { read.unwrap(); }
+        }
+    });
+    answered.await.expect("an answer");
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.starts_with("HTTP/1.1 400 "), "{told}");
 }

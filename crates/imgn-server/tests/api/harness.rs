@@ -1,6 +1,6 @@
 //! A server on a directory of its own, and a caller.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::LazyLock, time::Duration};
 
 use imgn_protocol::{Sha256, SignedRequest, UploadId};
 use imgn_server::{Config, Role, Server};
@@ -292,15 +292,52 @@ impl Reply {
 }
 
 pub(crate) async fn reply(request: reqwest::RequestBuilder) -> Reply {
-    let response = request.send().await.unwrap();
+    let (http, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = http.execute(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let body = response.bytes().await.unwrap();
     let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Reply {
+    let reply = Reply {
         status,
         headers,
         json,
+    };
+    ensure_documented(&method, &path, &reply);
+    reply
+}
+
+/// Whatever an operation refuses with, its document names the status, and the code among that status' own.
+fn ensure_documented(method: &Method, path: &str, reply: &Reply) {
+    static DOCUMENT: LazyLock<Value> =
+        LazyLock::new(|| serde_json::to_value(imgn_server::openapi()).unwrap());
+    if !reply.status.is_client_error() && !reply.status.is_server_error() {
+        return;
     }
+    let paths = DOCUMENT["paths"].as_object().unwrap();
+    let names = |template: &str| {
+        let (names, parts) = (template.split('/'), path.split('/'));
+        names.clone().count() == parts.clone().count()
+            && names
+                .zip(parts)
+                .all(|(name, part)| name == part || name.starts_with('{'))
+    };
+    // Of a word and a parameter in the same place the word is meant.
+    let template = paths
+        .iter()
+        .filter(|(template, _)| names(template))
+        .min_by_key(|(template, _)| template.matches('{').count());
+    let operation = template.map(|(_, item)| &item[method.as_str().to_ascii_lowercase()]);
+    let Some(responses) = operation.and_then(|operation| operation["responses"].as_object()) else {
+        return;
+    };
+    let documented = responses.get(reply.status.as_str());
+    let codes = documented
+        .map(|one| &one["content"]["application/problem+json"]["schema"]["allOf"][1])
+        .and_then(|schema| schema["properties"]["code"]["enum"].as_array());
+    let is_documented = codes.is_some_and(|codes| codes.contains(&reply.json["code"]));
+    assert!(is_documented, "{method} {path}: {reply:?}");
 }
 
 /// Waits for something that the server does by itself.

@@ -131,6 +131,38 @@ async fn one_sweep_of_a_stopped_servers_directory_finishes_what_it_left() {
     assert_eq!(gallery.ada.get(&path).await.json["state"], "published");
 }
 
+/// As after a catalogue was restored that is older than its bucket.
+#[tokio::test]
+async fn one_sweep_removes_what_no_row_names_once_it_is_old_enough() {
+    let mut gallery = Gallery::start().await;
+    let ada = &gallery.ada;
+    let kept = ada.upload("a.jpg", &pictures::jpeg(64, 48)).await;
+    gallery.visit_garbage().await;
+    let bytes = gallery.stored_bytes();
+    ada.upload("b.jpg", &pictures::jpeg(640, 480)).await;
+    gallery.stop().await;
+    gallery
+        .sql(
+            "PRAGMA foreign_keys = OFF; DELETE FROM changes WHERE sequence = 2; DELETE FROM images WHERE sequence = 2;
+             DELETE FROM uploads WHERE file_name = 'b.jpg'; UPDATE feed SET images = 1",
+        )
+        .await;
+    let config = || Config::embedded(gallery.directory.path());
+    let swept = Server::sweep(config()).await.unwrap();
+    assert_eq!((swept.deleted, swept.failures), (0, 0), "it is young");
+    let mut old_enough = config();
+    old_enough.timing.forget_objects_after = Duration::ZERO;
+    let swept = Server::sweep(old_enough).await.unwrap();
+    assert_eq!((swept.deleted, swept.failures), (3, 0));
+    assert_eq!(gallery.stored_bytes(), bytes);
+    gallery.start_again(|_| {}).await;
+    let path = format!("/v1/images/{}", kept["image"]["id"].as_str().unwrap());
+    for path in [format!("{path}/content"), format!("{path}/thumb/320")] {
+        let there = gallery.ada.get(&path).await.status;
+        assert!(there.is_success() || there.is_redirection(), "{there}");
+    }
+}
+
 #[tokio::test]
 async fn a_directory_and_a_port_serve_one_server() {
     let gallery = Gallery::start().await;

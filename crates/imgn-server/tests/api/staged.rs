@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::{
     clients::{Parts, bytes_at, presigned, published, put, remove, shows},
+    forms::params,
     harness::{Gallery, eventually},
 };
 
@@ -165,4 +166,49 @@ async fn nothing_that_a_sender_says_of_a_picture_is_told_to_those_who_read_it() 
     }
     let cached = answer.headers().get("cache-control");
     assert!(cached.is_none_or(|value| value != "max-age=31536000"));
+}
+
+/// So that whoever looks into the bucket, or writes a policy for it, has what one user sends by a prefix of that user's.
+#[tokio::test]
+async fn what_a_user_sends_lies_below_a_prefix_of_theirs_and_no_url_is_good_for_anothers() {
+    let gallery = patient().await;
+    let (ada, bob) = (&gallery.ada, gallery.caller("bob").await);
+    let prefix = |key: &str| {
+        let (prefix, id) = key.rsplit_once('/').unwrap();
+        assert!(id.parse::<UploadId>().is_ok(), "{key}");
+        prefix.to_owned()
+    };
+    let of_a_page = |url: &str| {
+        let path = url.split('?').next().unwrap();
+        let (_, key) = path.split_once("/staged/").unwrap();
+        prefix(&format!("staged/{key}"))
+    };
+    let urls = [
+        presigned(ada, "a.jpg", b"").await,
+        presigned(ada, "b.jpg", b"").await,
+        presigned(&bob, "c.jpg", b"").await,
+    ];
+    let form = params(ada, "d.jpg").await;
+    let adas = of_a_page(&urls[0]);
+    assert!(adas.starts_with("staged/"), "{adas}");
+    assert_eq!(of_a_page(&urls[1]), adas);
+    assert_eq!(prefix(form["fields"]["key"].as_str().unwrap()), adas);
+    assert_ne!(of_a_page(&urls[2]), adas);
+    // Ada's signature on what is Bob's to send, and the other way round.
+    let (_, signed) = urls[0].split_once('?').unwrap();
+    let (bobs, signed_by_bob) = urls[2].split_once('?').unwrap();
+    let file = pictures::jpeg(64, 48);
+    for foreign in [
+        format!("{bobs}?{signed}"),
+        format!("{}?{signed_by_bob}", urls[0].split('?').next().unwrap()),
+    ] {
+        assert_eq!(put(ada, &foreign, &file).await, StatusCode::FORBIDDEN);
+    }
+    for (caller, url, file) in [
+        (ada, &urls[0], file),
+        (&bob, &urls[2], pictures::jpeg(48, 64)),
+    ] {
+        assert_eq!(put(caller, url, &file).await, StatusCode::OK);
+        published(caller, url).await;
+    }
 }

@@ -1,6 +1,7 @@
 //! What every answer has, the OpenAPI document, tokens, and the web page.
 
 use std::{
+    collections::BTreeSet,
     io::{Read as _, Write as _},
     time::Duration,
 };
@@ -242,6 +243,26 @@ async fn the_openapi_document_names_every_call_and_every_code() {
     let schemas = document["components"]["schemas"].as_object().unwrap();
     let codes = schemas["ErrorCode"]["enum"].as_array().unwrap();
     assert_eq!(codes.len(), ErrorCode::ALL.len());
+    // How each refuses is told by its statuses, and no code is nobody's but that of a method which a path does not take.
+    let mut told = BTreeSet::new();
+    for operation in document["paths"].as_object().unwrap().values() {
+        for operation in operation.as_object().unwrap().values() {
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(!responses.contains_key("default"), "{operation}");
+            for (status, response) in responses {
+                let schema = &response["content"]["application/problem+json"]["schema"];
+                let some = schema["allOf"][1]["properties"]["code"]["enum"].as_array();
+                for code in some.into_iter().flatten() {
+                    let code: ErrorCode = serde_json::from_value(code.clone()).unwrap();
+                    assert_eq!(*status, code.status().to_string());
+                    told.insert(code.as_str());
+                }
+            }
+        }
+    }
+    let all: BTreeSet<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+    let untold: Vec<_> = all.difference(&told).collect();
+    assert_eq!(untold, [&"method_not_allowed"]);
 
     // Every reference leads somewhere.
     let text = document.to_string();

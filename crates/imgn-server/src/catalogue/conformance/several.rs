@@ -379,3 +379,60 @@ async fn a_transaction_that_was_not_begun_to_the_end_is_nobodys() {
         server.close().await;
     }
 }
+
+/// The first one updates it, for as long as that takes; the others wait for it and do not give up.
+#[tokio::test]
+async fn servers_that_start_at_once_over_an_old_catalogue_wait_for_its_update() {
+    let postgres = PostgreSql::start().await.unwrap();
+    let database = Database::Postgres {
+        url: DatabaseUrl::from(postgres.url()),
+        connections: 2,
+    };
+    let raw = PgPoolOptions::new().max_connections(1);
+    let raw = raw.connect(&postgres.url()).await.unwrap();
+    let migrator = sqlx::migrate!("./migrations/postgres");
+    let newest = migrator.iter().map(|one| one.version).max().unwrap();
+    migrator.run_to(newest - 1, &raw).await.unwrap();
+    // A server of the version before has not ended yet, so the update takes longer than any other statement may.
+    let mut old = raw.begin().await.unwrap();
+    sqlx::query("LOCK TABLE tokens, staged, uploads, images IN ACCESS SHARE MODE")
+        .execute(&mut *old)
+        .await
+        .unwrap();
+    let ends = async {
+        tokio::time::sleep(BUSY_TIMEOUT + Duration::from_secs(4)).await;
+        old.commit().await.unwrap();
+    };
+    let (one, two, ()) = tokio::join!(Catalogue::open(&database), Catalogue::open(&database), ends);
+    for server in [one, two] {
+        let server = server.unwrap();
+        server.check().await.unwrap();
+        server.close().await;
+    }
+    raw.close().await;
+}
+
+/// It breaks no connection, so nobody would ever tell.
+#[tokio::test]
+async fn a_server_that_hears_nothing_finds_out_that_it_is_not_told() {
+    let case = case_of_postgres().await;
+    let (one, two) = (&case.catalogue, another(&case).await);
+    let (hearing, mut news) = (two.clone(), two.changes_from_now());
+    let hearing = tokio::spawn(async move { hearing.hear_of_others().await });
+    timeout(PATIENCE, news.changed()).await.unwrap().unwrap();
+    let silent: i64 = sql("SELECT pid::bigint FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+        .scalar(&one.reader)
+        .await
+        .unwrap();
+    signal("-STOP", silent);
+    let upload = verifying(one, "a.jpg").await;
+    let published = one.publish(&upload, &picture()).await.unwrap();
+    assert_eq!(published, Published::New);
+    let told = timeout(PATIENCE, news.changed()).await;
+    signal("-CONT", silent);
+    told.expect("it is told within a minute").unwrap();
+    hearing.abort();
+    for server in [one, &two] {
+        server.close().await;
+    }
+}

@@ -32,6 +32,7 @@ const FEED_COUNTS: (i64, i64) = (8, 2);
 const USAGE: (i64, i64) = (9, 4);
 const SCOPES: (i64, i64) = (10, 5);
 const MEMBERS: (i64, i64) = (11, 6);
+const BELOW_OWNER: (i64, i64) = (12, 7);
 
 /// A database of an earlier version.
 struct Old {
@@ -177,6 +178,13 @@ impl Old {
                 .bind(image(7).to_string());
             self.run(staged.bind(now() + HOUR).bind(now())).await;
         }
+        if self.has(BELOW_OWNER) {
+            let below = either(
+                "UPDATE staged SET below_owner = 1",
+                "UPDATE staged SET below_owner = true",
+            );
+            self.run(below).await;
+        }
         if self.has(FEED_COUNTS) {
             self.run(sql("UPDATE feed SET images = 1")).await;
         }
@@ -280,6 +288,12 @@ impl Old {
             let due = catalogue.take_staged_due(10).await.unwrap();
             assert_eq!(due.len(), 1);
             assert_eq!((due[0].id, due[0].image), (upload(7), image(7)));
+            // Where the URL leads that somebody had then.
+            let key = match self.has(BELOW_OWNER) {
+                true => format!("staged/1/{}", upload(7)),
+                false => format!("staged/{}", upload(7)),
+            };
+            assert_eq!(due[0].key(), key);
             let opened = catalogue
                 .open_staged(&due[0], &request("b.jpg"), within(0))
                 .await;
@@ -301,7 +315,7 @@ async fn each_version(migrator: Migrator, begin: impl AsyncFn(i64) -> (Old, Data
     let versions: Vec<i64> = migrator.iter().map(|migration| migration.version).collect();
     let newest = versions.iter().max().copied();
     assert!(
-        newest == Some(MEMBERS.0) || newest == Some(MEMBERS.1),
+        newest == Some(BELOW_OWNER.0) || newest == Some(BELOW_OWNER.1),
         "a version that is not listed here"
     );
     for version in versions {

@@ -1,0 +1,157 @@
+//! Objects that nobody knows, over each database and in stores that are asked for real.
+
+use std::collections::BTreeSet;
+
+use aws_credential_types::Credentials;
+use futures_util::{StreamExt as _, stream};
+use imgn_protocol::ImageId;
+use imgn_testkit::seaweedfs::{self, SeaweedFs};
+use url::Url;
+
+use super::*;
+use crate::{
+    orphans::Looker,
+    storage::{Embedded, Storage, keys},
+    sweep::Swept,
+};
+
+const HOUR: i64 = 60 * 60 * 1000;
+
+/// More than a page has.
+const THUMBNAILS: u32 = 1050;
+
+async fn put(storage: &Storage, keys: impl IntoIterator<Item = String>) {
+    let puts = stream::iter(keys).map(|key| async move {
+        storage.put_jpeg(&key, b"a".to_vec()).await.unwrap();
+    });
+    puts.buffer_unordered(16).collect::<()>().await;
+}
+
+async fn there(storage: &Storage) -> BTreeSet<String> {
+    let (mut found, mut after) = (BTreeSet::new(), None::<String>);
+    loop {
+        let page = storage.page("", after.as_deref()).await.unwrap();
+        found.extend(page.objects.into_iter().map(|object| object.key));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return found,
+        }
+    }
+}
+
+/// One look at what is as old as that.
+async fn look(catalogue: &Catalogue, storage: &Storage, newest: i64) -> Swept {
+    let mut swept = Swept::default();
+    let looker = Looker {
+        catalogue,
+        storage,
+        newest,
+    };
+    looker.sweep(&mut swept).await.unwrap();
+    swept
+}
+
+async fn only_what_nobody_knows_goes(catalogue: &Catalogue, storage: &Storage) {
+    let image = ImageId::new();
+    let thumbnails = (0..THUMBNAILS).map(|edge| keys::thumbnail(image, edge));
+    let orphans: BTreeSet<_> = thumbnails
+        .chain([
+            keys::original(image),
+            keys::staged(1, UploadId::new()),
+            keys::staged_beside_others(UploadId::new()),
+            keys::probe(),
+        ])
+        .collect();
+    put(storage, orphans.clone()).await;
+    let (past, future) = (now() - HOUR, now() + HOUR);
+    // As while a gallery is imported: what it is to have is there before any of its rows.
+    let swept = look(catalogue, storage, future).await;
+    assert_eq!(swept, Swept::default());
+    assert_eq!(there(storage).await, orphans);
+
+    let mut known = Vec::new();
+    for name in ["a.jpg", "b.jpg"] {
+        let upload = verifying(catalogue, name).await;
+        let published = catalogue.publish(&upload, &picture()).await.unwrap();
+        assert_eq!(published, Published::New);
+        known.extend(keys::thumbnails(upload.image).chain([keys::original(upload.image)]));
+    }
+    let aborted = opened(catalogue, "aborted.jpg", None).await;
+    catalogue.abort(aborted.id, None).await.unwrap();
+    for upload in [
+        aborted,
+        opened(catalogue, "open.jpg", None).await,
+        verifying(catalogue, "verifying.jpg").await,
+    ] {
+        known.push(keys::original(upload.image));
+    }
+    for in_parts in [false, true] {
+        let name = FileName::parse("staged.jpg").unwrap();
+        let staged = Staged::new(1, name, in_parts, now() + HOUR);
+        let most = MostUnderWay {
+            uploads: 10,
+            counts_announced: false,
+        };
+        let room = catalogue.stage(&staged, None, most, None).await.unwrap();
+        assert_eq!(room, Room::Yes);
+        known.push(staged.key());
+    }
+    // Nothing that this server made.
+    known.extend(["originals/index.html", "elsewhere/a.jpg"].map(str::to_owned));
+    put(storage, known.clone()).await;
+    let known: BTreeSet<_> = known.into_iter().collect();
+    // What is young may be somebody's yet.
+    assert_eq!(look(catalogue, storage, past).await, Swept::default());
+    assert_eq!(there(storage).await.len(), known.len() + orphans.len());
+    // Two at once, as of two servers.
+    let (one, two) = tokio::join!(
+        look(catalogue, storage, future),
+        look(catalogue, storage, future)
+    );
+    assert_eq!((one.failures, two.failures), (0, 0));
+    assert!(one.deleted + two.deleted >= orphans.len() as u64);
+    assert_eq!(there(storage).await, known);
+    assert_eq!(look(catalogue, storage, future).await, Swept::default());
+
+    // The bucket of another gallery.
+    let others: BTreeSet<_> = (0..=known.len())
+        .map(|_| keys::original(ImageId::new()))
+        .collect();
+    put(storage, others.clone()).await;
+    let swept = look(catalogue, storage, future).await;
+    assert_eq!((swept.deleted, swept.failures), (0, 1));
+    assert_eq!(there(storage).await.len(), known.len() + others.len());
+    for key in known.iter().chain(&others) {
+        storage.delete(key).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_knows_goes_and_nothing_else() {
+    for case in cases().await {
+        let directory = tempfile::tempdir().unwrap();
+        let embedded = Embedded::open(directory.path(), u64::MAX).await.unwrap();
+        let anywhere = Url::parse("http://127.0.0.1:1/").unwrap();
+        let storage = Storage::embedded(&embedded, &anywhere, Duration::from_secs(60));
+        only_what_nobody_knows_goes(&case.catalogue, &storage).await;
+        case.catalogue.close().await;
+    }
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "says that nothing was tested")]
+async fn what_nobody_knows_goes_from_seaweedfs_too() {
+    if std::env::var_os(seaweedfs::PROGRAM).is_none() {
+        println!("SKIPPED: {} is not set", seaweedfs::PROGRAM);
+        return;
+    }
+    let weed = SeaweedFs::start().await.unwrap();
+    let target = weed.target();
+    let credentials = Credentials::new(&target.access_key, &target.secret_key, None, None, "test");
+    let storage = Storage::of_a_test(&target.endpoint, credentials, None);
+    storage.create_bucket().await.unwrap();
+    for case in cases().await {
+        only_what_nobody_knows_goes(&case.catalogue, &storage).await;
+        case.catalogue.close().await;
+    }
+}
