@@ -306,7 +306,7 @@ impl<'a> Follow<'a> {
         {
             self.bar.suspend(|| {
                 self.output
-                    .error(format!("{path}: {}", told(error.code, &error.message)))
+                    .error(format!("{path}: {}", told(error.code, &error.message)));
             });
         }
         if view.started_anew && view.image.is_some() {
