@@ -18,6 +18,8 @@ use imgn_upload::{Fault, NewUpload, Stage, State, UploadCode, Work};
 
 use walk::{Met, walk};
 
+use crate::ViewError;
+
 /// How many bytes show of what format a file is.
 const HEAD_BYTES: u64 = 512;
 
@@ -253,6 +255,14 @@ fn refusal(fault: Fault) -> State {
         fault,
         work: Work::at(Stage::Renewing),
     }
+}
+
+/// Whether a file is one that would be taken in, as far as its beginning tells. Reads it: not for a runtime's own threads.
+///
+/// # Errors
+/// As that file's upload would end before it began.
+pub fn check_file(path: &Path) -> Result<(), ViewError> {
+    sniff(path).map(drop).map_err(Into::into)
 }
 
 fn sniff(path: &Path) -> Result<(imgn_thumbs::Format, u64), Fault> {

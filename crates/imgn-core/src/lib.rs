@@ -30,7 +30,7 @@ pub use error::{ClientCode, Code, CommandError};
 pub use home::{Home, HomeError};
 pub use imgn_protocol as protocol;
 pub use imgn_upload::{Batch, Origin, Totals, UploadCode};
-pub use intake::{Folders, Intake, Taken, Unreadable};
+pub use intake::{Folders, Intake, Taken, Unreadable, check_file};
 pub use link::{InvalidFormat, LinkFormat, Template, link, links};
 pub use mirror::Timeline;
 pub use settings::{

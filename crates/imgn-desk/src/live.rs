@@ -5,7 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use imgn_core::{
-    UploadState, UploadView,
+    Code, UploadCode, UploadState, UploadView,
     protocol::{ImageId, UploadId},
 };
 
@@ -23,6 +23,7 @@ pub(crate) struct Live {
 #[derive(Debug)]
 struct Active {
     is_paused: bool,
+    waits_for_file: bool,
     sent: u64,
     size: u64,
 }
@@ -45,6 +46,7 @@ impl Live {
             if !view.state.has_ended() {
                 let active = Active {
                     is_paused: view.state == UploadState::Paused,
+                    waits_for_file: waits_for_file(view),
                     sent: view.sent_bytes,
                     size: view.size.unwrap_or_default().max(view.sent_bytes),
                 };
@@ -82,14 +84,18 @@ impl Live {
     }
 
     pub(crate) fn progress(&self) -> Progress {
-        let paused = self.active.values().filter(|it| it.is_paused).count() as u64;
+        let count =
+            |is: fn(&Active) -> bool| self.active.values().filter(|it| is(it)).count() as u64;
+        let (paused, without_file) = (count(|it| it.is_paused), count(|it| it.waits_for_file));
         let total = self.active.len() as u64;
-        let sum =
-            |of: fn(&Active) -> u64| self.done_bytes + self.active.values().map(of).sum::<u64>();
+        // What cannot go on does not keep the rest from being complete.
+        let there = || self.active.values().filter(|it| !it.waits_for_file);
+        let sum = |of: fn(&Active) -> u64| self.done_bytes + there().map(of).sum::<u64>();
         let (sent, size) = (sum(|it| it.sent), sum(|it| it.size));
         Progress {
-            running: total - paused,
+            running: total - paused - without_file,
             paused,
+            without_file,
             done: self.done,
             total: self.done + total,
             percent: (sent * 100).checked_div(size).unwrap_or_default(),
@@ -101,8 +107,15 @@ impl Live {
     }
 }
 
+fn waits_for_file(view: &UploadView) -> bool {
+    let code = view.error.as_ref().map(|error| error.code);
+    view.state == UploadState::Waiting && code == Some(Code::Upload(UploadCode::FileMissing))
+}
+
 #[cfg(test)]
 mod tests {
+    use imgn_core::ViewError;
+
     use super::*;
     use crate::testing;
 
@@ -126,6 +139,7 @@ mod tests {
         let expected = Progress {
             running: 1,
             paused: 1,
+            without_file: 0,
             done: 0,
             total: 2,
             percent: 25,
@@ -136,6 +150,17 @@ mod tests {
         assert_eq!(
             (progress.done, progress.total, progress.percent),
             (1, 2, 50)
+        );
+        let mut lost = view(c, UploadState::Waiting, 0);
+        lost.error = Some(ViewError {
+            code: UploadCode::FileMissing.into(),
+            message: String::new(),
+        });
+        live.update(&[lost]);
+        let progress = live.progress();
+        assert_eq!(
+            (progress.running, progress.without_file, progress.percent),
+            (0, 1, 100)
         );
         live.update(&[view(c, UploadState::Cancelled, 0)]);
         assert_eq!(live.progress(), Progress::default());

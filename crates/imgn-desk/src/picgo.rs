@@ -133,6 +133,9 @@ async fn upload(
         return failed(StatusCode::BAD_REQUEST, &message);
     }
     let wanted = list.len();
+    if let Some(refused) = unfit(list.clone()).await {
+        return failed(StatusCode::INTERNAL_SERVER_ERROR, &refused);
+    }
     let clip = if list.is_empty() {
         read_clipboard().await
     } else {
@@ -157,6 +160,20 @@ async fn upload(
             "the upload takes longer; it goes on, and its link is in imgn when it has ended",
         ),
     }
+}
+
+/// Why some of these would not be taken in. Then none is sent, for its editor would not hear of it.
+async fn unfit(list: Vec<PathBuf>) -> Option<String> {
+    let check = move || {
+        let refused = list.iter().filter_map(|path| {
+            let error = imgn_core::check_file(path).err()?;
+            let name = path.file_name().unwrap_or(path.as_os_str());
+            Some(format!("{}: {}", name.display(), error.message))
+        });
+        refused.collect::<Vec<_>>().join("; ")
+    };
+    let refused = tokio::task::spawn_blocking(check).await.ok()?;
+    (!refused.is_empty()).then_some(refused)
 }
 
 /// A list of links is whole or none: an editor puts the first link where the first picture stands.

@@ -36,6 +36,8 @@ pub struct Progress {
     pub running: u64,
     /// That somebody holds back.
     pub paused: u64,
+    /// That wait for their files, which were moved or taken away.
+    pub without_file: u64,
     /// That have ended since there was something to do.
     pub done: u64,
     /// All of these together, in files.
@@ -188,6 +190,7 @@ pub fn summary(state: &TrayState) -> String {
     let Progress {
         running,
         paused,
+        without_file,
         done,
         total,
         percent,
@@ -202,6 +205,8 @@ pub fn summary(state: &TrayState) -> String {
         words.uploading(done, total, percent)
     } else if paused > 0 {
         words.paused(paused)
+    } else if without_file > 0 {
+        words.without_file(without_file)
     } else {
         words.idle().to_owned()
     }
@@ -275,6 +280,7 @@ mod tests {
         let progress = Progress {
             running: 3,
             paused: 0,
+            without_file: 0,
             done: 2,
             total: 5,
             percent: 41,
@@ -299,6 +305,8 @@ mod tests {
         assert_eq!(summary(&state), "1 upload paused");
         assert_eq!(labels(&menu(&state))[6], "Resume uploads");
         assert_eq!(fraction(&state), None);
+        (state.progress.paused, state.progress.without_file) = (0, 2);
+        assert_eq!(summary(&state), "2 uploads wait for their files");
     }
 
     #[test]

@@ -119,6 +119,9 @@ macro_rules! counted {
 }
 
 counted! {
+    without_file =
+        { one: "# upload waits for its file", other: "# uploads wait for their files" },
+        { one: "# Upload wartet auf seine Datei", other: "# Uploads warten auf ihre Dateien" };
     other_files =
         { one: "# other file was skipped.", other: "# other files were skipped." },
         { one: "# andere Datei wurde ausgelassen.", other: "# andere Dateien wurden ausgelassen." };

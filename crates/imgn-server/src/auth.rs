@@ -169,7 +169,7 @@ impl FromRequestParts<App> for Caller {
         let token = bearer(parts).ok_or_else(|| {
             ApiError::new(
                 ErrorCode::Unauthorized,
-                "This needs a token: send `Authorization: Bearer TOKEN`.",
+                "This needs a token of this gallery's.",
             )
         })?;
         let mut caller = match &app.oidc {

@@ -4,6 +4,9 @@
 //! one that carries little or nothing one. So a few parts fill the line, and many small files, most of whose time is
 //! round trips, still have enough requests under way. Where somebody chose how many requests there may be, all are as heavy.
 //!
+//! On a slow line a large part has its places for minutes. What is small does not wait for that: it has a lane beside them,
+//! so that a screenshot is there before the film that was begun earlier. Not where somebody chose the number.
+//!
 //! [`Controller`] is pure: from what got through in each interval it says how many places are worth having. It climbs
 //! while more of them bring more, steps back when they do not, and halves when the other side has too many. [`Gate`]
 //! lets so many in.
@@ -20,6 +23,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What a request takes at most, however much it carries.
 const HEAVIEST: usize = 8;
+
+/// What is small has so many places of its own, when the others are taken: one such file at a time, or eight requests with little
+/// in them.
+const LANE: usize = HEAVIEST;
+
+/// Screenshots are smaller, and photographs of phones as a rule; every part but the last of a file is larger.
+const SMALL: u64 = 4 << 20;
 
 /// A request takes a place for each of so many bytes that it carries, or begins to.
 const BYTES_A_PLACE: u64 = 128 << 10;
@@ -197,6 +207,7 @@ impl Controller {
 /// Lets as many requests in as the controller says.
 pub(crate) struct Gate {
     places: Arc<Semaphore>,
+    lane: Arc<Semaphore>,
     held: Mutex<Held>,
     was_full: AtomicBool,
     requests: AtomicU64,
@@ -215,6 +226,8 @@ struct Held {
 pub(crate) struct Place {
     gate: Arc<Gate>,
     permit: Option<OwnedSemaphorePermit>,
+    /// Whether it is in the lane of what is small.
+    is_beside: bool,
 }
 
 impl Gate {
@@ -223,6 +236,7 @@ impl Gate {
         let capacity = controller.capacity();
         Arc::new(Self {
             places: Arc::new(Semaphore::new(capacity)),
+            lane: Arc::new(Semaphore::new(LANE)),
             held: Mutex::new(Held {
                 controller,
                 rate_limit: None,
@@ -234,22 +248,30 @@ impl Gate {
         })
     }
 
-    /// Waits until there is room for a request that carries so many bytes; first come, first served.
+    /// Waits until there is room for a request that carries so many bytes; first come, first served, but that what is small
+    /// goes by what is not.
     pub(crate) async fn enter(self: Arc<Self>, bytes: u64) -> Place {
         let weight = self.weight(bytes);
         let weight = u32::try_from(weight).unwrap_or(1);
-        let permit = match Arc::clone(&self.places).try_acquire_many_owned(weight) {
-            Ok(permit) => Some(permit),
+        let (permit, is_beside) = match Arc::clone(&self.places).try_acquire_many_owned(weight) {
+            Ok(permit) => (Ok(permit), false),
             Err(_) => {
                 self.was_full.store(true, Ordering::Relaxed);
-                // It is never closed.
-                Arc::clone(&self.places)
-                    .acquire_many_owned(weight)
-                    .await
-                    .ok()
+                let has_lane = bytes <= SMALL && !self.held().controller.fixed;
+                let lane = Arc::clone(&self.lane);
+                tokio::select! {
+                    biased;
+                    permit = Arc::clone(&self.places).acquire_many_owned(weight) => (permit, false),
+                    permit = lane.acquire_many_owned(weight), if has_lane => (permit, true),
+                }
             }
         };
-        Place { gate: self, permit }
+        Place {
+            gate: self,
+            // They are never closed.
+            permit: permit.ok(),
+            is_beside,
+        }
     }
 
     /// How many large bodies there may be at a time.
@@ -325,6 +347,9 @@ impl Gate {
 impl Drop for Place {
     fn drop(&mut self) {
         self.gate.requests.fetch_add(1, Ordering::Relaxed);
+        if self.is_beside {
+            return;
+        }
         let mut held = self.gate.held();
         let Some(permit) = self.permit.as_mut().filter(|_| held.debt > 0) else {
             return;
@@ -448,6 +473,30 @@ mod tests {
         places.clear();
         let entered = tokio::time::timeout(std::time::Duration::from_secs(5), waiting).await;
         assert!(entered.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_small_goes_by_large_parts_unless_the_number_of_requests_was_chosen() {
+        const PATIENCE: std::time::Duration = std::time::Duration::from_millis(1);
+        let gate = Gate::new(None);
+        gate.set_rate_limit(NonZeroU64::new(50_000));
+        let enter = |bytes| tokio::time::timeout(PATIENCE, Arc::clone(&gate).enter(bytes));
+        let part = enter(8 << 20).await.unwrap();
+        assert!(enter(8 << 20).await.is_err());
+        let screenshot = enter(1 << 20).await.unwrap();
+        assert!(enter(0).await.is_err());
+        drop(screenshot);
+        let all: Vec<_> = futures_util::future::join_all((0..LANE).map(|_| enter(0))).await;
+        assert!(all.iter().all(Result::is_ok));
+        gate.overloaded();
+        drop((all, part));
+        assert_eq!(gate.lane.available_permits(), LANE);
+        assert_eq!(gate.places.available_permits(), gate.held().capacity);
+
+        let chosen = Gate::new(Some(1));
+        let _part = Arc::clone(&chosen).enter(8 << 20).await;
+        let small = tokio::time::timeout(PATIENCE, Arc::clone(&chosen).enter(0)).await;
+        assert!(small.is_err());
     }
 
     #[tokio::test]

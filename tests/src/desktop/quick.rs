@@ -273,7 +273,11 @@ async fn editors_that_know_picgo_get_links_and_pages_get_nothing() -> Result<()>
         "{status} {answer}"
     );
 
-    let missing = json!({"list": [files[0], "/nowhere.png"]}).to_string();
+    let before = desktop.api.images().await?.len();
+    // What is there is not sent either: the editor would not hear of it.
+    let unsent = desktop.screen.folder().join("unsent.png");
+    fs::write(&unsent, pictures::sized_png(8000, 9))?;
+    let missing = json!({"list": [unsent, "/nowhere.png"]}).to_string();
     let (status, answer) = ask("", &[json_type], missing).await?;
     let message = answer["message"].as_str().unwrap_or_default();
     ensure!(
@@ -281,7 +285,6 @@ async fn editors_that_know_picgo_get_links_and_pages_get_nothing() -> Result<()>
         "{answer}"
     );
 
-    let before = desktop.api.images().await?.len();
     let host = format!("127.0.0.1:{port}");
     let bearer = format!("Bearer {key}");
     for (query, headers, body, expected) in [

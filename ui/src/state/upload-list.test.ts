@@ -137,6 +137,19 @@ describe("the summary", () => {
     expect(summarise([]).fraction).toBe(1);
     expect(summarise([]).waiting).toBe(false);
   });
+
+  it("does not take what waits for its file for what waits for the server", () => {
+    const lost = anUpload("a", { state: "waiting", size: 500, error: { code: "file_missing", message: "" } });
+    const done = anUpload("b", { state: "published", size: 100, sent_bytes: 100 });
+    expect(summarise([lost, done])).toMatchObject({
+      running: 1,
+      withoutFile: 1,
+      waiting: false,
+      fraction: 1,
+    });
+    const sending = anUpload("c", { state: "uploading", size: 100, sent_bytes: 0 });
+    expect(summarise([lost, done, sending]).fraction).toBeCloseTo(0.5);
+  });
 });
 
 it("what is held back is no reason to wait, and has no time left", () => {

@@ -26,6 +26,9 @@ export const canRetry = (upload: UploadView): boolean => RETRIABLE.has(upload.st
 export const canPause = (upload: UploadView): boolean => PAUSABLE.has(upload.state);
 export const canResume = (upload: UploadView): boolean => upload.state === "paused";
 export const canMove = (upload: UploadView): boolean => MOVABLE.has(upload.state);
+/** Whether its file is to come back. */
+export const waitsForFile = (upload: UploadView): boolean =>
+  upload.state === "waiting" && upload.error?.code === "file_missing";
 export const isInGallery = (upload: UploadView): boolean =>
   upload.state === "published" || upload.state === "duplicate";
 
@@ -94,7 +97,9 @@ export interface UploadSummary {
   /** Has not ended, paused ones too. */
   readonly running: number;
   readonly paused: number;
-  /** Whether all that has not ended, and is not held back, waits for the server or for its file. */
+  /** Waits for its file, which was moved or taken away. */
+  readonly withoutFile: number;
+  /** Whether all that has not ended, is not held back and has its file waits for the server. */
   readonly waiting: boolean;
   /** From 0 to 1, by bytes where sizes are known and by pictures where not; 1 when nothing runs. */
   readonly fraction: number;
@@ -108,11 +113,17 @@ export function summarise(uploads: readonly UploadView[]): UploadSummary {
   let cancelled = 0;
   let waiting = 0;
   let paused = 0;
+  let withoutFile = 0;
   let weight = 0;
   let done = 0;
   let left = 0;
   let rate = 0;
   for (const upload of uploads) {
+    // It does not keep the rest from being complete.
+    if (waitsForFile(upload)) {
+      withoutFile += 1;
+      continue;
+    }
     // Even a file of no known size is something to do.
     const size = Math.max(1, upload.size ?? 1);
     weight += size;
@@ -142,8 +153,9 @@ export function summarise(uploads: readonly UploadView[]): UploadSummary {
     cancelled,
     running,
     paused,
-    waiting: waiting > 0 && waiting === running - paused,
-    fraction: running === 0 ? 1 : done / weight,
+    withoutFile,
+    waiting: waiting > 0 && waiting === running - paused - withoutFile,
+    fraction: running === withoutFile ? 1 : done / weight,
     bytesPerSecond: rate,
     secondsLeft: rate > 0 && left > 0 ? left / rate : null,
   };

@@ -11,6 +11,7 @@ export function summaryText(summary: UploadSummary): string {
       ? [strings.summaryRunning(summary.ended, summary.total)]
       : [strings.summaryDone(summary.ended - summary.failed - summary.cancelled)];
   if (summary.waiting) parts.push(strings.summaryWaiting);
+  if (summary.withoutFile > 0) parts.push(strings.summaryWithoutFile(summary.withoutFile));
   if (summary.paused > 0) parts.push(strings.summaryPaused(summary.paused));
   if (summary.failed > 0) parts.push(strings.summaryFailed(summary.failed));
   return parts.join(", ");

@@ -400,6 +400,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   summaryRunning: (done, total) => `${number(done)} von ${number(total)} fertig`,
   summaryFailed: (count) => plural(count, "# fehlgeschlagen", "# fehlgeschlagen"),
   summaryWaiting: "warten auf den Server",
+  summaryWithoutFile: (count) => plural(count, "# wartet auf seine Datei", "# warten auf ihre Dateien"),
   summaryPaused: (count) => plural(count, "# angehalten", "# angehalten"),
   sentOf: (sent, size) => `${sent} von ${size}`,
   timeLeft: (time) => `noch ${time}`,

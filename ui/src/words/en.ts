@@ -391,6 +391,7 @@ export const english = ({ plural, number }: Grammar) => ({
   summaryRunning: (done: number, total: number) => `${number(done)} of ${number(total)} done`,
   summaryFailed: (count: number) => plural(count, "# failed", "# failed"),
   summaryWaiting: "waiting for the server",
+  summaryWithoutFile: (count: number) => plural(count, "# waiting for its file", "# waiting for their files"),
   summaryPaused: (count: number) => plural(count, "# paused", "# paused"),
   sentOf: (sent: string, size: string) => `${sent} of ${size}`,
   timeLeft: (time: string) => `${time} left`,
