@@ -208,6 +208,8 @@ pub struct Timing {
     /// The age at which an object of the store is removed that the catalogue does not know. Longer than an upload or its URL can
     /// live, and than it takes to import a gallery whose objects were stored beforehand.
     pub forget_objects_after: Duration,
+    /// How long after its start the server looks for the first time for objects that the catalogue does not know.
+    pub first_look_for_objects: Duration,
     /// How long `complete` waits for the result before it answers `verifying`. While other pictures are verified, and
     /// for uploads in parts, it does not wait.
     pub complete_wait: Duration,
@@ -228,6 +230,7 @@ impl Default for Timing {
             abort_after: Duration::from_secs(24 * 60 * 60),
             forget_after: Duration::from_secs(24 * 60 * 60),
             forget_objects_after: Duration::from_secs(30 * 24 * 60 * 60),
+            first_look_for_objects: Duration::from_secs(60 * 60),
             complete_wait: Duration::from_secs(20),
             relay_wait: Duration::from_secs(20),
             relay_time: Duration::from_secs(20),

@@ -33,7 +33,7 @@ use crate::{
     error::{chain, hint},
     metrics::{self, Metrics},
     oidc::{ClientError, Oidc},
-    orphans,
+    orphans::{self, SweepError, UnknownPictures},
     publish::Publisher,
     routes::{self, feed::Listeners},
     serving::serve,
@@ -309,16 +309,16 @@ impl Server {
     }
 
     /// One pass of the sweeper on a data directory that no server runs on; waits for verifications to end.
-    pub async fn sweep(config: Config) -> Result<Swept, StartError> {
-        config.check()?;
+    pub async fn sweep(config: Config, unknown: UnknownPictures) -> Result<Swept, SweepError> {
+        config.check().map_err(StartError::Config)?;
         let lock = lock(&config.data_dir)?;
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (app, _) = Box::pin(assemble(config, anywhere)).await?;
-        let swept = sweep_once(&app).await;
+        let swept = sweep_once(&app, unknown).await;
         app.stopping.cancel();
         end_writes(&app.writes, &app.publisher, &app.catalogue).await;
         drop(lock);
-        Ok(swept)
+        swept
     }
 }
 
@@ -428,8 +428,16 @@ async fn end_writes(writes: &TaskTracker, publisher: &Publisher, catalogue: &Cat
     }
 }
 
-async fn sweep_once(app: &App) -> Swept {
+async fn sweep_once(app: &App, unknown: UnknownPictures) -> Result<Swept, SweepError> {
+    let mut removed = Swept::default();
+    match unknown {
+        UnknownPictures::Count => orphans::count(app, &mut removed).await,
+        UnknownPictures::Remove => orphans::remove(app, &mut removed).await?,
+    }
     let mut swept = sweep::pass(app).await;
+    swept.deleted += removed.deleted;
+    swept.unknown += removed.unknown;
+    swept.failures += removed.failures;
     sweep::orphans(app, &mut swept).await;
     orphans::sweep(app, &mut swept).await;
     let finished = tokio::time::timeout(SWEEP_TIMEOUT, app.publisher.finish()).await;
@@ -437,7 +445,7 @@ async fn sweep_once(app: &App) -> Swept {
         tracing::warn!("some verifications did not end; the next start takes them up");
     }
     sweep::collect(app, &mut swept).await;
-    swept
+    Ok(swept)
 }
 
 /// Makes the data directory where it is missing; nobody else may look into it.
