@@ -56,6 +56,9 @@ const SWEEP_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// until it is closed.
 const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a start may take before clients are told that it is not ready; until then they wait.
+const START_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The pause before a database that was away at the start is asked again.
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -129,6 +132,18 @@ pub enum StartError {
     /// The S3 store.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl StartError {
+    /// Whether the database does not answer, and may do so in a while.
+    fn is_database_away(&self) -> bool {
+        match self {
+            Self::Catalogue(error) | Self::Token(TokenError::Catalogue(error)) => {
+                error.why_away().is_some()
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Why a server is not ready.
@@ -332,67 +347,63 @@ async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> 
     Ok((listener, address))
 }
 
-/// Puts the server together once its database is there; one that goes away right then is waited for once more.
+/// Puts the server together once its database is there and of its version, however long that takes: the service of both may start
+/// later, and one that goes away meanwhile is waited for again. Clients are told that the server lives and is not ready.
 async fn assemble_when_ready(
     config: Config,
     listener: TcpListener,
     address: SocketAddr,
 ) -> Result<(TcpListener, (App, Option<Embedded>)), StartError> {
-    let mut listener = listener;
-    loop {
-        listener = wait_for_database(&config, listener).await?;
-        match Box::pin(assemble(config.clone(), address)).await {
-            Err(StartError::Catalogue(error)) if error.why_away().is_some() => {
-                tracing::warn!(cause = chain(&error), "the database is away again");
-                tokio::time::sleep(DATABASE_PAUSE).await;
-            }
-            assembled => return Ok((listener, assembled?)),
-        }
-    }
-}
-
-/// Waits for a database that is away when the server starts, as a store that is away is waited for: the service of both may
-/// start later. Meanwhile it is said that the server lives and is not ready.
-async fn wait_for_database(
-    config: &Config,
-    listener: TcpListener,
-) -> Result<TcpListener, StartError> {
-    let database = config.database();
-    let Some(mut why) = is_away(&database).await? else {
-        return Ok(listener);
-    };
     let failed = |source| StartError::Listen {
         address: config.listen.clone(),
         source,
     };
     let listener = listener.into_std().map_err(failed)?;
     let own = listener.try_clone().and_then(TcpListener::from_std);
+    let own = own.map_err(failed)?;
     let waiting = CancellationToken::new();
     let _ends = waiting.clone().drop_guard();
-    let serving = tokio::spawn(serve(
-        own.map_err(failed)?,
-        routes::health::waiting(),
-        config.max_connections,
-        waiting.clone(),
-    ));
-    tracing::warn!(cause = why, "not ready: the database is waited for");
-    loop {
-        tokio::time::sleep(DATABASE_PAUSE).await;
-        match is_away(&database).await? {
-            Some(still) if still == why => {}
-            Some(other) => {
-                tracing::warn!(cause = other, "not ready: the database is waited for");
-                why = other;
-            }
-            None => break,
+    let (ended, most) = (waiting.clone(), config.max_connections);
+    let serving = tokio::spawn(async move {
+        tokio::select! {
+            () = tokio::time::sleep(START_PATIENCE) => {}
+            () = ended.cancelled() => return,
         }
-    }
-    tracing::info!("the database answers");
+        serve(own, routes::health::waiting(), most, ended).await;
+    });
+    let database = config.database();
+    let assembled = loop {
+        wait_for_database(&database).await?;
+        match Box::pin(assemble(config.clone(), address)).await {
+            Err(error) if error.is_database_away() => {
+                tracing::warn!(cause = chain(&error), "the database is away again");
+                tokio::time::sleep(DATABASE_PAUSE).await;
+            }
+            assembled => break assembled?,
+        }
+    };
     waiting.cancel();
     if let Err(error) = serving.await {
         tracing::error!(%error, "a part of the server had failed");
     }
-    TcpListener::from_std(listener).map_err(failed)
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
+    Ok((listener, assembled))
+}
+
+/// Waits for a database that is away when the server starts, as a store that is away is waited for.
+async fn wait_for_database(database: &Database) -> Result<(), StartError> {
+    let mut told = None;
+    while let Some(why) = is_away(database).await? {
+        if told.as_ref() != Some(&why) {
+            tracing::warn!(cause = why, "not ready: the database is waited for");
+            told = Some(why);
+        }
+        tokio::time::sleep(DATABASE_PAUSE).await;
+    }
+    if told.is_some() {
+        tracing::info!("the database answers");
+    }
+    Ok(())
 }
 
 /// Why a database does not answer, where it may do so in a while.
