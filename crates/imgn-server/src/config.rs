@@ -293,6 +293,12 @@ impl Config {
         }
     }
 
+    /// Whether catalogue and store are both elsewhere, and nothing of the gallery is in the data directory.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.database(), Database::Postgres { .. })
+            && matches!(self.storage, StorageConfig::S3(_))
+    }
+
     /// Where the catalogue is.
     #[must_use]
     pub fn database(&self) -> Database {

@@ -15,7 +15,7 @@
 //!
 //! [`Timing`]: crate::Timing
 
-use std::collections::HashSet;
+use std::{collections::HashSet, path::PathBuf};
 
 use futures_util::{StreamExt as _, stream};
 use imgn_protocol::Timestamp;
@@ -57,6 +57,15 @@ pub enum SweepError {
     /// It could not be begun.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// A server runs that has the catalogue or the store for itself alone.
+    #[error(
+        "an imgn-server runs on the data directory {}, and sweeps by itself once a minute; to sweep by this command, stop it first",
+        path.display()
+    )]
+    ServerRuns {
+        /// Where.
+        path: PathBuf,
+    },
     /// Every picture in the bucket would be removed.
     #[error(
         "the catalogue has no picture, so none of the bucket's is known to it, and nothing was removed: check --database and \

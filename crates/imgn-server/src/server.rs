@@ -323,10 +323,17 @@ impl Server {
         Ok(Catalogue::open_on(&database, config.shared_file_system).await?)
     }
 
-    /// One pass of the sweeper on a data directory that no server runs on; waits for verifications to end.
+    /// One pass of the sweeper; waits for verifications to end. Servers may run beside it where nothing of the gallery is in the
+    /// data directory.
     pub async fn sweep(config: Config, unknown: UnknownPictures) -> Result<Swept, SweepError> {
         config.check().map_err(StartError::Config)?;
-        let lock = lock(&config.data_dir)?;
+        let lock = match config.is_remote() {
+            true => None,
+            false => Some(lock(&config.data_dir).map_err(|error| match error {
+                StartError::InUse { path } => SweepError::ServerRuns { path },
+                error => error.into(),
+            })?),
+        };
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (app, _) = Box::pin(assemble(config, anywhere)).await?;
         let swept = sweep_once(&app, unknown).await;
