@@ -577,3 +577,39 @@ fn here(address: SocketAddr) -> Result<Url, InvalidConfig> {
         what: "listen address",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::migrate::MigrateError;
+
+    use super::*;
+
+    /// Whatever a start was at when the database went away.
+    #[test]
+    fn a_start_waits_for_a_database_that_goes_away_and_for_no_damaged_one() {
+        let gone = || sqlx::Error::Io(io::ErrorKind::ConnectionReset.into());
+        let migrate = |source| CatalogueError::Migrate {
+            database: "postgres".to_owned(),
+            source,
+        };
+        for (error, is_away) in [
+            (StartError::Catalogue(gone().into()), true),
+            (
+                StartError::Token(TokenError::Catalogue(gone().into())),
+                true,
+            ),
+            (migrate(MigrateError::Execute(gone())).into(), true),
+            (
+                migrate(MigrateError::ExecuteMigration(gone(), 1)).into(),
+                true,
+            ),
+            (migrate(MigrateError::VersionMismatch(1)).into(), false),
+            (
+                migrate(MigrateError::ExecuteMigration(sqlx::Error::RowNotFound, 1)).into(),
+                false,
+            ),
+        ] {
+            assert_eq!(error.is_database_away(), is_away, "{error:?}");
+        }
+    }
+}
