@@ -205,8 +205,9 @@ pub struct Timing {
     pub abort_after: Duration,
     /// The age at which a multipart upload of the store is aborted that no upload here has.
     pub forget_after: Duration,
-    /// The age at which an object of the store is removed that the catalogue does not know. Longer than an upload or its URL can
-    /// live, and than it takes to import a gallery whose objects were stored beforehand.
+    /// The age at which an object of the store is removed, or counted, that the catalogue does not know. Longer than an upload or
+    /// its URL can live. It is not what protects the objects of an import: they are pictures', of which none is removed while the
+    /// catalogue has no picture, and an import gives it all of them at once.
     pub forget_objects_after: Duration,
     /// How long after its start the server looks for the first time for objects that the catalogue does not know.
     pub first_look_for_objects: Duration,
