@@ -378,23 +378,32 @@ async fn assemble_when_ready(
         }
         serve(own, routes::health::waiting(), most, ended).await;
     });
+    let assembled = assemble_again(&config, address).await;
+    waiting.cancel();
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "a part of the server had failed");
+    }
+    let assembled = assembled?;
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
+    Ok((listener, assembled))
+}
+
+/// Puts the server together, again and again while its database is away.
+async fn assemble_again(
+    config: &Config,
+    address: SocketAddr,
+) -> Result<(App, Option<Embedded>), StartError> {
     let database = config.database();
-    let assembled = loop {
+    loop {
         wait_for_database(&database).await?;
         match Box::pin(assemble(config.clone(), address)).await {
             Err(error) if error.is_database_away() => {
                 tracing::warn!(cause = chain(&error), "the database is away again");
                 tokio::time::sleep(DATABASE_PAUSE).await;
             }
-            assembled => break assembled?,
+            assembled => return assembled,
         }
-    };
-    waiting.cancel();
-    if let Err(error) = serving.await {
-        tracing::error!(%error, "a part of the server had failed");
     }
-    let listener = TcpListener::from_std(listener).map_err(failed)?;
-    Ok((listener, assembled))
 }
 
 /// Waits for a database that is away when the server starts, as a store that is away is waited for.
