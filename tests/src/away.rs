@@ -401,6 +401,50 @@ fn the_command_line_takes_an_empty_variable_for_none() -> Result<()> {
     Ok(())
 }
 
+/// Whoever asks whether it lives would kill it in the middle, and an operator would not know what it is at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_say_what_they_are_at_while_the_catalogue_is_brought_to_their_version() -> Result<()>
+{
+    let mut database = PostgreSql::start().await?;
+    let held = database.hold("CREATE TABLE tokens (held int)").await?;
+    let url = database.url();
+    let start = async |said: &str| -> Result<_> {
+        let (directory, address) = (tempfile::tempdir()?, free_address()?);
+        let server = serve(directory.path(), &address, &url)?;
+        let log = directory.path().join("log");
+        eventually("it says what it is at", PATIENCE, async || {
+            Ok(fs::read_to_string(&log)?.contains(said).then_some(()))
+        })
+        .await
+        .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
+        let api = Api::new(&format!("http://{address}"), None)?;
+        let lives = tokio::time::timeout(PATIENCE, api.get("/healthz")).await??;
+        ensure!(lives.status == StatusCode::OK, "{lives:?}");
+        let ready = api.get("/readyz").await?;
+        ensure!(ready.status == StatusCode::SERVICE_UNAVAILABLE, "{ready:?}");
+        Ok((server, api, directory))
+    };
+    let first = start("bringing the catalogue to this server's version").await?;
+    let second = start("another server brings the catalogue to its version").await?;
+    // It ends in the middle of all that, and comes back.
+    database.stop();
+    drop(held);
+    for (_, api, _) in [&first, &second] {
+        ensure!(api.get("/healthz").await?.status == StatusCode::OK);
+    }
+    database.start_again().await?;
+    for (_, api, directory) in [&first, &second] {
+        let ready = eventually("it is ready", PATIENCE, async || {
+            let asked = api.get("/readyz").await;
+            Ok(asked.ok().filter(|reply| reply.status == StatusCode::OK))
+        });
+        ready.await.with_context(|| {
+            fs::read_to_string(directory.path().join("log")).unwrap_or_default()
+        })?;
+    }
+    Ok(())
+}
+
 /// It is asked whether it is there, and is away again when the server connects to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_goes_away_right_after_it_was_there_is_waited_for_too() -> Result<()> {

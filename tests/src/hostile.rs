@@ -535,7 +535,8 @@ fn told(stream: &TcpStream) -> Option<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_connections_keep_nobody_else_out() -> Result<()> {
     const CONNECTIONS: usize = 10_000;
-    /// Others are not kept waiting longer than this for a request, on a machine that has much else to do.
+    /// Others have a list and a whole upload within this, on a machine that has much else to do: with nothing else to do it takes
+    /// a third of a second at most.
     const PATIENCE: Duration = Duration::from_secs(10);
 
     allow_files(15_000)?;
@@ -556,8 +557,7 @@ async fn ten_thousand_connections_keep_nobody_else_out() -> Result<()> {
             .upload("a.jpg", &pictures::jpeg(50 + number, 40))
             .await?;
         ensure!(uploaded["state"] == "published", "{uploaded}");
-        // An upload is several requests.
-        ensure!(start.elapsed() < 5 * PATIENCE, "{:?}", start.elapsed());
+        ensure!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
         Ok(())
     };
     let api = Api::from_address(&server.url, Some(&server.token), [127, 0, 0, 2].into())?;

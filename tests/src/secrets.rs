@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{issuer::Issuer, pictures, process::ServerProcess};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::{http, sha256};
+use crate::api::{Api, http, sha256};
 
 /// What `RUST_LOG` can say to hear the most: everything, and by their names those that tell of whole requests.
 const MOST_TALKATIVE: &str = "trace,hyper::proto=trace,aws_smithy_runtime=trace,aws_sigv4::http_request=trace,\
@@ -21,6 +21,9 @@ const ROUNDS: usize = 500;
 const MANY: usize = 100_000;
 const AT_ONCE: usize = 100;
 
+/// Uploads, and pictures, whose URLs are asked for by turns, for one that is asked for twice in a second is the same.
+const AT_A_TIME: usize = 10;
+
 /// A secret's longest run of letters and digits: what a log would still have of it, however it is encoded there.
 fn core(secret: &str) -> Option<&str> {
     let runs = secret.split(|c: char| !c.is_ascii_alphanumeric());
@@ -30,12 +33,8 @@ fn core(secret: &str) -> Option<&str> {
 
 /// What is secret of a presigned URL.
 fn of_url(url: &str, secrets: &mut HashSet<String>) -> Result<()> {
-    let url = url::Url::parse(url)?;
-    for (name, value) in url.query_pairs() {
-        if name == "X-Amz-Signature" {
-            secrets.insert(value.into_owned());
-        }
-    }
+    let (_, rest) = url.split_once("X-Amz-Signature=").context("a signed URL")?;
+    secrets.extend(rest.split('&').next().map(str::to_owned));
     Ok(())
 }
 
@@ -47,51 +46,119 @@ async fn no_line_of_the_log_has_a_secret() -> Result<()> {
     Ok(())
 }
 
+/// Somebody who has things under way that URLs are signed for.
+struct Asker {
+    api: Api,
+    /// Where URLs of many parts are asked for.
+    batch: String,
+    /// Files that are sent by one request each, and their SHA-256.
+    uploads: Vec<(Uuid, String)>,
+}
+
+impl Asker {
+    async fn new(api: Api) -> Result<Self> {
+        let file = json!({"filename": "a.jpg", "type": "image/jpeg"});
+        let begun = api.call(Method::POST, "/s3/multipart", Some(file)).await?;
+        let [id, key] = ["uploadId", "key"].map(|name| begun.json[name].as_str());
+        let (id, key) = (id.context("an id")?, key.context("a key")?);
+        let mut uploads = Vec::new();
+        for _ in 0..AT_A_TIME {
+            let id = Uuid::now_v7();
+            let sum = sha256(id.as_bytes());
+            let opened = api.open(id, "a.jpg", 16, &sum).await?;
+            ensure!(opened.json["state"] == "open", "{opened:?}");
+            uploads.push((id, sum));
+        }
+        Ok(Self {
+            batch: format!("/s3/multipart/{id}/batch?key={key}&partNumbers="),
+            api,
+            uploads,
+        })
+    }
+}
+
 #[tokio::test]
 async fn no_line_has_one_of_a_hundred_thousand() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let server = ServerProcess::start(directory.path(), &[])?;
-    let http = http()?;
-    let begun: Value = http
-        .post(format!("{}/s3/multipart", server.url))
-        .bearer_auth(&server.token)
-        .json(&json!({"filename": "a.jpg", "type": "image/jpeg"}))
-        .send()
-        .await?
-        .error_for_status()?
-        .json()
-        .await?;
-    let id = begun["uploadId"].as_str().context("an id")?;
-    let key = begun["key"].as_str().context("a key")?;
-    let mut signatures = HashSet::new();
-    let mut first = 1;
-    // A URL that is signed twice in a second is one.
-    while signatures.len() < MANY {
+    let (directory, issuer) = (tempfile::tempdir()?, Issuer::start("EdDSA").await?);
+    let sign_in = ["--oidc-issuer", issuer.url(), "--oidc-audience", "imgn"];
+    let arguments = [&["--max-pending", "100000"], &sign_in[..]].concat();
+    let server = ServerProcess::start(directory.path(), &arguments)?;
+    let jwt = |number: usize| {
+        issuer.sign(&json!({
+            "iss": issuer.url(), "aud": "imgn", "sub": "eve", "exp": 32_503_680_000 + number,
+        }))
+    };
+    let mut tokens = vec![
+        server.token.clone(),
+        server.add_token("ada", "uploader")?,
+        jwt(0),
+    ];
+    let owner = Api::new(&server.url, Some(&server.token))?;
+    let mut askers = Vec::new();
+    for token in &tokens {
+        askers.push(Asker::new(owner.with_token(Some(token))).await?);
+    }
+    let mut images = Vec::new();
+    for width in 0..AT_A_TIME {
+        let picture = pictures::jpeg(60 + u32::try_from(width)?, 40);
+        let published = owner.upload("a.jpg", &picture).await?;
+        let id = published["image"]["id"].as_str().context("an id")?;
+        images.push(format!("/v1/images/{id}/content"));
+    }
+
+    // Of parts, of one PUT each, of forms, and of pictures. What is signed twice in a second is one.
+    let mut signed: [HashSet<String>; 4] = Default::default();
+    let (mut round, mut first) = (0, 1);
+    while signed.iter().map(HashSet::len).sum::<usize>() < MANY {
+        let (place, turn) = (round % askers.len(), round / askers.len());
+        let asker = &mut askers[place];
+        if place == 2 {
+            tokens.push(jwt(round));
+            asker.api = asker.api.with_token(tokens.last().map(String::as_str));
+        }
         let numbers: Vec<String> = (first..first + AT_ONCE).map(|it| it.to_string()).collect();
         first = (first + AT_ONCE - 1) % 10_000 + 1;
-        let answer: Value = http
-            .get(format!("{}/s3/multipart/{id}/batch", server.url))
-            .query(&[("key", key), ("partNumbers", &numbers.join(","))])
-            .bearer_auth(&server.token)
-            .send()
-            .await?
-            .error_for_status()?
-            .json()
-            .await?;
-        let urls = answer["presignedUrls"].as_object().context("URLs")?;
+        let path = format!("{}{}", asker.batch, numbers.join(","));
+        let parts = asker.api.get(&path).await?.json;
+        let urls = parts["presignedUrls"].as_object().context("URLs")?;
         for url in urls.values() {
-            of_url(url.as_str().context("a URL")?, &mut signatures)?;
+            of_url(url.as_str().context("a URL")?, &mut signed[0])?;
         }
+        match turn % 3 {
+            0 => {
+                let (id, sum) = &asker.uploads[turn % AT_A_TIME];
+                of_url(&asker.api.sign(*id, sum).await?.url, &mut signed[1])?;
+            }
+            1 => {
+                let params = "/s3/params?filename=a.jpg&type=image/jpeg";
+                let form = asker.api.get(params).await?.json;
+                for field in ["x-amz-signature", "policy"] {
+                    let secret = form["fields"][field].as_str().context("a field")?;
+                    signed[2].insert(secret.to_owned());
+                }
+            }
+            _ => {
+                let shown = asker.api.get(&images[turn % AT_A_TIME]).await?;
+                of_url(shown.headers["location"].to_str()?, &mut signed[3])?;
+            }
+        }
+        round += 1;
     }
-    http.get(format!("{}/v1/images", server.url))
-        .header("x-request-id", "the-last")
-        .send()
-        .await?;
+    for kind in &signed {
+        ensure!(kind.len() >= AT_A_TIME, "{} of a kind", kind.len());
+    }
+    owner.get("/v1/images").await?;
     let log = server.process().log();
     ensure!(log.contains("upload_opened"), "it logs something: {log}");
-    ensure!(!log.contains(&server.token), "{log}");
+    let cores: HashSet<&str> = signed
+        .iter()
+        .flatten()
+        .chain(&tokens)
+        .flat_map(|secret| secret.split('.'))
+        .filter_map(core)
+        .collect();
     for word in log.split(|c: char| !c.is_ascii_alphanumeric()) {
-        ensure!(!signatures.contains(word), "{word}");
+        ensure!(!cores.contains(word), "{word}");
     }
     Ok(())
 }

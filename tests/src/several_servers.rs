@@ -267,3 +267,36 @@ async fn what_one_was_at_when_it_was_killed_is_finished_by_the_other() -> Result
     })
     .await
 }
+
+/// Nothing of the gallery is in its data directory then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_may_be_made_beside_a_server_and_beside_another_sweep() -> Result<()> {
+    let (database, weed) = (PostgreSql::start().await?, SeaweedFs::start().await?);
+    let (target, directory) = (weed.target(), tempfile::tempdir()?);
+    let server = start(directory.path(), &database, target, &target.endpoint)?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    let files = [pictures::jpeg(100, 80)];
+    api.upload("a.jpg", &files[0]).await?;
+    let arguments = [&["sweep"], &arguments(target, &target.endpoint)[..]].concat();
+    let swept = std::thread::scope(|scope| {
+        let sweeps = [(); 2].map(|()| scope.spawn(|| server.command(&arguments)));
+        sweeps.map(|sweep| sweep.join().map_err(|_| anyhow::anyhow!("it panicked"))?)
+    });
+    for output in swept {
+        let output = output?;
+        ensure!(output.status.success(), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stdout);
+        ensure!(told.contains("0 objects deleted"), "{told}");
+    }
+    ensure_same([&api, &api], &files).await?;
+    api.upload("b.jpg", &pictures::jpeg(110, 80)).await?;
+    drop(server);
+
+    let embedded = tempfile::tempdir()?;
+    let server = ServerProcess::start(embedded.path(), &[])?;
+    let refused = server.command(&["sweep"])?;
+    let told = String::from_utf8_lossy(&refused.stderr);
+    ensure!(!refused.status.success(), "{told}");
+    ensure!(told.contains("sweeps by itself"), "{told}");
+    Ok(())
+}

@@ -205,9 +205,12 @@ pub struct Timing {
     pub abort_after: Duration,
     /// The age at which a multipart upload of the store is aborted that no upload here has.
     pub forget_after: Duration,
-    /// The age at which an object of the store is removed that the catalogue does not know. Longer than an upload or its URL can
-    /// live, and than it takes to import a gallery whose objects were stored beforehand.
+    /// The age at which an object of the store is removed, or counted, that the catalogue does not know. Longer than an upload or
+    /// its URL can live. It is not what protects the objects of an import: they are pictures', of which none is removed while the
+    /// catalogue has no picture, and an import gives it all of them at once.
     pub forget_objects_after: Duration,
+    /// How long after its start the server looks for the first time for objects that the catalogue does not know.
+    pub first_look_for_objects: Duration,
     /// How long `complete` waits for the result before it answers `verifying`. While other pictures are verified, and
     /// for uploads in parts, it does not wait.
     pub complete_wait: Duration,
@@ -228,6 +231,7 @@ impl Default for Timing {
             abort_after: Duration::from_secs(24 * 60 * 60),
             forget_after: Duration::from_secs(24 * 60 * 60),
             forget_objects_after: Duration::from_secs(30 * 24 * 60 * 60),
+            first_look_for_objects: Duration::from_secs(60 * 60),
             complete_wait: Duration::from_secs(20),
             relay_wait: Duration::from_secs(20),
             relay_time: Duration::from_secs(20),
@@ -288,6 +292,12 @@ impl Config {
             relay_max_size: None,
             timing: Timing::default(),
         }
+    }
+
+    /// Whether catalogue and store are both elsewhere, and nothing of the gallery is in the data directory.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.database(), Database::Postgres { .. })
+            && matches!(self.storage, StorageConfig::S3(_))
     }
 
     /// Where the catalogue is.

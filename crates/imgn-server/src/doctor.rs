@@ -75,8 +75,10 @@ pub async fn examine(config: &Config, set_up: bool) -> Vec<Finding> {
         }
     }
     findings.extend(address(config));
-    if let Some(url) = &config.pictures_url {
-        findings.push(front::pictures(config, url, newest).await);
+    match (&config.pictures_url, &config.storage) {
+        (Some(url), _) => findings.push(front::pictures(config, url, newest).await),
+        (None, StorageConfig::S3(_)) => findings.push(front::nothing()),
+        (None, StorageConfig::Embedded) => {}
     }
     findings
 }

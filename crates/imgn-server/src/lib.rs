@@ -85,6 +85,7 @@ pub use function::{Function, NotDone};
 pub use imgn_thumbs::Limits;
 pub use memory::give_back_what_is_large;
 pub use oidc::ClientError as IssuerClientError;
+pub use orphans::{SweepError, UnknownPictures};
 pub use routes::openapi::document as openapi;
 pub use server::{NotReady, Server, StartError};
 pub use storage::{EmbeddedError, StorageError};

@@ -19,7 +19,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use imgn_protocol::Timestamp;
 use imgn_server::{
-    Config, Database, Grant, Role, Scopes, Server, chain,
+    Config, Database, Grant, Role, Scopes, Server, UnknownPictures, chain,
     doctor::{Verdict, examine},
     settings::{Place, Serve, log_filter_of_a_layer},
 };
@@ -64,7 +64,7 @@ enum Command {
     #[command(subcommand)]
     Token(TokenCommand),
     /// Do once what a running server does every minute: take up what was left undone, delete what is garbage.
-    Sweep(Serve),
+    Sweep(Sweep),
     /// Look whether what the server relies on is there: catalogue, disk or bucket, clock, and what the store does of what is
     /// signed. Says what to do where something is not, and then fails. With the flags that the server has.
     Doctor(Doctor),
@@ -93,6 +93,16 @@ enum Command {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+struct Sweep {
+    #[command(flatten)]
+    serve: Serve,
+    /// Also remove, for good, the originals and thumbnails that the catalogue does not know and that are older than 30 days. Only
+    /// where no other gallery has pictures in the bucket, and there is no newer catalogue of this one.
+    #[arg(long)]
+    remove_unknown: bool,
 }
 
 #[derive(Debug, Args)]
@@ -194,7 +204,7 @@ fn run(cli: Cli, is_traced: bool) -> anyhow::Result<()> {
         match cli.command {
             Command::Serve(serving) => run_server(serving.config(cli.place, is_traced)).await,
             Command::Token(command) => run_token(command, cli.place).await,
-            Command::Sweep(serve) => run_sweep(serve.config(cli.place)).await,
+            Command::Sweep(sweep) => run_sweep(sweep, cli.place).await,
             Command::Doctor(doctor) => run_doctor(doctor, cli.place).await,
             Command::Export(export) => Box::pin(export.run(cli.place)).await,
             Command::Import(import) => Box::pin(import.run(cli.place)).await,
@@ -336,12 +346,23 @@ async fn run_doctor(doctor: Doctor, place: Place) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn run_sweep(config: Config) -> anyhow::Result<()> {
-    let swept = Server::sweep(config).await?;
+async fn run_sweep(sweep: Sweep, place: Place) -> anyhow::Result<()> {
+    let unknown = match sweep.remove_unknown {
+        true => UnknownPictures::Remove,
+        false => UnknownPictures::Count,
+    };
+    let swept = Server::sweep(sweep.serve.config(place), unknown).await?;
     say(&format!(
         "{} verified, {} aborted, {} objects deleted",
         swept.verifying, swept.aborted, swept.deleted
     ))?;
+    if swept.unknown > 0 {
+        say(&format!(
+            "{} objects of pictures are unknown to the catalogue and older than 30 days. If no other gallery has pictures in the \
+             bucket, and there is no newer catalogue of this one, remove them for good: imgn-server sweep --remove-unknown",
+            swept.unknown
+        ))?;
+    }
     anyhow::ensure!(
         swept.failures == 0,
         "{} things could not be done; the log above says which and why",

@@ -1,38 +1,95 @@
 //! Objects in the store that no row of the catalogue names: of a server that was killed between the two, or of a catalogue that
 //! was restored as it had been before they came.
 //!
-//! It is not the sweeper's pass, which does what requests could have done: this lists the whole bucket, so it is done by itself,
+//! It is not the sweeper's pass, which does what requests could have done: this lists the bucket, so it is done by itself,
 //! seldom, and beside everything else. Not here: multipart uploads that nobody knows, see `sweep`.
 //!
+//! By themselves only questions to the store go, and what was sent and is not published. Pictures are counted where an operator
+//! asks, and removed where they say so: those of a second gallery in the bucket, or of a catalogue whose newer state is
+//! elsewhere, look from here as if nobody needed them.
+//!
 //! Invariant: nothing is removed that a row may still come for. A row comes before its object, or within [`Timing`]'s
-//! `forget_objects_after` of it; what a catalogue does not know is removed only when it is older. And a catalogue that knows fewer
-//! pictures of a bucket than it does not know is not that bucket's: then nothing is removed at all. Any number of servers may be
+//! `forget_objects_after` of it; what a catalogue does not know is removed only when it is older. And no picture is removed where
+//! the catalogue had none before it was begun, or knows fewer of the bucket's than it does not know. Any number of servers may be
 //! at it.
 //!
 //! [`Timing`]: crate::Timing
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, path::PathBuf};
 
 use futures_util::{StreamExt as _, stream};
 use imgn_protocol::Timestamp;
 
 use crate::{
-    catalogue::Catalogue,
-    error::{ApiError, chain},
+    catalogue::{Catalogue, CatalogueError},
+    error::chain,
+    server::StartError,
     staging::milliseconds,
     state::App,
-    storage::{Storage, keys},
+    storage::{Storage, StorageError, keys},
     sweep::Swept,
 };
 
-/// How long after a server's start it looks for the first time. Whoever has restored a catalogue has seen by then what it shows.
-const FIRST: Duration = Duration::from_secs(60 * 60);
-
-/// How often it is looked within the age at which objects are removed. It lists the whole bucket.
+/// How often it is looked within the age at which objects are removed.
 const LOOKS_PER_AGE: u32 = 30;
 
 /// Deletions under way at a time.
 const AT_A_TIME: usize = 8;
+
+/// Where nothing that is published lies.
+const PASSING: [&str; 2] = [keys::STAGED, keys::PROBES];
+
+/// Where pictures lie.
+const PICTURES: [&str; 2] = [keys::ORIGINALS, keys::THUMBNAILS];
+
+/// What a sweep does with old objects of pictures that the catalogue does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownPictures {
+    /// It counts them.
+    Count,
+    /// It removes them: nobody else has pictures in the bucket, and the catalogue is the newest that there is.
+    Remove,
+}
+
+/// Why it was not swept.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// It could not be begun.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A server runs that has the catalogue or the store for itself alone.
+    #[error(
+        "an imgn-server runs on the data directory {}, and sweeps by itself once a minute; to sweep by this command, stop it first",
+        path.display()
+    )]
+    ServerRuns {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Every picture in the bucket would be removed.
+    #[error(
+        "the catalogue has no picture, so none of the bucket's is known to it, and nothing was removed: check --database and \
+         --data-dir, or import the gallery first"
+    )]
+    NoPictures,
+    /// It is not this catalogue's bucket, or not that one's alone.
+    #[error(
+        "the catalogue knows {known} old pictures of the bucket and does not know {unknown}, and nothing was removed: it is another \
+         gallery's bucket, or the catalogue was restored from far back; check --database and --s3-bucket"
+    )]
+    MostlyUnknown {
+        /// Those that it knows.
+        known: u64,
+        /// Those that it does not.
+        unknown: u64,
+    },
+    /// The catalogue.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// The store.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
 
 /// Objects that are old enough.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,7 +100,7 @@ struct Found {
 
 /// Looks now and then until the server stops.
 pub(crate) async fn run(app: App) {
-    let mut pause = FIRST;
+    let mut pause = app.config.timing.first_look_for_objects;
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -62,18 +119,23 @@ pub(crate) async fn run(app: App) {
     }
 }
 
-/// Removes what nobody knows.
+/// Removes what nobody knows of what was sent, and of questions.
 pub(crate) async fn sweep(app: &App, swept: &mut Swept) {
-    let age = milliseconds(app.config.timing.forget_objects_after);
-    let newest = Timestamp::now().as_millisecond() - age;
-    let bucket = Looker {
-        catalogue: &app.catalogue,
-        storage: &app.storage,
-        newest,
-    };
-    if let Err(error) = bucket.sweep(swept).await {
-        swept.failed("look for objects that nobody knows", &error);
+    let removed = Looker::of(app).sweep(swept).await;
+    swept.done("look for objects that nobody knows", removed.map(|()| true));
+}
+
+/// Counts the objects of pictures that nobody knows.
+pub(crate) async fn count(app: &App, swept: &mut Swept) {
+    match Looker::of(app).count().await {
+        Ok(unknown) => swept.unknown += unknown,
+        Err(error) => swept.failed("count objects that nobody knows", &error),
     }
+}
+
+/// Removes the objects of pictures that nobody knows.
+pub(crate) async fn remove(app: &App, swept: &mut Swept) -> Result<(), SweepError> {
+    Looker::of(app).remove(swept).await
 }
 
 /// Looks through a bucket.
@@ -84,33 +146,55 @@ pub(crate) struct Looker<'a> {
     pub(crate) newest: i64,
 }
 
-impl Looker<'_> {
-    pub(crate) async fn sweep(&self, swept: &mut Swept) -> Result<(), ApiError> {
-        let originals = self.walk(keys::ORIGINALS, None).await?;
-        if originals.unknown > originals.known {
-            tracing::warn!(
-                originals.known,
-                originals.unknown,
-                "most pictures in the bucket are unknown to the catalogue, so it is that of another gallery, or was restored \
-                 from a far older one: nothing is removed"
-            );
-            swept.failures += 1;
-            return Ok(());
+impl<'a> Looker<'a> {
+    fn of(app: &'a App) -> Self {
+        let age = milliseconds(app.config.timing.forget_objects_after);
+        Self {
+            catalogue: &app.catalogue,
+            storage: &app.storage,
+            newest: Timestamp::now().as_millisecond() - age,
         }
-        if originals.unknown > 0 {
-            self.walk(keys::ORIGINALS, Some(swept)).await?;
+    }
+
+    pub(crate) async fn sweep(&self, swept: &mut Swept) -> Result<(), SweepError> {
+        for prefix in PASSING {
+            self.walk(prefix, Some(swept)).await?;
         }
-        for prefix in [keys::THUMBNAILS, keys::STAGED, keys::PROBES] {
+        Ok(())
+    }
+
+    pub(crate) async fn count(&self) -> Result<u64, SweepError> {
+        let mut unknown = 0;
+        for prefix in PICTURES {
+            unknown += self.walk(prefix, None).await?.unknown;
+        }
+        Ok(unknown)
+    }
+
+    pub(crate) async fn remove(&self, swept: &mut Swept) -> Result<(), SweepError> {
+        // Once: the first picture may be published while all this goes on, and tells nothing of the others.
+        if !self.catalogue.has_pictures().await? {
+            return Err(SweepError::NoPictures);
+        }
+        let Found { known, unknown } = self.walk(keys::ORIGINALS, None).await?;
+        if unknown > known {
+            return Err(SweepError::MostlyUnknown { known, unknown });
+        }
+        for prefix in PICTURES {
             self.walk(prefix, Some(swept)).await?;
         }
         Ok(())
     }
 
     /// Goes through what is old enough, page by page, and removes what nobody knows where that is to be noted.
-    async fn walk(&self, prefix: &str, mut removed: Option<&mut Swept>) -> Result<Found, ApiError> {
-        let (mut found, mut after) = (Found::default(), None::<String>);
+    async fn walk(
+        &self,
+        prefix: &str,
+        mut removed: Option<&mut Swept>,
+    ) -> Result<Found, SweepError> {
+        let (mut found, mut next) = (Found::default(), None::<String>);
         loop {
-            let page = self.storage.page(prefix, after.as_deref()).await?;
+            let page = self.storage.page(prefix, next.as_deref()).await?;
             let old = page
                 .objects
                 .iter()
@@ -132,17 +216,17 @@ impl Looker<'_> {
             found.unknown += orphans.len() as u64;
             found.known += (objects.len() - orphans.len()) as u64;
             if let Some(swept) = removed.as_deref_mut() {
-                self.remove(orphans, swept).await;
+                self.delete(orphans, swept).await;
             }
             match page.next {
-                Some(next) => after = Some(next),
+                Some(token) => next = Some(token),
                 None => return Ok(found),
             }
         }
     }
 
     /// What cannot be removed is found again at the next look.
-    async fn remove(&self, orphans: Vec<String>, swept: &mut Swept) {
+    async fn delete(&self, orphans: Vec<String>, swept: &mut Swept) {
         let deletions = stream::iter(orphans).map(|key| async move {
             let deleted = self.storage.delete(&key).await;
             (key, deleted)

@@ -33,7 +33,7 @@ use crate::{
     error::{chain, hint},
     metrics::{self, Metrics},
     oidc::{ClientError, Oidc},
-    orphans,
+    orphans::{self, SweepError, UnknownPictures},
     publish::Publisher,
     routes::{self, feed::Listeners},
     serving::serve,
@@ -55,6 +55,9 @@ const SWEEP_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How long the catalogue is waited for when the server is to end, after the requests: for what is being written, and again
 /// until it is closed.
 const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a start may take before clients are told that it is not ready; until then they wait.
+const START_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The pause before a database that was away at the start is asked again.
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
@@ -129,6 +132,18 @@ pub enum StartError {
     /// The S3 store.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl StartError {
+    /// Whether the database does not answer, and may do so in a while.
+    fn is_database_away(&self) -> bool {
+        match self {
+            Self::Catalogue(error) | Self::Token(TokenError::Catalogue(error)) => {
+                error.why_away().is_some()
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Why a server is not ready.
@@ -308,17 +323,24 @@ impl Server {
         Ok(Catalogue::open_on(&database, config.shared_file_system).await?)
     }
 
-    /// One pass of the sweeper on a data directory that no server runs on; waits for verifications to end.
-    pub async fn sweep(config: Config) -> Result<Swept, StartError> {
-        config.check()?;
-        let lock = lock(&config.data_dir)?;
+    /// One pass of the sweeper; waits for verifications to end. Servers may run beside it where nothing of the gallery is in the
+    /// data directory.
+    pub async fn sweep(config: Config, unknown: UnknownPictures) -> Result<Swept, SweepError> {
+        config.check().map_err(StartError::Config)?;
+        let lock = match config.is_remote() {
+            true => None,
+            false => Some(lock(&config.data_dir).map_err(|error| match error {
+                StartError::InUse { path } => SweepError::ServerRuns { path },
+                error => error.into(),
+            })?),
+        };
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (app, _) = Box::pin(assemble(config, anywhere)).await?;
-        let swept = sweep_once(&app).await;
+        let swept = sweep_once(&app, unknown).await;
         app.stopping.cancel();
         end_writes(&app.writes, &app.publisher, &app.catalogue).await;
         drop(lock);
-        Ok(swept)
+        swept
     }
 }
 
@@ -332,67 +354,72 @@ async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> 
     Ok((listener, address))
 }
 
-/// Puts the server together once its database is there; one that goes away right then is waited for once more.
+/// Puts the server together once its database is there and of its version, however long that takes: the service of both may start
+/// later, and one that goes away meanwhile is waited for again. Clients are told that the server lives and is not ready.
 async fn assemble_when_ready(
     config: Config,
     listener: TcpListener,
     address: SocketAddr,
 ) -> Result<(TcpListener, (App, Option<Embedded>)), StartError> {
-    let mut listener = listener;
-    loop {
-        listener = wait_for_database(&config, listener).await?;
-        match Box::pin(assemble(config.clone(), address)).await {
-            Err(StartError::Catalogue(error)) if error.why_away().is_some() => {
-                tracing::warn!(cause = chain(&error), "the database is away again");
-                tokio::time::sleep(DATABASE_PAUSE).await;
-            }
-            assembled => return Ok((listener, assembled?)),
-        }
-    }
-}
-
-/// Waits for a database that is away when the server starts, as a store that is away is waited for: the service of both may
-/// start later. Meanwhile it is said that the server lives and is not ready.
-async fn wait_for_database(
-    config: &Config,
-    listener: TcpListener,
-) -> Result<TcpListener, StartError> {
-    let database = config.database();
-    let Some(mut why) = is_away(&database).await? else {
-        return Ok(listener);
-    };
     let failed = |source| StartError::Listen {
         address: config.listen.clone(),
         source,
     };
     let listener = listener.into_std().map_err(failed)?;
     let own = listener.try_clone().and_then(TcpListener::from_std);
+    let own = own.map_err(failed)?;
     let waiting = CancellationToken::new();
     let _ends = waiting.clone().drop_guard();
-    let serving = tokio::spawn(serve(
-        own.map_err(failed)?,
-        routes::health::waiting(),
-        config.max_connections,
-        waiting.clone(),
-    ));
-    tracing::warn!(cause = why, "not ready: the database is waited for");
-    loop {
-        tokio::time::sleep(DATABASE_PAUSE).await;
-        match is_away(&database).await? {
-            Some(still) if still == why => {}
-            Some(other) => {
-                tracing::warn!(cause = other, "not ready: the database is waited for");
-                why = other;
-            }
-            None => break,
+    let (ended, most) = (waiting.clone(), config.max_connections);
+    let serving = tokio::spawn(async move {
+        tokio::select! {
+            () = tokio::time::sleep(START_PATIENCE) => {}
+            () = ended.cancelled() => return,
         }
-    }
-    tracing::info!("the database answers");
+        serve(own, routes::health::waiting(), most, ended).await;
+    });
+    let assembled = assemble_again(&config, address).await;
     waiting.cancel();
     if let Err(error) = serving.await {
         tracing::error!(%error, "a part of the server had failed");
     }
-    TcpListener::from_std(listener).map_err(failed)
+    let assembled = assembled?;
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
+    Ok((listener, assembled))
+}
+
+/// Puts the server together, again and again while its database is away.
+async fn assemble_again(
+    config: &Config,
+    address: SocketAddr,
+) -> Result<(App, Option<Embedded>), StartError> {
+    let database = config.database();
+    loop {
+        wait_for_database(&database).await?;
+        match Box::pin(assemble(config.clone(), address)).await {
+            Err(error) if error.is_database_away() => {
+                tracing::warn!(cause = chain(&error), "the database is away again");
+                tokio::time::sleep(DATABASE_PAUSE).await;
+            }
+            assembled => return assembled,
+        }
+    }
+}
+
+/// Waits for a database that is away when the server starts, as a store that is away is waited for.
+async fn wait_for_database(database: &Database) -> Result<(), StartError> {
+    let mut told = None;
+    while let Some(why) = is_away(database).await? {
+        if told.as_ref() != Some(&why) {
+            tracing::warn!(cause = why, "not ready: the database is waited for");
+            told = Some(why);
+        }
+        tokio::time::sleep(DATABASE_PAUSE).await;
+    }
+    if told.is_some() {
+        tracing::info!("the database answers");
+    }
+    Ok(())
 }
 
 /// Why a database does not answer, where it may do so in a while.
@@ -428,8 +455,16 @@ async fn end_writes(writes: &TaskTracker, publisher: &Publisher, catalogue: &Cat
     }
 }
 
-async fn sweep_once(app: &App) -> Swept {
+async fn sweep_once(app: &App, unknown: UnknownPictures) -> Result<Swept, SweepError> {
+    let mut removed = Swept::default();
+    match unknown {
+        UnknownPictures::Count => orphans::count(app, &mut removed).await,
+        UnknownPictures::Remove => orphans::remove(app, &mut removed).await?,
+    }
     let mut swept = sweep::pass(app).await;
+    swept.deleted += removed.deleted;
+    swept.unknown += removed.unknown;
+    swept.failures += removed.failures;
     sweep::orphans(app, &mut swept).await;
     orphans::sweep(app, &mut swept).await;
     let finished = tokio::time::timeout(SWEEP_TIMEOUT, app.publisher.finish()).await;
@@ -437,7 +472,7 @@ async fn sweep_once(app: &App) -> Swept {
         tracing::warn!("some verifications did not end; the next start takes them up");
     }
     sweep::collect(app, &mut swept).await;
-    swept
+    Ok(swept)
 }
 
 /// Makes the data directory where it is missing; nobody else may look into it.
@@ -550,4 +585,40 @@ fn here(address: SocketAddr) -> Result<Url, InvalidConfig> {
     Url::parse(&format!("http://{own}/")).map_err(|_| InvalidConfig::Scheme {
         what: "listen address",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::migrate::MigrateError;
+
+    use super::*;
+
+    /// Whatever a start was at when the database went away.
+    #[test]
+    fn a_start_waits_for_a_database_that_goes_away_and_for_no_damaged_one() {
+        let gone = || sqlx::Error::Io(io::ErrorKind::ConnectionReset.into());
+        let migrate = |source| CatalogueError::Migrate {
+            database: "postgres".to_owned(),
+            source,
+        };
+        for (error, is_away) in [
+            (StartError::Catalogue(gone().into()), true),
+            (
+                StartError::Token(TokenError::Catalogue(gone().into())),
+                true,
+            ),
+            (migrate(MigrateError::Execute(gone())).into(), true),
+            (
+                migrate(MigrateError::ExecuteMigration(gone(), 1)).into(),
+                true,
+            ),
+            (migrate(MigrateError::VersionMismatch(1)).into(), false),
+            (
+                migrate(MigrateError::ExecuteMigration(sqlx::Error::RowNotFound, 1)).into(),
+                false,
+            ),
+        ] {
+            assert_eq!(error.is_database_away(), is_away, "{error:?}");
+        }
+    }
 }

@@ -44,6 +44,9 @@ pub struct Swept {
     pub aborted: u64,
     /// Objects deleted.
     pub deleted: u64,
+    /// Objects of pictures that the catalogue does not know, old enough to be removed and left there. Only
+    /// [`Server::sweep`](crate::Server::sweep) looks for them.
+    pub unknown: u64,
     /// What could not be done, and waits for a later pass; the log says why.
     pub failures: u64,
 }

@@ -34,6 +34,17 @@ pub struct PostgreSql {
     directory: TempDir,
 }
 
+/// See [`PostgreSql::hold`]. What was done is undone when it is dropped.
+#[derive(Debug)]
+pub struct Held(Child);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 impl PostgreSql {
     /// Starts an empty one on a free port.
     ///
@@ -109,6 +120,31 @@ impl PostgreSql {
             "postgres://imgn:{PASSWORD}@127.0.0.1:{}/postgres",
             self.port
         )
+    }
+
+    /// Somebody who has done this in a transaction of theirs, and neither commits it nor undoes it for ten minutes.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    pub async fn hold(&self, statements: &str) -> Result<Held> {
+        let psql = |statements: &str| -> Result<Command> {
+            let mut command = Command::new(programs()?.join("psql"));
+            command.args(["-XAtq", "-d", &self.url(), "-c", statements]);
+            Ok(command)
+        };
+        let held = psql(&format!("{statements}; SELECT pg_sleep(600)"))?
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let held = Held(held);
+        eventually("it is held", START, async || {
+            let asked =
+                psql("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'")?.output()?;
+            Ok((!asked.stdout.is_empty()).then_some(()))
+        })
+        .await?;
+        Ok(held)
     }
 
     async fn wait(&mut self) -> Result<()> {

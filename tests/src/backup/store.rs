@@ -59,6 +59,11 @@ async fn what_the_store_has_already_is_compared_by_its_bytes() -> Result<()> {
         ensure!(says, "{n}: {why}");
     }
     ensure!(!why.contains(&key(0)?), "{why}");
+    // There is nothing wrong with the backup.
+    ensure!(!why.contains("mend the backup"), "{why}");
+    for said in ["2 objects of the store", "an empty bucket", "remove"] {
+        ensure!(why.contains(said), "{said}: {why}");
+    }
     let empty = to.start("127.0.0.1:0", "none")?;
     ensure!(
         Api::new(&empty.url, None)?.images().await?.is_empty(),

@@ -81,7 +81,8 @@ pub async fn import(
         options,
         watcher,
         stored: AtomicU64::new(0),
-        bad: AtomicU64::new(0),
+        damaged: AtomicU64::new(0),
+        others: AtomicU64::new(0),
     };
     let imported = Box::pin(import.run()).await;
     catalogue.close().await;
@@ -140,7 +141,10 @@ struct Import<'a> {
     options: &'a ImportOptions,
     watcher: Watcher<'a>,
     stored: AtomicU64,
-    bad: AtomicU64,
+    /// Files that are missing or damaged.
+    damaged: AtomicU64,
+    /// Objects of the store that are others.
+    others: AtomicU64,
 }
 
 /// An object that the store is to have.
@@ -166,9 +170,10 @@ impl Import<'_> {
                 }
             })
             .await?;
-        let count = self.bad.load(Ordering::Relaxed);
-        if count > 0 {
-            return Err(BackupError::Objects { count });
+        let [damaged, others] =
+            [&self.damaged, &self.others].map(|count| count.load(Ordering::Relaxed));
+        if damaged + others > 0 {
+            return Err(BackupError::Objects { damaged, others });
         }
         if !self.options.objects_only {
             self.publish().await?;
@@ -196,25 +201,31 @@ impl Import<'_> {
             content_type: "image/jpeg",
         });
         for object in std::iter::once(original).chain(thumbnails) {
-            if let Some(what) = self.object(&object).await? {
-                self.bad.fetch_add(1, Ordering::Relaxed);
-                (self.watcher.trouble)(&format!("{} {what}", object.key));
-            }
+            let what = match self.is_there(&object).await? {
+                Some(true) => continue,
+                Some(false) => {
+                    self.others.fetch_add(1, Ordering::Relaxed);
+                    format!(
+                        "is another object in the store already, and not the one of {} bytes with the SHA-256 {}",
+                        object.size, object.sha256
+                    )
+                }
+                None => match self.object(&object).await? {
+                    None => continue,
+                    Some(what) => {
+                        self.damaged.fetch_add(1, Ordering::Relaxed);
+                        what
+                    }
+                },
+            };
+            (self.watcher.trouble)(&format!("{} {what}", object.key));
         }
         self.watcher.progress.one_more();
         Ok(())
     }
 
-    /// Gives the store an object, unless it has it; answers what is wrong with its file.
+    /// Gives the store an object; answers what is wrong with its file.
     async fn object(&self, object: &Wanted<'_>) -> Result<Option<String>, BackupError> {
-        if let Some(is_it) = self.is_there(object).await? {
-            return Ok((!is_it).then(|| {
-                format!(
-                    "is another object in the store already, and not the one of {} bytes with the SHA-256 {}",
-                    object.size, object.sha256
-                )
-            }));
-        }
         let path = || BackupError::file(self.directory.join(&object.key));
         let Looked {
             size,

@@ -131,15 +131,35 @@ pub enum BackupError {
         /// What tells.
         why: &'static str,
     },
-    /// The backup has no sound file of something.
+    /// The backup has no sound file of something, or the store has something else in its place.
     #[error(
-        "{count} files of the backup are missing or damaged, and nothing was published; the lines above name them. Mend the backup (an \
-         export with --verify fetches them again where the gallery still is), then import again: what was stored stays"
+        "{}nothing was published; the lines above name them. Then import again: what was stored stays",
+        not_stored(*damaged, *others)
     )]
     Objects {
-        /// How many.
-        count: u64,
+        /// Files of the backup that are missing or damaged.
+        damaged: u64,
+        /// Objects of the store that are others than the backup's.
+        others: u64,
     },
+}
+
+/// What keeps an import from its end, and what to do.
+fn not_stored(damaged: u64, others: u64) -> String {
+    let mut told = String::new();
+    if damaged > 0 {
+        told += &format!(
+            "{damaged} files of the backup are missing or damaged: mend the backup (an export with --verify fetches them again where \
+             the gallery still is). "
+        );
+    }
+    if others > 0 {
+        told += &format!(
+            "{others} objects of the store are others than the backup has under the same keys, so the bucket is another gallery's, or \
+             somebody else has written to it: name an empty bucket, or remove these objects where nobody needs them. "
+        );
+    }
+    told
 }
 
 impl BackupError {

@@ -30,6 +30,7 @@ use std::{path::Path, str::FromStr as _, sync::Arc, time::Duration};
 
 use imgn_protocol::{ImageId, Sha256, Timestamp};
 use sqlx::{
+    PgPool,
     migrate::MigrateError,
     postgres::PgPoolOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -73,6 +74,13 @@ const STATEMENT_TIMEOUT: &str = "30s";
 
 /// How long a server may hold what others wait for and say nothing, as one does whose network is gone.
 const IDLE_TIMEOUT: &str = "5s";
+
+/// What is logged where the catalogue is older, or not there yet.
+const UPDATING: &str =
+    "bringing the catalogue to this server's version, which may take long for a large one";
+
+/// The lock of the server that does so: "imgv" in ASCII.
+const UPDATE_LOCK: i64 = 0x696d_6776;
 
 /// Begins what is under way, see [`database::passing`].
 const BEGIN_PASSING: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
@@ -185,6 +193,13 @@ impl CatalogueError {
         match self {
             Self::Unreachable(error) => Some(reach::why(error)),
             Self::Refused { what, is_away, .. } => is_away.then(|| what.clone()),
+            // A pool that has no connection for the update, which is alone in it, was refused one.
+            Self::Migrate {
+                source: MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
+                ..
+            } if is_unreachable(error) || matches!(error, sqlx::Error::PoolTimedOut) => {
+                Some(reach::why(error))
+            }
             _ => None,
         }
     }
@@ -266,6 +281,22 @@ fn read_only(_: &Path) -> Option<CatalogueError> {
     None
 }
 
+/// Waits until no other server updates the catalogue. The turn ends with the connection, the only one of this pool.
+async fn wait_to_update(migrating: &PgPool) -> Result<(), sqlx::Error> {
+    let is_mine: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+        .bind(UPDATE_LOCK)
+        .fetch_one(migrating)
+        .await?;
+    if !is_mine {
+        tracing::info!("another server brings the catalogue to its version, which is waited for");
+        sqlx::query("SELECT pg_advisory_lock($1)")
+            .bind(UPDATE_LOCK)
+            .execute(migrating)
+            .await?;
+    }
+    Ok(())
+}
+
 async fn look_into(
     pool: &Pool,
     versions: usize,
@@ -273,7 +304,7 @@ async fn look_into(
 ) -> Result<Look, CatalogueError> {
     let tables: i64 = either(
         "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'",
-        "SELECT count(*) FROM information_schema.tables WHERE table_name = '_sqlx_migrations'",
+        "SELECT count(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')",
     )
     .scalar(pool)
     .await?;
@@ -416,7 +447,13 @@ impl Catalogue {
             .connect_with(Commits::of(options.clone()))
             .await
             .map_err(|error| read_only(options.get_filename()).unwrap_or_else(|| failed(error)))?;
-        sqlx::migrate!("./migrations")
+        let migrator = sqlx::migrate!("./migrations");
+        let opened = Pool::Sqlite(writer.clone());
+        let looked = look_into(&opened, migrator.iter().count(), database).await?;
+        if matches!(looked, Look::Older) {
+            tracing::info!("{UPDATING}");
+        }
+        migrator
             .run(&writer)
             .await
             .map_err(|source| CatalogueError::migrate(database.to_string(), source))?;
@@ -459,12 +496,22 @@ impl Catalogue {
         let migrating = migrating.connect_with(reach::options_to_update(&options));
         let migrating = migrating.await;
         let migrating = migrating.map_err(|error| reach::refused(database, &options, error))?;
-        sqlx::migrate!("./migrations/postgres")
-            .run(&migrating)
-            .await
-            .map_err(|source| CatalogueError::migrate(database.to_string(), source))?;
-        migrating.close().await;
+        let failed = |source| CatalogueError::migrate(database.to_string(), source);
+        let migrator = sqlx::migrate!("./migrations/postgres");
         let pool = Pool::Postgres(reached);
+        let is_to_update = async || {
+            let looked = look_into(&pool, migrator.iter().count(), database).await?;
+            Ok::<_, CatalogueError>(matches!(looked, Look::Missing | Look::Older))
+        };
+        if is_to_update().await? {
+            let turn = wait_to_update(&migrating).await;
+            turn.map_err(|error| failed(MigrateError::Execute(error)))?;
+            if is_to_update().await? {
+                tracing::info!("{UPDATING}");
+            }
+        }
+        migrator.run(&migrating).await.map_err(failed)?;
+        migrating.close().await;
         Ok(Self {
             remembered: Remembered::default(),
             checkpoint: None,

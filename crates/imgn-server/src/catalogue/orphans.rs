@@ -1,18 +1,26 @@
 //! Which of the objects in the store nobody knows any more.
 
-use super::{Catalogue, CatalogueError, database::either};
+use super::{
+    Catalogue, CatalogueError,
+    database::{either, sql},
+};
 
 impl Catalogue {
-    /// Those of these ids that are no picture's, no upload's, whatever became of it, and of nothing that is expected. None while
-    /// there is no picture at all: a catalogue like that is about to be filled, or is not the bucket's.
+    /// Whether there is any picture. A catalogue that has none is about to be filled, or is not the bucket's.
+    pub(crate) async fn has_pictures(&self) -> Result<bool, CatalogueError> {
+        sql("SELECT id FROM images LIMIT 1")
+            .returns_a_row(&self.reader)
+            .await
+    }
+
+    /// Those of these ids that are no picture's, no upload's, whatever became of it, and of nothing that is expected.
     pub(crate) async fn unknown(&self, ids: &[&str]) -> Result<Vec<String>, CatalogueError> {
         macro_rules! unknown_of {
             ($ids:literal) => {
                 concat!(
                     "SELECT value FROM ",
                     $ids,
-                    " WHERE EXISTS (SELECT 1 FROM images)
-                     AND NOT EXISTS (SELECT 1 FROM images WHERE id = value)
+                    " WHERE NOT EXISTS (SELECT 1 FROM images WHERE id = value)
                      AND NOT EXISTS (SELECT 1 FROM uploads WHERE image_id = value)
                      AND NOT EXISTS (SELECT 1 FROM uploads WHERE id = value)
                      AND NOT EXISTS (SELECT 1 FROM staged WHERE image_id = value)

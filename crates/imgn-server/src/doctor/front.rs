@@ -12,6 +12,17 @@ use crate::{Config, asking::Client};
 
 const SUBJECT: &str = "pictures";
 
+/// What it means that nothing is in front of a bucket.
+pub(super) fn nothing() -> Finding {
+    finding(
+        SUBJECT,
+        Verdict::Warning,
+        "the store answers for originals itself, without nosniff and a Content-Security-Policy",
+        "the types that are signed are those of pictures, which browsers do not run; who wants these headers there too has a cache in \
+         front, named with --public-pictures-url",
+    )
+}
+
 /// The largest thumbnail that is read, in bytes.
 const MOST_OF_A_THUMBNAIL: usize = 8 * 1024 * 1024;
 

@@ -59,12 +59,12 @@ fn store_away(error: StorageError) -> ApiError {
     }
 }
 
-/// What is answered while the database is waited for at the start: that the server lives, and nothing else.
+/// What is answered while a start waits for its database, or brings the catalogue to its version: that the server lives, and nothing else.
 pub(crate) fn waiting() -> Router {
     async fn not_yet() -> ApiError {
         ApiError::new(
             ErrorCode::Unavailable,
-            "The server waits for its database and is not ready; try again in a moment.",
+            "The server waits for its database, or brings it to its version, and is not ready; try again in a moment.",
         )
     }
     Router::new()

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use imgn_protocol::UploadId;
-use imgn_server::{Config, Server, StartError};
+use imgn_server::{Config, Server, StartError, SweepError, Swept, UnknownPictures};
 use imgn_testkit::pictures;
 use reqwest::StatusCode;
 
-use crate::harness::{Gallery, eventually};
+use crate::{
+    clients::{presigned, put},
+    harness::{Gallery, eventually},
+};
 
 #[tokio::test]
 async fn verification_that_was_cut_off_is_taken_up_by_the_next_start() {
@@ -112,17 +115,21 @@ async fn what_a_late_url_writes_after_an_abort_is_deleted() {
     eventually("deletion", async || gallery.stored_bytes() <= empty).await;
 }
 
+async fn sweep(config: Config) -> Result<Swept, SweepError> {
+    Server::sweep(config, UnknownPictures::Count).await
+}
+
 #[tokio::test]
 async fn one_sweep_of_a_stopped_servers_directory_finishes_what_it_left() {
     let mut gallery = Gallery::start().await;
     let id = UploadId::new();
     gallery.ada.send(id, "a.jpg", &pictures::jpeg(64, 48)).await;
-    let running = Server::sweep(Config::embedded(gallery.directory.path())).await;
+    let running = sweep(Config::embedded(gallery.directory.path())).await;
     assert!(running.is_err(), "a server runs on it");
     gallery.stop().await;
     gallery.sql("UPDATE uploads SET state = 'verifying'").await;
 
-    let swept = Server::sweep(Config::embedded(gallery.directory.path()))
+    let swept = sweep(Config::embedded(gallery.directory.path()))
         .await
         .unwrap();
     assert_eq!(swept.verifying, 1);
@@ -131,36 +138,100 @@ async fn one_sweep_of_a_stopped_servers_directory_finishes_what_it_left() {
     assert_eq!(gallery.ada.get(&path).await.json["state"], "published");
 }
 
-/// As after a catalogue was restored that is older than its bucket.
-#[tokio::test]
-async fn one_sweep_removes_what_no_row_names_once_it_is_old_enough() {
-    let mut gallery = Gallery::start().await;
+/// A gallery as after its catalogue was restored that is older than its bucket: it has a picture, its store has another one too,
+/// and what somebody sent for whom no row is left. With them go the bytes of the store with all of that, without what was sent,
+/// and without the other picture either; and a path of the picture that the catalogue has.
+async fn with_objects_that_nobody_knows() -> (Gallery, [u64; 3], String) {
+    let mut gallery =
+        Gallery::start_with(|config| config.timing.look_after = Some(Duration::from_secs(3600)))
+            .await;
     let ada = &gallery.ada;
     let kept = ada.upload("a.jpg", &pictures::jpeg(64, 48)).await;
     gallery.visit_garbage().await;
-    let bytes = gallery.stored_bytes();
+    let known = gallery.stored_bytes();
     ada.upload("b.jpg", &pictures::jpeg(640, 480)).await;
+    gallery.visit_garbage().await;
+    let published = gallery.stored_bytes();
+    let url = presigned(ada, "c.jpg", b"").await;
+    let sent = put(ada, &url, &pictures::jpeg(320, 240)).await;
+    assert_eq!(sent, StatusCode::OK);
+    let all = gallery.stored_bytes();
     gallery.stop().await;
     gallery
         .sql(
             "PRAGMA foreign_keys = OFF; DELETE FROM changes WHERE sequence = 2; DELETE FROM images WHERE sequence = 2;
-             DELETE FROM uploads WHERE file_name = 'b.jpg'; UPDATE feed SET images = 1",
+             DELETE FROM uploads WHERE file_name = 'b.jpg'; DELETE FROM staged; UPDATE feed SET images = 1",
         )
         .await;
-    let config = || Config::embedded(gallery.directory.path());
-    let swept = Server::sweep(config()).await.unwrap();
-    assert_eq!((swept.deleted, swept.failures), (0, 0), "it is young");
-    let mut old_enough = config();
-    old_enough.timing.forget_objects_after = Duration::ZERO;
-    let swept = Server::sweep(old_enough).await.unwrap();
-    assert_eq!((swept.deleted, swept.failures), (3, 0));
-    assert_eq!(gallery.stored_bytes(), bytes);
-    gallery.start_again(|_| {}).await;
     let path = format!("/v1/images/{}", kept["image"]["id"].as_str().unwrap());
+    (gallery, [all, published, known], path)
+}
+
+#[tokio::test]
+async fn one_sweep_removes_what_was_sent_and_no_row_names_and_only_counts_pictures() {
+    let (mut gallery, [all, published, known], path) = with_objects_that_nobody_knows().await;
+    let config = || Config::embedded(gallery.directory.path());
+    let old_enough = || {
+        let mut config = config();
+        config.timing.forget_objects_after = Duration::ZERO;
+        config
+    };
+    let swept = sweep(config()).await.unwrap();
+    assert_eq!((swept.deleted, swept.unknown), (0, 0), "it is young");
+    assert_eq!(gallery.stored_bytes(), all);
+    for deleted in [1, 0] {
+        let swept = sweep(old_enough()).await.unwrap();
+        // The original and its thumbnails.
+        assert_eq!((swept.deleted, swept.unknown), (deleted, 3));
+        assert_eq!(swept.failures, 0);
+        assert_eq!(gallery.stored_bytes(), published);
+    }
+    let swept = Server::sweep(old_enough(), UnknownPictures::Remove).await;
+    let swept = swept.unwrap();
+    assert_eq!((swept.deleted, swept.unknown, swept.failures), (3, 0, 0));
+    assert_eq!(gallery.stored_bytes(), known);
+    gallery.start_again(|_| {}).await;
     for path in [format!("{path}/content"), format!("{path}/thumb/320")] {
         let there = gallery.ada.get(&path).await.status;
         assert!(there.is_success() || there.is_redirection(), "{there}");
     }
+}
+
+#[tokio::test]
+async fn no_picture_is_removed_for_a_catalogue_that_has_none() {
+    let (gallery, [all, ..], _) = with_objects_that_nobody_knows().await;
+    gallery
+        .sql(
+            "PRAGMA foreign_keys = OFF; DELETE FROM changes; DELETE FROM images; DELETE FROM uploads;
+             UPDATE feed SET images = 0",
+        )
+        .await;
+    let mut config = Config::embedded(gallery.directory.path());
+    config.timing.forget_objects_after = Duration::ZERO;
+    let refused = Server::sweep(config, UnknownPictures::Remove).await;
+    assert!(
+        matches!(refused, Err(SweepError::NoPictures)),
+        "{refused:?}"
+    );
+    assert_eq!(gallery.stored_bytes(), all);
+}
+
+#[tokio::test]
+async fn a_server_removes_by_itself_what_was_sent_and_no_row_names_and_no_picture() {
+    let (mut gallery, [_, published, _], _) = with_objects_that_nobody_knows().await;
+    gallery
+        .start_again(|config| {
+            config.timing.first_look_for_objects = Duration::from_millis(10);
+            config.timing.forget_objects_after = Duration::from_millis(300);
+        })
+        .await;
+    eventually("it is removed", async || {
+        gallery.stored_bytes() <= published
+    })
+    .await;
+    // The next look has ended too by then, at the latest.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(gallery.stored_bytes(), published);
 }
 
 #[tokio::test]

@@ -10,15 +10,15 @@ use url::Url;
 
 use super::*;
 use crate::{
-    orphans::Looker,
+    orphans::{Looker, SweepError},
     storage::{Embedded, Storage, keys},
     sweep::Swept,
 };
 
 const HOUR: i64 = 60 * 60 * 1000;
 
-/// More than a page has.
-const THUMBNAILS: u32 = 1050;
+/// Pictures: more than a page has.
+const PICTURES: u32 = 1050;
 
 async fn put(storage: &Storage, keys: impl IntoIterator<Item = String>) {
     let puts = stream::iter(keys).map(|key| async move {
@@ -39,34 +39,52 @@ async fn there(storage: &Storage) -> BTreeSet<String> {
     }
 }
 
-/// One look at what is as old as that.
-async fn look(catalogue: &Catalogue, storage: &Storage, newest: i64) -> Swept {
-    let mut swept = Swept::default();
-    let looker = Looker {
+fn looker<'a>(catalogue: &'a Catalogue, storage: &'a Storage, newest: i64) -> Looker<'a> {
+    Looker {
         catalogue,
         storage,
         newest,
-    };
-    looker.sweep(&mut swept).await.unwrap();
+    }
+}
+
+/// One look at what is as old as that.
+async fn look(catalogue: &Catalogue, storage: &Storage, newest: i64) -> Swept {
+    let mut swept = Swept::default();
+    let looked = looker(catalogue, storage, newest).sweep(&mut swept).await;
+    looked.unwrap();
     swept
 }
 
+async fn remove(
+    catalogue: &Catalogue,
+    storage: &Storage,
+    newest: i64,
+) -> Result<Swept, SweepError> {
+    let mut swept = Swept::default();
+    let removed = looker(catalogue, storage, newest).remove(&mut swept).await;
+    removed.map(|()| swept)
+}
+
 async fn only_what_nobody_knows_goes(catalogue: &Catalogue, storage: &Storage) {
-    let image = ImageId::new();
-    let thumbnails = (0..THUMBNAILS).map(|edge| keys::thumbnail(image, edge));
-    let orphans: BTreeSet<_> = thumbnails
-        .chain([
-            keys::original(image),
-            keys::staged(1, UploadId::new()),
-            keys::staged_beside_others(UploadId::new()),
-            keys::probe(),
-        ])
+    let passing: BTreeSet<_> = [
+        keys::staged(1, UploadId::new()),
+        keys::staged_beside_others(UploadId::new()),
+        keys::probe(),
+    ]
+    .into();
+    let pictures: BTreeSet<_> = (0..PICTURES)
+        .map(|_| keys::thumbnail(ImageId::new(), 320))
+        .chain([keys::original(ImageId::new())])
         .collect();
+    let orphans: BTreeSet<_> = passing.union(&pictures).cloned().collect();
     put(storage, orphans.clone()).await;
     let (past, future) = (now() - HOUR, now() + HOUR);
     // As while a gallery is imported: what it is to have is there before any of its rows.
-    let swept = look(catalogue, storage, future).await;
-    assert_eq!(swept, Swept::default());
+    let refused = remove(catalogue, storage, future).await;
+    assert!(
+        matches!(refused, Err(SweepError::NoPictures)),
+        "{refused:?}"
+    );
     assert_eq!(there(storage).await, orphans);
 
     let mut known = Vec::new();
@@ -102,6 +120,8 @@ async fn only_what_nobody_knows_goes(catalogue: &Catalogue, storage: &Storage) {
     let known: BTreeSet<_> = known.into_iter().collect();
     // What is young may be somebody's yet.
     assert_eq!(look(catalogue, storage, past).await, Swept::default());
+    let removed = remove(catalogue, storage, past).await.unwrap();
+    assert_eq!(removed, Swept::default());
     assert_eq!(there(storage).await.len(), known.len() + orphans.len());
     // Two at once, as of two servers.
     let (one, two) = tokio::join!(
@@ -109,17 +129,33 @@ async fn only_what_nobody_knows_goes(catalogue: &Catalogue, storage: &Storage) {
         look(catalogue, storage, future)
     );
     assert_eq!((one.failures, two.failures), (0, 0));
-    assert!(one.deleted + two.deleted >= orphans.len() as u64);
-    assert_eq!(there(storage).await, known);
+    assert!(one.deleted + two.deleted >= passing.len() as u64);
+    let left: BTreeSet<_> = known.union(&pictures).cloned().collect();
+    assert_eq!(there(storage).await, left);
     assert_eq!(look(catalogue, storage, future).await, Swept::default());
+    let counted = looker(catalogue, storage, future).count().await.unwrap();
+    assert_eq!(counted, pictures.len() as u64);
+    let (one, two) = tokio::join!(
+        remove(catalogue, storage, future),
+        remove(catalogue, storage, future)
+    );
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!((one.failures, two.failures), (0, 0));
+    assert!(one.deleted + two.deleted >= pictures.len() as u64);
+    assert_eq!(there(storage).await, known);
+    let counted = looker(catalogue, storage, future).count().await.unwrap();
+    assert_eq!(counted, 0);
 
     // The bucket of another gallery.
     let others: BTreeSet<_> = (0..=known.len())
         .map(|_| keys::original(ImageId::new()))
         .collect();
     put(storage, others.clone()).await;
-    let swept = look(catalogue, storage, future).await;
-    assert_eq!((swept.deleted, swept.failures), (0, 1));
+    let refused = remove(catalogue, storage, future).await;
+    let Err(SweepError::MostlyUnknown { unknown, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(unknown, others.len() as u64);
     assert_eq!(there(storage).await.len(), known.len() + others.len());
     for key in known.iter().chain(&others) {
         storage.delete(key).await.unwrap();
