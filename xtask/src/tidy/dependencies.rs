@@ -14,6 +14,7 @@ const BANS: &[(&str, &[&str], &str)] = &[
             "tauri-plugin-clipboard-manager",
             "tauri-plugin-dialog",
             "tauri-plugin-fs",
+            "tauri-plugin-window-state",
             "tauri-specta",
         ],
         "the window stays in the root package",
