@@ -68,7 +68,7 @@ impl Live {
                 self.recent.truncate(RECENT);
             }
         }
-        if self.active.is_empty() {
+        if self.active.values().all(|it| it.waits_for_file) {
             (self.done, self.done_bytes) = (0, 0);
         }
     }

@@ -5,6 +5,7 @@ import {
   canMove,
   canPause,
   canResume,
+  endedBefore,
   mergeUploads,
   stillFailed,
   summarise,
@@ -136,6 +137,24 @@ describe("the summary", () => {
     expect(summary).toMatchObject({ failed: 2, cancelled: 1, ended: 3, waiting: true, secondsLeft: null });
     expect(summarise([]).fraction).toBe(1);
     expect(summarise([]).waiting).toBe(false);
+  });
+
+  it("is of what there is to do, and not of what had ended before", () => {
+    const old = anUpload("a", { state: "published", size: 1000, sent_bytes: 1000 });
+    const sending = anUpload("b", { state: "uploading", size: 100, sent_bytes: 0 });
+    const lost = anUpload("c", { state: "waiting", error: { code: "file_missing", message: "" } });
+    let before = endedBefore(new Set(), [old, lost]);
+    expect([...before]).toEqual(["a"]);
+    before = endedBefore(before, [old, lost, sending]);
+    expect(summarise([old, sending], before)).toMatchObject({ total: 2, ended: 1, before: 1, fraction: 0 });
+    const sent = anUpload("b", { state: "published", size: 100, sent_bytes: 100 });
+    const next = anUpload("d", { state: "queued", size: 100 });
+    // It goes on without a pause.
+    before = endedBefore(before, [old, sent, next]);
+    expect(summarise([old, sent, next], before)).toMatchObject({ before: 1, ended: 2, fraction: 0.5 });
+    // What is tried again is to be done again.
+    const again = anUpload("a", { state: "uploading", size: 1000, sent_bytes: 0 });
+    expect([...endedBefore(before, [again, sent])]).toEqual([]);
   });
 
   it("does not take what waits for its file for what waits for the server", () => {

@@ -67,6 +67,16 @@ export function stillFailed(seen: ReadonlySet<string>, uploads: readonly UploadV
   return new Set(uploads.filter((upload) => hasFailed(upload) && seen.has(upload.id)).map(({ id }) => id));
 }
 
+/** What had ended when there was last nothing to do, and still has. Progress is not about that. */
+export function endedBefore(
+  before: ReadonlySet<string>,
+  uploads: readonly UploadView[],
+): ReadonlySet<string> {
+  const ended = uploads.filter(hasEnded).map(({ id }) => id);
+  const isBusy = uploads.some((upload) => !hasEnded(upload) && !waitsForFile(upload));
+  return new Set(isBusy ? ended.filter((id) => before.has(id)) : ended);
+}
+
 /** What of the files and folders that were named is not on its way; null when that is nothing. */
 export function takenInText({
   pictures,
@@ -92,6 +102,8 @@ export interface UploadSummary {
   readonly total: number;
   /** Published, duplicate, rejected, failed or cancelled. */
   readonly ended: number;
+  /** Of these, those before there was something to do. */
+  readonly before: number;
   readonly failed: number;
   readonly cancelled: number;
   /** Has not ended, paused ones too. */
@@ -101,14 +113,18 @@ export interface UploadSummary {
   readonly withoutFile: number;
   /** Whether all that has not ended, is not held back and has its file waits for the server. */
   readonly waiting: boolean;
-  /** From 0 to 1, by bytes where sizes are known and by pictures where not; 1 when nothing runs. */
+  /** From 0 to 1 of what there is to do, by bytes where sizes are known and by pictures where not; 1 when nothing runs. */
   readonly fraction: number;
   readonly bytesPerSecond: number;
   readonly secondsLeft: number | null;
 }
 
-export function summarise(uploads: readonly UploadView[]): UploadSummary {
+export function summarise(
+  uploads: readonly UploadView[],
+  endedBefore: ReadonlySet<string> = new Set(),
+): UploadSummary {
   let ended = 0;
+  let before = 0;
   let failed = 0;
   let cancelled = 0;
   let waiting = 0;
@@ -126,14 +142,18 @@ export function summarise(uploads: readonly UploadView[]): UploadSummary {
     }
     // Even a file of no known size is something to do.
     const size = Math.max(1, upload.size ?? 1);
-    weight += size;
     if (hasEnded(upload)) {
       ended += 1;
-      done += size;
       if (hasFailed(upload)) failed += 1;
       if (upload.state === "cancelled") cancelled += 1;
+      if (endedBefore.has(upload.id)) before += 1;
+      else {
+        weight += size;
+        done += size;
+      }
       continue;
     }
+    weight += size;
     const sent = upload.state === "verifying" ? size : Math.min(size, upload.sent_bytes);
     // What is sent and not yet checked is not done.
     done += sent * 0.98;
@@ -149,6 +169,7 @@ export function summarise(uploads: readonly UploadView[]): UploadSummary {
   return {
     total: uploads.length,
     ended,
+    before,
     failed,
     cancelled,
     running,

@@ -2,11 +2,12 @@
 
 import type { Backend } from "../ipc/backend";
 import type { Image, UploadView } from "../ipc/types";
-import { hasFailed, mergeUploads, stillFailed, summarise, withoutFinished } from "./upload-list";
+import { endedBefore, hasFailed, mergeUploads, stillFailed, summarise, withoutFinished } from "./upload-list";
 
 export class Uploads {
   list = $state.raw<readonly UploadView[]>([]);
-  readonly summary = $derived(summarise(this.list));
+  #endedBefore = $state.raw<ReadonlySet<string>>(new Set());
+  readonly summary = $derived(summarise(this.list, this.#endedBefore));
   /** Whether something failed that nobody has looked at. */
   readonly unseenFailure = $derived(
     this.list.some((upload) => hasFailed(upload) && !this.#seen.has(upload.id)),
@@ -34,6 +35,7 @@ export class Uploads {
     if (load !== this.#loads) return;
     // What was told meanwhile is newer than the answer.
     this.list = mergeUploads(uploads, this.list);
+    this.#endedBefore = endedBefore(new Set(uploads.map(({ id }) => id)), this.list);
   }
 
   /** Somebody has the list before their eyes. */
@@ -43,6 +45,7 @@ export class Uploads {
 
   apply(changed: readonly UploadView[]): void {
     this.list = mergeUploads(this.list, changed);
+    this.#endedBefore = endedBefore(this.#endedBefore, this.list);
     // What is tried again may fail anew.
     this.#seen = stillFailed(this.#seen, this.list);
   }

@@ -8,7 +8,7 @@ export function summaryText(summary: UploadSummary): string {
   if (summary.total === 0) return strings.summaryIdle;
   const parts =
     summary.running > 0
-      ? [strings.summaryRunning(summary.ended, summary.total)]
+      ? [strings.summaryRunning(summary.ended - summary.before, summary.total - summary.before)]
       : [strings.summaryDone(summary.ended - summary.failed - summary.cancelled)];
   if (summary.waiting) parts.push(strings.summaryWaiting);
   if (summary.withoutFile > 0) parts.push(strings.summaryWithoutFile(summary.withoutFile));

@@ -265,7 +265,7 @@ export const english = ({ plural, number }: Grammar) => ({
   // Before pictures become public.
   askedTitle: (count: number) => plural(count, "Publish # picture?", "Publish # pictures?"),
   askedText: (gallery: string) =>
-    `They become public in ${gallery}: whoever looks at it sees them, and whoever has a link can open it.`,
+    `This becomes public in ${gallery}: whoever looks at the gallery sees it, and whoever has a link can open it.`,
   askedTotal: (size: string) => `${size} altogether`,
   askedMore: (count: number) => plural(count, "and # more", "and # more"),
   askedLocationNone: (count: number) =>
