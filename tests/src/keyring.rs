@@ -366,7 +366,7 @@ fn the_doctor_tells_the_keyrings_apart() -> Result<()> {
         let expected = if is_good {
             "server_answers"
         } else {
-            "server_read_only"
+            "token_withheld"
         };
         ensure!(server["finding"] == expected, "{keyring:?}: {server}");
         for subject in ["clock", "clipboard", "tray", "disk"] {

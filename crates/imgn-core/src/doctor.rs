@@ -103,6 +103,9 @@ findings! {
     /// There is no token. The value is its address.
     ServerReadOnly = Server Warning "# answers; there is no token, so it can be looked at only",
         "to upload, log in with a token: in the window, or with `imgn login`";
+    /// The keyring should have a token, and gives none. The value is its address.
+    TokenWithheld = Server Warning "# answers; the keyring does not give its token, so it can be looked at only",
+        "see what is said of the keyring";
     /// It does not take the token. The value is its address.
     TokenRefused = Server Bad "# does not take the token",
         "ask whoever runs the gallery for a new one, and log in with it";

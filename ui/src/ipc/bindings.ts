@@ -335,6 +335,8 @@ export type Finding =
 "server_answers" | 
 /**  There is no token. The value is its address. */
 "server_read_only" | 
+/**  The keyring should have a token, and gives none. The value is its address. */
+"token_withheld" | 
 /**  It does not take the token. The value is its address. */
 "token_refused" | 
 /**  It does not answer. The value says why. */

@@ -197,6 +197,8 @@ export const german = ({ plural, number }: Grammar): Strings => ({
     server_answers: (value: string) => `${value} antwortet und nimmt das Token an.`,
     server_read_only: (value: string) =>
       `${value} antwortet. Es gibt kein Token, daher kann man dort nur ansehen.`,
+    token_withheld: (value: string) =>
+      `${value} antwortet. Der Schlüsselbund gibt das Token nicht her, daher kann man dort nur ansehen.`,
     token_refused: (value: string) => `${value} nimmt das Token nicht an.`,
     server_unreachable: (value: string) => `Der Server antwortet nicht: ${value}`,
     server_odd: (value: string) => `Der Server antwortet merkwürdig: ${value}`,
@@ -224,6 +226,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
     disk_writable: () => "Was imgn aufbewahrt, kann geschrieben werden.",
   },
   advice: {
+    token_withheld: "Sehen Sie nach, was über den Schlüsselbund gesagt wird.",
     server_read_only: "Geben Sie zum Hochladen unter „Galerien“ ein Token ein.",
     token_refused:
       "Bitten Sie, wer die Galerie betreibt, um ein neues, und geben Sie es unter „Galerien“ ein.",

@@ -192,6 +192,8 @@ export const english = ({ plural, number }: Grammar) => ({
   findings: {
     server_answers: (value: string) => `${value} answers and takes the token.`,
     server_read_only: (value: string) => `${value} answers. There is no token, so it can be looked at only.`,
+    token_withheld: (value: string) =>
+      `${value} answers. The keyring does not give its token, so it can be looked at only.`,
     token_refused: (value: string) => `${value} does not take the token.`,
     server_unreachable: (value: string) => `The server does not answer: ${value}`,
     server_odd: (value: string) => `The server answers oddly: ${value}`,
@@ -220,6 +222,7 @@ export const english = ({ plural, number }: Grammar) => ({
   } satisfies Record<Finding, (value: string) => string>,
   advice: {
     server_read_only: "To upload, enter a token under “Galleries”.",
+    token_withheld: "See what is said of the keyring.",
     token_refused: "Ask whoever runs the gallery for a new one, and enter it under “Galleries”.",
     server_unreachable: "Check the address, the network and the proxy. Uploads wait until it answers.",
     server_odd: "Check the address. If it is right, tell whoever runs the gallery.",

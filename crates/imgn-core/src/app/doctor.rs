@@ -100,7 +100,7 @@ fn refused(error: &CommandError, url: String) -> Check {
             | ClientCode::KeyringMissing
             | ClientCode::KeyringTimeout
             | ClientCode::KeyringFailed,
-        ) => Check::new(Finding::ServerReadOnly, Some(url)),
+        ) => Check::new(Finding::TokenWithheld, Some(url)),
         Code::Upload(UploadCode::Offline) | Code::Client(ClientCode::ConnectionFailed) => {
             Check::new(Finding::ServerUnreachable, reason)
         }
