@@ -159,8 +159,8 @@ mod tests {
         live.update(&[lost]);
         let progress = live.progress();
         assert_eq!(
-            (progress.running, progress.without_file, progress.percent),
-            (0, 1, 100)
+            (progress.running, progress.without_file, progress.done),
+            (0, 1, 0)
         );
         live.update(&[view(c, UploadState::Cancelled, 0)]);
         assert_eq!(live.progress(), Progress::default());
