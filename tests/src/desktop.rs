@@ -256,6 +256,14 @@ async fn press(window: &Window, test_id: &str) -> Result<()> {
     .await
 }
 
+/// Waits until nothing of this name is there any more.
+async fn gone(window: &Window, test_id: &str) -> Result<()> {
+    eventually(&format!("{test_id} is gone"), PATIENCE, async || {
+        Ok(window.all(test_id).await?.is_empty().then_some(()))
+    })
+    .await
+}
+
 /// Ten thousand files wait for a gallery that is away: the window holds a handful of rows, and what is done to all is
 /// done. The most memory that the window's own process had, beside that of one with an empty queue, has a bound.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -309,10 +317,7 @@ async fn ten_thousand_files_in_the_queue_stay_in_hand() -> Result<()> {
     ensure!(grown < 100, "the window's process grew by {grown} MiB");
     press(&window, "cancel-all").await?;
     press(&window, "confirm-cancel-all").await?;
-    eventually("all are cancelled", PATIENCE, async || {
-        Ok(window.all("cancel-all").await?.is_empty().then_some(()))
-    })
-    .await?;
+    gone(&window, "cancel-all").await?;
     window.close().await?;
     let left = client.run(&["--json", "queue"])?;
     ensure!(left.stdout.is_empty(), "left: {}", left.stdout);

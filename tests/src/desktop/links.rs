@@ -84,18 +84,13 @@ async fn an_address_shows_a_picture_and_connects_only_when_somebody_says_so() ->
         },
     )
     .await?;
+    let question = window.page.source().await?;
+    ensure!(question.contains("which you have connected to before"));
     axe::check(&window.page, "whether to connect").await?;
     window.focus()?;
     // A stray Enter is a no.
     window.screen().xdotool(&["key", "Return"])?;
-    eventually("the question is gone", PATIENCE, async || {
-        Ok(window
-            .all("confirm-connect")
-            .await?
-            .is_empty()
-            .then_some(()))
-    })
-    .await?;
+    super::gone(&window, "confirm-connect").await?;
     ensure!(
         window.server().await? == local,
         "it is still the same gallery"

@@ -127,10 +127,7 @@ async fn what_was_seen_is_there_without_the_server_and_deletions_are_done_later(
         Ok((images.len() == 2).then_some(()))
     })
     .await?;
-    eventually("the window is not offline", PATIENCE, async || {
-        Ok(window.all("offline-banner").await?.is_empty().then_some(()))
-    })
-    .await?;
+    super::gone(&window, "offline-banner").await?;
     ensure!(
         names(&window).await? == all[..2],
         "{kept_name} is still there"

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{
     clipboard::{copy, links},
-    file, keys, press,
+    file, gone, keys, press,
     screen::Screen,
     tray::{Desktop, host},
     window::Window,
@@ -451,10 +451,7 @@ async fn nothing_becomes_public_before_somebody_says_so() -> Result<()> {
     // A stray Enter is a no.
     window.focus()?;
     window.screen().xdotool(&["key", "Return"])?;
-    eventually("the question is gone", PATIENCE, async || {
-        Ok(window.all("publish").await?.is_empty().then_some(()))
-    })
-    .await?;
+    gone(&window, "publish").await?;
     ensure!(api.images().await?.is_empty());
     let uploads = window.invoke("uploads", json!({})).await?;
     ensure!(
@@ -526,26 +523,24 @@ async fn what_wants_a_token_asks_for_it_and_says_when_others_could_read_it() -> 
     element(&window.page, "empty-gallery").await?;
     let picture = file(window.screen(), "a.jpg", &pictures::jpeg(300, 200))?;
     window.drop_files(&[picture]).await?;
+    // It asks by itself; who closes that is asked again where they try again.
+    element(&window.page, "token-input").await?;
+    window.keys("Escape")?;
+    gone(&window, "token-form").await?;
     let retry =
         "const row = document.querySelector(\"[data-testid='upload-row'][data-state='failed']\");
         const button = row?.querySelector(\"[aria-label^='Retry']\");
         button?.click(); return !!button";
-    let retried = async || {
-        let done = async || Ok((script(&window.page, retry, vec![]).await? == true).then_some(()));
-        eventually("it is tried again", PATIENCE, done).await
-    };
-    retried().await?;
+    let done = async || Ok((script(&window.page, retry, vec![]).await? == true).then_some(()));
+    eventually("it is tried again", PATIENCE, done).await?;
     let field = element(&window.page, "token-input").await?;
     ensure!(window.all("connect-open").await?.is_empty());
     field.send_keys(&other.token).await?;
     says(&window, "This address is not encrypted").await?;
     axe::check(&window.page, "asking for a token").await?;
     press(&window, "token-submit").await?;
-    eventually("the dialog is gone", PATIENCE, async || {
-        Ok(window.all("token-form").await?.is_empty().then_some(()))
-    })
-    .await?;
-    retried().await?;
+    gone(&window, "token-form").await?;
+    // Nobody has to say again what is to go on.
     window.painted("a.jpg").await?;
     Ok(())
 }

@@ -77,8 +77,8 @@ export class AppModel {
   /** Files that wait for a token; null when no token is asked for. */
   unsigned = $state.raw<readonly File[] | null>(null);
 
-  /** The gallery that an address of another program's asks to connect to, and a picture there. */
-  connecting = $state.raw<{ server: string; image: string | null } | null>(null);
+  /** The gallery that an address of another program's asks for, its name where it is known here, and a picture there. */
+  connecting = $state.raw<{ server: string; name: string | null; image: string | null } | null>(null);
   /** The section of the settings that is shown; null when they are not. */
   settings = $state<SettingsSection | null>(takeReopened());
   /** Whether what was uploaded from here is shown. */
@@ -124,7 +124,10 @@ export class AppModel {
       stateChanged: (state) => this.#enter(state),
       uploadsChanged: (changed) => {
         const before = this.uploads.list.length;
+        const unsigned = this.uploads.wantToken(changed);
         this.uploads.apply(changed);
+        // Whatever brought them here: the window, a paste, the tray or another start.
+        if (unsigned && !this.mayWrite && this.backend.session.kind === "desktop") this.unsigned ??= [];
         // New work shows itself, where there is room beside the pictures; so does a file that is refused at once.
         const telling = changed.some((upload) => !hasEnded(upload) || hasFailed(upload));
         if (this.uploads.list.length > before && telling && innerWidth >= 640) this.panelOpen = true;
@@ -191,6 +194,22 @@ export class AppModel {
     } catch (thrown) {
       this.tell(asBackendError(thrown, strings.errors.unexpected).message, true);
     }
+  }
+
+  /**
+   * Uses a token for the gallery that is shown, and goes on with what waited for one. Rejects when the gallery or the
+   * keyring does not take it.
+   */
+  async signIn(token: string, forNow: boolean): Promise<void> {
+    const { session } = this.backend;
+    const url = this.server?.url;
+    if (url === undefined) return;
+    if (session.kind === "web") this.#enter(await session.signIn(token));
+    else this.#enter(await (forNow ? session.connectForNow(url, token) : session.connect(url, token)));
+    const files = this.unsigned ?? [];
+    this.unsigned = null;
+    await this.addFiles(files);
+    if (session.kind === "desktop") await this.attempt(this.uploads.retryUnsigned());
   }
 
   /** Opens the app's own file dialog. */
@@ -492,11 +511,10 @@ export class AppModel {
         break;
       case "image":
         if (wanted.server === null || sameServer(wanted.server, this.server?.url)) await this.view(wanted.id);
-        else this.connecting = { server: wanted.server, image: wanted.id };
+        else await this.#askToConnect(wanted.server, wanted.id);
         break;
       case "connect":
-        if (!sameServer(wanted.server, this.server?.url))
-          this.connecting = { server: wanted.server, image: null };
+        if (!sameServer(wanted.server, this.server?.url)) await this.#askToConnect(wanted.server, null);
         break;
       case "intake":
         this.#tellTaken(wanted.intake);
@@ -504,6 +522,13 @@ export class AppModel {
       case "failure":
         this.tell(sentence(wanted.message), true);
     }
+  }
+
+  async #askToConnect(server: string, image: string | null): Promise<void> {
+    const { session } = this.backend;
+    const galleries = session.kind === "desktop" ? await session.galleries() : [];
+    const known = galleries.find(({ url }) => sameServer(url, server));
+    this.connecting = { server, name: known ? serverName(known) : null, image };
   }
 
   async #takeAsked(): Promise<void> {

@@ -30,6 +30,15 @@ const aState = (url: string, revision = 0): AppState => ({
   },
 });
 
+/** What a model that listens hears of the page. */
+function stubPage() {
+  const page = { addEventListener: () => undefined, removeEventListener: () => undefined };
+  vi.stubGlobal("addEventListener", page.addEventListener);
+  vi.stubGlobal("removeEventListener", page.removeEventListener);
+  vi.stubGlobal("window", page);
+  vi.stubGlobal("document", { ...page, visibilityState: "visible" });
+}
+
 /** A gallery of so many pictures, and what is done with them. */
 class World {
   readonly copied: string[] = [];
@@ -240,38 +249,76 @@ describe("what was asked for elsewhere", () => {
       desktop: { takeWanted: () => Promise.resolve(queue.shift() ?? null) },
       session: {
         kind: "desktop",
+        galleries: () => Promise.resolve([{ url: "https://two.example", name: "Two", local: false }]),
         visit: (server: string) => {
           visited.push(server);
           return Promise.resolve(aState(server, 1));
         },
       },
     };
-    const page = { addEventListener: () => undefined, removeEventListener: () => undefined };
-    vi.stubGlobal("addEventListener", page.addEventListener);
-    vi.stubGlobal("removeEventListener", page.removeEventListener);
-    vi.stubGlobal("window", page);
-    vi.stubGlobal("document", { ...page, visibilityState: "visible" });
+    stubPage();
     const model = new AppModel(backend as unknown as Backend);
     const stop = model.start();
     await settled();
     expect(model.notice).toMatchObject({ text: "No picture.", failed: true });
-    // The gallery that is shown is no question.
-    expect(model.connecting).toEqual({ server: "https://two.example", image: null });
+    // The gallery that is shown is no question; one that is known has its name.
+    expect(model.connecting).toEqual({ server: "https://two.example", name: "Two", image: null });
 
     queue.push({ kind: "connect", server: "https://evil.example" });
     heard.events!.wantedChanged();
     await settled();
-    expect(model.connecting).toEqual({ server: "https://two.example", image: null });
+    expect(model.connecting).toEqual({ server: "https://two.example", name: "Two", image: null });
     await model.connectAsked();
     await settled();
     expect(visited).toEqual(["https://two.example"]);
     // Then the next, as a question of its own.
-    expect(model.connecting).toEqual({ server: "https://evil.example", image: null });
+    expect(model.connecting).toEqual({ server: "https://evil.example", name: null, image: null });
     model.stayHere();
     await settled();
     expect([model.connecting, visited.length]).toEqual([null, 1]);
     stop();
   });
+});
+
+it("asks for a token once uploads want one, from wherever they came, and goes on with them", async () => {
+  const none = aState("https://one.example");
+  const without = { ...none, server: { ...none.server!, signed_in: false } };
+  const retried: string[] = [];
+  const heard: { events?: BackendEvents } = {};
+  const unsigned = (id: string, code: "unauthorized" | "forbidden" = "unauthorized") =>
+    anUpload(id, { state: "failed", error: { code, message: "no token" } });
+  const backend = {
+    listen: (told: BackendEvents) => {
+      heard.events = told;
+      return Promise.resolve(() => undefined);
+    },
+    state: () => Promise.resolve(without),
+    uploads: () => Promise.resolve([unsigned("before")]),
+    timeline: () => Promise.resolve(aTimeline([])),
+    retryUpload: (id: string) => Promise.resolve(void retried.push(id)),
+    desktop: null,
+    intake: { kind: "native" },
+    session: { kind: "desktop", connect: () => Promise.resolve(aState("https://one.example", 1)) },
+  };
+  stubPage();
+  vi.stubGlobal("innerWidth", 500);
+  const model = new AppModel(backend as unknown as Backend);
+  const stop = model.start();
+  await settled();
+  // Of what failed in an earlier run, nobody is asked.
+  expect(model.unsigned).toBeNull();
+  heard.events!.uploadsChanged([anUpload("a"), unsigned("b", "forbidden")]);
+  expect(model.unsigned).toBeNull();
+  heard.events!.uploadsChanged([unsigned("a")]);
+  expect(model.unsigned).toEqual([]);
+
+  // Who says no is not asked again of the same.
+  model.unsigned = null;
+  heard.events!.uploadsChanged([unsigned("a")]);
+  expect(model.unsigned).toBeNull();
+  await model.signIn("secret", false);
+  expect(retried.sort()).toEqual(["a", "before"]);
+  stop();
 });
 
 it("the uploads of another gallery are its own", async () => {

@@ -26,6 +26,9 @@ export const canRetry = (upload: UploadView): boolean => RETRIABLE.has(upload.st
 export const canPause = (upload: UploadView): boolean => PAUSABLE.has(upload.state);
 export const canResume = (upload: UploadView): boolean => upload.state === "paused";
 export const canMove = (upload: UploadView): boolean => MOVABLE.has(upload.state);
+/** Whether the gallery takes it only from who has a token. */
+export const wantsToken = (upload: UploadView): boolean =>
+  upload.state === "failed" && upload.error?.code === "unauthorized";
 /** Whether its file is to come back. */
 export const waitsForFile = (upload: UploadView): boolean =>
   upload.state === "waiting" && upload.error?.code === "file_missing";

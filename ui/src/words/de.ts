@@ -120,6 +120,9 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   confirmConnectTitle: "Mit dieser Galerie verbinden?",
   confirmConnectText:
     "Ein Link oder ein weiterer Start von imgn verlangt, die gezeigte Galerie zu verlassen und sich mit einer anderen zu verbinden. Tun Sie das nur, wenn Sie wissen, wessen sie ist: Was Sie dann hochladen, geht dorthin.",
+  confirmSwitchTitle: (name) => `${name} zeigen?`,
+  confirmSwitchText:
+    "Ein Link oder ein weiterer Start von imgn verlangt diese Galerie, mit der Sie schon verbunden waren. Was Sie dann hochladen, geht dorthin.",
 
   desktopSwitches: {
     keep_in_tray: "Im Infobereich bleiben, wenn das Fenster geschlossen wird",
@@ -441,6 +444,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   takenAt: (date) => `Aufgenommen ${date}`,
   publishedAt: (date) => `Veröffentlicht ${date}`,
   copyLink: "Link kopieren",
+  copyLinkShort: "Kopieren",
   copyLinkOf: (name) => `Link kopieren: ${name}`,
   copied: "Kopiert",
   copyFailed: "Der Link ließ sich nicht kopieren",

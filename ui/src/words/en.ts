@@ -115,6 +115,9 @@ export const english = ({ plural, number }: Grammar) => ({
   confirmConnectTitle: "Connect to this gallery?",
   confirmConnectText:
     "A link, or another start of imgn, asks it to leave the gallery that it shows and to connect to another one. Do so only if you know whose it is: what you upload then goes there.",
+  confirmSwitchTitle: (name: string) => `Show ${name}?`,
+  confirmSwitchText:
+    "A link, or another start of imgn, asks for this gallery, which you have connected to before. What you upload then goes there.",
 
   // Beside other programs.
   desktopSwitches: {
@@ -434,6 +437,8 @@ export const english = ({ plural, number }: Grammar) => ({
   takenAt: (date: string) => `Taken ${date}`,
   publishedAt: (date: string) => `Published ${date}`,
   copyLink: "Copy link",
+  /** Beside a name that wants the room. */
+  copyLinkShort: "Copy link",
   copyLinkOf: (name: string) => `Copy link to ${name}`,
   copied: "Copied",
   copyFailed: "The link could not be copied",
