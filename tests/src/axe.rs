@@ -2,7 +2,7 @@
 //!
 //! Invariant: it looks once all that moves has come to rest; half faded in, nothing has its contrast yet.
 
-use std::fs;
+use std::{env, fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use fantoccini::Client;
@@ -34,6 +34,28 @@ pub(crate) async fn check(client: &Client, what: &str) -> Result<()> {
         readable(&found)
     );
     Ok(())
+}
+
+/// The same in the light and in the dark theme, whichever is shown. In the folder that `IMGN_TEST_SCREENSHOTS` names there is
+/// a picture of each afterwards.
+pub(crate) async fn check_themes(client: &Client, what: &str) -> Result<()> {
+    const SHOW: &str = "
+        const {dataset} = document.documentElement;
+        const before = dataset.theme ?? null;
+        if (arguments[0] === null) delete dataset.theme; else dataset.theme = arguments[0];
+        return before;";
+    let before = script(client, SHOW, vec![Value::Null]).await?;
+    for theme in ["light", "dark"] {
+        script(client, SHOW, vec![theme.into()]).await?;
+        let what = format!("{what}, {theme}");
+        check(client, &what).await?;
+        if let Some(folder) = env::var_os("IMGN_TEST_SCREENSHOTS") {
+            let file = Path::new(&folder).join(format!("{what}.png"));
+            fs::write(&file, client.screenshot().await?)
+                .with_context(|| format!("writing {}", file.display()))?;
+        }
+    }
+    script(client, SHOW, vec![before]).await.map(drop)
 }
 
 /// From now on what a page shows for a few seconds stays: looking takes longer than the time for undoing.

@@ -71,7 +71,7 @@ async fn dropped_photographs_are_painted_upright_and_kept_byte_for_byte() -> Res
 
     // The first start, as a newcomer has it.
     element(&window.page, "first-start").await?;
-    axe::check(&window.page, "the first start").await?;
+    axe::check_themes(&window.page, "the first start").await?;
     element(&window.page, "start-local-gallery")
         .await?
         .click()

@@ -48,7 +48,7 @@ async fn an_address_shows_a_picture_and_connects_only_when_somebody_says_so() ->
     window.keys("ctrl+a")?;
     super::press(&window, "selection-link").await?;
     element(&window.page, "made-link").await?;
-    axe::check(&window.page, "links to be chosen from").await?;
+    axe::check_themes(&window.page, "links to be chosen from").await?;
     window.keys("Escape")?;
     super::press(&window, "clear-selection").await?;
     // Signed in there once, it is so when a link leads there.
@@ -86,7 +86,7 @@ async fn an_address_shows_a_picture_and_connects_only_when_somebody_says_so() ->
     .await?;
     let question = window.page.source().await?;
     ensure!(question.contains("which you have connected to before"));
-    axe::check(&window.page, "whether to connect").await?;
+    axe::check_themes(&window.page, "whether to connect").await?;
     window.focus()?;
     // A stray Enter is a no.
     window.screen().xdotool(&["key", "Return"])?;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use fantoccini::Locator;
 use imgn_testkit::{
     pictures,
     process::{ServerProcess, eventually, files_below, program},
@@ -15,12 +16,16 @@ use serde_json::json;
 
 use super::{
     clipboard::links,
-    file,
+    file, press,
     screen::{Keyring, Screen},
+    settings::{section, write_settings},
     tray::{App, host},
     window::Window,
 };
-use crate::driver::{PATIENCE, element};
+use crate::{
+    axe,
+    driver::{PATIENCE, element},
+};
 
 /// Fails with the place of the first file that has it.
 fn ensure_in_no_file(folder: &Path, token: &str) -> Result<()> {
@@ -47,13 +52,8 @@ fn ensure_in_no_arguments(token: &str) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_of_the_keyring_is_in_no_file_log_process_list_or_crash() -> Result<()> {
-    let screen = Screen::start()?;
-    let _host = host(&screen)?;
-    let elsewhere = tempfile::tempdir()?;
-    let server = ServerProcess::start(elsewhere.path(), &[])?;
-    let token = server.token.as_str();
+/// Puts the server's token into the session's keyring, by the command line.
+fn log_in(screen: &Screen, server: &ServerProcess) -> Result<()> {
     let imgn = program("imgn")?;
     let mut login = screen.command(imgn.to_str().context("a path in UTF-8")?);
     login
@@ -61,9 +61,36 @@ async fn a_token_of_the_keyring_is_in_no_file_log_process_list_or_crash() -> Res
         .stdin(Stdio::piped());
     let mut login = login.spawn()?;
     let stdin = login.stdin.take().context("a pipe")?;
-    std::io::Write::write_all(&mut &stdin, token.as_bytes())?;
+    std::io::Write::write_all(&mut &stdin, server.token.as_bytes())?;
     drop(stdin);
     ensure!(login.wait()?.success());
+    Ok(())
+}
+
+/// Locks the session's keyring, as a screen that was left alone does.
+fn lock_keyring(screen: &Screen) -> Result<()> {
+    let mut lock = screen.command("dbus-send");
+    lock.args([
+        "--session",
+        "--print-reply",
+        "--dest=org.freedesktop.secrets",
+        "/org/freedesktop/secrets",
+        "org.freedesktop.Secret.Service.Lock",
+        "array:objpath:/org/freedesktop/secrets/collection/login",
+    ]);
+    let answer = lock.output().context("dbus-send")?;
+    ensure!(answer.status.success(), "{answer:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_the_keyring_is_in_no_file_log_process_list_or_crash() -> Result<()> {
+    let screen = Screen::start()?;
+    let _host = host(&screen)?;
+    let elsewhere = tempfile::tempdir()?;
+    let server = ServerProcess::start(elsewhere.path(), &[])?;
+    let token = server.token.as_str();
+    log_in(&screen, &server)?;
 
     let desktop = program("imgn-desktop")?;
     let command = || -> Result<Command> {
@@ -129,6 +156,7 @@ async fn with_no_keyring_the_window_says_so_and_keeps_the_token_for_now() -> Res
         let keep = element(&window.page, "keep-for-now").await?;
         let form = element(&window.page, "connect-form").await?.text().await?;
         ensure!(form.contains(word), "{keyring:?}: {form}");
+        axe::check_themes(&window.page, &format!("a keyring that is {keyring:?}")).await?;
         keep.click().await?;
         element(&window.page, "empty-gallery").await?;
 
@@ -150,6 +178,62 @@ async fn with_no_keyring_the_window_says_so_and_keeps_the_token_for_now() -> Res
             state.pointer("/ok/server/signed_in") == Some(&json!(false)),
             "{state}"
         );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gallery_whose_token_the_keyring_withholds_can_be_looked_at_and_says_why() -> Result<()> {
+    for (language, why, needed) in [
+        ("en", "keyring", "Need a token"),
+        ("de", "Schlüsselbund", "Braucht ein Token"),
+    ] {
+        let screen = Screen::start()?;
+        let server = ServerProcess::start(&screen.folder().join("server"), &[])?;
+        log_in(&screen, &server)?;
+        lock_keyring(&screen)?;
+        write_settings(
+            &screen,
+            &format!(
+                "[server]\nurl = \"{}\"\nsigned_in = true\n[look]\nlanguage = \"{language}\"\n",
+                server.url
+            ),
+        )?;
+        let window = Window::open(screen, &[]).await?;
+        element(&window.page, "empty-gallery").await?;
+        let shown = async |test_id: &str, words: &[&str]| {
+            eventually(&format!("{words:?} in {test_id}"), PATIENCE, async || {
+                let text = element(&window.page, test_id).await?.text().await?;
+                Ok(words.iter().all(|word| text.contains(word)).then_some(()))
+            })
+            .await
+        };
+        let picture = file(window.screen(), "a.jpg", &pictures::jpeg(60, 40))?;
+        window.drop_files(&[picture]).await?;
+        shown("upload-row", &[why]).await?;
+        ensure!(window.all("token-form").await?.is_empty(), "there is one");
+        axe::check_themes(
+            &window.page,
+            &format!("an upload without its token, {language}"),
+        )
+        .await?;
+        section(&window, "gallery").await?;
+        shown("settings", &[why, needed]).await?;
+        axe::check_themes(&window.page, &format!("a withheld token, {language}")).await?;
+        section(&window, "doctor").await?;
+        let withheld = "[data-testid='check'][data-finding='token_withheld']";
+        window
+            .page
+            .wait()
+            .at_most(PATIENCE)
+            .for_element(Locator::Css(withheld))
+            .await?;
+        axe::check_themes(
+            &window.page,
+            &format!("the doctor of a withheld token, {language}"),
+        )
+        .await?;
+        press(&window, "close-dialog").await?;
     }
     Ok(())
 }
