@@ -54,6 +54,9 @@ pub(crate) async fn connect(
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn visit(shell: State<'_, Shell>, server: String) -> Answer<AppState> {
+    if shell.core.is_local(&server).await {
+        return shell.start_local_gallery().await;
+    }
     Ok(shell.core.visit(&server).await?)
 }
 
@@ -151,6 +154,13 @@ pub(crate) async fn cancel_uploads(shell: State<'_, Shell>) -> Answer<()> {
 #[specta::specta]
 pub(crate) async fn retry_uploads(shell: State<'_, Shell>) -> Answer<()> {
     Ok(shell.desk.retry_failed().await?)
+}
+
+/// Tries those again that failed for want of a token.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn retry_unsigned_uploads(shell: State<'_, Shell>) -> Answer<()> {
+    Ok(shell.desk.retry_unsigned().await?)
 }
 
 #[tauri::command]

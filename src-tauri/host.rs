@@ -44,6 +44,7 @@ impl Host for TauriHost {
         match news {
             News::Failed(message) => tell_failure(app, message),
             News::Asking => window::ask(app),
+            News::TokenWanted(server) => window::show(app, Wanted::Token { server }),
             News::LinksCopied(count) => {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
                 sent(LinksCopied { count }.emit(app));

@@ -36,8 +36,7 @@ pub(crate) async fn galleries(shell: State<'_, Shell>) -> Answer<Vec<GalleryView
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn switch_gallery(shell: State<'_, Shell>, server: String) -> Answer<AppState> {
-    let known = shell.core.galleries().await;
-    if known.iter().any(|it| it.local && it.url == server) {
+    if shell.core.is_local(&server).await {
         return shell.start_local_gallery().await;
     }
     Ok(shell.core.switch_gallery(&server).await?)

@@ -56,6 +56,11 @@ pub(crate) enum Wanted {
         /// Its address.
         server: String,
     },
+    /// A token for this gallery, which an upload wants.
+    Token {
+        /// Its address.
+        server: String,
+    },
     /// What came of files and folders that came in elsewhere than by the window's own dialogs.
     Intake {
         /// It.
@@ -71,7 +76,10 @@ pub(crate) enum Wanted {
 impl Wanted {
     /// Whether it is said, and leads nowhere.
     pub(crate) fn is_message(&self) -> bool {
-        matches!(self, Self::Intake { .. } | Self::Failure { .. })
+        matches!(
+            self,
+            Self::Token { .. } | Self::Intake { .. } | Self::Failure { .. }
+        )
     }
 }
 

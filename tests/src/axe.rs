@@ -50,6 +50,7 @@ pub(crate) async fn check_themes(client: &Client, what: &str) -> Result<()> {
         let what = format!("{what}, {theme}");
         check(client, &what).await?;
         if let Some(folder) = env::var_os("IMGN_TEST_SCREENSHOTS") {
+            fs::create_dir_all(&folder)?;
             let file = Path::new(&folder).join(format!("{what}.png"));
             fs::write(&file, client.screenshot().await?)
                 .with_context(|| format!("writing {}", file.display()))?;

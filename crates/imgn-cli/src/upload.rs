@@ -39,6 +39,7 @@ pub(crate) async fn upload(
     format: &Format,
 ) -> Result<bool> {
     let events = app.events();
+    let gallery = app.gallery().await?;
     // Whoever goes on with it after this program gives its links to whoever is at the computer.
     let act = Batch::new(Origin::Person);
     let mut pending = VecDeque::new();
@@ -66,7 +67,9 @@ pub(crate) async fn upload(
         };
         let failed = match group {
             [path] if is_stdin(path) => {
-                let taken = app.enqueue_stream(std::io::stdin(), "stdin", act).await;
+                let taken = app
+                    .enqueue_stream(&gallery, std::io::stdin(), "stdin", act)
+                    .await;
                 taken.map(|mut taken| {
                     for file in &mut taken {
                         file.path.clone_from(path);
@@ -75,7 +78,7 @@ pub(crate) async fn upload(
                 })
             }
             files => app
-                .enqueue(files.to_vec(), folders, act, &mut take)
+                .enqueue(&gallery, files.to_vec(), folders, act, &mut take)
                 .await
                 .map(|found| add(&mut intake, found)),
         };
@@ -97,7 +100,10 @@ pub(crate) async fn upload(
     }
     for (picture, stem) in pasted.into_iter().zip(pasted_names(&Zoned::now())) {
         let path = PathBuf::from(CLIPBOARD);
-        match app.enqueue_stream(Cursor::new(picture), &stem, act).await {
+        match app
+            .enqueue_stream(&gallery, Cursor::new(picture), &stem, act)
+            .await
+        {
             Ok(taken) => pending.extend(taken.into_iter().map(|Taken { id, .. }| Pending {
                 path: path.clone(),
                 taken: Ok(id),

@@ -15,6 +15,7 @@ mod uploading;
 mod visit;
 
 pub use download::Downloaded;
+pub use galleries::Gallery;
 pub use preview::{Preview, PreviewPicture, PreviewSource};
 
 use std::{

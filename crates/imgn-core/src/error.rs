@@ -33,6 +33,8 @@ macro_rules! client_codes {
 client_codes! {
     /// No gallery was chosen yet.
     NotConnected = "not_connected";
+    /// Another gallery than the one that something was meant for is shown now.
+    GalleryChanged = "gallery_changed";
     /// The address is not one of a server.
     InvalidServer = "invalid_server";
     /// A value that a person gave is not valid.

@@ -23,7 +23,7 @@ mod sqlite;
 mod uploads;
 mod view;
 
-pub use app::{App, Downloaded, Options, Preview, PreviewPicture, PreviewSource};
+pub use app::{App, Downloaded, Gallery, Options, Preview, PreviewPicture, PreviewSource};
 pub use cache::CacheUsage;
 pub use doctor::{Check, Finding, Subject, Verdict};
 pub use error::{ClientCode, Code, CommandError};

@@ -8,7 +8,7 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use imgn_core::{
     Batch, UploadState, UploadView, ViewError,
-    protocol::{Image, ImageId, UploadId},
+    protocol::{ErrorCode, Image, ImageId, UploadId},
 };
 
 /// Whether links are on the clipboard.
@@ -50,6 +50,8 @@ pub struct Batches {
     open: Vec<Open>,
     /// Where each upload belongs that has not been given out.
     members: HashMap<UploadId, Batch>,
+    /// Whether one has come to want a token since that was last asked.
+    wants_token: bool,
 }
 
 #[derive(Debug)]
@@ -60,6 +62,8 @@ struct Open {
     ended: HashMap<UploadId, Outcome>,
     /// Nothing more comes into it.
     is_whole: bool,
+    /// Whether one of its uploads wanted a token: that is told once for all of them.
+    wanted_token: bool,
 }
 
 #[derive(Debug)]
@@ -79,6 +83,7 @@ impl Batches {
                 uploads: Vec::new(),
                 ended: HashMap::new(),
                 is_whole: false,
+                wanted_token: false,
             });
         }
     }
@@ -127,11 +132,13 @@ impl Batches {
             let Some(open) = self.open(owner) else {
                 continue;
             };
+            let is_first = wants_token(view) && !std::mem::replace(&mut open.wanted_token, true);
             match outcome(view) {
                 Some(outcome) => open.ended.insert(id, outcome),
                 // What has failed may be tried again.
                 None => open.ended.remove(&id),
             };
+            self.wants_token |= is_first;
         }
         let mut ended = Vec::new();
         self.open.retain_mut(|batch| {
@@ -147,10 +154,14 @@ impl Batches {
         ended
     }
 
+    /// Whether an upload wants a token: of each batch the first that does is told, once.
+    pub fn take_wants_token(&mut self) -> bool {
+        std::mem::take(&mut self.wants_token)
+    }
+
     /// The gallery is another one: nothing is told of its uploads any more.
     pub fn clear(&mut self) {
-        self.open.clear();
-        self.members.clear();
+        *self = Self::default();
     }
 
     /// Whether all have ended.
@@ -181,6 +192,12 @@ impl Open {
         }
         ended
     }
+}
+
+/// Whether it failed because the gallery takes it only with a token, or with another one.
+pub(crate) fn wants_token(view: &UploadView) -> bool {
+    let is_it = |error: &ViewError| error.code == ErrorCode::Unauthorized.into();
+    view.state == UploadState::Failed && view.error.as_ref().is_some_and(is_it)
 }
 
 fn outcome(view: &UploadView) -> Option<Outcome> {
@@ -239,6 +256,32 @@ mod tests {
         assert!(batches.update(&again).is_empty());
         let ended = batches.update(&[view(a, UploadState::Published)]);
         assert_eq!((ended[0].images.len(), ended[0].failed.len()), (2, 0));
+    }
+
+    #[test]
+    fn a_token_that_is_wanted_is_told_of_once_for_each_batch() {
+        let mut batches = Batches::default();
+        let ids = [UploadId::new(), UploadId::new(), UploadId::new()];
+        let unsigned = ids.map(|id| UploadView {
+            error: Some(ViewError {
+                code: ErrorCode::Unauthorized.into(),
+                message: String::new(),
+            }),
+            ..view(id, UploadState::Failed)
+        });
+        let first = begun(&mut batches, Origin::Person);
+        batches.add(first, [ids[0], ids[1]]);
+        batches.update(&[view(ids[0], UploadState::Failed)]);
+        assert!(!batches.take_wants_token(), "for another reason");
+        batches.update(&unsigned[..1]);
+        assert!(batches.take_wants_token());
+        assert!(!batches.take_wants_token());
+        batches.update(&unsigned[..2]);
+        assert!(!batches.take_wants_token(), "it was said");
+        let second = begun(&mut batches, Origin::Program);
+        batches.add(second, [ids[2]]);
+        batches.update(&unsigned);
+        assert!(batches.take_wants_token());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::{
 };
 
 use imgn_core::{
-    App, AppState, Batch, ClientCode, CommandError, DesktopSettings, Event, Folders,
+    App, AppState, Batch, ClientCode, CommandError, DesktopSettings, Event, Folders, Gallery,
     GeneralPreferences, Intake, Origin, Taken, UploadView, links,
 };
 use jiff::Zoned;
@@ -56,6 +56,8 @@ pub enum News {
     LinksCopied(usize),
     /// What was asked for did not work, for this reason.
     Failed(String),
+    /// An upload wants a token that there is none for, or that the gallery does not take: at this address.
+    TokenWanted(String),
     /// What [`Desk::asked`] answers is something else now: it is to be asked, or no longer.
     Asking,
 }
@@ -153,7 +155,8 @@ impl Desk {
         &self,
         clip: Clip,
     ) -> Result<oneshot::Receiver<Ended>, CommandError> {
-        if !self.may_publish(&clip).await? {
+        let gallery = self.0.core.gallery().await?;
+        if !self.may_publish(&gallery, &clip).await? {
             let message = "nobody said in imgn's window that it may be published";
             return Err(CommandError::new(ClientCode::Cancelled, message));
         }
@@ -161,7 +164,7 @@ impl Desk {
         let (send, waiting) = oneshot::channel();
         locked(&self.0.waiting).insert(batch, send);
         // A folder is somebody's to name who sees what is in it.
-        let taken = self.add_clip(batch, clip, Folders::Refused).await;
+        let taken = self.add_clip(&gallery, batch, clip, Folders::Refused).await;
         self.close(batch).await;
         taken.map(|_| waiting)
     }
@@ -419,26 +422,28 @@ impl Desk {
     /// # Errors
     /// As [`App::enqueue`].
     pub async fn take_clip(&self, clip: Clip) -> Result<Intake, CommandError> {
-        if !self.may_publish(&clip).await? {
+        let gallery = self.0.core.gallery().await?;
+        if !self.may_publish(&gallery, &clip).await? {
             return Ok(Intake {
                 withheld: true,
                 ..Intake::default()
             });
         }
         let batch = self.begin_batch(Origin::Person);
-        let taken = self.add_clip(batch, clip, Folders::Walked).await;
+        let taken = self.add_clip(&gallery, batch, clip, Folders::Walked).await;
         self.close(batch).await;
         taken
     }
 
     async fn add_clip(
         &self,
+        gallery: &Gallery,
         batch: Batch,
         clip: Clip,
         folders: Folders,
     ) -> Result<Intake, CommandError> {
         let pictures = match clip {
-            Clip::Files(paths) => return self.add_files(batch, paths, folders).await,
+            Clip::Files(paths) => return self.add_files(gallery, batch, paths, folders).await,
             Clip::Pictures(pictures) => pictures,
         };
         let mut intake = Intake::default();
@@ -446,7 +451,7 @@ impl Desk {
             let taken = self
                 .0
                 .core
-                .enqueue_stream(Cursor::new(picture), &stem, batch)
+                .enqueue_stream(gallery, Cursor::new(picture), &stem, batch)
                 .await?;
             intake.pictures += 1;
             locked(&self.0.batches).add(batch, taken.into_iter().map(|file| file.id));
@@ -456,6 +461,7 @@ impl Desk {
 
     async fn add_files(
         &self,
+        gallery: &Gallery,
         batch: Batch,
         paths: Vec<PathBuf>,
         folders: Folders,
@@ -464,7 +470,8 @@ impl Desk {
             let ids = taken.into_iter().map(|file| file.id);
             locked(&self.0.batches).add(batch, ids);
         };
-        self.0.core.enqueue(paths, folders, batch, add).await
+        let core = &self.0.core;
+        core.enqueue(gallery, paths, folders, batch, add).await
     }
 
     async fn close(&self, batch: Batch) {
@@ -501,6 +508,12 @@ impl Desk {
     }
 
     async fn give_out(&self, batches: Vec<Ended>) {
+        if locked(&self.0.batches).take_wants_token()
+            && let Ok(gallery) = self.0.core.gallery().await
+        {
+            let news = News::TokenWanted(gallery.url().to_owned());
+            self.0.host.tell(news);
+        }
         for ended in batches {
             if let Some(waiting) = locked(&self.0.waiting).remove(&ended.batch) {
                 // Who waited may have given up.

@@ -116,6 +116,12 @@ async fn where_the_settings_say_so_the_app_starts_with_the_session() -> Result<(
         ensure!(answer.get("ok").is_some(), "{answer}");
         let files = fs::read_dir(&entry)?.count();
         ensure!(files == usize::from(is_chosen), "{files}");
+        for file in fs::read_dir(&entry)? {
+            let text = fs::read_to_string(file?.path())?;
+            let line = text.lines().find_map(|line| line.strip_prefix("Exec="));
+            let line = line.with_context(|| format!("no Exec in {text}"))?;
+            ensure!(line.contains("imgn-desktop"), "{line}");
+        }
     }
     Ok(())
 }

@@ -126,8 +126,17 @@ async fn an_address_shows_a_picture_and_connects_only_when_somebody_says_so() ->
     asks_about("https://evil.example").await?;
     window.focus()?;
     window.screen().xdotool(&["key", "Return"])?;
-    let answer = window.invoke("start_local_gallery", json!({})).await?;
-    ensure!(answer.pointer("/ok").is_some(), "{answer}");
+    // The one on this computer is started, and is what it was.
+    open(&window, &format!("imgn://connect?server={local}"))?;
+    asks_about(local.trim_end_matches('/')).await?;
+    super::press(&window, "confirm-connect").await?;
+    window.painted("here.jpg").await?;
+    let state = window.invoke("app_state", json!({})).await?;
+    let server = &state["ok"]["server"];
+    ensure!(
+        server["local"] == true && server["signed_in"] == true,
+        "{state}"
+    );
     let program = program("imgn-desktop")?;
     let mut again = window
         .screen()

@@ -520,8 +520,10 @@ async fn what_wants_a_token_asks_for_it_and_says_when_others_could_read_it() -> 
     write_settings(&screen, &format!("{known}[guard]\nask = \"never\"\n"))?;
     let window = Window::open(screen, &[]).await?;
     element(&window.page, "empty-gallery").await?;
-    let picture = file(window.screen(), "a.jpg", &pictures::jpeg(300, 200))?;
-    window.drop_files(&[picture]).await?;
+    let pictures = [("a.jpg", 300), ("b.jpg", 310)]
+        .map(|(name, width)| file(window.screen(), name, &pictures::jpeg(width, 200)));
+    let pictures = pictures.into_iter().collect::<Result<Vec<_>>>()?;
+    window.drop_files(&pictures).await?;
     // It asks by itself; who closes that is asked again where they try again.
     element(&window.page, "token-input").await?;
     window.keys("Escape")?;
@@ -539,8 +541,10 @@ async fn what_wants_a_token_asks_for_it_and_says_when_others_could_read_it() -> 
     axe::check_themes(&window.page, "asking for a token").await?;
     press(&window, "token-submit").await?;
     gone(&window, "token-form").await?;
-    // Nobody has to say again what is to go on.
+    // Nobody has to say again what is to go on: with both links together, as they were dropped.
     window.painted("a.jpg").await?;
+    window.painted("b.jpg").await?;
+    links(window.screen(), 2).await?;
     Ok(())
 }
 

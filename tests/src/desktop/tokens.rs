@@ -183,6 +183,25 @@ async fn with_no_keyring_the_window_says_so_and_keeps_the_token_for_now() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_the_keyring_lost_is_asked_for_by_what_the_app_was_started_with() -> Result<()>
+{
+    let screen = Screen::start()?;
+    let server = ServerProcess::start(&screen.folder().join("server"), &[])?;
+    let settings = format!("[server]\nurl = \"{}\"\nsigned_in = true\n", server.url);
+    write_settings(&screen, &settings)?;
+    let picture = file(&screen, "a.jpg", &pictures::jpeg(60, 40))?;
+    // It may fail before the page listens.
+    let window = Window::open(screen, &[picture.to_str().context("a path in UTF-8")?]).await?;
+    element(&window.page, "token-input")
+        .await?
+        .send_keys(&server.token)
+        .await?;
+    press(&window, "token-submit").await?;
+    links(window.screen(), 1).await?;
+    window.painted("a.jpg").await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gallery_whose_token_the_keyring_withholds_can_be_looked_at_and_says_why() -> Result<()> {
     for (language, why, needed) in [
         ("en", "keyring", "Need a token"),

@@ -25,6 +25,8 @@ export const commands = {
 	resumeUploads: () => __TAURI_INVOKE<null>("resume_uploads"),
 	cancelUploads: () => __TAURI_INVOKE<null>("cancel_uploads"),
 	retryUploads: () => __TAURI_INVOKE<null>("retry_uploads"),
+	/**  Tries those again that failed for want of a token. */
+	retryUnsignedUploads: () => __TAURI_INVOKE<null>("retry_unsigned_uploads"),
 	uploadPreferences: () => __TAURI_INVOKE<UploadPreferences>("upload_preferences"),
 	setUploadPreferences: (preferences: UploadPreferences) => __TAURI_INVOKE<null>("set_upload_preferences", { preferences }),
 	clearFinishedUploads: (only: UploadId | null) => __TAURI_INVOKE<null>("clear_finished_uploads", { only }),
@@ -140,6 +142,8 @@ export type Check = {
 export type ClientCode = 
 /**  No gallery was chosen yet. */
 "not_connected" | 
+/**  Another gallery than the one that something was meant for is shown now. */
+"gallery_changed" | 
 /**  The address is not one of a server. */
 "invalid_server" | 
 /**  A value that a person gave is not valid. */
@@ -798,6 +802,10 @@ id: ImageId;
 server: string | null } | 
 /**  The question whether to connect to a gallery. */
 { kind: "connect"; 
+/**  Its address. */
+server: string } | 
+/**  A token for this gallery, which an upload wants. */
+{ kind: "token"; 
 /**  Its address. */
 server: string } | 
 /**  What came of files and folders that came in elsewhere than by the window's own dialogs. */

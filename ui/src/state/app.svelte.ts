@@ -124,10 +124,7 @@ export class AppModel {
       stateChanged: (state) => this.#enter(state),
       uploadsChanged: (changed) => {
         const before = this.uploads.list.length;
-        const unsigned = this.uploads.wantToken(changed);
         this.uploads.apply(changed);
-        // Whatever brought them here: the window, a paste, the tray or another start.
-        if (unsigned && !this.mayWrite && this.backend.session.kind === "desktop") this.unsigned ??= [];
         // New work shows itself, where there is room beside the pictures; so does a file that is refused at once.
         const telling = changed.some((upload) => !hasEnded(upload) || hasFailed(upload));
         if (this.uploads.list.length > before && telling && innerWidth >= 640) this.panelOpen = true;
@@ -209,7 +206,7 @@ export class AppModel {
     const files = this.unsigned ?? [];
     this.unsigned = null;
     await this.addFiles(files);
-    if (session.kind === "desktop") await this.attempt(this.uploads.retryUnsigned());
+    if (session.kind === "desktop") await this.attempt(session.retryUnsigned());
   }
 
   /** Opens the app's own file dialog. */
@@ -516,6 +513,9 @@ export class AppModel {
       case "connect":
         if (!sameServer(wanted.server, this.server?.url)) await this.#askToConnect(wanted.server, null);
         break;
+      case "token":
+        if (sameServer(wanted.server, this.server?.url)) this.unsigned ??= [];
+        break;
       case "intake":
         this.#tellTaken(wanted.intake);
         break;
@@ -526,7 +526,8 @@ export class AppModel {
 
   async #askToConnect(server: string, image: string | null): Promise<void> {
     const { session } = this.backend;
-    const galleries = session.kind === "desktop" ? await session.galleries() : [];
+    // Where nobody says, it is asked as of a stranger's.
+    const galleries = session.kind === "desktop" ? await session.galleries().catch(() => []) : [];
     const known = galleries.find(({ url }) => sameServer(url, server));
     this.connecting = { server, name: known ? serverName(known) : null, image };
   }
@@ -599,7 +600,8 @@ export class AppModel {
     const back = before?.reachable === false && now.reachable && this.gallery.phase === "failed";
     if (another && before !== null) {
       this.viewing = null;
-      // It was about the other gallery.
+      // They were about the other gallery.
+      this.unsigned = null;
       this.#deletion.undo();
       void this.attempt(this.uploads.restart());
     }

@@ -280,44 +280,46 @@ describe("what was asked for elsewhere", () => {
   });
 });
 
-it("asks for a token once uploads want one, from wherever they came, and goes on with them", async () => {
-  const none = aState("https://one.example");
-  const without = { ...none, server: { ...none.server!, signed_in: false } };
-  const retried: string[] = [];
+it("asks for the token that an upload of this gallery wants, and goes on with what wanted it", async () => {
+  const queue: Wanted[] = [{ kind: "token", server: "https://two.example/" }];
+  const done: string[] = [];
   const heard: { events?: BackendEvents } = {};
-  const unsigned = (id: string, code: "unauthorized" | "forbidden" = "unauthorized") =>
-    anUpload(id, { state: "failed", error: { code, message: "no token" } });
   const backend = {
     listen: (told: BackendEvents) => {
       heard.events = told;
       return Promise.resolve(() => undefined);
     },
-    state: () => Promise.resolve(without),
-    uploads: () => Promise.resolve([unsigned("before")]),
+    state: () => Promise.resolve(aState("https://one.example")),
+    uploads: () => Promise.resolve([]),
     timeline: () => Promise.resolve(aTimeline([])),
-    retryUpload: (id: string) => Promise.resolve(void retried.push(id)),
-    desktop: null,
+    desktop: { takeWanted: () => Promise.resolve(queue.shift() ?? null), asked: () => Promise.resolve(null) },
     intake: { kind: "native" },
-    session: { kind: "desktop", connect: () => Promise.resolve(aState("https://one.example", 1)) },
+    session: {
+      kind: "desktop",
+      connect: (server: string, token: string) => {
+        done.push(`${token} to ${server}`);
+        return Promise.resolve(aState(server, 1));
+      },
+      retryUnsigned: () => Promise.resolve(void done.push("again")),
+    },
   };
   stubPage();
-  vi.stubGlobal("innerWidth", 500);
   const model = new AppModel(backend as unknown as Backend);
   const stop = model.start();
   await settled();
-  // Of what failed in an earlier run, nobody is asked.
+  // It was another gallery's.
   expect(model.unsigned).toBeNull();
-  heard.events!.uploadsChanged([anUpload("a"), unsigned("b", "forbidden")]);
-  expect(model.unsigned).toBeNull();
-  heard.events!.uploadsChanged([unsigned("a")]);
+  queue.push({ kind: "token", server: "https://one.example" });
+  heard.events!.wantedChanged();
+  await settled();
   expect(model.unsigned).toEqual([]);
-
-  // Who says no is not asked again of the same.
-  model.unsigned = null;
-  heard.events!.uploadsChanged([unsigned("a")]);
-  expect(model.unsigned).toBeNull();
   await model.signIn("secret", false);
-  expect(retried.sort()).toEqual(["a", "before"]);
+  expect([model.unsigned, ...done]).toEqual([null, "secret to https://one.example", "again"]);
+
+  // What is being typed for one gallery is not sent to the next.
+  model.unsigned = [];
+  model.entered(aState("https://two.example", 2));
+  expect(model.unsigned).toBeNull();
   stop();
 });
 

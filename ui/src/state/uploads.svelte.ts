@@ -2,15 +2,7 @@
 
 import type { Backend } from "../ipc/backend";
 import type { Image, UploadView } from "../ipc/types";
-import {
-  endedBefore,
-  hasFailed,
-  mergeUploads,
-  stillFailed,
-  summarise,
-  wantsToken,
-  withoutFinished,
-} from "./upload-list";
+import { endedBefore, hasFailed, mergeUploads, stillFailed, summarise, withoutFinished } from "./upload-list";
 
 export class Uploads {
   list = $state.raw<readonly UploadView[]>([]);
@@ -56,17 +48,6 @@ export class Uploads {
     this.#endedBefore = endedBefore(this.#endedBefore, this.list);
     // What is tried again may fail anew.
     this.#seen = stillFailed(this.#seen, this.list);
-  }
-
-  /** Whether one of these has just come to want a token: it did not before. */
-  wantToken(changed: readonly UploadView[]): boolean {
-    const before = new Set(this.list.filter(wantsToken).map(({ id }) => id));
-    return changed.some((upload) => wantsToken(upload) && !before.has(upload.id));
-  }
-
-  /** Tries those again that failed for want of a token. */
-  async retryUnsigned(): Promise<void> {
-    await Promise.all(this.list.filter(wantsToken).map(({ id }) => this.retry(id)));
   }
 
   cancel(id: string): Promise<void> {

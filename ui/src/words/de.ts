@@ -120,7 +120,7 @@ export const german = ({ plural, number }: Grammar): Strings => ({
   confirmConnectTitle: "Mit dieser Galerie verbinden?",
   confirmConnectText:
     "Ein Link oder ein weiterer Start von imgn verlangt, die gezeigte Galerie zu verlassen und sich mit einer anderen zu verbinden. Tun Sie das nur, wenn Sie wissen, wessen sie ist: Was Sie dann hochladen, geht dorthin.",
-  confirmSwitchTitle: (name) => `${name} zeigen?`,
+  confirmSwitchTitle: (name) => `Galerie „${name}“ zeigen?`,
   confirmSwitchText:
     "Ein Link oder ein weiterer Start von imgn verlangt diese Galerie, mit der Sie schon verbunden waren. Was Sie dann hochladen, geht dorthin.",
 

@@ -115,7 +115,7 @@ export const english = ({ plural, number }: Grammar) => ({
   confirmConnectTitle: "Connect to this gallery?",
   confirmConnectText:
     "A link, or another start of imgn, asks it to leave the gallery that it shows and to connect to another one. Do so only if you know whose it is: what you upload then goes there.",
-  confirmSwitchTitle: (name: string) => `Show ${name}?`,
+  confirmSwitchTitle: (name: string) => `Show the gallery “${name}”?`,
   confirmSwitchText:
     "A link, or another start of imgn, asks for this gallery, which you have connected to before. What you upload then goes there.",
 
@@ -438,7 +438,7 @@ export const english = ({ plural, number }: Grammar) => ({
   publishedAt: (date: string) => `Published ${date}`,
   copyLink: "Copy link",
   /** Beside a name that wants the room. */
-  copyLinkShort: "Copy link",
+  copyLinkShort: "Copy",
   copyLinkOf: (name: string) => `Copy link to ${name}`,
   copied: "Copied",
   copyFailed: "The link could not be copied",

@@ -55,6 +55,19 @@ impl App {
         known(id, engine.retry(own(engine, id)).await?)
     }
 
+    /// The same with several; what is not known any more is left out.
+    ///
+    /// # Errors
+    /// When no gallery is chosen, or the journal cannot be written.
+    pub async fn retry_these(&self, ids: &[UploadId]) -> Result<(), CommandError> {
+        let connection = self.connected().await?;
+        connection.server.ask_keyring_again();
+        for id in ids {
+            connection.engine.retry(*id).await?;
+        }
+        Ok(())
+    }
+
     /// Puts an upload before all others.
     ///
     /// # Errors

@@ -2,9 +2,12 @@
 //!
 //! Invariant: a token is in the keyring, in memory, or nowhere; no gallery is kept that was not asked first.
 
-use imgn_protocol::Token;
+use std::sync::Arc;
 
-use super::{App, check};
+use imgn_protocol::Token;
+use url::Url;
+
+use super::{App, Connection, check};
 use crate::{
     AppState, ClientCode, CommandError, GalleryView,
     http::{Credentials, Server, is_loopback, parse_server},
@@ -14,6 +17,18 @@ use crate::{
 
 /// A name that a person gives is no longer, in characters.
 const NAME: usize = 60;
+
+/// A gallery that something is meant for: it goes to no other one, also when another one is shown meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gallery(Url);
+
+impl Gallery {
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.0.as_str()
+    }
+}
 
 /// What becomes of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +146,15 @@ impl App {
         Ok(self.told_state().await)
     }
 
+    /// Whether this is the address of the gallery on this computer, which its starter connects to.
+    pub async fn is_local(&self, server: &str) -> bool {
+        let settings = self.0.settings.lock().await;
+        parse_server(server).is_ok_and(|url| {
+            let mut known = settings.galleries.iter().map(|it| &it.server);
+            known.any(|it| it.local && it.url == url)
+        })
+    }
+
     /// All galleries that were chosen and not left.
     pub async fn galleries(&self) -> Vec<GalleryView> {
         let settings = self.0.settings.lock().await.clone();
@@ -214,13 +238,31 @@ impl App {
         self.forget_token(&left).await
     }
 
-    /// Whether somebody is to be shown what is about to become public in the gallery, before it does.
-    pub async fn must_ask(&self) -> bool {
-        let Ok(connection) = self.connected().await else {
-            return false;
-        };
+    /// The gallery that is shown.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn gallery(&self) -> Result<Gallery, CommandError> {
+        Ok(Gallery(self.connected().await?.server.url().clone()))
+    }
+
+    /// The connection to this gallery.
+    pub(super) async fn connected_to(
+        &self,
+        gallery: &Gallery,
+    ) -> Result<Arc<Connection>, CommandError> {
+        let connection = self.connected().await?;
+        if *connection.server.url() == gallery.0 {
+            return Ok(connection);
+        }
+        let message = "another gallery was chosen meanwhile, so nothing more was taken in; upload what is left where you want it";
+        Err(CommandError::new(ClientCode::GalleryChanged, message))
+    }
+
+    /// Whether somebody is to be shown what is about to become public in this gallery, before it does.
+    pub async fn must_ask(&self, gallery: &Gallery) -> bool {
         let settings = self.0.settings.lock().await;
-        let url = connection.server.url();
+        let Gallery(url) = gallery;
         let known = settings.galleries.iter().find(|it| it.server.url == *url);
         match settings.guard.ask {
             Ask::Always => true,

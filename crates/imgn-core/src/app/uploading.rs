@@ -6,7 +6,7 @@ use imgn_protocol::{FileName, UploadId};
 use imgn_upload::{Batch, NewUpload, Origin};
 use tokio::sync::mpsc;
 
-use super::{App, blocking};
+use super::{App, Gallery, blocking};
 use crate::{
     ClientCode, CommandError, Folders, Intake, Taken, UploadReport, UploadView,
     intake::{self, Looked},
@@ -20,18 +20,19 @@ impl App {
     /// Takes files in, and folders with all pictures in them. What is told to `taken` is in the journal, and is being
     /// uploaded while more is looked for: every file that was named, in the order given, also where it cannot be
     /// uploaded and has ended with its reason; of a folder the pictures, in natural order. `batch` is the act that it is
-    /// for.
+    /// for, and `gallery` where they go.
     ///
     /// # Errors
-    /// When no gallery is chosen or the journal cannot be written. What was told before is taken.
+    /// When another gallery is shown, or the journal cannot be written. What was told before is taken.
     pub async fn enqueue(
         &self,
+        gallery: &Gallery,
         paths: Vec<PathBuf>,
         folders: Folders,
         batch: Batch,
         mut taken: impl FnMut(Vec<Taken>) + Send,
     ) -> Result<Intake, CommandError> {
-        self.connected().await?;
+        self.connected_to(gallery).await?;
         let (send, mut batches) = mpsc::channel(BATCHES_AHEAD);
         let looking = tokio::task::spawn_blocking(move || {
             intake::look_at(paths, folders, |found| match send.blocking_send(found) {
@@ -41,7 +42,7 @@ impl App {
             })
         });
         while let Some(found) = batches.recv().await {
-            taken(self.take(found, batch).await?);
+            taken(self.take(gallery, found, batch).await?);
         }
         looking.await.map_err(|error| {
             let message = format!("not all files could be looked at ({error}); try again");
@@ -56,11 +57,12 @@ impl App {
     /// As [`App::enqueue`], and when the bytes cannot be read or kept.
     pub async fn enqueue_stream(
         &self,
+        gallery: &Gallery,
         mut reader: impl Read + Send + 'static,
         stem: &str,
         batch: Batch,
     ) -> Result<Vec<Taken>, CommandError> {
-        self.connected().await?;
+        self.connected_to(gallery).await?;
         let path = self.0.home.spool().join(UploadId::new().to_string());
         let stem = stem.to_owned();
         let looked = blocking(move || {
@@ -81,10 +83,15 @@ impl App {
             Ok(looked)
         })
         .await?;
-        self.take(vec![looked], batch).await
+        self.take(gallery, vec![looked], batch).await
     }
 
-    async fn take(&self, found: Vec<Looked>, batch: Batch) -> Result<Vec<Taken>, CommandError> {
+    async fn take(
+        &self,
+        gallery: &Gallery,
+        found: Vec<Looked>,
+        batch: Batch,
+    ) -> Result<Vec<Taken>, CommandError> {
         let chosen = self.0.settings.lock().await.uploads.keep_location;
         let keep_location = self.0.options.keep_location || chosen;
         let (mut paths, mut uploads) = (Vec::new(), Vec::new());
@@ -96,7 +103,8 @@ impl App {
                 ..upload
             });
         }
-        let queued = self.connected().await?.engine.enqueue(uploads).await?;
+        let connection = self.connected_to(gallery).await?;
+        let queued = connection.engine.enqueue(uploads).await?;
         Ok(paths
             .into_iter()
             .zip(&queued)

@@ -5,14 +5,14 @@ use crate::{
     AppState, ClientCode, CommandError, UploadCode,
     http::{Credentials, Server, parse_server},
     secrets,
-    settings::{GallerySettings, ServerSettings},
+    settings::ServerSettings,
 };
 
 impl App {
     /// Connects to a gallery that a link named, after somebody said so. With the token that the keyring has for it, or
     /// none: `IMGN_TOKEN` is for the gallery that it was set for, and is not shown to another one. Where it is set, no
-    /// keyring is touched, and the next start is at that gallery again. One that is known is shown where it cannot be
-    /// reached too.
+    /// keyring is touched, and the next start is at that gallery again. One that is known is shown also where it cannot be
+    /// reached, or the keyring does not answer. The one on this computer is its starter's to connect to.
     ///
     /// # Errors
     /// When the server cannot be reached or is none, when the keyring is there and does not answer, or the server does
@@ -25,6 +25,7 @@ impl App {
         if has_token && own.is_some_and(|own| own.url == url) {
             return self.connect(server, None).await;
         }
+        let is_known = settings.galleries.iter().any(|it| it.server.url == url);
         let found = if has_token {
             Ok(None)
         } else {
@@ -34,15 +35,14 @@ impl App {
             Ok(token) => token,
             // Without one, looking at pictures is all there is.
             Err(error) if error.code == ClientCode::KeyringMissing.into() => None,
+            // What the keyring does not give now it may give when something is uploaded.
+            Err(_) if is_known => return self.switch_gallery(server).await,
             Err(error) => return Err(error),
         };
         let signed_in = token.is_some();
         let credentials = token.map_or(Credentials::Nobody, Credentials::Given);
         let asked = Server::new(url.clone(), credentials, &settings.network.proxy)?;
         if let Err(error) = check(&asked, signed_in).await {
-            // The one on this computer is its starter's to connect to.
-            let is_known = |it: &GallerySettings| it.server.url == url && !it.server.local;
-            let is_known = settings.galleries.iter().any(is_known);
             if has_token || !is_known || error.code != UploadCode::Offline.into() {
                 return Err(error);
             }

@@ -135,7 +135,9 @@ async fn a_folder_is_taken_in_batches_and_what_else_is_in_it_is_counted() {
     file(&pictures, "notes.txt", b"words");
     let mut batches = Vec::new();
     let act = Batch::new(Origin::Person);
-    let taken = app.enqueue(vec![pictures.clone()], Folders::Walked, act, |batch| {
+    let gallery = app.gallery().await.unwrap();
+    let paths = vec![pictures.clone()];
+    let taken = app.enqueue(&gallery, paths, Folders::Walked, act, |batch| {
         batches.push(batch);
     });
     let taken = taken.await.unwrap();

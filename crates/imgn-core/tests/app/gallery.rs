@@ -278,10 +278,10 @@ pub(crate) fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 pub(crate) async fn take(app: &App, paths: Vec<PathBuf>) {
-    let taken = app
-        .enqueue(paths, Folders::Walked, Batch::new(Origin::Person), |_| {})
-        .await;
-    taken.unwrap();
+    let gallery = app.gallery().await.unwrap();
+    let act = Batch::new(Origin::Person);
+    let taken = app.enqueue(&gallery, paths, Folders::Walked, act, |_| {});
+    taken.await.unwrap();
 }
 
 pub(crate) async fn until(app: &App, what: impl Fn(&[UploadView]) -> bool) -> Vec<UploadView> {

@@ -177,8 +177,9 @@ async fn a_stream_is_kept_until_it_is_in_the_gallery() {
     let app = App::open(home(folder.path()), with_token()).await.unwrap();
     app.connect(&url, None).await.unwrap();
     let act = Batch::new(Origin::Person);
-    app.enqueue_stream(PNG, "stdin", act).await.unwrap();
-    let other = app.enqueue_stream(&b"no picture"[..], "stdin", act);
+    let shown = app.gallery().await.unwrap();
+    app.enqueue_stream(&shown, PNG, "stdin", act).await.unwrap();
+    let other = app.enqueue_stream(&shown, &b"no picture"[..], "stdin", act);
     assert_eq!(other.await.unwrap().len(), 1);
     let uploads = ended(&app).await;
     assert_eq!(uploads[0].file_name, "stdin.png");
@@ -201,7 +202,8 @@ async fn a_stream_that_was_called_off_can_be_tried_again() {
     };
     let app = App::open(home(folder.path()), options).await.unwrap();
     let act = Batch::new(Origin::Person);
-    app.enqueue_stream(PNG, "stdin", act).await.unwrap();
+    let shown = app.gallery().await.unwrap();
+    app.enqueue_stream(&shown, PNG, "stdin", act).await.unwrap();
     let uploads = until(&app, |uploads| uploads[0].state == UploadState::Waiting).await;
     let id = uploads[0].id.parse().unwrap();
     app.cancel(id).await.unwrap();

@@ -3,8 +3,8 @@
 
 use axum::http::StatusCode;
 use imgn_core::{
-    App, Ask, ClientCode, Finding, GeneralPreferences, Language, Options, PreviewSource, Subject,
-    Theme, UploadState, Verdict,
+    App, Ask, Batch, ClientCode, Finding, Folders, GeneralPreferences, Language, Options, Origin,
+    PreviewSource, Subject, Theme, UploadState, Verdict,
 };
 use imgn_protocol::Token;
 
@@ -269,15 +269,19 @@ async fn what_others_cannot_reach_is_not_asked_about_unless_always() {
     let folder = tempfile::tempdir().unwrap();
     let url = serve(&Shared::default()).await;
     let app = App::open(home(folder.path()), with_token()).await.unwrap();
-    assert!(!app.must_ask().await, "there is nowhere to publish");
+    assert!(app.gallery().await.is_err(), "there is nowhere to publish");
     app.connect(&url, None).await.unwrap();
-    assert!(!app.must_ask().await, "only this computer reaches it");
+    let gallery = app.gallery().await.unwrap();
+    assert!(
+        !app.must_ask(&gallery).await,
+        "only this computer reaches it"
+    );
     app.set_general_preferences(general("none", Ask::Always))
         .await
         .unwrap();
-    assert!(app.must_ask().await);
+    assert!(app.must_ask(&gallery).await);
     app.confirm_gallery(&url).await.unwrap();
-    assert!(app.must_ask().await);
+    assert!(app.must_ask(&gallery).await);
     app.quit().await;
 
     let public = Options {
@@ -290,18 +294,19 @@ async fn what_others_cannot_reach_is_not_asked_about_unless_always() {
     app.set_general_preferences(general("none", Ask::First))
         .await
         .unwrap();
-    assert!(app.must_ask().await);
+    let gallery = app.gallery().await.unwrap();
+    assert!(app.must_ask(&gallery).await);
     app.confirm_gallery("https://gallery.invalid/")
         .await
         .unwrap();
-    assert!(!app.must_ask().await);
+    assert!(!app.must_ask(&gallery).await);
     app.quit().await;
     let app = App::open(home(folder.path()), public).await.unwrap();
-    assert!(!app.must_ask().await, "it was said once");
+    assert!(!app.must_ask(&gallery).await, "it was said once");
     app.set_general_preferences(general("none", Ask::Never))
         .await
         .unwrap();
-    assert!(!app.must_ask().await);
+    assert!(!app.must_ask(&gallery).await);
 }
 
 #[tokio::test]
@@ -379,4 +384,30 @@ async fn the_doctor_says_what_is_wrong_with_the_server() {
         assert_eq!(check.finding, expected, "{}", check.message);
         assert!(!check.message.contains(token), "{}", check.message);
     }
+}
+
+#[tokio::test]
+async fn what_was_meant_for_a_gallery_goes_to_no_other_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (Shared::default(), Shared::default());
+    let urls = [serve(&one).await, serve(&two).await];
+    let app = App::open(home(folder.path()), with_token()).await.unwrap();
+    app.connect(&urls[0], None).await.unwrap();
+    let meant = app.gallery().await.unwrap();
+    app.connect(&urls[1], None).await.unwrap();
+    let act = Batch::new(Origin::Person);
+    let path = file(folder.path(), "a.png", PNG);
+    let files = app.enqueue(&meant, vec![path], Folders::Refused, act, |_| {});
+    let picture = app.enqueue_stream(&meant, PNG, "pasted", act);
+    for refused in [files.await.unwrap_err(), picture.await.unwrap_err()] {
+        assert_eq!(refused.code, ClientCode::GalleryChanged.into(), "{refused}");
+    }
+    assert!(app.uploads().await.is_empty());
+    // It is shown again, by another connection.
+    app.connect(&urls[0], None).await.unwrap();
+    app.enqueue_stream(&meant, PNG, "pasted", act)
+        .await
+        .unwrap();
+    assert_eq!(ended(&app).await.len(), 1);
+    app.quit().await;
 }

@@ -32,7 +32,8 @@ async fn publish(app: &App, folder: &Path, name: &str, width: u32) -> ImageId {
     std::fs::write(&path, pictures::jpeg(width, 60)).unwrap();
     let mut taken = Vec::new();
     let act = Batch::new(Origin::Person);
-    app.enqueue(vec![path], Folders::Refused, act, |found| {
+    let gallery = app.gallery().await.unwrap();
+    app.enqueue(&gallery, vec![path], Folders::Refused, act, |found| {
         taken.extend(found);
     })
     .await

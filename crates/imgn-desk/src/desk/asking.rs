@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use imgn_core::{App, Ask, CommandError, protocol::THUMBNAIL_SIZES};
+use imgn_core::{Ask, CommandError, Gallery, protocol::THUMBNAIL_SIZES};
 use jiff::Zoned;
 
 use super::{Desk, News, locked, pasted_names};
@@ -43,14 +43,18 @@ impl Desk {
     }
 
     /// Whether this may become public. Asks first where it is to be asked, and waits for as long as nobody answers.
-    pub(super) async fn may_publish(&self, what: &Clip) -> Result<bool, CommandError> {
+    pub(super) async fn may_publish(
+        &self,
+        gallery: &Gallery,
+        what: &Clip,
+    ) -> Result<bool, CommandError> {
         let core = &self.0.core;
-        if !core.must_ask().await {
+        if !core.must_ask(gallery).await {
             return Ok(true);
         }
         // One after the other; what was said before may be said for this, too.
         let _turn = self.0.asking.lock().await;
-        if !core.must_ask().await {
+        if !core.must_ask(gallery).await {
             return Ok(true);
         }
         let preview = match what {
@@ -65,8 +69,10 @@ impl Desk {
         if preview.pictures == 0 {
             return Ok(true);
         }
-        let Some(about) = about(core).await else {
-            return Ok(true);
+        let about = About {
+            server: gallery.url().to_owned(),
+            keeps_location: core.upload_preferences().await.keep_location,
+            always: core.general_preferences().await.ask == Ask::Always,
         };
         let (id, answer) = locked(&self.0.guard).ask(preview, about);
         let _open = Open { desk: self, id };
@@ -80,14 +86,6 @@ impl Desk {
             self.0.host.tell(News::Asking);
         }
     }
-}
-
-async fn about(core: &App) -> Option<About> {
-    Some(About {
-        server: core.state().await.server?.url,
-        keeps_location: core.upload_preferences().await.keep_location,
-        always: core.general_preferences().await.ask == Ask::Always,
-    })
 }
 
 /// A question that ends with who waits for its answer.

@@ -5,6 +5,7 @@
 use imgn_core::{Batch, CommandError, Origin, UploadState, protocol::UploadId};
 
 use super::{Desk, locked};
+use crate::batches::wants_token;
 
 impl Desk {
     /// What was left behind by another program, or by this one before it was ended or went to another gallery, ends as if
@@ -37,6 +38,18 @@ impl Desk {
         let failed: Vec<_> = failed.filter_map(|it| it.id.parse().ok()).collect();
         let retry = async { self.0.core.retry_failed().await.map(drop) };
         self.again(&failed, retry).await
+    }
+
+    /// Tries those again that failed for want of a token: there is one now.
+    ///
+    /// # Errors
+    /// As [`App::retry_these`].
+    pub async fn retry_unsigned(&self) -> Result<(), CommandError> {
+        let uploads = self.0.core.uploads().await.into_iter();
+        let unsigned = uploads.filter(wants_token);
+        let unsigned: Vec<_> = unsigned.filter_map(|it| it.id.parse().ok()).collect();
+        self.again(&unsigned, self.0.core.retry_these(&unsigned))
+            .await
     }
 
     /// Whoever asks for it once more is told what becomes of it: with the others of the same act if those have not ended,

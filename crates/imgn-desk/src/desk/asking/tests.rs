@@ -102,7 +102,8 @@ async fn who_gives_up_takes_the_question_along() {
     assert_eq!(setting.desk.asked(), None);
     // An answer to what is no question any more publishes nothing, and confirms nothing.
     setting.desk.answer(question.id, true).await.unwrap();
-    assert!(setting.core.must_ask().await);
+    let gallery = setting.core.gallery().await.unwrap();
+    assert!(setting.core.must_ask(&gallery).await);
     assert!(setting.core.uploads().await.is_empty());
 }
 
