@@ -23,8 +23,8 @@ use imgn_protocol::{ImageId, Timestamp};
 use crate::{
     catalogue::{Catalogue, CatalogueError},
     error::chain,
-    server::StartError,
     staging::milliseconds,
+    start::StartError,
     state::App,
     storage::{Storage, StorageError, keys},
     sweep::Swept,
