@@ -66,6 +66,21 @@ pub enum SweepError {
         /// Where.
         path: PathBuf,
     },
+    /// There is nothing to sweep.
+    #[error("there is no gallery at {database}; --data-dir and --database say where it is")]
+    NoGallery {
+        /// Where it was looked for.
+        database: String,
+    },
+    /// To sweep would bring the catalogue to this version, under servers of an earlier one.
+    #[error(
+        "the catalogue {database} is of an earlier version: sweep by the imgn-server that it is served with, or start this version's \
+         server on it first"
+    )]
+    Older {
+        /// Which.
+        database: String,
+    },
     /// Every picture in the bucket would be removed.
     #[error(
         "the catalogue has no picture, so none of the bucket's is known to it, and nothing was removed: check --database and \

@@ -20,7 +20,7 @@ use crate::{
     asking::Client,
     audit::Audit,
     auth::Grant,
-    catalogue::{Catalogue, TokenError},
+    catalogue::{Catalogue, Look, TokenError},
     config::{Config, Database},
     error::chain,
     metrics,
@@ -219,6 +219,13 @@ impl Server {
     /// data directory.
     pub async fn sweep(config: Config, unknown: UnknownPictures) -> Result<Swept, SweepError> {
         config.check().map_err(StartError::Config)?;
+        let database = config.database();
+        let (look, database) = (Catalogue::look(&database).await?, database.to_string());
+        match look {
+            Look::There { .. } => {}
+            Look::Older => return Err(SweepError::Older { database }),
+            Look::Missing => return Err(SweepError::NoGallery { database }),
+        }
         let lock = match config.is_remote() {
             true => None,
             false => Some(lock(&config.data_dir).map_err(|error| match error {
