@@ -13,7 +13,7 @@ use std::{
 use axum::http::StatusCode;
 use imgn_protocol::{ChecksumAlgorithm, Token};
 use tokio::task::JoinHandle;
-use tokio_util::{sync::DropGuard, task::TaskTracker};
+use tokio_util::sync::DropGuard;
 use url::Url;
 
 use crate::{
@@ -25,13 +25,12 @@ use crate::{
     error::chain,
     metrics,
     orphans::{self, SweepError, UnknownPictures},
-    publish::Publisher,
     routes,
     serving::serve,
     staging,
     start::{self, StartError, assemble, assemble_when_ready, here, listen, lock, make_data_dir},
     state::App,
-    storage::{Reason, Storage, StorageError},
+    storage::{Reason, StorageError},
     sweep::{self, Swept},
 };
 
@@ -51,16 +50,11 @@ const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A running server. Dropped without [`shutdown`](Self::shutdown) it ends soon after, as by a crash: nothing is lost.
 #[derive(Debug)]
 pub struct Server {
-    url: Url,
+    app: App,
     address: SocketAddr,
-    catalogue: Catalogue,
-    audit: Audit,
+    metrics_address: Option<SocketAddr>,
     stop: DropGuard,
     tasks: Vec<JoinHandle<()>>,
-    metrics_address: Option<SocketAddr>,
-    publisher: Publisher,
-    writes: TaskTracker,
-    storage: Storage,
     lock: File,
 }
 
@@ -112,16 +106,11 @@ impl Server {
             tracing::info!(%address, "telling metrics");
         }
         Ok(Self {
-            url: app.public_url.clone(),
-            address,
-            catalogue: app.catalogue.clone(),
-            audit: app.audit.clone(),
             stop: app.stopping.clone().drop_guard(),
-            tasks,
+            app,
+            address,
             metrics_address,
-            publisher: app.publisher.clone(),
-            writes: app.writes.clone(),
-            storage: app.storage.clone(),
+            tasks,
             lock,
         })
     }
@@ -129,7 +118,7 @@ impl Server {
     /// Where clients reach it.
     #[must_use]
     pub fn url(&self) -> &Url {
-        &self.url
+        &self.app.public_url
     }
 
     /// What it listens on.
@@ -146,12 +135,12 @@ impl Server {
 
     /// Goes on in a new file of the audit log, after the old one was moved away.
     pub fn reopen_audit_log(&self) {
-        self.audit.reopen();
+        self.app.audit.reopen();
     }
 
     /// The checksums of parts that the store was found to check. Where it could not be asked yet, it is now.
     pub async fn store_checksums(&self) -> Result<Vec<ChecksumAlgorithm>, StorageError> {
-        Ok(self.storage.abilities().await?.algorithms())
+        Ok(self.app.storage.abilities().await?.algorithms())
     }
 
     /// Makes a token, which is to be shown once.
@@ -161,8 +150,8 @@ impl Server {
         grant: impl Into<Grant>,
     ) -> Result<Token, TokenError> {
         let grant = grant.into();
-        let token = self.catalogue.add_token(name, grant).await?;
-        self.audit.token_added(name, &grant);
+        let token = self.app.catalogue.add_token(name, grant).await?;
+        self.app.audit.token_added(name, &grant);
         Ok(token)
     }
 
@@ -175,7 +164,7 @@ impl Server {
                 tracing::error!(%error, "a part of the server had failed");
             }
         }
-        end_writes(&self.writes, &self.publisher, &self.catalogue).await;
+        end_writes(&self.app).await;
         drop(self.lock);
         tracing::info!("stopped");
     }
@@ -237,7 +226,7 @@ impl Server {
         let (app, _) = Box::pin(assemble(config, anywhere)).await?;
         let swept = sweep_once(&app, unknown).await;
         app.stopping.cancel();
-        end_writes(&app.writes, &app.publisher, &app.catalogue).await;
+        end_writes(&app).await;
         drop(lock);
         swept
     }
@@ -276,12 +265,12 @@ async fn ask_store(app: App) {
 
 /// Waits for what is written at the moment, by requests and by verification, and closes the catalogue. What is written is
 /// one transaction each, and one that the catalogue does not end is given up as by a crash.
-async fn end_writes(writes: &TaskTracker, publisher: &Publisher, catalogue: &Catalogue) {
+async fn end_writes(app: &App) {
     let written = async {
-        writes.close();
-        writes.wait().await;
-        publisher.finish().await;
-        catalogue.let_all_go().await;
+        app.writes.close();
+        app.writes.wait().await;
+        app.publisher.finish().await;
+        app.catalogue.let_all_go().await;
     };
     if tokio::time::timeout(CATALOGUE_TIMEOUT, written)
         .await
@@ -290,7 +279,7 @@ async fn end_writes(writes: &TaskTracker, publisher: &Publisher, catalogue: &Cat
         tracing::warn!("some writes did not end in time and were cut off");
     }
     // It waits for whoever still asks it something.
-    if tokio::time::timeout(CATALOGUE_TIMEOUT, catalogue.close())
+    if tokio::time::timeout(CATALOGUE_TIMEOUT, app.catalogue.close())
         .await
         .is_err()
     {
