@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use imgn_testkit::{
     postgres::{PASSWORD, PostgreSql},
     process::{ServerProcess, clean_environment, eventually, program},
+    proxy::{Fate, FaultProxy, Gate},
     seaweedfs::SeaweedFs,
 };
 use reqwest::StatusCode;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     api::{Api, Reply, http, sha256},
+    several_servers::arguments,
     small_disk::SmallDisk,
 };
 
@@ -221,6 +223,34 @@ async fn a_wrong_password_and_a_missing_database_are_told_at_once() -> Result<()
         fails(&refused, &["127.0.0.1:", "Connection refused", "start it"])?;
         ensure!(!refused.1.contains(PASSWORD), "{}", refused.1);
     }
+    Ok(())
+}
+
+/// As one whose network drops what is sent: a connection is refused at once, and this is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_takes_connections_and_says_nothing_keeps_no_server_from_starting()
+-> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let store = SeaweedFs::start().await?;
+    let target = store.target();
+    let gate = Gate::closed();
+    let hold = gate.clone();
+    let proxy = FaultProxy::start(target.host()?, move |_| Fate::HoldRequest(hold.clone())).await?;
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", &*target.access_key),
+        ("AWS_SECRET_ACCESS_KEY", &*target.secret_key),
+    ];
+    let endpoint = proxy.url();
+    let mut server =
+        ServerProcess::start_with(directory.path(), &arguments(target, &endpoint), &keys)?;
+    let api = Api::new(&server.url, None)?;
+    ensure!(api.get("/healthz").await?.status == StatusCode::OK);
+    ensure!(api.get("/v1/images").await?.status == StatusCode::OK);
+    // Nobody who is to end waits for it either.
+    ensure!(server.terminate()? == Some(0));
+    server.restart()?;
+    gate.release();
+    ensure!(api.get("/readyz").await?.status == StatusCode::OK);
     Ok(())
 }
 

@@ -37,6 +37,7 @@ fn what_the_container_file_names_is_there() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let (mut stages, mut images) = (BTreeSet::new(), Vec::new());
     let (mut user, mut commands) = (String::new(), Vec::new());
+    let (mut work, mut data) = (String::new(), String::new());
     for (name, rest) in instructions(&root)? {
         let words: Vec<&str> = rest.split_whitespace().collect();
         match name.as_str() {
@@ -60,8 +61,11 @@ fn what_the_container_file_names_is_there() -> Result<()> {
             "ENV" => {
                 let serve = help(&["serve"])?;
                 for word in words {
-                    let (variable, _) = word.split_once('=').context("a variable")?;
+                    let (variable, value) = word.split_once('=').context("a variable")?;
                     ensure!(serve.contains(&format!("[env: {variable}=")), "{variable}");
+                    if variable == "IMGN_DATA_DIR" {
+                        value.clone_into(&mut data);
+                    }
                 }
             }
             "RUN" => {
@@ -86,7 +90,9 @@ fn what_the_container_file_names_is_there() -> Result<()> {
                 ensure!(command[0] == "imgn-server", "{rest}");
                 help(&[&command[1]])?;
             }
-            "WORKDIR" | "VOLUME" | "EXPOSE" | "STOPSIGNAL" => {}
+            "WORKDIR" => work.clone_from(&rest),
+            "VOLUME" => ensure!(rest == data, "{rest} is not {data}"),
+            "EXPOSE" | "STOPSIGNAL" => {}
             other => anyhow::bail!("{other} is unknown here"),
         }
     }
@@ -113,6 +119,7 @@ fn what_the_container_file_names_is_there() -> Result<()> {
         "it does not run as root"
     );
     ensure!(commands == [["imgn-server"], ["serve"]], "{commands:?}");
+    ensure!(work == data, "SQLite may be able to write nowhere else");
     Ok(())
 }
 

@@ -1,14 +1,28 @@
-//! No secret is in any line of the server's log, however talkative it is made.
+//! No secret is in anything that the server says to its operator, however talkative it is made: the log, errors and panics
+//! in it, the audit log, metrics, traces.
+//!
+//! Invariant: what is looked for is the beginning of a secret, anywhere, so that one which was cut short or stands within
+//! something else is found too.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Output,
+    sync::{Arc, Mutex},
+};
 
 use anyhow::{Context as _, Result, ensure};
+use axum::{Router, extract::State, http::HeaderMap};
 use imgn_testkit::{issuer::Issuer, pictures, process::ServerProcess};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::{Api, http, sha256};
+use crate::{
+    api::{Api, http, sha256},
+    traces::Collector,
+};
 
 /// What `RUST_LOG` can say to hear the most: everything, and by their names those that tell of whole requests.
 const MOST_TALKATIVE: &str = "trace,hyper::proto=trace,aws_smithy_runtime=trace,aws_sigv4::http_request=trace,\
@@ -24,11 +38,93 @@ const AT_ONCE: usize = 100;
 /// Uploads, and pictures, whose URLs are asked for by turns, for one that is asked for twice in a second is the same.
 const AT_A_TIME: usize = 10;
 
-/// A secret's longest run of letters and digits: what a log would still have of it, however it is encoded there.
-fn core(secret: &str) -> Option<&str> {
-    let runs = secret.split(|c: char| !c.is_ascii_alphanumeric());
-    runs.max_by_key(|run| run.len())
-        .filter(|run| run.len() >= 8)
+/// So many bytes of a secret's beginning count as it.
+const MARK: usize = 16;
+
+/// Beginnings of secrets. Of one with signs that a log may write in another way, the longest run without them, where that is
+/// long enough.
+fn marks<'a>(secrets: impl IntoIterator<Item = &'a str>) -> HashSet<&'a [u8]> {
+    let mark = |secret: &'a str| {
+        let secret = secret.strip_prefix("imgn_").unwrap_or(secret);
+        let runs = secret.split(|c: char| !c.is_ascii_alphanumeric());
+        let longest = runs.max_by_key(|run| run.len())?;
+        let core = if longest.len() < MARK {
+            secret
+        } else {
+            longest
+        };
+        core.as_bytes().get(..MARK)
+    };
+    secrets.into_iter().filter_map(mark).collect()
+}
+
+/// Where a server says something.
+struct Ears {
+    metrics: String,
+    audit: PathBuf,
+    collector: Collector,
+    traces: String,
+}
+
+impl Ears {
+    async fn open(directory: &Path) -> Result<Self> {
+        let (collector, traces) = Collector::start().await?;
+        // Free a moment ago.
+        let metrics = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        Ok(Self {
+            metrics: metrics.to_string(),
+            audit: directory.join("audit.jsonl"),
+            collector,
+            traces,
+        })
+    }
+
+    fn arguments(&self) -> [&str; 4] {
+        [
+            "--metrics-listen",
+            &self.metrics,
+            "--otlp-endpoint",
+            &self.traces,
+        ]
+    }
+
+    /// Ends the server, and ensures that none of these was in anything that it said. Answers its log.
+    async fn heard_none(
+        &self,
+        server: &mut ServerProcess,
+        secrets: impl IntoIterator<Item = &str>,
+    ) -> Result<String> {
+        let metrics = http()?.get(format!("http://{}/metrics", self.metrics));
+        let metrics = metrics.send().await?.text().await?;
+        ensure!(metrics.contains("imgn_http_requests_total"), "{metrics}");
+        ensure!(server.terminate()? == Some(0));
+        let log = server.process().log();
+        let traces = self.collector.kept();
+        ensure!(!traces.is_empty(), "it sends traces: {log}");
+        let audit = std::fs::read(&self.audit).unwrap_or_default();
+        ensure!(
+            log.contains("upload_opened") != audit.windows(13).any(|some| some == b"upload_opened"),
+            "it has an audit log"
+        );
+        let marks = marks(secrets);
+        for (place, said) in [
+            ("the log", log.as_bytes()),
+            ("the audit log", &audit),
+            ("the metrics", metrics.as_bytes()),
+            ("the traces", &traces),
+        ] {
+            has_none(place, said, &marks)?;
+        }
+        Ok(log)
+    }
+}
+
+fn has_none(place: &str, said: &[u8], marks: &HashSet<&[u8]>) -> Result<()> {
+    for line in said.split(|&byte| byte == b'\n') {
+        let found = line.windows(MARK).any(|some| marks.contains(some));
+        ensure!(!found, "{place}: {}", String::from_utf8_lossy(line));
+    }
+    Ok(())
 }
 
 /// What is secret of a presigned URL.
@@ -80,9 +176,14 @@ impl Asker {
 #[tokio::test]
 async fn no_line_has_one_of_a_hundred_thousand() -> Result<()> {
     let (directory, issuer) = (tempfile::tempdir()?, Issuer::start("EdDSA").await?);
+    let ears = Ears::open(directory.path()).await?;
     let sign_in = ["--oidc-issuer", issuer.url(), "--oidc-audience", "imgn"];
-    let arguments = [&["--max-pending", "100000"], &sign_in[..]].concat();
-    let server = ServerProcess::start(directory.path(), &arguments)?;
+    let arguments = [
+        &["--max-pending", "100000"],
+        &sign_in[..],
+        &ears.arguments(),
+    ];
+    let mut server = ServerProcess::start(directory.path(), &arguments.concat())?;
     let jwt = |number: usize| {
         issuer.sign(&json!({
             "iss": issuer.url(), "aud": "imgn", "sub": "eve", "exp": 32_503_680_000 + number,
@@ -148,25 +249,18 @@ async fn no_line_has_one_of_a_hundred_thousand() -> Result<()> {
         ensure!(kind.len() >= AT_A_TIME, "{} of a kind", kind.len());
     }
     owner.get("/v1/images").await?;
-    let log = server.process().log();
-    ensure!(log.contains("upload_opened"), "it logs something: {log}");
-    let cores: HashSet<&str> = signed
-        .iter()
-        .flatten()
-        .chain(&tokens)
-        .flat_map(|secret| secret.split('.'))
-        .filter_map(core)
-        .collect();
-    for word in log.split(|c: char| !c.is_ascii_alphanumeric()) {
-        ensure!(!cores.contains(word), "{word}");
-    }
+    let secrets = signed.iter().flatten().chain(&tokens);
+    let secrets = secrets.flat_map(|secret| secret.split('.'));
+    ears.heard_none(&mut server, secrets).await?;
     Ok(())
 }
 
 async fn no_secret_in(format: &str) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let issuer = Issuer::start("EdDSA").await?;
-    let arguments = [
+    let ears = Ears::open(directory.path()).await?;
+    let audit = ears.audit.display().to_string();
+    let mut arguments = vec![
         "--log-format",
         format,
         "--anonymous-uploads",
@@ -179,8 +273,12 @@ async fn no_secret_in(format: &str) -> Result<()> {
         "--oidc-audience",
         "imgn",
     ];
+    arguments.extend(ears.arguments());
+    if format == "json" {
+        arguments.extend(["--audit-log", &audit]);
+    }
     let environment = [("RUST_LOG", MOST_TALKATIVE)];
-    let server = ServerProcess::start_with(directory.path(), &arguments, &environment)?;
+    let mut server = ServerProcess::start_with(directory.path(), &arguments, &environment)?;
     let mut secrets = HashSet::from([server.token.clone()]);
     let forged = format!("imgn_{}", "Zm9yZ2Vk".repeat(5));
     secrets.insert(forged.clone());
@@ -278,13 +376,11 @@ async fn no_secret_in(format: &str) -> Result<()> {
     // A URL that is signed twice in a second is one.
     ensure!(secrets.len() > 3 * ROUNDS, "{} secrets", secrets.len());
 
-    let cores: HashSet<&str> = secrets.iter().filter_map(|secret| core(secret)).collect();
-    ensure!(
-        cores.len() > 2 * ROUNDS,
-        "{} that can be looked for",
-        cores.len()
-    );
-    let log = server.process().log();
+    let secrets = secrets
+        .iter()
+        .map(String::as_str)
+        .chain(["X-Amz-Signature="]);
+    let log = ears.heard_none(&mut server, secrets).await?;
     ensure!(
         log.contains("answered") && log.contains("round-7"),
         "it is not talkative"
@@ -293,15 +389,98 @@ async fn no_secret_in(format: &str) -> Result<()> {
         let line = log.lines().find(|line| line.contains("round-7"));
         serde_json::from_str::<Value>(line.context("a line")?)?;
     }
-    for line in log.lines() {
-        let words = line.split(|c: char| !c.is_ascii_alphanumeric());
-        for word in words {
-            ensure!(!cores.contains(word), "{line}");
+    Ok(())
+}
+
+/// What a store was told that refuses everybody.
+type Told = Arc<Mutex<HashSet<String>>>;
+
+/// Refuses as S3 does: by an answer that has what was sent to it.
+async fn refuse(State(told): State<Told>, headers: HeaderMap) -> (StatusCode, String) {
+    let sent = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
+    let authorization = sent("authorization").unwrap_or_default();
+    let (_, signature) = authorization.split_once("Signature=").unwrap_or_default();
+    told.lock().unwrap().insert(signature.to_owned());
+    let session = sent("x-amz-security-token").unwrap_or_default();
+    let body = format!(
+        "<Error><Code>SignatureDoesNotMatch</Code><Message>The request signature we calculated does not match the signature you \
+         provided.</Message><StringToSign>x-amz-security-token:{session}</StringToSign>\
+         <SignatureProvided>{signature}</SignatureProvided></Error>"
+    );
+    (StatusCode::FORBIDDEN, body)
+}
+
+/// What went wrong is told with all its causes, and these are other people's code.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_error_has_a_secret_of_a_store_that_refuses_or_is_away() -> Result<()> {
+    const SECRET_KEY: &str = "aSecretKeyThatNobodyIsToSee/0123456789+a";
+    const SESSION: &str = "aSessionTokenThatNobodyIsToSee0123456789==";
+    let (directory, told) = (tempfile::tempdir()?, Told::default());
+    let ears = Ears::open(directory.path()).await?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let store = Router::new().fallback(refuse).with_state(Arc::clone(&told));
+    let store = tokio::spawn(async move { axum::serve(listener, store).await });
+    let bucket = [
+        "--storage",
+        "s3",
+        "--s3-endpoint",
+        &endpoint,
+        "--s3-bucket",
+        "pictures",
+        "--s3-path-style",
+    ];
+    let mut server = ServerProcess::start_with(
+        directory.path(),
+        &[&bucket[..], &ears.arguments()].concat(),
+        &[
+            ("RUST_LOG", MOST_TALKATIVE),
+            ("AWS_ACCESS_KEY_ID", "nobody"),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+            ("AWS_SESSION_TOKEN", SESSION),
+        ],
+    )?;
+    let api = Api::new(&server.url, Some(&server.token))?;
+    let mut signed = HashSet::new();
+    // By what it refuses, and without an answer.
+    for is_away in [false, true] {
+        if is_away {
+            store.abort();
         }
-        ensure!(
-            !line.contains(&server.token) && !line.contains("X-Amz-Signature"),
-            "{line}"
-        );
+        let (id, sum) = (Uuid::now_v7(), sha256(&[u8::from(is_away)]));
+        api.open(id, "a.jpg", 1, &sum).await?;
+        of_url(&api.sign(id, &sum).await?.url, &mut signed)?;
+        let failed = [
+            api.complete(id).await?,
+            // In parts.
+            api.open(Uuid::now_v7(), "a.jpg", 40 << 20, &sha256(b"b"))
+                .await?,
+            api.get("/readyz").await?,
+        ];
+        for answer in failed {
+            ensure!(
+                answer.status == StatusCode::SERVICE_UNAVAILABLE,
+                "{answer:?}"
+            );
+        }
+    }
+    let commands = [["doctor", "--json"], ["sweep", "--remove-unknown"]];
+    let outputs = commands.map(|command| server.command(&[&command[..], &bucket].concat()));
+    let secrets: Vec<_> = {
+        let told = told.lock().unwrap();
+        ensure!(told.len() > 3, "{told:?}");
+        signed.iter().chain(&*told).cloned().collect()
+    };
+    let secrets = secrets.iter().map(String::as_str);
+    let secrets = secrets.chain([SECRET_KEY, SESSION, "X-Amz-Signature="]);
+    let log = ears.heard_none(&mut server, secrets.clone()).await?;
+    ensure!(log.contains("request failed"), "{log}");
+    for output in outputs {
+        let Output { stdout, stderr, .. } = output?;
+        ensure!(!stderr.is_empty(), "it failed");
+        for said in [stdout, stderr] {
+            has_none("a command", &said, &marks(secrets.clone()))?;
+        }
     }
     Ok(())
 }

@@ -293,10 +293,18 @@ async fn a_sweep_may_be_made_beside_a_server_and_beside_another_sweep() -> Resul
     drop(server);
 
     let embedded = tempfile::tempdir()?;
-    let server = ServerProcess::start(embedded.path(), &[])?;
-    let refused = server.command(&["sweep"])?;
-    let told = String::from_utf8_lossy(&refused.stderr);
-    ensure!(!refused.status.success(), "{told}");
-    ensure!(told.contains("sweeps by itself"), "{told}");
+    let mut server = ServerProcess::start(embedded.path(), &[])?;
+    let refused = |server: &ServerProcess, arguments: &[&str], why: &str| -> Result<()> {
+        let refused = server.command(arguments)?;
+        let told = String::from_utf8_lossy(&refused.stderr);
+        ensure!(!refused.status.success() && told.contains(why), "{told}");
+        Ok(())
+    };
+    refused(&server, &["sweep"], "sweeps by itself")?;
+    ensure!(server.terminate()? == Some(0));
+    let unknown = ["sweep", "--remove-unknown"];
+    refused(&server, &unknown, "the catalogue has no picture")?;
+    let swept = server.command(&["sweep"])?;
+    ensure!(swept.status.success(), "{swept:?}");
     Ok(())
 }

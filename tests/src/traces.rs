@@ -34,10 +34,10 @@ const SPAN: &str = "00f067aa0ba902b7";
 
 /// A collector that keeps what it is sent.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<(Vec<u8>, Vec<HeaderMap>)>>);
+pub(crate) struct Collector(Arc<Mutex<(Vec<u8>, Vec<HeaderMap>)>>);
 
 impl Collector {
-    async fn start() -> Result<(Self, String)> {
+    pub(crate) async fn start() -> Result<(Self, String)> {
         let collector = Self::default();
         let router = Router::new()
             .route("/v1/traces", post(take))
@@ -48,9 +48,14 @@ impl Collector {
         Ok((collector, url))
     }
 
-    fn has(&self, what: &[u8]) -> bool {
+    /// All that it was sent, as it was.
+    pub(crate) fn kept(&self) -> Vec<u8> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.0.windows(what.len()).any(|some| some == what)
+        kept.0.clone()
+    }
+
+    fn has(&self, what: &[u8]) -> bool {
+        self.kept().windows(what.len()).any(|some| some == what)
     }
 
     /// Waits until it was sent this.

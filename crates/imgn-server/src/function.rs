@@ -22,8 +22,8 @@ use crate::{
     config::{Config, InvalidConfig, StorageConfig},
     error::{ApiError, chain},
     garbage, publish, routes,
-    server::{self, StartError},
     staging::{self, Taken},
+    start::{self, StartError},
     state::App,
     storage::keys::{self, Sent},
     sweep::{self, Swept},
@@ -54,12 +54,12 @@ impl Function {
             return Err(InvalidConfig::EmbeddedFunction.into());
         }
         config.check()?;
-        server::make_data_dir(&config.data_dir)?;
+        start::make_data_dir(&config.data_dir)?;
         if config.metrics_listen.is_some() {
             tracing::warn!("a function has no address to tell metrics at");
         }
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
-        let (app, _) = Box::pin(server::assemble(config, nowhere)).await?;
+        let (app, _) = Box::pin(start::assemble(config, nowhere)).await?;
         Ok(Self {
             app: app.with_whole_answers(),
             routers: Mutex::default(),

@@ -10,21 +10,21 @@
 //!
 //! Invariant: nothing is removed that a row may still come for. A row comes before its object, or within [`Timing`]'s
 //! `forget_objects_after` of it; what a catalogue does not know is removed only when it is older. And no picture is removed where
-//! the catalogue had none before it was begun, or knows fewer of the bucket's than it does not know. Any number of servers may be
-//! at it.
+//! the catalogue had none before it was begun, or knows fewer of the bucket's than it does not know; nor one that it knew then,
+//! whatever became of the catalogue since. Any number of servers may be at it.
 //!
 //! [`Timing`]: crate::Timing
 
 use std::{collections::HashSet, path::PathBuf};
 
 use futures_util::{StreamExt as _, stream};
-use imgn_protocol::Timestamp;
+use imgn_protocol::{ImageId, Timestamp};
 
 use crate::{
     catalogue::{Catalogue, CatalogueError},
     error::chain,
-    server::StartError,
     staging::milliseconds,
+    start::StartError,
     state::App,
     storage::{Storage, StorageError, keys},
     sweep::Swept,
@@ -66,6 +66,21 @@ pub enum SweepError {
         /// Where.
         path: PathBuf,
     },
+    /// There is nothing to sweep.
+    #[error("there is no gallery at {database}; --data-dir and --database say where it is")]
+    NoGallery {
+        /// Where it was looked for.
+        database: String,
+    },
+    /// To sweep would bring the catalogue to this version, under servers of an earlier one.
+    #[error(
+        "the catalogue {database} is of an earlier version: sweep by the imgn-server that it is served with, or start this version's \
+         server on it first"
+    )]
+    Older {
+        /// Which.
+        database: String,
+    },
     /// Every picture in the bucket would be removed.
     #[error(
         "the catalogue has no picture, so none of the bucket's is known to it, and nothing was removed: check --database and \
@@ -96,6 +111,16 @@ pub enum SweepError {
 struct Found {
     known: u64,
     unknown: u64,
+}
+
+/// What is done about objects that nobody knows.
+enum Then<'a> {
+    /// Nothing: they are counted.
+    Count,
+    /// It is noted whose they are.
+    Note(&'a mut HashSet<ImageId>),
+    /// They are removed; of these only, where that is said.
+    Remove(&'a mut Swept, Option<&'a HashSet<ImageId>>),
 }
 
 /// Looks now and then until the server stops.
@@ -135,7 +160,9 @@ pub(crate) async fn count(app: &App, swept: &mut Swept) {
 
 /// Removes the objects of pictures that nobody knows.
 pub(crate) async fn remove(app: &App, swept: &mut Swept) -> Result<(), SweepError> {
-    Looker::of(app).remove(swept).await
+    let looker = Looker::of(app);
+    let pictures = looker.unknown().await?;
+    looker.remove(&pictures, swept).await
 }
 
 /// Looks through a bucket.
@@ -158,7 +185,7 @@ impl<'a> Looker<'a> {
 
     pub(crate) async fn sweep(&self, swept: &mut Swept) -> Result<(), SweepError> {
         for prefix in PASSING {
-            self.walk(prefix, Some(swept)).await?;
+            self.walk(prefix, Then::Remove(swept, None)).await?;
         }
         Ok(())
     }
@@ -166,32 +193,45 @@ impl<'a> Looker<'a> {
     pub(crate) async fn count(&self) -> Result<u64, SweepError> {
         let mut unknown = 0;
         for prefix in PICTURES {
-            unknown += self.walk(prefix, None).await?.unknown;
+            unknown += self.walk(prefix, Then::Count).await?.unknown;
         }
         Ok(unknown)
     }
 
-    pub(crate) async fn remove(&self, swept: &mut Swept) -> Result<(), SweepError> {
+    /// Which pictures nobody knows; refused where the catalogue cannot be the one to ask.
+    pub(crate) async fn unknown(&self) -> Result<HashSet<ImageId>, SweepError> {
         // Once: the first picture may be published while all this goes on, and tells nothing of the others.
         if !self.catalogue.has_pictures().await? {
             return Err(SweepError::NoPictures);
         }
-        let Found { known, unknown } = self.walk(keys::ORIGINALS, None).await?;
+        let mut pictures = HashSet::new();
+        let Found { known, unknown } = self
+            .walk(keys::ORIGINALS, Then::Note(&mut pictures))
+            .await?;
         if unknown > known {
             return Err(SweepError::MostlyUnknown { known, unknown });
         }
+        self.walk(keys::THUMBNAILS, Then::Note(&mut pictures))
+            .await?;
+        Ok(pictures)
+    }
+
+    /// Removes of these what nobody knows still. Asked by itself, a catalogue that was emptied or restored meanwhile would know
+    /// nothing of the others either.
+    pub(crate) async fn remove(
+        &self,
+        pictures: &HashSet<ImageId>,
+        swept: &mut Swept,
+    ) -> Result<(), SweepError> {
         for prefix in PICTURES {
-            self.walk(prefix, Some(swept)).await?;
+            self.walk(prefix, Then::Remove(swept, Some(pictures)))
+                .await?;
         }
         Ok(())
     }
 
-    /// Goes through what is old enough, page by page, and removes what nobody knows where that is to be noted.
-    async fn walk(
-        &self,
-        prefix: &str,
-        mut removed: Option<&mut Swept>,
-    ) -> Result<Found, SweepError> {
+    /// Goes through what is old enough, page by page.
+    async fn walk(&self, prefix: &str, mut then: Then<'_>) -> Result<Found, SweepError> {
         let (mut found, mut next) = (Found::default(), None::<String>);
         loop {
             let page = self.storage.page(prefix, next.as_deref()).await?;
@@ -208,15 +248,22 @@ impl<'a> Looker<'a> {
                 true => HashSet::new(),
                 false => self.catalogue.unknown(&ids).await?.into_iter().collect(),
             };
-            let orphans: Vec<_> = objects
-                .iter()
-                .filter(|(_, id)| unknown.contains(*id))
-                .map(|(key, _)| (*key).to_owned())
-                .collect();
+            let orphans = objects.iter().filter(|(_, id)| unknown.contains(*id));
+            let orphans: Vec<_> = orphans.copied().collect();
             found.unknown += orphans.len() as u64;
             found.known += (objects.len() - orphans.len()) as u64;
-            if let Some(swept) = removed.as_deref_mut() {
-                self.delete(orphans, swept).await;
+            match &mut then {
+                Then::Count => {}
+                Then::Note(pictures) => {
+                    pictures.extend(orphans.iter().filter_map(|(_, id)| picture(id)));
+                }
+                Then::Remove(swept, only) => {
+                    let removed = orphans.iter().filter(|(_, id)| {
+                        only.is_none_or(|only| picture(id).is_some_and(|it| only.contains(&it)))
+                    });
+                    let removed = removed.map(|(key, _)| (*key).to_owned()).collect();
+                    self.delete(removed, swept).await;
+                }
             }
             match page.next {
                 Some(token) => next = Some(token),
@@ -249,4 +296,8 @@ impl<'a> Looker<'a> {
             }
         }
     }
+}
+
+fn picture(id: &str) -> Option<ImageId> {
+    id.parse().ok()
 }

@@ -1,45 +1,36 @@
-//! A server from its start to its end: the data directory and its lock, and the parts put together.
+//! A server from its start to its end, and the commands that do some of what it does.
 //!
 //! Invariant: when [`Server::start`] returns, the server answers; when [`Server::shutdown`] returns, nothing of it is
 //! left, and another may start on the same directory.
 
 use std::{
     error::Error,
-    fs::{self, File, TryLockError},
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::{Path, PathBuf},
-    sync::Arc,
+    fs::File,
+    net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
 use axum::http::StatusCode;
 use imgn_protocol::{ChecksumAlgorithm, Token};
-use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::TaskTracker,
-};
+use tokio::task::JoinHandle;
+use tokio_util::sync::DropGuard;
 use url::Url;
 
 use crate::{
-    activity::Activity,
-    allowance::Gate,
     asking::Client,
     audit::Audit,
     auth::Grant,
-    catalogue::{Catalogue, CatalogueError, TokenError},
-    config::{Config, Database, InvalidConfig, StorageConfig},
-    error::{chain, hint},
-    metrics::{self, Metrics},
-    oidc::{ClientError, Oidc},
+    catalogue::{Catalogue, Look, TokenError},
+    config::{Config, Database},
+    error::chain,
+    metrics,
     orphans::{self, SweepError, UnknownPictures},
-    publish::Publisher,
-    routes::{self, feed::Listeners},
+    routes,
     serving::serve,
-    staging::{self, Staging},
-    state::{App, Inner},
-    storage::{Embedded, EmbeddedError, Reason, Storage, StorageError},
+    staging,
+    start::{self, StartError, assemble, assemble_when_ready, here, listen, lock, make_data_dir},
+    state::App,
+    storage::{Reason, StorageError},
     sweep::{self, Swept},
 };
 
@@ -56,94 +47,15 @@ const SWEEP_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// until it is closed.
 const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a start may take before clients are told that it is not ready; until then they wait.
-const START_PATIENCE: Duration = Duration::from_secs(1);
-
-/// The pause before a database that was away at the start is asked again.
-const DATABASE_PAUSE: Duration = Duration::from_secs(1);
-
 /// A running server. Dropped without [`shutdown`](Self::shutdown) it ends soon after, as by a crash: nothing is lost.
 #[derive(Debug)]
 pub struct Server {
-    url: Url,
+    app: App,
     address: SocketAddr,
-    catalogue: Catalogue,
-    audit: Audit,
+    metrics_address: Option<SocketAddr>,
     stop: DropGuard,
     tasks: Vec<JoinHandle<()>>,
-    metrics_address: Option<SocketAddr>,
-    publisher: Publisher,
-    writes: TaskTracker,
-    storage: Storage,
     lock: File,
-}
-
-/// Why no server was started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A setting that makes no sense.
-    #[error(transparent)]
-    Config(#[from] InvalidConfig),
-    /// The data directory cannot be made or written.
-    #[error("cannot write to the data directory {}{}", path.display(), hint(source))]
-    DataDir {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Another server has the data directory.
-    #[error("the data directory {} is in use by another imgn-server", path.display())]
-    InUse {
-        /// Which.
-        path: PathBuf,
-    },
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// As it was given.
-        address: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The audit log's file cannot be opened.
-    #[error("cannot write the audit log {}{}", path.display(), hint(source))]
-    Audit {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The catalogue.
-    #[error(transparent)]
-    Catalogue(#[from] CatalogueError),
-    /// A token that no server can be started with.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-    /// The sign-in's issuer cannot be asked.
-    #[error("the sign-in's issuer cannot be asked")]
-    SignIn(#[from] ClientError),
-    /// The embedded store.
-    #[error(transparent)]
-    Embedded(#[from] EmbeddedError),
-    /// The S3 store.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
-
-impl StartError {
-    /// Whether the database does not answer, and may do so in a while.
-    fn is_database_away(&self) -> bool {
-        match self {
-            Self::Catalogue(error) | Self::Token(TokenError::Catalogue(error)) => {
-                error.why_away().is_some()
-            }
-            _ => false,
-        }
-    }
 }
 
 /// Why a server is not ready.
@@ -170,23 +82,6 @@ impl Server {
 
         let (listener, (app, embedded)) =
             Box::pin(assemble_when_ready(config, listener, address)).await?;
-        if let Err(error) = app.storage.check().await {
-            let advice = error.reason().map(Reason::advice);
-            tracing::warn!(
-                cause = chain(&error),
-                advice,
-                "the store does not answer yet"
-            );
-        }
-        let asked = app.clone();
-        tokio::spawn(async move {
-            if let Err(error) = asked.storage.abilities().await {
-                tracing::warn!(
-                    cause = chain(&error),
-                    "the store could not be asked what it checks; it is asked again when it matters"
-                );
-            }
-        });
         let store = embedded.map(|embedded| embedded.service());
         let router = routes::router(app.clone(), store);
         let serving = tokio::spawn(serve(
@@ -198,15 +93,10 @@ impl Server {
         let sweeping = tokio::spawn(sweep::run(app.clone()));
         let looking = tokio::spawn(staging::run(app.clone()));
         let tidying = tokio::spawn(orphans::run(app.clone()));
-        let hearing = app.clone();
-        let hearing = tokio::spawn(async move {
-            tokio::select! {
-                never = hearing.catalogue.hear_of_others() => match never {},
-                () = hearing.stopping.cancelled() => {}
-            }
-        });
+        let hearing = tokio::spawn(hear_of_others(app.clone()));
+        let asking = tokio::spawn(ask_store(app.clone()));
         tracing::info!(%address, url = %app.public_url, "serving");
-        let mut tasks = vec![serving, sweeping, looking, tidying, hearing];
+        let mut tasks = vec![serving, sweeping, looking, tidying, hearing, asking];
         let metrics_address = metrics.as_ref().map(|(_, address)| *address);
         if let Some((listener, address)) = metrics {
             let router = metrics::router(app.clone());
@@ -216,16 +106,11 @@ impl Server {
             tracing::info!(%address, "telling metrics");
         }
         Ok(Self {
-            url: app.public_url.clone(),
-            address,
-            catalogue: app.catalogue.clone(),
-            audit: app.audit.clone(),
             stop: app.stopping.clone().drop_guard(),
-            tasks,
+            app,
+            address,
             metrics_address,
-            publisher: app.publisher.clone(),
-            writes: app.writes.clone(),
-            storage: app.storage.clone(),
+            tasks,
             lock,
         })
     }
@@ -233,7 +118,7 @@ impl Server {
     /// Where clients reach it.
     #[must_use]
     pub fn url(&self) -> &Url {
-        &self.url
+        &self.app.public_url
     }
 
     /// What it listens on.
@@ -250,12 +135,12 @@ impl Server {
 
     /// Goes on in a new file of the audit log, after the old one was moved away.
     pub fn reopen_audit_log(&self) {
-        self.audit.reopen();
+        self.app.audit.reopen();
     }
 
     /// The checksums of parts that the store was found to check. Where it could not be asked yet, it is now.
     pub async fn store_checksums(&self) -> Result<Vec<ChecksumAlgorithm>, StorageError> {
-        Ok(self.storage.abilities().await?.algorithms())
+        Ok(self.app.storage.abilities().await?.algorithms())
     }
 
     /// Makes a token, which is to be shown once.
@@ -265,8 +150,8 @@ impl Server {
         grant: impl Into<Grant>,
     ) -> Result<Token, TokenError> {
         let grant = grant.into();
-        let token = self.catalogue.add_token(name, grant).await?;
-        self.audit.token_added(name, &grant);
+        let token = self.app.catalogue.add_token(name, grant).await?;
+        self.app.audit.token_added(name, &grant);
         Ok(token)
     }
 
@@ -279,7 +164,7 @@ impl Server {
                 tracing::error!(%error, "a part of the server had failed");
             }
         }
-        end_writes(&self.writes, &self.publisher, &self.catalogue).await;
+        end_writes(&self.app).await;
         drop(self.lock);
         tracing::info!("stopped");
     }
@@ -305,11 +190,7 @@ impl Server {
 
     /// The audit log of a configuration, for the commands on tokens; also while servers write to it.
     pub fn audit(config: &Config) -> Result<Audit, StartError> {
-        let path = config.audit_log.as_deref();
-        Audit::open(path).map_err(|source| StartError::Audit {
-            path: path.map(Path::to_owned).unwrap_or_default(),
-            source,
-        })
+        start::audit(config)
     }
 
     /// The catalogue of a data directory, or that which several servers share, for the commands on its tokens; also while
@@ -327,6 +208,13 @@ impl Server {
     /// data directory.
     pub async fn sweep(config: Config, unknown: UnknownPictures) -> Result<Swept, SweepError> {
         config.check().map_err(StartError::Config)?;
+        let database = config.database();
+        let (look, database) = (Catalogue::look(&database).await?, database.to_string());
+        match look {
+            Look::There { .. } => {}
+            Look::Older => return Err(SweepError::Older { database }),
+            Look::Missing => return Err(SweepError::NoGallery { database }),
+        }
         let lock = match config.is_remote() {
             true => None,
             false => Some(lock(&config.data_dir).map_err(|error| match error {
@@ -338,107 +226,51 @@ impl Server {
         let (app, _) = Box::pin(assemble(config, anywhere)).await?;
         let swept = sweep_once(&app, unknown).await;
         app.stopping.cancel();
-        end_writes(&app.writes, &app.publisher, &app.catalogue).await;
+        end_writes(&app).await;
         drop(lock);
         swept
     }
 }
 
-async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Listen {
-        address: address.to_owned(),
-        source,
+async fn hear_of_others(app: App) {
+    tokio::select! {
+        never = app.catalogue.hear_of_others() => match never {},
+        () = app.stopping.cancelled() => {}
+    }
+}
+
+/// Says what is wrong with the store. A server serves without it, and is not ready.
+async fn ask_store(app: App) {
+    let asked = async {
+        if let Err(error) = app.storage.check().await {
+            let advice = error.reason().map(Reason::advice);
+            tracing::warn!(
+                cause = chain(&error),
+                advice,
+                "the store does not answer yet"
+            );
+        }
+        if let Err(error) = app.storage.abilities().await {
+            tracing::warn!(
+                cause = chain(&error),
+                "the store could not be asked what it checks; it is asked again when it matters"
+            );
+        }
     };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
-}
-
-/// Puts the server together once its database is there and of its version, however long that takes: the service of both may start
-/// later, and one that goes away meanwhile is waited for again. Clients are told that the server lives and is not ready.
-async fn assemble_when_ready(
-    config: Config,
-    listener: TcpListener,
-    address: SocketAddr,
-) -> Result<(TcpListener, (App, Option<Embedded>)), StartError> {
-    let failed = |source| StartError::Listen {
-        address: config.listen.clone(),
-        source,
-    };
-    let listener = listener.into_std().map_err(failed)?;
-    let own = listener.try_clone().and_then(TcpListener::from_std);
-    let own = own.map_err(failed)?;
-    let waiting = CancellationToken::new();
-    let _ends = waiting.clone().drop_guard();
-    let (ended, most) = (waiting.clone(), config.max_connections);
-    let serving = tokio::spawn(async move {
-        tokio::select! {
-            () = tokio::time::sleep(START_PATIENCE) => {}
-            () = ended.cancelled() => return,
-        }
-        serve(own, routes::health::waiting(), most, ended).await;
-    });
-    let assembled = assemble_again(&config, address).await;
-    waiting.cancel();
-    if let Err(error) = serving.await {
-        tracing::error!(%error, "a part of the server had failed");
-    }
-    let assembled = assembled?;
-    let listener = TcpListener::from_std(listener).map_err(failed)?;
-    Ok((listener, assembled))
-}
-
-/// Puts the server together, again and again while its database is away.
-async fn assemble_again(
-    config: &Config,
-    address: SocketAddr,
-) -> Result<(App, Option<Embedded>), StartError> {
-    let database = config.database();
-    loop {
-        wait_for_database(&database).await?;
-        match Box::pin(assemble(config.clone(), address)).await {
-            Err(error) if error.is_database_away() => {
-                tracing::warn!(cause = chain(&error), "the database is away again");
-                tokio::time::sleep(DATABASE_PAUSE).await;
-            }
-            assembled => return assembled,
-        }
-    }
-}
-
-/// Waits for a database that is away when the server starts, as a store that is away is waited for.
-async fn wait_for_database(database: &Database) -> Result<(), StartError> {
-    let mut told = None;
-    while let Some(why) = is_away(database).await? {
-        if told.as_ref() != Some(&why) {
-            tracing::warn!(cause = why, "not ready: the database is waited for");
-            told = Some(why);
-        }
-        tokio::time::sleep(DATABASE_PAUSE).await;
-    }
-    if told.is_some() {
-        tracing::info!("the database answers");
-    }
-    Ok(())
-}
-
-/// Why a database does not answer, where it may do so in a while.
-async fn is_away(database: &Database) -> Result<Option<String>, StartError> {
-    match Catalogue::ask(database).await {
-        Ok(()) => Ok(None),
-        Err(error @ CatalogueError::Refused { is_away: true, .. }) => Ok(Some(error.to_string())),
-        Err(error) => Err(error.into()),
+    tokio::select! {
+        () = asked => {}
+        () = app.stopping.cancelled() => {}
     }
 }
 
 /// Waits for what is written at the moment, by requests and by verification, and closes the catalogue. What is written is
 /// one transaction each, and one that the catalogue does not end is given up as by a crash.
-async fn end_writes(writes: &TaskTracker, publisher: &Publisher, catalogue: &Catalogue) {
+async fn end_writes(app: &App) {
     let written = async {
-        writes.close();
-        writes.wait().await;
-        publisher.finish().await;
-        catalogue.let_all_go().await;
+        app.writes.close();
+        app.writes.wait().await;
+        app.publisher.finish().await;
+        app.catalogue.let_all_go().await;
     };
     if tokio::time::timeout(CATALOGUE_TIMEOUT, written)
         .await
@@ -447,7 +279,7 @@ async fn end_writes(writes: &TaskTracker, publisher: &Publisher, catalogue: &Cat
         tracing::warn!("some writes did not end in time and were cut off");
     }
     // It waits for whoever still asks it something.
-    if tokio::time::timeout(CATALOGUE_TIMEOUT, catalogue.close())
+    if tokio::time::timeout(CATALOGUE_TIMEOUT, app.catalogue.close())
         .await
         .is_err()
     {
@@ -473,152 +305,4 @@ async fn sweep_once(app: &App, unknown: UnknownPictures) -> Result<Swept, SweepE
     }
     sweep::collect(app, &mut swept).await;
     Ok(swept)
-}
-
-/// Makes the data directory where it is missing; nobody else may look into it.
-pub(crate) fn make_data_dir(path: &Path) -> Result<(), StartError> {
-    let mut directory = fs::DirBuilder::new();
-    directory.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
-    directory
-        .create(path)
-        .map_err(|source| StartError::DataDir {
-            path: path.to_owned(),
-            source,
-        })
-}
-
-/// Takes the data directory for this server alone.
-pub(crate) fn lock(data_dir: &Path) -> Result<File, StartError> {
-    let failed = |source| StartError::DataDir {
-        path: data_dir.to_owned(),
-        source,
-    };
-    make_data_dir(data_dir)?;
-    let lock = File::create(data_dir.join("lock")).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StartError::InUse {
-            path: data_dir.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
-}
-
-pub(crate) async fn assemble(
-    config: Config,
-    address: SocketAddr,
-) -> Result<(App, Option<Embedded>), StartError> {
-    let audit = Server::audit(&config)?;
-    let oidc = config.oidc.as_ref().map(Oidc::new).transpose()?;
-    let catalogue = Catalogue::open_on(&config.database(), config.shared_file_system).await?;
-    let public_url = match &config.public_url {
-        Some(url) => url.clone(),
-        None => own_url(address)?,
-    };
-    let (storage, embedded) = match &config.storage {
-        StorageConfig::Embedded => {
-            let embedded = Embedded::open(&config.data_dir, config.max_size).await?;
-            let storage = Storage::embedded(&embedded, &public_url, config.url_ttl);
-            catalogue.look_for_all_staged().await?;
-            (storage, Some(embedded))
-        }
-        StorageConfig::S3(s3) => (Storage::s3(s3, config.url_ttl).await, None),
-    };
-    let store_origin = storage.origin().await?;
-    let stopping = CancellationToken::new();
-    let activity = Activity::new();
-    let metrics = Metrics::new();
-    let publisher = Publisher::new(
-        &config,
-        catalogue.clone(),
-        storage.clone(),
-        activity.clone(),
-        metrics.clone(),
-        audit.clone(),
-        stopping.clone(),
-    );
-    let anonymous = match config.anonymous_uploads {
-        true => Some(catalogue.anonymous().await?),
-        false => None,
-    };
-    let app = App::new(Inner {
-        staging: Staging::default(),
-        relay_memory: Arc::new(routes::relay::memory(config.relay_max_size)),
-        whole_answers: false,
-        anonymous,
-        listeners: Arc::new(Listeners::new(config.max_connections)),
-        gate: Arc::new(Gate::new(&config.allowances)),
-        config,
-        public_url,
-        store_origin,
-        catalogue,
-        storage,
-        publisher,
-        activity,
-        metrics,
-        audit,
-        oidc,
-        writes: TaskTracker::new(),
-        stopping,
-    });
-    Ok((app, embedded))
-}
-
-/// What a server is reached under that was told no public URL.
-pub(crate) fn own_url(address: SocketAddr) -> Result<Url, InvalidConfig> {
-    if address.ip().is_unspecified() {
-        tracing::warn!("without --public-url, links and uploads work on this computer only");
-    }
-    here(address)
-}
-
-/// The address from this computer.
-fn here(address: SocketAddr) -> Result<Url, InvalidConfig> {
-    let ip = match address.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    let own = SocketAddr::new(ip, address.port());
-    Url::parse(&format!("http://{own}/")).map_err(|_| InvalidConfig::Scheme {
-        what: "listen address",
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use sqlx::migrate::MigrateError;
-
-    use super::*;
-
-    /// Whatever a start was at when the database went away.
-    #[test]
-    fn a_start_waits_for_a_database_that_goes_away_and_for_no_damaged_one() {
-        let gone = || sqlx::Error::Io(io::ErrorKind::ConnectionReset.into());
-        let migrate = |source| CatalogueError::Migrate {
-            database: "postgres".to_owned(),
-            source,
-        };
-        for (error, is_away) in [
-            (StartError::Catalogue(gone().into()), true),
-            (
-                StartError::Token(TokenError::Catalogue(gone().into())),
-                true,
-            ),
-            (migrate(MigrateError::Execute(gone())).into(), true),
-            (
-                migrate(MigrateError::ExecuteMigration(gone(), 1)).into(),
-                true,
-            ),
-            (migrate(MigrateError::VersionMismatch(1)).into(), false),
-            (
-                migrate(MigrateError::ExecuteMigration(sqlx::Error::RowNotFound, 1)).into(),
-                false,
-            ),
-        ] {
-            assert_eq!(error.is_database_away(), is_away, "{error:?}");
-        }
-    }
 }

@@ -23,7 +23,8 @@ use crate::{
     catalogue::Catalogue,
     config::{Config, StorageConfig},
     error::chain,
-    server::{self, Server},
+    server::Server,
+    start,
     storage::{Embedded, Storage, StorageError, keys},
 };
 
@@ -68,7 +69,7 @@ pub async fn import(
         return Err(BackupError::NotStill { why });
     }
     let audit = Server::audit(config)?;
-    let _lock = server::lock(&config.data_dir)?;
+    let _lock = start::lock(&config.data_dir)?;
     let storage = storage(config).await?;
     let catalogue = Catalogue::open_on(&config.database(), config.shared_file_system).await?;
     let import = Import {
@@ -98,7 +99,7 @@ async fn storage(config: &Config) -> Result<Storage, BackupError> {
             // What the gallery took once it keeps, whatever it takes today.
             let embedded = Embedded::open(&config.data_dir, u64::MAX).await?;
             let anywhere =
-                server::own_url(([127, 0, 0, 1], 0).into()).map_err(crate::StartError::Config)?;
+                start::own_url(([127, 0, 0, 1], 0).into()).map_err(crate::StartError::Config)?;
             Storage::embedded(&embedded, &anywhere, config.url_ttl)
         }
         StorageConfig::S3(s3) => {

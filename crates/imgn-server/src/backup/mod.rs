@@ -35,7 +35,7 @@ pub use import::{ImportOptions, Imported, import};
 use crate::{
     catalogue::CatalogueError,
     error::hint,
-    server::StartError,
+    start::StartError,
     storage::{EmbeddedError, StorageError},
 };
 

@@ -31,7 +31,7 @@ async fn verification_that_was_cut_off_is_taken_up_by_the_next_start() {
 #[tokio::test]
 async fn a_picture_whose_client_never_completed_is_published() {
     let gallery = Gallery::start_with(|config| {
-        config.url_ttl = Duration::from_secs(1);
+        config.url_ttl = Duration::from_secs(4);
         config.timing.adopt_after = Duration::from_millis(10);
     })
     .await;
@@ -47,7 +47,7 @@ async fn a_picture_whose_client_never_completed_is_published() {
 #[tokio::test]
 async fn one_object_that_cannot_be_read_does_not_hold_up_the_others() {
     let gallery = Gallery::start_with(|config| {
-        config.url_ttl = Duration::from_secs(1);
+        config.url_ttl = Duration::from_secs(4);
         config.timing.adopt_after = Duration::from_millis(10);
     })
     .await;
@@ -103,7 +103,7 @@ async fn bytes_that_vanished_can_be_sent_again() {
 
 #[tokio::test]
 async fn what_a_late_url_writes_after_an_abort_is_deleted() {
-    let gallery = Gallery::start_with(|config| config.url_ttl = Duration::from_secs(2)).await;
+    let gallery = Gallery::start_with(|config| config.url_ttl = Duration::from_secs(4)).await;
     let empty = gallery.stored_bytes();
     let (photo, id) = (pictures::jpeg(640, 480), UploadId::new());
     gallery.ada.open(id, "a.jpg", &photo).await;
@@ -214,6 +214,32 @@ async fn no_picture_is_removed_for_a_catalogue_that_has_none() {
         "{refused:?}"
     );
     assert_eq!(gallery.stored_bytes(), all);
+}
+
+#[tokio::test]
+async fn a_sweep_neither_makes_a_gallery_nor_brings_one_to_its_version() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let place = nowhere.path().join("gallery");
+    let refused = sweep(Config::embedded(&place)).await;
+    assert!(
+        matches!(refused, Err(SweepError::NoGallery { .. })),
+        "{refused:?}"
+    );
+    assert!(!place.exists());
+
+    let mut gallery = Gallery::start().await;
+    gallery.stop().await;
+    gallery
+        .sql(
+            "DELETE FROM _sqlx_migrations
+             WHERE version = (SELECT max(version) FROM _sqlx_migrations)",
+        )
+        .await;
+    let refused = sweep(Config::embedded(gallery.directory.path())).await;
+    assert!(
+        matches!(refused, Err(SweepError::Older { .. })),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

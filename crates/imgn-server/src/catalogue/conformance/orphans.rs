@@ -10,6 +10,7 @@ use url::Url;
 
 use super::*;
 use crate::{
+    catalogue::database::Sql,
     orphans::{Looker, SweepError},
     storage::{Embedded, Storage, keys},
     sweep::Swept,
@@ -61,8 +62,10 @@ async fn remove(
     newest: i64,
 ) -> Result<Swept, SweepError> {
     let mut swept = Swept::default();
-    let removed = looker(catalogue, storage, newest).remove(&mut swept).await;
-    removed.map(|()| swept)
+    let looker = looker(catalogue, storage, newest);
+    let unknown = looker.unknown().await?;
+    looker.remove(&unknown, &mut swept).await?;
+    Ok(swept)
 }
 
 async fn only_what_nobody_knows_goes(catalogue: &Catalogue, storage: &Storage) {
@@ -162,16 +165,72 @@ async fn only_what_nobody_knows_goes(catalogue: &Catalogue, storage: &Storage) {
     }
 }
 
-#[tokio::test]
-async fn what_nobody_knows_goes_and_nothing_else() {
+/// Between the question whose bucket it is and the removal comes a listing, which of a large bucket takes a while.
+async fn what_was_known_stays_whatever_becomes_of_the_catalogue(
+    catalogue: &Catalogue,
+    storage: &Storage,
+) {
+    let published = async |name: &str| {
+        let upload = verifying(catalogue, name).await;
+        let published = catalogue.publish(&upload, &picture()).await.unwrap();
+        assert_eq!(published, Published::New);
+        upload.image
+    };
+    let objects = |image| keys::thumbnails(image).chain([keys::original(image)]);
+    let known: Vec<_> = [published("a.jpg").await, published("b.jpg").await].into();
+    let [unknown, late] = [ImageId::new(), verifying(catalogue, "late.jpg").await.image];
+    sql("UPDATE uploads SET image_id = 'elsewhere' WHERE image_id = $1")
+        .bind(late.to_string())
+        .execute(&catalogue.writer)
+        .await
+        .unwrap();
+    let all = known.iter().chain([&unknown, &late]);
+    let all: BTreeSet<_> = all.flat_map(|image| objects(*image)).collect();
+    put(storage, all.clone()).await;
+    let looker = looker(catalogue, storage, now() + HOUR);
+    let found = looker.unknown().await.unwrap();
+    assert_eq!(found, [unknown, late].into());
+
+    // Emptied, as before an older state is restored; and of one that it did not know it has a row now.
+    sql("UPDATE uploads SET image_id = $1 WHERE image_id = 'elsewhere'")
+        .bind(late.to_string())
+        .execute(&catalogue.writer)
+        .await
+        .unwrap();
+    for emptied in [
+        "DELETE FROM changes",
+        "DELETE FROM uploads WHERE state = 'published'",
+        "DELETE FROM images",
+    ] {
+        let emptied = Sql::built(emptied).execute(&catalogue.writer).await;
+        assert!(emptied.unwrap() >= 2);
+    }
+    let mut swept = Swept::default();
+    looker.remove(&found, &mut swept).await.unwrap();
+    let gone: BTreeSet<_> = objects(unknown).collect();
+    assert_eq!((swept.deleted, swept.failures), (gone.len() as u64, 0));
+    assert_eq!(there(storage).await, &all - &gone);
+}
+
+async fn in_the_embedded_store(look: impl AsyncFn(&Catalogue, &Storage)) {
     for case in cases().await {
         let directory = tempfile::tempdir().unwrap();
         let embedded = Embedded::open(directory.path(), u64::MAX).await.unwrap();
         let anywhere = Url::parse("http://127.0.0.1:1/").unwrap();
         let storage = Storage::embedded(&embedded, &anywhere, Duration::from_secs(60));
-        only_what_nobody_knows_goes(&case.catalogue, &storage).await;
+        look(&case.catalogue, &storage).await;
         case.catalogue.close().await;
     }
+}
+
+#[tokio::test]
+async fn what_nobody_knows_goes_and_nothing_else() {
+    in_the_embedded_store(only_what_nobody_knows_goes).await;
+}
+
+#[tokio::test]
+async fn a_catalogue_that_is_emptied_during_a_look_costs_no_picture() {
+    in_the_embedded_store(what_was_known_stays_whatever_becomes_of_the_catalogue).await;
 }
 
 #[tokio::test]
