@@ -4,6 +4,8 @@
 //! The programs in them are those that all other tests start. Invariant: nothing is installed on the computer that runs this;
 //! each test has a root directory of its own.
 
+mod new_system;
+
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},

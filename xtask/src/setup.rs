@@ -39,6 +39,7 @@ const TEST: &[&str] = &[
     "gnome-keyring",
     "lomiri-wallpapers-16.04",
     "man-db",
+    "mmdebstrap",
     "openbox",
     "postgresql-15",
     "procps",
