@@ -47,17 +47,25 @@ pub(crate) async fn connect(
     token: Option<String>,
 ) -> Answer<AppState> {
     let token = token.map(|token| Token::new(token.trim()));
-    Ok(shell.core.connect(&server, token).await?)
+    let signs_in = token.as_ref().is_some_and(|token| !token.is_empty());
+    if let Some(started) = shell.start_if_local(&server).await {
+        return started;
+    }
+    let state = shell.core.connect(&server, token).await?;
+    if signs_in {
+        shell.desk.signed_in().await;
+    }
+    Ok(state)
 }
 
 /// Connects to a gallery that a link named, after somebody said so.
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn visit(shell: State<'_, Shell>, server: String) -> Answer<AppState> {
-    if shell.core.is_local(&server).await {
-        return shell.start_local_gallery().await;
+    match shell.start_if_local(&server).await {
+        Some(started) => started,
+        None => Ok(shell.core.visit(&server).await?),
     }
-    Ok(shell.core.visit(&server).await?)
 }
 
 #[tauri::command]
@@ -154,13 +162,6 @@ pub(crate) async fn cancel_uploads(shell: State<'_, Shell>) -> Answer<()> {
 #[specta::specta]
 pub(crate) async fn retry_uploads(shell: State<'_, Shell>) -> Answer<()> {
     Ok(shell.desk.retry_failed().await?)
-}
-
-/// Tries those again that failed for want of a token.
-#[tauri::command]
-#[specta::specta]
-pub(crate) async fn retry_unsigned_uploads(shell: State<'_, Shell>) -> Answer<()> {
-    Ok(shell.desk.retry_unsigned().await?)
 }
 
 #[tauri::command]

@@ -50,7 +50,6 @@ pub(crate) fn builder() -> Builder<Wry> {
             commands::resume_uploads,
             commands::cancel_uploads,
             commands::retry_uploads,
-            commands::retry_unsigned_uploads,
             commands::upload_preferences,
             commands::set_upload_preferences,
             commands::clear_finished_uploads,

@@ -24,7 +24,12 @@ pub(crate) async fn connect_for_now(
     token: String,
 ) -> Answer<AppState> {
     let token = Token::new(&token);
-    Ok(shell.core.connect_for_now(&server, token).await?)
+    if let Some(started) = shell.start_if_local(&server).await {
+        return started;
+    }
+    let state = shell.core.connect_for_now(&server, token).await?;
+    shell.desk.signed_in().await;
+    Ok(state)
 }
 
 #[tauri::command]
@@ -36,10 +41,10 @@ pub(crate) async fn galleries(shell: State<'_, Shell>) -> Answer<Vec<GalleryView
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn switch_gallery(shell: State<'_, Shell>, server: String) -> Answer<AppState> {
-    if shell.core.is_local(&server).await {
-        return shell.start_local_gallery().await;
+    match shell.start_if_local(&server).await {
+        Some(started) => started,
+        None => Ok(shell.core.switch_gallery(&server).await?),
     }
-    Ok(shell.core.switch_gallery(&server).await?)
 }
 
 #[tauri::command]

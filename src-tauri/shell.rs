@@ -85,6 +85,14 @@ impl Shell {
         Ok(self.core.connect_local(&url, token).await?)
     }
 
+    /// Starts the gallery on this computer where this is its address: it has a token of its own, and takes no other one.
+    pub(crate) async fn start_if_local(&self, server: &str) -> Option<Result<AppState, ViewError>> {
+        match self.core.is_local(server).await {
+            true => Some(self.start_local_gallery().await),
+            false => None,
+        }
+    }
+
     /// Uploads what was dropped or chosen; of a folder, the pictures in it.
     pub(crate) async fn enqueue(&self, paths: Vec<PathBuf>) -> Result<Intake, ViewError> {
         let _taking = self.intakes.read().await;

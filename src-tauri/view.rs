@@ -74,7 +74,7 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
-    /// Whether it is said, and leads nowhere.
+    /// Whether it waits for its turn beside others, and is not the one place where the window goes.
     pub(crate) fn is_message(&self) -> bool {
         matches!(
             self,

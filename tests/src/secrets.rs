@@ -418,7 +418,8 @@ async fn no_error_has_a_secret_of_a_store_that_refuses_or_is_away() -> Result<()
     let (directory, told) = (tempfile::tempdir()?, Told::default());
     let ears = Ears::open(directory.path()).await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let endpoint = format!("http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    let endpoint = format!("http://{address}");
     let store = Router::new().fallback(refuse).with_state(Arc::clone(&told));
     let store = tokio::spawn(async move { axum::serve(listener, store).await });
     let bucket = [
@@ -441,12 +442,13 @@ async fn no_error_has_a_secret_of_a_store_that_refuses_or_is_away() -> Result<()
         ],
     )?;
     let api = Api::new(&server.url, Some(&server.token))?;
-    let mut signed = HashSet::new();
+    let (mut signed, mut said) = (HashSet::new(), Vec::new());
     // By what it refuses, and without an answer.
     for is_away in [false, true] {
         if is_away {
             store.abort();
         }
+        said.push(server.command(&[&["doctor", "--json"], &bucket[..]].concat())?);
         let (id, sum) = (Uuid::now_v7(), sha256(&[u8::from(is_away)]));
         api.open(id, "a.jpg", 1, &sum).await?;
         of_url(&api.sign(id, &sum).await?.url, &mut signed)?;
@@ -464,22 +466,37 @@ async fn no_error_has_a_secret_of_a_store_that_refuses_or_is_away() -> Result<()
             );
         }
     }
-    let commands = [["doctor", "--json"], ["sweep", "--remove-unknown"]];
-    let outputs = commands.map(|command| server.command(&[&command[..], &bucket].concat()));
-    let secrets: Vec<_> = {
+    let secrets = || -> Result<Vec<String>> {
         let told = told.lock().unwrap();
         ensure!(told.len() > 3, "{told:?}");
-        signed.iter().chain(&*told).cloned().collect()
+        let fixed = [SECRET_KEY, SESSION, "X-Amz-Signature="].map(str::to_owned);
+        Ok(signed.iter().chain(&*told).cloned().chain(fixed).collect())
     };
-    let secrets = secrets.iter().map(String::as_str);
-    let secrets = secrets.chain([SECRET_KEY, SESSION, "X-Amz-Signature="]);
-    let log = ears.heard_none(&mut server, secrets.clone()).await?;
+    let known = secrets()?;
+    let log = ears.heard_none(&mut server, known.iter().map(String::as_str));
+    let log = log.await?;
     ensure!(log.contains("request failed"), "{log}");
-    for output in outputs {
-        let Output { stdout, stderr, .. } = output?;
-        ensure!(!stderr.is_empty(), "it failed");
+    // Once nobody else has the data directory: away still, and refusing again.
+    let sweep = [&["sweep"], &bucket[..]].concat();
+    said.push(server.command(&sweep)?);
+    let listener = tokio::net::TcpListener::bind(&address).await?;
+    let store = Router::new().fallback(refuse).with_state(Arc::clone(&told));
+    tokio::spawn(async move { axum::serve(listener, store).await });
+    let before = secrets()?.len();
+    said.push(server.command(&sweep)?);
+    let known = secrets()?;
+    ensure!(known.len() > before, "it asked the store");
+    let marks = marks(known.iter().map(String::as_str));
+    ensure!(marks.len() == known.len(), "all can be looked for");
+    for Output {
+        status,
+        stdout,
+        stderr,
+    } in said
+    {
+        ensure!(!status.success(), "the store refused it");
         for said in [stdout, stderr] {
-            has_none("a command", &said, &marks(secrets.clone()))?;
+            has_none("a command", &said, &marks)?;
         }
     }
     Ok(())

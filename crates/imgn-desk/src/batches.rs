@@ -154,6 +154,17 @@ impl Batches {
         ended
     }
 
+    /// These are tried again: should they want a token still, that is told once more.
+    pub fn try_again(&mut self, uploads: &[UploadId]) {
+        for upload in uploads {
+            if let Some(batch) = self.members.get(upload).copied()
+                && let Some(open) = self.open(batch)
+            {
+                open.wanted_token = false;
+            }
+        }
+    }
+
     /// Whether an upload wants a token: of each batch the first that does is told, once.
     pub fn take_wants_token(&mut self) -> bool {
         std::mem::take(&mut self.wants_token)
@@ -278,6 +289,10 @@ mod tests {
         assert!(!batches.take_wants_token());
         batches.update(&unsigned[..2]);
         assert!(!batches.take_wants_token(), "it was said");
+        batches.try_again(&ids[..1]);
+        batches.update(&[view(ids[0], UploadState::Queued)]);
+        batches.update(&unsigned[..1]);
+        assert!(batches.take_wants_token(), "it was asked for again");
         let second = begun(&mut batches, Origin::Program);
         batches.add(second, [ids[2]]);
         batches.update(&unsigned);

@@ -508,11 +508,11 @@ impl Desk {
     }
 
     async fn give_out(&self, batches: Vec<Ended>) {
-        if locked(&self.0.batches).take_wants_token()
-            && let Ok(gallery) = self.0.core.gallery().await
-        {
-            let news = News::TokenWanted(gallery.url().to_owned());
-            self.0.host.tell(news);
+        let wants_token = locked(&self.0.batches).take_wants_token();
+        let gallery = locked(&self.0.gallery).clone();
+        // What `IMGN_TOKEN` says is not changed in a window.
+        if let Some(gallery) = gallery.filter(|_| wants_token && !self.0.core.has_given_token()) {
+            self.0.host.tell(News::TokenWanted(gallery));
         }
         for ended in batches {
             if let Some(waiting) = locked(&self.0.waiting).remove(&ended.batch) {

@@ -55,9 +55,12 @@ fn make(root: &Path, package: &Path) -> Result<()> {
 
 #[tokio::test]
 async fn on_a_new_system_apt_brings_all_that_the_app_needs() -> Result<()> {
-    let user = run(Command::new("id").arg("--user"))?;
-    if user.trim() != "0" {
-        writeln!(io::stderr(), "left out: only root can make a new system")?;
+    let mut mounts = Command::new("unshare");
+    if run(mounts.args(["--mount", "true"])).is_err() {
+        writeln!(
+            io::stderr(),
+            "left out: a new system is made by who may mount"
+        )?;
         return Ok(());
     }
     let packages = Packages::get()?;

@@ -79,8 +79,6 @@ export type Session =
       visit(server: string): Promise<AppState>;
       /** The same, with the token in memory and nowhere else. */
       connectForNow(server: string, token: string): Promise<AppState>;
-      /** Goes on with what failed for want of a token. */
-      retryUnsigned(): Promise<void>;
       disconnect(): Promise<AppState>;
       /** Those that were chosen and not left. */
       galleries(): Promise<GalleryView[]>;

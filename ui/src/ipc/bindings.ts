@@ -25,8 +25,6 @@ export const commands = {
 	resumeUploads: () => __TAURI_INVOKE<null>("resume_uploads"),
 	cancelUploads: () => __TAURI_INVOKE<null>("cancel_uploads"),
 	retryUploads: () => __TAURI_INVOKE<null>("retry_uploads"),
-	/**  Tries those again that failed for want of a token. */
-	retryUnsignedUploads: () => __TAURI_INVOKE<null>("retry_unsigned_uploads"),
 	uploadPreferences: () => __TAURI_INVOKE<UploadPreferences>("upload_preferences"),
 	setUploadPreferences: (preferences: UploadPreferences) => __TAURI_INVOKE<null>("set_upload_preferences", { preferences }),
 	clearFinishedUploads: (only: UploadId | null) => __TAURI_INVOKE<null>("clear_finished_uploads", { only }),

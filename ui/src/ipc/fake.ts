@@ -268,7 +268,6 @@ export function fakeBackend(address: string): Backend {
             Promise.resolve(
               enter({ ...state, server: { ...madeUpServer(url, true), token_for_now: true, mirror } }),
             ),
-          retryUnsigned: () => Promise.resolve(),
           disconnect: () => Promise.resolve(enter({ ...state, server: null })),
           galleries: () => Promise.resolve(madeUpGalleries(state.server?.url)),
           switchTo: (url) =>

@@ -37,7 +37,6 @@ export function tauriBackend(): Backend {
       startLocalGallery: () => answer(commands.startLocalGallery()),
       connect: (server, token) => answer(commands.connect(server, token)),
       visit: (server) => answer(commands.visit(server)),
-      retryUnsigned: () => done(commands.retryUnsignedUploads()),
       connectForNow: (server, token) => answer(commands.connectForNow(server, token)),
       disconnect: () => answer(commands.disconnect()),
       galleries: () => answer(commands.galleries()),

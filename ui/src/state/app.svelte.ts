@@ -194,7 +194,7 @@ export class AppModel {
   }
 
   /**
-   * Uses a token for the gallery that is shown, and goes on with what waited for one. Rejects when the gallery or the
+   * Uses a token for the gallery that is shown, and takes in the files that waited for one. Rejects when the gallery or the
    * keyring does not take it.
    */
   async signIn(token: string, forNow: boolean): Promise<void> {
@@ -206,7 +206,6 @@ export class AppModel {
     const files = this.unsigned ?? [];
     this.unsigned = null;
     await this.addFiles(files);
-    if (session.kind === "desktop") await this.attempt(session.retryUnsigned());
   }
 
   /** Opens the app's own file dialog. */
@@ -594,6 +593,7 @@ export class AppModel {
     const now = state.server;
     if (now === null) {
       this.viewing = null;
+      this.unsigned = null;
       return;
     }
     const another = before?.url !== now.url;

@@ -146,6 +146,12 @@ impl App {
         Ok(self.told_state().await)
     }
 
+    /// Whether the token that this was started with is used, whatever else is given.
+    #[must_use]
+    pub fn has_given_token(&self) -> bool {
+        self.0.options.token.is_some()
+    }
+
     /// Whether this is the address of the gallery on this computer, which its starter connects to.
     pub async fn is_local(&self, server: &str) -> bool {
         let settings = self.0.settings.lock().await;
@@ -244,6 +250,14 @@ impl App {
     /// When there is none.
     pub async fn gallery(&self) -> Result<Gallery, CommandError> {
         Ok(Gallery(self.connected().await?.server.url().clone()))
+    }
+
+    /// Whether this gallery is shown still.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn must_be_shown(&self, gallery: &Gallery) -> Result<(), CommandError> {
+        self.connected_to(gallery).await.map(drop)
     }
 
     /// The connection to this gallery.

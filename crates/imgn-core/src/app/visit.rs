@@ -11,8 +11,8 @@ use crate::{
 impl App {
     /// Connects to a gallery that a link named, after somebody said so. With the token that the keyring has for it, or
     /// none: `IMGN_TOKEN` is for the gallery that it was set for, and is not shown to another one. Where it is set, no
-    /// keyring is touched, and the next start is at that gallery again. One that is known is shown also where it cannot be
-    /// reached, or the keyring does not answer. The one on this computer is its starter's to connect to.
+    /// keyring is touched, and the next start is at that gallery again. Without `IMGN_TOKEN` one that is known is shown also where it
+    /// cannot be reached, or the keyring does not answer. The one on this computer is its starter's to connect to.
     ///
     /// # Errors
     /// When the server cannot be reached or is none, when the keyring is there and does not answer, or the server does

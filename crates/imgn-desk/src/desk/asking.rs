@@ -74,6 +74,8 @@ impl Desk {
             keeps_location: core.upload_preferences().await.keep_location,
             always: core.general_preferences().await.ask == Ask::Always,
         };
+        // To look at a folder takes a while. What is asked is about what is shown.
+        core.must_be_shown(gallery).await?;
         let (id, answer) = locked(&self.0.guard).ask(preview, about);
         let _open = Open { desk: self, id };
         self.0.host.tell(News::Asking);

@@ -40,16 +40,21 @@ impl Desk {
         self.again(&failed, retry).await
     }
 
-    /// Tries those again that failed for want of a token: there is one now.
-    ///
-    /// # Errors
-    /// As [`App::retry_these`].
-    pub async fn retry_unsigned(&self) -> Result<(), CommandError> {
+    /// Somebody gave a token: what failed for want of one goes on, all of it together.
+    pub async fn signed_in(&self) {
+        // Whoever still hears of the gallery before lets go of its batches, and not of this one.
+        self.look().await;
         let uploads = self.0.core.uploads().await.into_iter();
         let unsigned = uploads.filter(wants_token);
         let unsigned: Vec<_> = unsigned.filter_map(|it| it.id.parse().ok()).collect();
-        self.again(&unsigned, self.0.core.retry_these(&unsigned))
-            .await
+        if unsigned.is_empty() {
+            return;
+        }
+        let retry = self.0.core.retry_these(&unsigned);
+        if let Err(error) = self.again(&unsigned, retry).await {
+            // Each still says that it failed, and can be tried again.
+            tracing::warn!("{error}");
+        }
     }
 
     /// Whoever asks for it once more is told what becomes of it: with the others of the same act if those have not ended,
@@ -67,6 +72,7 @@ impl Desk {
             let (mut ended, told) = {
                 let mut batches = locked(&self.0.batches);
                 let ended = batches.update(&now);
+                batches.try_again(uploads);
                 let told = uploads.iter().filter(|id| !batches.has(**id));
                 (ended, told.copied().collect::<Vec<_>>())
             };
