@@ -229,6 +229,33 @@ describe("of very many selected pictures", () => {
   });
 });
 
+/** An app at one gallery that shows what is in `queue`, and hears when there is more. */
+async function started(queue: Wanted[], session: object) {
+  const heard: { events?: BackendEvents } = {};
+  const backend = {
+    listen: (told: BackendEvents) => {
+      heard.events = told;
+      return Promise.resolve(() => undefined);
+    },
+    state: () => Promise.resolve(aState("https://one.example")),
+    uploads: () => Promise.resolve([]),
+    timeline: () => Promise.resolve(aTimeline([])),
+    desktop: { takeWanted: () => Promise.resolve(queue.shift() ?? null), asked: () => Promise.resolve(null) },
+    intake: { kind: "native" },
+    session: { kind: "desktop", ...session },
+  };
+  stubPage();
+  const model = new AppModel(backend as unknown as Backend);
+  const stop = model.start();
+  await settled();
+  const wants = (wanted: Wanted) => {
+    queue.push(wanted);
+    heard.events!.wantedChanged();
+    return settled();
+  };
+  return { model, stop, wants };
+}
+
 describe("what was asked for elsewhere", () => {
   it("is shown in its order, and a question stays what it is until it is answered", async () => {
     const queue: Wanted[] = [
@@ -237,36 +264,18 @@ describe("what was asked for elsewhere", () => {
       { kind: "connect", server: "https://two.example" },
     ];
     const visited: string[] = [];
-    const heard: { events?: BackendEvents } = {};
-    const backend = {
-      listen: (told: BackendEvents) => {
-        heard.events = told;
-        return Promise.resolve(() => undefined);
+    const { model, stop, wants } = await started(queue, {
+      galleries: () => Promise.resolve([{ url: "https://two.example", name: "Two", local: false }]),
+      visit: (server: string) => {
+        visited.push(server);
+        return Promise.resolve(aState(server, 1));
       },
-      state: () => Promise.resolve(aState("https://one.example")),
-      uploads: () => Promise.resolve([]),
-      timeline: () => Promise.resolve(aTimeline([])),
-      desktop: { takeWanted: () => Promise.resolve(queue.shift() ?? null) },
-      session: {
-        kind: "desktop",
-        galleries: () => Promise.resolve([{ url: "https://two.example", name: "Two", local: false }]),
-        visit: (server: string) => {
-          visited.push(server);
-          return Promise.resolve(aState(server, 1));
-        },
-      },
-    };
-    stubPage();
-    const model = new AppModel(backend as unknown as Backend);
-    const stop = model.start();
-    await settled();
+    });
     expect(model.notice).toMatchObject({ text: "No picture.", failed: true });
     // The gallery that is shown is no question; one that is known has its name.
     expect(model.connecting).toEqual({ server: "https://two.example", name: "Two", image: null });
 
-    queue.push({ kind: "connect", server: "https://evil.example" });
-    heard.events!.wantedChanged();
-    await settled();
+    await wants({ kind: "connect", server: "https://evil.example" });
     expect(model.connecting).toEqual({ server: "https://two.example", name: "Two", image: null });
     await model.connectAsked();
     await settled();
@@ -283,34 +292,15 @@ describe("what was asked for elsewhere", () => {
 it("asks for the token that an upload of this gallery wants", async () => {
   const queue: Wanted[] = [{ kind: "token", server: "https://two.example/" }];
   const done: string[] = [];
-  const heard: { events?: BackendEvents } = {};
-  const backend = {
-    listen: (told: BackendEvents) => {
-      heard.events = told;
-      return Promise.resolve(() => undefined);
+  const { model, stop, wants } = await started(queue, {
+    connect: (server: string, token: string) => {
+      done.push(`${token} to ${server}`);
+      return Promise.resolve(aState(server, 1));
     },
-    state: () => Promise.resolve(aState("https://one.example")),
-    uploads: () => Promise.resolve([]),
-    timeline: () => Promise.resolve(aTimeline([])),
-    desktop: { takeWanted: () => Promise.resolve(queue.shift() ?? null), asked: () => Promise.resolve(null) },
-    intake: { kind: "native" },
-    session: {
-      kind: "desktop",
-      connect: (server: string, token: string) => {
-        done.push(`${token} to ${server}`);
-        return Promise.resolve(aState(server, 1));
-      },
-    },
-  };
-  stubPage();
-  const model = new AppModel(backend as unknown as Backend);
-  const stop = model.start();
-  await settled();
+  });
   // It was another gallery's.
   expect(model.unsigned).toBeNull();
-  queue.push({ kind: "token", server: "https://one.example" });
-  heard.events!.wantedChanged();
-  await settled();
+  await wants({ kind: "token", server: "https://one.example" });
   expect(model.unsigned).toEqual([]);
   await model.signIn("secret", false);
   expect([model.unsigned, ...done]).toEqual([null, "secret to https://one.example"]);
