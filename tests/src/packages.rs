@@ -456,15 +456,22 @@ async fn from_where_they_are_installed_the_programs_work_together() -> Result<()
         .stdout(log.try_clone()?)
         .stderr(log);
     let mut app = Ended(app.spawn()?);
-    let seen = eventually("its window is on the screen", PATIENCE, async || {
+    shows_its_window(&mut app, &screen).await
+}
+
+/// Waits for an app that writes its log where the screen keeps it.
+async fn shows_its_window(app: &mut Ended, screen: &Screen) -> Result<()> {
+    eventually("its window is on the screen", PATIENCE, async || {
         if let Some(status) = app.0.try_wait()? {
             let said = fs::read_to_string(screen.app_log())?;
             anyhow::bail!("it ended ({status}): {said}");
         }
         let windows = screen.xdotool(&["search", "--onlyvisible", "--name", "^imgn$"]);
-        Ok(windows.ok().filter(|windows| !windows.is_empty()))
-    });
-    seen.await.map(drop)
+        Ok(windows
+            .ok()
+            .and_then(|windows| (!windows.is_empty()).then_some(())))
+    })
+    .await
 }
 
 /// A process that ends with its handle.

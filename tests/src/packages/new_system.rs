@@ -17,7 +17,7 @@ use imgn_testkit::{
     process::{clean_environment, eventually},
 };
 
-use super::{Ended, Packages, run};
+use super::{Ended, Packages, run, shows_its_window};
 use crate::{desktop::screen::Screen, driver::PATIENCE};
 
 /// Where this system has its packages from, in the form that `mmdebstrap` takes.
@@ -82,17 +82,9 @@ async fn on_a_new_system_apt_brings_all_that_the_app_needs() -> Result<()> {
         .stdout(log.try_clone()?)
         .stderr(log);
     let mut app = Ended(app.spawn()?);
-    let told = || fs::read_to_string(screen.app_log());
-    eventually("its window is on the screen", PATIENCE, async || {
-        if let Some(status) = app.0.try_wait()? {
-            anyhow::bail!("it ended ({status}): {}", told()?);
-        }
-        let windows = screen.xdotool(&["search", "--onlyvisible", "--name", "^imgn$"]);
-        Ok(windows.ok().filter(|windows| !windows.is_empty()))
-    })
-    .await?;
+    shows_its_window(&mut app, &screen).await?;
     eventually("the picture is published", PATIENCE, async || {
-        let text = told()?;
+        let text = fs::read_to_string(screen.app_log())?;
         Ok(text.contains("published=New").then_some(()))
     })
     .await?;
